@@ -1,0 +1,125 @@
+import { createRequire } from 'node:module';
+
+/**
+ * CRC32C (Castagnoli, reflected polynomial 0x82f63b78), the checksum of every format here.
+ * Long inputs go through a prebuilt hardware implementation where the platform has one; short ones
+ * and other platforms through the table below. `crc32c.bench.ts` shows where the two cross.
+ */
+const polynomial = 0x82f63b78;
+
+/** Below this many bytes the call into native code costs more than the table (crc32c.bench.ts). */
+const nativeBytesMin = 200;
+
+type Crc32cFunction = (input: Uint8Array, initial?: number) => number;
+
+let tables: Uint32Array | undefined;
+let native: Crc32cFunction | false | undefined;
+
+/**
+ * The CRC32C of the input.
+ *
+ * @example
+ * ```ts
+ * crc32c(new TextEncoder().encode('123456789')); // 0xe3069283
+ * ```
+ */
+export function crc32c(input: Uint8Array): number {
+  return crc32cAppend(0, input);
+}
+
+/** The CRC32C of `a ‖ input`, given the CRC32C of `a`. */
+export function crc32cAppend(crc: number, input: Uint8Array): number {
+  if (input.length >= nativeBytesMin) {
+    native ??= loadNative();
+    if (native !== false) return native(input, crc >>> 0) >>> 0;
+  }
+  return crc32cByTable(crc, input);
+}
+
+/** The CRC32C of `a ‖ b`, given the two CRCs and the length of `b`; no byte is read again. */
+export function crc32cCombine(crcOfA: number, crcOfB: number, lengthOfB: number): number {
+  if (lengthOfB === 0) return crcOfA >>> 0;
+  const even = new Uint32Array(32);
+  const odd = new Uint32Array(32);
+  odd[0] = polynomial;
+  for (let bit = 1; bit < 32; bit += 1) odd[bit] = 1 << (bit - 1);
+  squareMatrix(even, odd);
+  squareMatrix(odd, even);
+  let crc = crcOfA >>> 0;
+  let remaining = lengthOfB;
+  let operator = odd;
+  let spare = even;
+  while (remaining > 0) {
+    squareMatrix(spare, operator);
+    [operator, spare] = [spare, operator];
+    if (remaining % 2 === 1) crc = timesVector(operator, crc);
+    remaining = Math.floor(remaining / 2);
+  }
+  return (crc ^ crcOfB) >>> 0;
+}
+
+/** The table implementation: the fallback where no native code loads, and its test's other half. */
+export function crc32cByTable(crc: number, input: Uint8Array): number {
+  tables ??= makeTables();
+  const t = tables;
+  let state = ~crc;
+  let at = 0;
+  const endOfEights = input.length - (input.length % 8);
+  for (; at < endOfEights; at += 8) {
+    const low =
+      state ^ (input[at] | (input[at + 1] << 8) | (input[at + 2] << 16) | (input[at + 3] << 24));
+    state =
+      t[1792 + (low & 255)] ^
+      t[1536 + ((low >>> 8) & 255)] ^
+      t[1280 + ((low >>> 16) & 255)] ^
+      t[1024 + (low >>> 24)] ^
+      t[768 + input[at + 4]] ^
+      t[512 + input[at + 5]] ^
+      t[256 + input[at + 6]] ^
+      t[input[at + 7]];
+  }
+  for (; at < input.length; at += 1) state = t[(state ^ input[at]) & 255] ^ (state >>> 8);
+  return ~state >>> 0;
+}
+
+function makeTables(): Uint32Array {
+  const table = new Uint32Array(8 * 256);
+  for (let byte = 0; byte < 256; byte += 1) {
+    let value = byte;
+    for (let bit = 0; bit < 8; bit += 1) {
+      value = value & 1 ? (value >>> 1) ^ polynomial : value >>> 1;
+    }
+    table[byte] = value;
+  }
+  for (let i = 256; i < table.length; i += 1) {
+    const previous = table[i - 256];
+    table[i] = (previous >>> 8) ^ table[previous & 255];
+  }
+  return table;
+}
+
+function loadNative(): Crc32cFunction | false {
+  try {
+    const loaded: unknown = createRequire(import.meta.url)('@node-rs/crc32');
+    return hasCrc32c(loaded) ? loaded.crc32c : false;
+  } catch {
+    // No prebuilt binary for this platform: the table gives the same values, more slowly.
+    return false;
+  }
+}
+
+function hasCrc32c(module: unknown): module is { readonly crc32c: Crc32cFunction } {
+  return typeof module === 'object' && module !== null && 'crc32c' in module;
+}
+
+function timesVector(matrix: Uint32Array, vector: number): number {
+  let sum = 0;
+  for (let bit = 0, rest = vector; rest !== 0; bit += 1, rest >>>= 1) {
+    if (rest & 1) sum ^= matrix[bit];
+  }
+  return sum >>> 0;
+}
+
+function squareMatrix(square: Uint32Array, matrix: Uint32Array): void {
+  for (let bit = 0; bit < 32; bit += 1) square[bit] = timesVector(matrix, matrix[bit]);
+}

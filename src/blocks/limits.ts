@@ -1,0 +1,77 @@
+/**
+ * Every bound of the system that is not a setting, in one place. A number's reason stands with it;
+ * `limits.test.ts` checks the relations between them.
+ */
+const kib = 1024;
+const mib = 1024 * kib;
+
+export const limits = {
+  /** Tokens of a block: a positive multiple of the first, at most the second (the identity rule). */
+  blockTokensUnit: 128,
+  blockTokensMax: 8192,
+  /** UTF-8 bytes of a namespace name. */
+  namespaceBytesMax: 80,
+  /** Bytes of one payload. Its length fields hold more; a single array of Node does not. */
+  payloadBytesMax: 1024 * mib,
+  /** Keys in one call. */
+  keysPerCallMax: 65_536,
+  /** Following keys in a frame's header: with them it stays below `frameHeaderBytesMax`. */
+  followingKeysMax: 63,
+  /** A frame's header and keys fit the first 4 KiB, which is what a lookup reads. */
+  frameHeaderBytesMax: 4 * kib,
+  /** Tails kept under one tip. */
+  tailsPerTipMax: 8,
+  /** Bytes of an object key, the bound of S3. */
+  objectKeyBytesMax: 1024,
+
+  /** Sub-directories of a shared cache directory, each owned by one store process. */
+  cacheDirectoriesMax: 8,
+  /** Wait for a sign of life of a sub-directory's owner. A stopped owner answers too. */
+  ownerProbeMs: 1000,
+  /** Size at which a segment of the disk tier is sealed and the next one begun. */
+  segmentBytes: 64 * mib,
+  /** Smallest unit of the memory tier; an extent is a multiple of it. */
+  extentBytesUnit: 4 * kib,
+  /** Memory is taken and given back in slabs of this size; larger extents get their own. */
+  slabBytes: 32 * mib,
+
+  /** Object-store requests in flight for one call. Eight fill a loopback server. */
+  fetchesInFlightMax: 8,
+  /** Uploads in flight for one store. */
+  uploadsInFlightMax: 4,
+  /** Bytes accepted and not yet uploaded; beyond it a save gets BUSY. */
+  backlogBytesMax: 4096 * mib,
+  /** The same as a number of payloads. */
+  backlogCountMax: 262_144,
+  /** Wait after a failed upload: first, and at most. */
+  uploadRetryFirstMs: 200,
+  uploadRetryMostMs: 30_000,
+
+  /** Keys that the catalog remembers as present in the bucket. */
+  catalogKeysMax: 1_000_000,
+  /** Keys that the catalog remembers as absent, and for how long. */
+  negativeKeysMax: 65_536,
+  negativeMs: 1000,
+  /** How long a corrupt object is remembered and not read again. */
+  corruptMs: 600_000,
+  corruptKeysMax: 65_536,
+  /** Lists of following keys shorter than this in a row make lookup probe ahead instead. */
+  shortListsBeforeProbing: 2,
+  /** Age from which a raw tail that another host may have replaced is revalidated. */
+  rawTailFreshMs: 1000,
+
+  /** Deadlines of calls that have no setting of their own. */
+  saveDeadlineMs: 10_000,
+  tailDeadlineMs: 10_000,
+  flushDeadlineMs: 60_000,
+  deleteDeadlineMs: 60_000,
+  /** Time that close() gives uploads before it leaves them to the next process. */
+  drainMs: 10_000,
+
+  /** Threads for compression and bulk copies. Two keep up with a loopback bucket. */
+  workersMax: 2,
+  /** Tasks queued for them. */
+  workerTasksMax: 1024,
+  /** Wait for one task of a worker before it counts as lost. */
+  workerTaskMs: 60_000,
+} as const;

@@ -1,0 +1,97 @@
+declare const objectKeyBrand: unique symbol;
+
+/** The key of an object: 1 to 1024 bytes of UTF-8, parts joined by `/`. */
+export type ObjectKey = string & { readonly [objectKeyBrand]: true };
+
+/**
+ * A bucket: whole objects under keys. `test/conformance/object-store-suite.ts` is this contract as
+ * a program. Assumed and promised: what a put stored, every later get, head and list of any process
+ * sees. Wrappers of this interface say where they sit and what their numbers exclude.
+ *
+ * Calls reject with `StoreError` only: `UNAVAILABLE` for a fault that may pass or a refusal,
+ * `ABORTED` when the signal fired, `INVALID` for a key that is no key, `CLOSED` after close.
+ * An absent object is a value, never an error.
+ */
+export interface ObjectStore {
+  /** Which bucket this is, without secrets: equal for stores that hold the same objects. */
+  readonly url: string;
+
+  /**
+   * Stores the object made of the parts, whole or not at all. With a condition that does not hold
+   * nothing changes and the outcome is `present` (if-absent) or `changed` (if-match).
+   */
+  put(key: ObjectKey, parts: readonly Uint8Array[], options?: PutOptions): Promise<PutResult>;
+
+  /**
+   * The object's bytes, or those of a range that is cut to the object's end. Undefined when there
+   * is no such object.
+   */
+  get(key: ObjectKey, options?: GetOptions): Promise<ObjectBody | undefined>;
+
+  /** What get would tell about the object, without its bytes. */
+  head(key: ObjectKey, options?: ObjectCallOptions): Promise<ObjectInfo | undefined>;
+
+  /** Objects whose key begins with the prefix, in byte order of whole keys, a page at a time. */
+  list(prefix: string, options?: ListOptions): Promise<ObjectPage>;
+
+  /** Removes the object. Resolves also when there was none. */
+  delete(key: ObjectKey, options?: ObjectCallOptions): Promise<void>;
+
+  /** Frees connections and handles. Calls under way end with `CLOSED` or their result. */
+  close(): Promise<void>;
+}
+
+export interface ObjectCallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PutOptions extends ObjectCallOptions {
+  /** `if-absent`: only when there is no such object. `if-match`: only over the object of that tag. */
+  readonly condition?:
+    | { readonly kind: 'if-absent' }
+    | { readonly kind: 'if-match'; readonly etag: string }
+    | undefined;
+}
+
+export interface PutResult {
+  readonly outcome: 'stored' | 'present' | 'changed';
+}
+
+export interface GetOptions extends ObjectCallOptions {
+  /** First byte and number of bytes, both of the object. */
+  readonly range?: { readonly offset: number; readonly length: number } | undefined;
+  /**
+   * Gives the memory for the body. Called once with the exact number of bytes that follow, before
+   * any is read; may throw to refuse, and get rejects with what it threw. The default takes a new
+   * array of at most `payloadBytesMax` bytes.
+   */
+  readonly allocate?: ((byteLength: number) => Uint8Array) | undefined;
+}
+
+export interface ObjectInfo {
+  readonly key: ObjectKey;
+  readonly byteLength: number;
+  /** Changes whenever the object's bytes do. */
+  readonly etag: string;
+  /** Milliseconds since 1970 by the bucket's clock. */
+  readonly modifiedMs: number;
+}
+
+/** A body and its object. `info.byteLength` is that of the whole object, also for a range. */
+export interface ObjectBody {
+  readonly info: ObjectInfo;
+  readonly bytes: Uint8Array;
+}
+
+export interface ListOptions extends ObjectCallOptions {
+  /** Only keys after this one. */
+  readonly startAfter?: string | undefined;
+  /** Objects of one page, 1 to 1000; 1000 when absent. */
+  readonly limit?: number | undefined;
+}
+
+export interface ObjectPage {
+  readonly objects: readonly ObjectInfo[];
+  /** True when more objects follow; the next page starts after the last key of this one. */
+  readonly isTruncated: boolean;
+}

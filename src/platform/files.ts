@@ -1,0 +1,60 @@
+/** How a file is opened. `create-new` fails with `EEXIST` when the file is there. */
+export type OpenMode = 'read' | 'read-write' | 'create-new' | 'create-or-replace';
+
+/** What a path is. */
+export interface FileStatus {
+  readonly kind: 'file' | 'directory' | 'other';
+  readonly byteLength: number;
+  /** Last modification and last change of the inode, in milliseconds since 1970. */
+  readonly modifiedMs: number;
+  readonly changedMs: number;
+  /** Device and inode as text: equal means the same file. */
+  readonly identity: string;
+}
+
+/**
+ * Files and directories. Paths are absolute. Errors are those of the system, with their `code`
+ * (`ENOENT`, `EEXIST`, `ENOSPC`, `EACCES`, …). No call takes a signal: local files answer or fail.
+ */
+export interface Files {
+  open(path: string, mode: OpenMode): Promise<OpenFile>;
+  /** The whole file; fails with `EFBIG` when it is longer than `byteLengthMax`. */
+  readSmall(path: string, byteLengthMax: number): Promise<Uint8Array>;
+  /** What the path is, or undefined when nothing is there. */
+  status(path: string): Promise<FileStatus | undefined>;
+  /** Names in the directory, in no order; empty when the directory is absent. */
+  list(path: string): Promise<readonly DirectoryEntry[]>;
+  /** Makes the directory and its parents, mode 0700 for those it makes. */
+  makeDirectory(path: string): Promise<void>;
+  /** Makes `path` another name of the file `existing`; fails with `EEXIST` when `path` is there. */
+  link(existing: string, path: string): Promise<void>;
+  /** Gives `from` the name `to`, replacing what is there, in one step. */
+  rename(from: string, to: string): Promise<void>;
+  /** Removes a file. Resolves to false when it was not there. */
+  remove(path: string): Promise<boolean>;
+  /** Removes an empty directory. Resolves to false when it was absent or not empty. */
+  removeDirectory(path: string): Promise<boolean>;
+  /** Makes names in the directory durable. */
+  syncDirectory(path: string): Promise<void>;
+  /** Bytes that this user may still write on the file system that holds `path`. */
+  freeBytes(path: string): Promise<number>;
+}
+
+/** A name in a directory. */
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly kind: 'file' | 'directory' | 'other';
+}
+
+/** An open file. The owner closes it. Positions and lengths are in bytes. */
+export interface OpenFile {
+  /** Reads into all of `into` from `position`; resolves to the bytes read, less at the end. */
+  read(into: Uint8Array, position: number): Promise<number>;
+  /** Writes all buffers one after another from `position`. On failure an unknown part is written. */
+  write(buffers: readonly Uint8Array[], position: number): Promise<void>;
+  /** Makes what was written durable. */
+  sync(): Promise<void>;
+  truncate(byteLength: number): Promise<void>;
+  byteLength(): Promise<number>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,70 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism, homedir, hostname, tmpdir } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Clock, ScheduledCall } from './clock.ts';
+import { nodeEndpoints } from './node-endpoints.ts';
+import { nodeFiles } from './node-files.ts';
+import type { Host, Platform } from './platform.ts';
+import type { Random } from './random.ts';
+
+/** The platform of a Node process: real time, files and sockets. */
+export function nodePlatform(): Platform {
+  return {
+    clock: nodeClock,
+    random: nodeRandom,
+    files: nodeFiles,
+    endpoints: nodeEndpoints,
+    host: readHost(),
+  };
+}
+
+const nodeClock: Clock = {
+  wallMs: () => Date.now(),
+  nowMs: () => performance.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(asError(signal.reason));
+        return;
+      }
+      const onAbort = (): void => {
+        clearTimeout(timer);
+        reject(asError(signal?.reason));
+      };
+      const timer = setTimeout(() => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      }, ms);
+      timer.unref();
+      signal?.addEventListener('abort', onAbort, { once: true });
+    }),
+  schedule: (ms, callback): ScheduledCall => {
+    const timer = setTimeout(callback, ms);
+    timer.unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
+  yield: () => nextTurn(),
+};
+
+const nodeRandom: Random = {
+  fraction: () => Math.random(),
+  hex: (count) => randomBytes(count).toString('hex'),
+};
+
+function readHost(): Host {
+  const bootIdFile = '/proc/sys/kernel/random/boot_id';
+  return {
+    processId: process.pid,
+    bootId: existsSync(bootIdFile) ? readFileSync(bootIdFile, 'utf8').trim() : '',
+    hostName: hostname(),
+    homeDirectory: homedir(),
+    temporaryDirectory: tmpdir(),
+    memoryDirectory: existsSync('/dev/shm') ? '/dev/shm' : undefined,
+    processors: availableParallelism(),
+  };
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}

@@ -1,0 +1,34 @@
+import type { Clock } from './clock.ts';
+import type { Endpoints } from './endpoints.ts';
+import type { Files } from './files.ts';
+import type { Random } from './random.ts';
+
+/**
+ * The only door to the world outside the process. Everything above this folder reaches time,
+ * randomness, files and sockets through the object it was given, so that the same store runs on
+ * Node and on a simulated machine.
+ */
+export interface Platform {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly files: Files;
+  readonly endpoints: Endpoints;
+  /** This process, this machine, and this boot of it. */
+  readonly host: Host;
+}
+
+/** Facts about the machine and the process. They do not change while the process lives. */
+export interface Host {
+  readonly processId: number;
+  /** Changes with every boot of the machine; empty where the system does not tell. */
+  readonly bootId: string;
+  readonly hostName: string;
+  /** The home directory of the user, absolute. */
+  readonly homeDirectory: string;
+  /** The directory for temporary files, absolute. */
+  readonly temporaryDirectory: string;
+  /** A file system in memory (`/dev/shm`), or undefined where there is none. */
+  readonly memoryDirectory: string | undefined;
+  /** Number of processors that this process may use, at least 1. */
+  readonly processors: number;
+}
