@@ -35,8 +35,9 @@ export interface KvStore {
    * with `durable` they are in the object store. A lookup from the batch's first block sees all
    * new blocks or none. The payloads may be changed by the caller once it resolves or rejects.
    *
-   * @throws StoreError `BUSY` at the backlog limit, `TOO_LARGE` for a payload that never fits,
-   * `UNAVAILABLE` when `durable` and the object store refuses. Nothing of the batch shows then.
+   * @throws StoreError `BUSY` at the backlog limit, `TOO_LARGE` for a payload that never fits:
+   * nothing of the batch is stored then. `UNAVAILABLE` or `ABORTED` of a `durable` save only says
+   * that it is not durable yet: the batch is accepted and its upload goes on.
    */
   save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult>;
 

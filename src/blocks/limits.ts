@@ -11,6 +11,8 @@ export const limits = {
   blockTokensMax: 8192,
   /** UTF-8 bytes of a namespace name. */
   namespaceBytesMax: 80,
+  /** Namespaces whose digest is kept, so that it is not computed for every frame. */
+  namespacesRememberedMax: 1024,
   /** Bytes of one payload. Its length fields hold more; a single array of Node does not. */
   payloadBytesMax: 1024 * mib,
   /** Keys in one call. */
@@ -39,10 +41,14 @@ export const limits = {
   fetchesInFlightMax: 8,
   /** Uploads in flight for one store. */
   uploadsInFlightMax: 4,
+  /** Saves whose uploads are under way side by side; the others wait their turn. */
+  uploadBatchesMax: 8,
   /** Bytes accepted and not yet uploaded; beyond it a save gets BUSY. */
   backlogBytesMax: 4096 * mib,
   /** The same as a number of payloads. */
   backlogCountMax: 262_144,
+  /** Time for one attempt of one upload; above it the attempt has failed. */
+  uploadAttemptMs: 60_000,
   /** Wait after a failed upload: first, and at most. */
   uploadRetryFirstMs: 200,
   uploadRetryMostMs: 30_000,
@@ -67,6 +73,35 @@ export const limits = {
   deleteDeadlineMs: 60_000,
   /** Time that close() gives uploads before it leaves them to the next process. */
   drainMs: 10_000,
+
+  /**
+   * Collection of the object store. Wait after opening before the first list, so that opening is
+   * not slowed, and between two looks at the running estimate of the bucket's bytes.
+   */
+  collectStartMs: 3000,
+  collectLookMs: 1000,
+  /** Age of that estimate from which the bucket is listed again: other processes write too. */
+  collectListMs: 600_000,
+  /** A collection frees down to this share of the budget, so that the next one is not soon due. */
+  collectTargetShare: 0.9,
+  /** What was written or used within this time goes only when there is nothing else. */
+  collectAgeMsMin: 60_000,
+  /** Wait after a collection that could remove nothing. */
+  collectFutileMs: 60_000,
+  /** Time for one request of a collection. */
+  collectRequestMs: 30_000,
+  /** Wait after a collection that failed: first, and at most. */
+  collectRetryFirstMs: 1000,
+  collectRetryMostMs: 600_000,
+  /** Objects that one collection looks at, about 200 bytes of memory each; more are only counted. */
+  collectObjectsMax: 1_000_000,
+  /** Objects that it handles before it lets other work of the thread have a turn. */
+  collectTurnObjectsMax: 4096,
+  /** Payloads whose last use is remembered at least; up to twice as many are. */
+  usesRememberedMax: 131_072,
+
+  /** Bytes that a call may check or copy before it lets other work of the thread have a turn. */
+  turnBytesMax: 4 * mib,
 
   /** Threads for compression and bulk copies. Two keep up with a loopback bucket. */
   workersMax: 2,

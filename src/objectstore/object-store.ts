@@ -3,14 +3,19 @@ declare const objectKeyBrand: unique symbol;
 /** The key of an object: 1 to 1024 bytes of UTF-8, parts joined by `/`. */
 export type ObjectKey = string & { readonly [objectKeyBrand]: true };
 
+/** A request of an object store. */
+export type ObjectVerb = 'put' | 'get' | 'head' | 'list' | 'delete';
+
 /**
  * A bucket: whole objects under keys. `test/conformance/object-store-suite.ts` is this contract as
  * a program. Assumed and promised: what a put stored, every later get, head and list of any process
  * sees. Wrappers of this interface say where they sit and what their numbers exclude.
  *
  * Calls reject with `StoreError` only: `UNAVAILABLE` for a fault that may pass or a refusal,
- * `ABORTED` when the signal fired, `INVALID` for a key that is no key, `CLOSED` after close.
- * An absent object is a value, never an error.
+ * `ABORTED` as soon as the signal fires, `INVALID` for an argument that is wrong, `TOO_LARGE` for a
+ * body that nobody gave memory for, `CLOSED` after close. An absent object is a value, never an
+ * error. A put or delete that rejects with `UNAVAILABLE`, `ABORTED` or `CLOSED` may have happened
+ * or still happen, whole; if-absent makes it safe to repeat.
  */
 export interface ObjectStore {
   /** Which bucket this is, without secrets: equal for stores that hold the same objects. */
@@ -18,7 +23,9 @@ export interface ObjectStore {
 
   /**
    * Stores the object made of the parts, whole or not at all. With a condition that does not hold
-   * nothing changes and the outcome is `present` (if-absent) or `changed` (if-match).
+   * nothing changes and the outcome is `present` (if-absent) or `changed` (if-match, also when
+   * there is no object). The parts must not change until the call has settled; afterwards, however
+   * it settled, the caller may change them.
    */
   put(key: ObjectKey, parts: readonly Uint8Array[], options?: PutOptions): Promise<PutResult>;
 
@@ -37,7 +44,10 @@ export interface ObjectStore {
   /** Removes the object. Resolves also when there was none. */
   delete(key: ObjectKey, options?: ObjectCallOptions): Promise<void>;
 
-  /** Frees connections and handles. Calls under way end with `CLOSED` or their result. */
+  /**
+   * Frees connections and handles. Calls under way end with `CLOSED` or their result before it
+   * resolves. Harmless when called again.
+   */
   close(): Promise<void>;
 }
 
@@ -47,25 +57,31 @@ export interface ObjectCallOptions {
 
 export interface PutOptions extends ObjectCallOptions {
   /** `if-absent`: only when there is no such object. `if-match`: only over the object of that tag. */
-  readonly condition?:
-    | { readonly kind: 'if-absent' }
-    | { readonly kind: 'if-match'; readonly etag: string }
-    | undefined;
+  readonly condition?: PutCondition | undefined;
 }
+
+export type PutCondition =
+  { readonly kind: 'if-absent' } | { readonly kind: 'if-match'; readonly etag: string };
 
 export interface PutResult {
   readonly outcome: 'stored' | 'present' | 'changed';
 }
 
 export interface GetOptions extends ObjectCallOptions {
-  /** First byte and number of bytes, both of the object. */
-  readonly range?: { readonly offset: number; readonly length: number } | undefined;
+  /** First byte and number of bytes, both of the object. A range past the end has no bytes. */
+  readonly range?: ByteRange | undefined;
   /**
    * Gives the memory for the body. Called once with the exact number of bytes that follow, before
-   * any is read; may throw to refuse, and get rejects with what it threw. The default takes a new
-   * array of at most `payloadBytesMax` bytes.
+   * any is read, and not at all for an absent object; may throw to refuse, and get rejects with
+   * what it threw. The array must have exactly that length; nothing is written to it after the
+   * call has settled. The default takes a new array of at most `unaskedBodyBytesMax` bytes.
    */
   readonly allocate?: ((byteLength: number) => Uint8Array) | undefined;
+}
+
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
 }
 
 export interface ObjectInfo {
@@ -84,7 +100,7 @@ export interface ObjectBody {
 }
 
 export interface ListOptions extends ObjectCallOptions {
-  /** Only keys after this one. */
+  /** Only keys after this one, which need not exist. */
   readonly startAfter?: string | undefined;
   /** Objects of one page, 1 to 1000; 1000 when absent. */
   readonly limit?: number | undefined;

@@ -22,6 +22,8 @@ export interface Files {
   readSmall(path: string, byteLengthMax: number): Promise<Uint8Array>;
   /** What the path is, or undefined when nothing is there. */
   status(path: string): Promise<FileStatus | undefined>;
+  /** The path without symbolic links; fails with `ENOENT` when nothing is there. */
+  realPath(path: string): Promise<string>;
   /** Names in the directory, in no order; empty when the directory is absent. */
   list(path: string): Promise<readonly DirectoryEntry[]>;
   /** Makes the directory and its parents, mode 0700 for those it makes. */
@@ -38,6 +40,11 @@ export interface Files {
   syncDirectory(path: string): Promise<void>;
   /** Bytes that this user may still write on the file system that holds `path`. */
   freeBytes(path: string): Promise<number>;
+  /**
+   * True when `path`, which must exist, lies on a file system that only this machine can reach.
+   * False for the known network, cluster and user-space ones, which may span machines.
+   */
+  isLocalFileSystem(path: string): Promise<boolean>;
 }
 
 /** A name in a directory. */

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, readdir, rename, rmdir, statfs, unlink } from 'node:fs/promises';
+import { link, lstat, mkdir, open, readdir, realpath, rename, rmdir, statfs, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Dirent, Stats } from 'node:fs';
 import { systemErrorCode } from '../base/errors.ts';
@@ -14,6 +14,22 @@ const flagsOf: Readonly<Record<OpenMode, number>> = {
 
 /** Most buffers handed to one vectored write; the system's own bound (IOV_MAX) is 1024. */
 const buffersPerWriteMax = 512;
+
+/** Types of file systems that other machines may reach too, as in statfs(2). */
+const sharedFileSystems: ReadonlySet<number> = new Set([
+  0x6969, // NFS
+  0x517b, // SMB
+  0xff534d42, // CIFS
+  0xfe534d42, // SMB 2
+  0x65735546, // FUSE: sshfs, s3fs, virtiofs and many more
+  0x00c36400, // Ceph
+  0x0bd00bd0, // Lustre
+  0x47504653, // GPFS
+  0x01021997, // 9P
+  0x5346414f, // AFS
+  0x01161970, // GFS2
+  0x7461636f, // OCFS2
+]);
 
 /** The file system of the machine. */
 export const nodeFiles: Files = {
@@ -44,6 +60,7 @@ export const nodeFiles: Files = {
       throw error;
     }
   },
+  realPath: (path) => realpath(path),
   async list(path) {
     try {
       return (await readdir(path, { withFileTypes: true })).map(entryOf);
@@ -86,6 +103,11 @@ export const nodeFiles: Files = {
   async freeBytes(path) {
     const { bavail, bsize } = await statfs(path);
     return bavail * bsize;
+  },
+  async isLocalFileSystem(path) {
+    const { type } = await statfs(path);
+    // Some systems sign-extend the 32 bits.
+    return !sharedFileSystems.has(type >>> 0);
   },
 };
 

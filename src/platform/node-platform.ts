@@ -16,6 +16,7 @@ export function nodePlatform(): Platform {
     files: nodeFiles,
     endpoints: nodeEndpoints,
     host: readHost(),
+    environment: { ...process.env },
   };
 }
 

@@ -15,6 +15,8 @@ export interface Platform {
   readonly endpoints: Endpoints;
   /** This process, this machine, and this boot of it. */
   readonly host: Host;
+  /** The variables of the environment, as they were when the platform was made. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
 /** Facts about the machine and the process. They do not change while the process lives. */

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { concatBytes } from './bytes.ts';
+import { crc32c, crc32cAppend, crc32cByTable, crc32cCombine } from './crc32c.ts';
+
+const ascending = Uint8Array.from({ length: 32 }, (_, i) => i);
+
+/** The first from the contract, the others from the iSCSI standard, with literal results. */
+const vectors: readonly (readonly [string, Uint8Array, number])[] = [
+  ['123456789', Uint8Array.from(Buffer.from('123456789')), 0xe3069283],
+  ['nothing', new Uint8Array(0), 0],
+  ['32 zeros', new Uint8Array(32), 0x8a9136aa],
+  ['32 ones', new Uint8Array(32).fill(255), 0x62a8ab43],
+  ['0 to 31', ascending, 0x46dd794e],
+  ['31 to 0', ascending.slice().reverse(), 0x113fdb5c],
+];
+
+describe('crc32c()', () => {
+  for (const [name, input, expected] of vectors) {
+    it(`of ${name} is 0x${expected.toString(16)}`, () => {
+      assert.equal(crc32c(input), expected);
+      assert.equal(crc32cByTable(0, input), expected);
+    });
+  }
+
+  it('is the same by table and by the path for long inputs, at any length and alignment', () => {
+    const memory = Uint8Array.from({ length: 1200 }, (_, i) => (i * i) % 251);
+    fc.assert(
+      fc.property(fc.nat(8), fc.nat(1100), fc.nat(0xffffffff), (start, length, crc) => {
+        const input = memory.subarray(start, start + length);
+        assert.equal(crc32cAppend(crc, input), crc32cByTable(crc, input));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('reads shared memory', () => {
+    const shared = new Uint8Array(new SharedArrayBuffer(1000));
+    assert.equal(crc32c(shared), crc32c(new Uint8Array(1000)));
+  });
+
+  it('changes with any changed byte', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 1, maxLength: 600 }),
+        fc.nat(),
+        fc.integer({ min: 1, max: 255 }),
+        (input, place, mask) => {
+          const changed = input.slice();
+          changed[place % input.length] ^= mask;
+          assert.notEqual(crc32c(changed), crc32c(input));
+        },
+      ),
+    );
+  });
+});
+
+describe('crc32cAppend() and crc32cCombine()', () => {
+  const bytes = fc.uint8Array({ maxLength: 700 });
+
+  it('give the checksum of the two parts together', () => {
+    fc.assert(
+      fc.property(bytes, bytes, (a, b) => {
+        const whole = crc32c(concatBytes([a, b]));
+        assert.equal(crc32cAppend(crc32c(a), b), whole);
+        assert.equal(crc32cCombine(crc32c(a), crc32c(b), b.length), whole);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('hold for lengths beyond 32 bits, where combining twice is combining once', () => {
+    const a = 0x12345678;
+    const half = 0x9abcdef0;
+    const big = 5 * 2 ** 32 + 3;
+    const tail = crc32cCombine(half, 0x0f0f0f0f, 7);
+    const stepwise = crc32cCombine(crc32cCombine(a, half, big), 0x0f0f0f0f, 7);
+    assert.equal(crc32cCombine(a, tail, big + 7), stepwise);
+  });
+});

@@ -1,0 +1,130 @@
+import { join } from 'node:path';
+import { systemErrorCode } from '../base/errors.ts';
+import { limits } from '../blocks/limits.ts';
+import type { Files } from '../platform/files.ts';
+import type { Platform } from '../platform/platform.ts';
+import {
+  isSameStore,
+  ownerFileBytesMax,
+  ownerFileName,
+  ownerNumberOf,
+  parseOwner,
+  sweepMarkName,
+} from './cache-owner.ts';
+import type { OwnerRecord } from './cache-owner.ts';
+
+/**
+ * What the latest owner file says of a sub-directory.
+ *
+ * - `free`: nobody has owned it.
+ * - `alive`: its owner lives, or may live.
+ * - `dead`: its owner, of the same object store, is gone.
+ * - `foreign`: it belongs to another object store, alive or not.
+ * - `newer`: a newer version of the program owns it, alive or not.
+ * - `unreadable`: it cannot be told who owns it.
+ */
+export type Ownership = 'free' | 'alive' | 'dead' | 'foreign' | 'newer' | 'unreadable';
+
+/** A sub-directory at one moment. What it says may be outdated as soon as it is made. */
+export interface DirectoryLook {
+  readonly path: string;
+  readonly ownership: Ownership;
+  readonly owner: OwnerRecord | undefined;
+  /** Highest number of an owner file, 0 when there is none. */
+  readonly latest: number;
+  /** The sweep mark as it was before the names were listed. */
+  readonly sweepMark: string;
+  readonly names: readonly string[];
+}
+
+/**
+ * Looks or take-overs tried in a row before the directory counts as somebody else's. Each failure
+ * means that another process got further meanwhile, so a few are plenty.
+ */
+export const attemptsMax = 8;
+
+/** Looks at the sub-directory as a store with this identity sees it. Changes nothing. */
+export async function lookAtDirectory(
+  platform: Platform,
+  path: string,
+  identity: OwnerRecord['storeIdentity'],
+): Promise<DirectoryLook> {
+  const { files } = platform;
+  for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+    const sweepMark = await readSweepMark(files, path);
+    const names = await listNames(files, path);
+    const seen = { path, names, sweepMark, latest: latestOwner(names), owner: undefined };
+    if (seen.latest === 0) return { ...seen, ownership: 'free' };
+    const owner = await readOwner(files, join(path, ownerFileName(seen.latest)));
+    // Swept by a later owner since the names were listed.
+    if (owner === undefined) continue;
+    if (typeof owner === 'string') return { ...seen, ownership: owner };
+    if (!isSameStore(owner.storeIdentity, identity))
+      return { ...seen, ownership: 'foreign', owner };
+    const ownership = (await isDead(platform, path, owner)) ? 'dead' : 'alive';
+    return { ...seen, ownership, owner };
+  }
+  // Owners follow each other faster than they can be read: somebody is there.
+  return { path, names: [], sweepMark: '', latest: 0, owner: undefined, ownership: 'alive' };
+}
+
+/** The names in the directory, none when it is absent. */
+export async function listNames(files: Files, path: string): Promise<readonly string[]> {
+  return (await files.list(path)).map(({ name }) => name);
+}
+
+/** The highest number of an owner file among the names, 0 when there is none. */
+export function latestOwner(names: readonly string[]): number {
+  return names.reduce((latest, name) => Math.max(latest, ownerNumberOf(name) ?? 0), 0);
+}
+
+/** The text of the directory's sweep mark, empty before its first sweep. */
+export async function readSweepMark(files: Files, path: string): Promise<string> {
+  const bytes = await readIfThere(files, join(path, sweepMarkName));
+  return bytes === undefined ? '' : new TextDecoder().decode(bytes);
+}
+
+async function readOwner(
+  files: Files,
+  path: string,
+): Promise<OwnerRecord | 'newer' | 'unreadable' | undefined> {
+  try {
+    const bytes = await readIfThere(files, path);
+    return bytes && parseOwner(bytes);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'EFBIG' || code === 'EISDIR') return 'unreadable';
+    throw error;
+  }
+}
+
+async function readIfThere(files: Files, path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await files.readSmall(path, ownerFileBytesMax);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * True when the owner is surely gone: nobody listens on its socket, and it could not listen
+ * elsewhere unseen. A socket answers only on the machine (and in the boot) that made it, so on a
+ * file system that several machines share, silence proves something only about this boot.
+ */
+async function isDead(platform: Platform, path: string, owner: OwnerRecord): Promise<boolean> {
+  const { host, files } = platform;
+  if (await mayListen(platform, join(path, owner.socketName))) return false;
+  const isSameBoot = host.bootId !== '' && host.bootId === owner.bootId;
+  return isSameBoot || files.isLocalFileSystem(path);
+}
+
+/** False only when it is certain that nobody listens on the socket file. */
+export async function mayListen(platform: Platform, path: string): Promise<boolean> {
+  try {
+    return await platform.endpoints.isListening(path, limits.ownerProbeMs);
+  } catch {
+    // No answer in time, or no right to connect: the owner counts as alive and is shown as such.
+    return true;
+  }
+}

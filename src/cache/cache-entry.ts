@@ -1,0 +1,64 @@
+import type { BlockKey } from '../blocks/block-key.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import type { PayloadKind } from '../blocks/payload-kind.ts';
+import type { DiskLocation } from './disk-log.ts';
+import type { Extent } from './extent.ts';
+
+/** What names a payload in the local tiers. */
+export interface PayloadId {
+  readonly namespace: Namespace;
+  readonly kind: PayloadKind;
+  /** Block: its key. Tail: its digest. Raw tail: the tip. */
+  readonly key: BlockKey;
+}
+
+/** What is known about a payload besides its bytes. */
+export interface PayloadFacts extends PayloadId {
+  /** Block: the key before it. Tail: its tip. */
+  readonly parent: BlockKey | undefined;
+  readonly fingerprint: string | undefined;
+  readonly tokens: number;
+  readonly position: number | undefined;
+  readonly hasDecodedTokens: boolean;
+  readonly length: number;
+  /** CRC32C of the payload. */
+  readonly crc: number;
+}
+
+/**
+ * A payload that a local tier holds. It leaves the index when no tier holds it any more. Only
+ * `LocalCache` changes the fields that change.
+ */
+export class CacheEntry {
+  readonly facts: PayloadFacts;
+  /** Tells two payloads under one key apart: of a raw tail only the last may be used. */
+  readonly sequence: number;
+  readonly saveId: number;
+  readonly saveIndex: number;
+  /** The bytes in memory; `payload` lies inside the extent. */
+  extent: Extent | undefined;
+  payload: Uint8Array | undefined;
+  disk: DiskLocation | undefined;
+  /** Accepted and not yet confirmed by the object store. A pending entry is never evicted. */
+  isPending: boolean;
+  /** Used since it was written to the log: decides whether it is written again at eviction. */
+  isHot = false;
+  /** False once another entry took its place or it was removed. */
+  isCurrent = true;
+
+  constructor(facts: PayloadFacts, origin: EntryOrigin) {
+    this.facts = facts;
+    this.sequence = origin.sequence;
+    this.saveId = origin.saveId;
+    this.saveIndex = origin.saveIndex;
+    this.isPending = origin.isPending;
+  }
+}
+
+/** Where an entry came from. Save id 0: fetched from the object store. */
+export interface EntryOrigin {
+  readonly sequence: number;
+  readonly saveId: number;
+  readonly saveIndex: number;
+  readonly isPending: boolean;
+}

@@ -1,0 +1,306 @@
+import { messageOf, StoreError, systemErrorCode } from '../base/errors.ts';
+import { crc32c } from '../base/crc32c.ts';
+import type { Logger } from '../base/logger.ts';
+import { Semaphore } from '../base/semaphore.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import { CacheEntry } from './cache-entry.ts';
+import type { PayloadFacts } from './cache-entry.ts';
+import { DiskLog } from './disk-log.ts';
+import type { DiskLocation, DiskLogOptions, LogAppend } from './disk-log.ts';
+import type { EntryIndex } from './entry-index.ts';
+import { encodeKeys, recordLength } from './log-record.ts';
+import type { LogRecord, RecordType } from './log-record.ts';
+import type { RecoveredLog } from './log-recovery.ts';
+import type { LogSegment } from './log-segment.ts';
+
+/** A payload to accept. */
+export interface NewPayload {
+  readonly facts: PayloadFacts;
+  readonly payload: Uint8Array;
+}
+
+/** Pending entries of one save of an earlier process, and the keys that were given to it. */
+export interface PendingSave {
+  readonly entries: readonly CacheEntry[];
+  /** Every key of the save, or only those of the entries when the list was lost. */
+  readonly chain: readonly BlockKey[];
+}
+
+/**
+ * The disk tier: the record log with its budget. Whole segments are dropped, oldest first; what is
+ * pending or was used since is written again at the end of the log before.
+ */
+export class DiskTier {
+  readonly recovered: RecoveredLog;
+  readonly #log: DiskLog;
+  readonly #index: EntryIndex;
+  readonly #logger: Logger;
+  readonly #budgetBytes: number;
+  /** Entries whose bytes lie in each segment. */
+  readonly #occupants = new Map<LogSegment, Set<CacheEntry>>();
+  /** One writer at a time: making room and appending belong together. */
+  readonly #writing = new Semaphore(1);
+  #recoveredEntries: CacheEntry[] = [];
+  #entries = 0;
+  #evictions = 0;
+
+  private constructor(parts: {
+    log: DiskLog;
+    recovered: RecoveredLog;
+    index: EntryIndex;
+    budgetBytes: number;
+    logger: Logger;
+  }) {
+    this.#log = parts.log;
+    this.recovered = parts.recovered;
+    this.#index = parts.index;
+    this.#budgetBytes = parts.budgetBytes;
+    this.#logger = parts.logger;
+  }
+
+  /** Opens the directory's log and puts what it holds into the index. */
+  static async open(
+    options: DiskLogOptions & { readonly index: EntryIndex; readonly logger: Logger },
+  ): Promise<DiskTier> {
+    const { index, logger, budgetBytes } = options;
+    const { log, recovered } = await DiskLog.open(options);
+    const tier = new DiskTier({ log, recovered, index, budgetBytes, logger });
+    tier.#showRecovered();
+    return tier;
+  }
+
+  get usage(): { entries: number; bytes: number; budgetBytes: number; evictions: number } {
+    return {
+      entries: this.#entries,
+      bytes: this.#log.byteLength,
+      budgetBytes: this.#budgetBytes,
+      evictions: this.#evictions,
+    };
+  }
+
+  /** What earlier processes left pending, once. */
+  takePending(): readonly PendingSave[] {
+    const bySave = new Map<number, CacheEntry[]>();
+    for (const entry of this.#recoveredEntries) {
+      if (!entry.isPending) continue;
+      const entries = bySave.get(entry.saveId) ?? [];
+      entries.push(entry);
+      bySave.set(entry.saveId, entries);
+    }
+    this.#recoveredEntries = [];
+    return [...bySave].map(([saveId, entries]) => {
+      entries.sort((a, b) => a.saveIndex - b.saveIndex);
+      const chain = this.recovered.chains.get(saveId) ?? [];
+      const isListed = entries.every((entry) => chain[entry.saveIndex] === entry.facts.key);
+      return { entries, chain: isListed ? chain : [] };
+    });
+  }
+
+  /** Writes payloads of one save in the order given, after the list of its keys. */
+  async write(
+    payloads: readonly { readonly entry: CacheEntry; readonly payload: Uint8Array }[],
+    chain: readonly BlockKey[],
+  ): Promise<void> {
+    const first = payloads[0].entry;
+    const keys = encodeKeys(chain);
+    const batch: LogAppend[] = [{ record: saveRecord(first, keys), payload: keys }];
+    for (const { entry, payload } of payloads) {
+      batch.push({ record: recordOf('payload', entry), payload });
+    }
+    const locations = await this.#append(batch);
+    payloads.forEach(({ entry }, index) => this.#place(entry, locations[index + 1]));
+  }
+
+  /**
+   * Writes a payload that the object store holds already. A disk that refuses costs only this copy;
+   * the failure is logged.
+   */
+  async writeDurable(entry: CacheEntry, payload: Uint8Array): Promise<void> {
+    if (!entry.isCurrent || entry.disk !== undefined) return;
+    try {
+      const [location] = await this.#append([{ record: recordOf('payload', entry), payload }]);
+      if (entry.isCurrent) this.#place(entry, location);
+    } catch (error) {
+      this.#logger.error('disk tier: a fetched payload could not be kept', {
+        key: entry.facts.key,
+        reason: messageOf(error),
+      });
+    }
+  }
+
+  /** Notes that the payload is durable. A lost note costs one request that finds it present. */
+  async noteUploaded(entry: CacheEntry): Promise<void> {
+    await this.#note('uploaded', entry);
+  }
+
+  /** Notes that the payload is gone, so that a restart does not bring it back. */
+  async noteRemoved(entry: CacheEntry): Promise<void> {
+    await this.#note('removed', entry);
+  }
+
+  /** Reads the payload; false when its bytes are not those written. */
+  read(location: DiskLocation, into: Uint8Array): Promise<boolean> {
+    return DiskLog.read(location, into);
+  }
+
+  /** The entry has no copy on disk any more. */
+  forget(entry: CacheEntry): void {
+    if (entry.disk === undefined) return;
+    this.#occupants.get(entry.disk.segment)?.delete(entry);
+    entry.disk = undefined;
+    this.#entries -= 1;
+  }
+
+  /** Removes every segment, whatever is in it. Its entries have been taken elsewhere. */
+  async empty(): Promise<void> {
+    await this.#writing.run(async () => {
+      this.#log.seal();
+      while (this.#log.oldestSealed !== undefined) await this.#log.dropOldest();
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#writing.run(() => this.#log.close());
+  }
+
+  #showRecovered(): void {
+    for (const { record, segment, offset, isPending } of this.recovered.payloads) {
+      const { sequence, saveId, saveIndex } = record;
+      const facts = factsOf(record);
+      const entry = new CacheEntry(facts, { sequence, saveId, saveIndex, isPending });
+      this.#index.put(entry);
+      this.#place(entry, { segment, offset, length: facts.length, crc: facts.crc });
+      if (isPending) this.#recoveredEntries.push(entry);
+    }
+  }
+
+  #place(entry: CacheEntry, location: DiskLocation): void {
+    this.forget(entry);
+    entry.disk = location;
+    this.#entries += 1;
+    const occupants = this.#occupants.get(location.segment);
+    if (occupants === undefined) this.#occupants.set(location.segment, new Set([entry]));
+    else occupants.add(entry);
+  }
+
+  async #note(type: 'uploaded' | 'removed', entry: CacheEntry): Promise<void> {
+    const record = { ...recordOf(type, entry), payloadLength: 0, payloadCrc: 0 };
+    try {
+      await this.#append([{ record, payload: new Uint8Array(0) }]);
+    } catch (error) {
+      this.#logger.error(`disk tier: the note "${type}" could not be written`, {
+        key: entry.facts.key,
+        reason: messageOf(error),
+      });
+    }
+  }
+
+  /** Makes room and appends; a full disk is met by dropping segments once more. */
+  #append(batch: readonly LogAppend[]): Promise<readonly DiskLocation[]> {
+    return this.#writing.run(async () => {
+      let length = 0;
+      for (const { record } of batch) length += recordLength(record);
+      await this.#makeRoom(length);
+      try {
+        return await this.#log.append(batch);
+      } catch (error) {
+        if (systemErrorCode(error) !== 'ENOSPC') throw asUnavailable(error);
+        this.#log.seal();
+        await this.#dropOldest();
+        return this.#log.append(batch).catch((again: unknown) => {
+          throw asUnavailable(again);
+        });
+      }
+    });
+  }
+
+  /** Drops segments until `length` more bytes fit the budget, or none is left to drop. */
+  async #makeRoom(length: number): Promise<void> {
+    // Rewriting what is pending moves bytes without freeing any: once round the log is enough.
+    let rounds = this.#occupants.size + 1;
+    while (this.#log.byteLength + length > this.#budgetBytes && rounds > 0) {
+      rounds -= 1;
+      if (this.#log.oldestSealed === undefined) this.#log.seal();
+      if (!(await this.#dropOldest())) return;
+    }
+  }
+
+  async #dropOldest(): Promise<boolean> {
+    const segment = this.#log.oldestSealed;
+    if (segment === undefined) return false;
+    const occupants = [...(this.#occupants.get(segment) ?? [])];
+    let hotBytes = 0;
+    for (const entry of occupants) {
+      const isHot = entry.isHot && hotBytes + entry.facts.length <= this.#log.segmentBytes / 2;
+      if (entry.isPending || isHot) {
+        if (!entry.isPending) hotBytes += entry.facts.length;
+        await this.#rewrite(entry);
+      } else {
+        this.#evict(entry);
+      }
+    }
+    this.#occupants.delete(segment);
+    await this.#log.dropOldest();
+    return true;
+  }
+
+  /** Copies the entry's record to the end of the log. */
+  async #rewrite(entry: CacheEntry): Promise<void> {
+    const { disk } = entry;
+    if (disk === undefined) return;
+    const payload = new Uint8Array(disk.length);
+    const isIntact = await this.read(disk, payload);
+    // While it was read the entry may have been replaced or removed.
+    if (entry.disk !== disk) return;
+    if (!isIntact) {
+      this.#logger.error('disk tier: a payload is damaged', { key: entry.facts.key });
+      this.#evict(entry);
+      return;
+    }
+    entry.isHot = false;
+    const [location] = await this.#log.append([{ record: recordOf('payload', entry), payload }]);
+    if (entry.disk === disk) this.#place(entry, location);
+  }
+
+  #evict(entry: CacheEntry): void {
+    this.forget(entry);
+    this.#evictions += 1;
+    if (entry.extent === undefined) {
+      entry.isCurrent = false;
+      this.#index.remove(entry);
+    }
+  }
+}
+
+function factsOf(record: LogRecord): PayloadFacts {
+  const { namespace, kind, key, parent, fingerprint, tokens, position } = record;
+  const { hasDecodedTokens, payloadLength: length, payloadCrc: crc } = record;
+  const identity = { namespace, kind, key, parent, fingerprint };
+  return { ...identity, tokens, position, hasDecodedTokens, length, crc };
+}
+
+function recordOf(type: RecordType, entry: CacheEntry): LogRecord {
+  const { facts, sequence, saveId, saveIndex } = entry;
+  return {
+    ...facts,
+    type,
+    sequence,
+    saveId,
+    saveIndex,
+    isDurable: !entry.isPending,
+    payloadLength: facts.length,
+    payloadCrc: facts.crc,
+  };
+}
+
+/** The record that lists the keys of the save that the entry came with. */
+function saveRecord(entry: CacheEntry, keys: Uint8Array): LogRecord {
+  const record = recordOf('save', entry);
+  return { ...record, payloadLength: keys.length, payloadCrc: crc32c(keys) };
+}
+
+function asUnavailable(error: unknown): StoreError {
+  return new StoreError('UNAVAILABLE', `disk tier: write failed: ${messageOf(error)}`, {
+    cause: error,
+  });
+}

@@ -1,0 +1,229 @@
+import { assert } from '../base/assert.ts';
+import { Semaphore } from '../base/semaphore.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import type { PayloadKind } from '../blocks/payload-kind.ts';
+import { CacheEntry } from './cache-entry.ts';
+import type { PayloadFacts, PayloadId } from './cache-entry.ts';
+import { DiskTier } from './disk-tier.ts';
+import type { NewPayload } from './disk-tier.ts';
+import { EntryIndex } from './entry-index.ts';
+import type { Extent } from './extent.ts';
+import type { MemoryTier } from './memory-tier.ts';
+import { PrivateExtent } from './private-extent.ts';
+
+/** A payload in memory, pinned for whoever got it; `extent.unpin()` gives it back. */
+export interface PinnedPayload {
+  readonly extent: Extent;
+  readonly payload: Uint8Array;
+}
+
+/** Most bytes of fetched payloads that wait to be written to disk; more are kept in memory only. */
+const admissionBytesMax = 128 * 1024 * 1024;
+
+/**
+ * The local tiers of one store process: one index over memory and disk. What it holds was verified
+ * as it came in; what it gives is pinned.
+ */
+export class LocalCache {
+  readonly memory: MemoryTier;
+  readonly #disk: DiskTier | undefined;
+  readonly #index: EntryIndex;
+  /** One admission at a time: they are in the background and need no parallel writes. */
+  readonly #admissions = new Semaphore(1);
+  #admissionBytes = 0;
+  #nextSequence: number;
+  #nextSaveId: number;
+
+  /** `disk` is absent when no cache directory could be had. Its entries are in `index` already. */
+  constructor(memory: MemoryTier, index: EntryIndex, disk: DiskTier | undefined) {
+    this.memory = memory;
+    this.#index = index;
+    this.#disk = disk;
+    this.#nextSequence = (disk?.recovered.lastSequence ?? 0) + 1;
+    this.#nextSaveId = (disk?.recovered.lastSaveId ?? 0) + 1;
+  }
+
+  /** True when an accepted payload survives the death of the process. */
+  get hasDisk(): boolean {
+    return this.#disk !== undefined;
+  }
+
+  get diskUsage(): DiskTier['usage'] | undefined {
+    return this.#disk?.usage;
+  }
+
+  /** Entries that earlier processes left pending, with the keys of their saves. */
+  takePending(): ReturnType<DiskTier['takePending']> {
+    return this.#disk?.takePending() ?? [];
+  }
+
+  find(id: PayloadId): CacheEntry | undefined {
+    return this.#index.find(id);
+  }
+
+  entriesOf(namespace: Namespace, kind: PayloadKind): Iterable<CacheEntry> {
+    return this.#index.of(namespace, kind);
+  }
+
+  /** Tails held locally that continue the chain with that tip. */
+  tailsOf(namespace: Namespace, tip: BlockKey): Iterable<CacheEntry> {
+    return this.#index.tailsOf(namespace, tip);
+  }
+
+  /** The payload if memory holds it, pinned. */
+  pinResident(entry: CacheEntry): PinnedPayload | undefined {
+    if (entry.extent === undefined || entry.payload === undefined) return undefined;
+    entry.extent.pin();
+    this.memory.touch(entry.extent);
+    entry.isHot = true;
+    return { extent: entry.extent, payload: entry.payload };
+  }
+
+  /**
+   * Reads the payload from disk into memory and keeps it there. Undefined when the bytes on disk are
+   * damaged: the disk copy is forgotten then, and a pending payload with it, for it has no other.
+   */
+  async readFromDisk(entry: CacheEntry): Promise<PinnedPayload | undefined> {
+    const { disk } = entry;
+    assert(this.#disk !== undefined && disk !== undefined, 'entry is not on disk');
+    const extent = this.allocate(disk.length);
+    let isIntact = false;
+    try {
+      isIntact = await this.#disk.read(disk, extent.bytes);
+    } finally {
+      if (!isIntact) extent.unpin();
+    }
+    if (!isIntact) {
+      if (entry.disk === disk) this.#disk.forget(entry);
+      return undefined;
+    }
+    entry.isHot = true;
+    this.#keep(entry, extent, extent.bytes);
+    return { extent, payload: extent.bytes };
+  }
+
+  /** Memory for a payload, pinned: of the tier, or of the process when the tier is full of pins. */
+  allocate(byteLength: number): Extent {
+    return this.memory.allocate(byteLength) ?? new PrivateExtent(byteLength);
+  }
+
+  /**
+   * Accepts new payloads of one save: writes them to the log from last to first, then shows them all
+   * at once. `chain` is every key given to the save.
+   */
+  async accept(
+    payloads: readonly (NewPayload & { readonly saveIndex: number })[],
+    chain: readonly BlockKey[],
+  ): Promise<readonly CacheEntry[]> {
+    assert(this.#disk !== undefined, 'nothing can be accepted without a disk tier');
+    const saveId = this.#nextSaveId;
+    this.#nextSaveId += 1;
+    const entries = payloads.map(({ facts, saveIndex }) => {
+      const origin = { sequence: this.#takeSequence(), saveId, saveIndex, isPending: true };
+      return new CacheEntry(facts, origin);
+    });
+    await this.#disk.write(
+      entries.map((entry, index) => ({ entry, payload: payloads[index].payload })).reverse(),
+      chain,
+    );
+    for (const entry of entries) this.#show(entry);
+    return entries;
+  }
+
+  /**
+   * Takes in a verified payload that the object store holds: it stays in memory at once, and goes to
+   * disk in the background. The caller keeps its pin. What came under the key meanwhile stays: it
+   * may be pending, and any bytes saved under a block's key are valid.
+   */
+  admit(facts: PayloadFacts, extent: Extent, payload: Uint8Array): CacheEntry {
+    const present = this.#index.find(facts);
+    if (present !== undefined && (present.isPending || facts.kind !== 'raw-tail')) return present;
+    const origin = {
+      sequence: this.#takeSequence(),
+      saveId: 0,
+      saveIndex: 0,
+      isPending: false,
+    };
+    const entry = new CacheEntry(facts, origin);
+    this.#keep(entry, extent, payload);
+    this.#show(entry);
+    this.#admitToDisk(entry, extent, payload);
+    return entry;
+  }
+
+  /** The object store confirmed the payload: it may be evicted from now on. */
+  async markUploaded(entry: CacheEntry): Promise<void> {
+    assert(entry.isPending, 'an entry is confirmed once');
+    entry.isPending = false;
+    await this.#disk?.noteUploaded(entry);
+    this.#dropIfGone(entry);
+  }
+
+  /** Forgets the payload in every local tier, also after a restart. */
+  async remove(entry: CacheEntry): Promise<void> {
+    this.#hide(entry);
+    await this.#disk?.noteRemoved(entry);
+  }
+
+  /** Waits for admissions under way and closes the disk tier. */
+  async close(): Promise<void> {
+    await this.#admissions.run(() => Promise.resolve());
+    await this.#disk?.close();
+  }
+
+  #takeSequence(): number {
+    const sequence = this.#nextSequence;
+    this.#nextSequence += 1;
+    return sequence;
+  }
+
+  #show(entry: CacheEntry): void {
+    const replaced = this.#index.put(entry);
+    if (replaced !== undefined && replaced !== entry) this.#forgetTiers(replaced);
+  }
+
+  #hide(entry: CacheEntry): void {
+    this.#index.remove(entry);
+    this.#forgetTiers(entry);
+  }
+
+  #forgetTiers(entry: CacheEntry): void {
+    entry.isCurrent = false;
+    if (entry.extent !== undefined) this.memory.remove(entry.extent);
+    entry.extent = undefined;
+    entry.payload = undefined;
+    this.#disk?.forget(entry);
+  }
+
+  /** Makes the extent the entry's copy in memory, unless it has one. */
+  #keep(entry: CacheEntry, extent: Extent, payload: Uint8Array): void {
+    if (entry.extent !== undefined || !entry.isCurrent || extent instanceof PrivateExtent) return;
+    entry.extent = extent;
+    entry.payload = payload;
+    this.memory.makeResident(extent, () => {
+      entry.extent = undefined;
+      entry.payload = undefined;
+      this.#dropIfGone(entry);
+    });
+  }
+
+  #dropIfGone(entry: CacheEntry): void {
+    if (entry.extent === undefined && entry.disk === undefined && !entry.isPending) {
+      this.#index.remove(entry);
+    }
+  }
+
+  #admitToDisk(entry: CacheEntry, extent: Extent, payload: Uint8Array): void {
+    const disk = this.#disk;
+    if (disk === undefined) return;
+    if (this.#admissionBytes + payload.length > admissionBytesMax) return;
+    this.#admissionBytes += payload.length;
+    extent.pin();
+    const admission = this.#admissions.run(() => disk.writeDurable(entry, payload));
+    void admission.finally(() => {
+      this.#admissionBytes -= payload.length;
+      extent.unpin();
+    });
+  }
+}

@@ -1,0 +1,187 @@
+import { assert } from '../base/assert.ts';
+import { roundUp, viewOf } from '../base/bytes.ts';
+import { crc32cAppend } from '../base/crc32c.ts';
+import { bytesFromHex, hexFromBytes } from '../base/hex.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import { isBlockKey } from '../blocks/block-key.ts';
+import { limits } from '../blocks/limits.ts';
+import { parseNamespace } from '../blocks/namespace.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import type { PayloadKind } from '../blocks/payload-kind.ts';
+
+/**
+ * One record of the disk tier's log. `docs/FORMAT.md` (Local files) draws it.
+ *
+ * - `payload`: an accepted or fetched payload, which follows the header.
+ * - `save`: the keys of one save, 32 bytes each, so that its uploads can list following keys.
+ * - `uploaded`: the payload of that sequence number is in the object store.
+ * - `removed`: payloads of that key up to that sequence number are gone.
+ */
+export type RecordType = 'payload' | 'save' | 'uploaded' | 'removed';
+
+export interface LogRecord {
+  readonly type: RecordType;
+  readonly kind: PayloadKind;
+  readonly namespace: Namespace;
+  readonly key: BlockKey;
+  readonly parent: BlockKey | undefined;
+  /** 64 hex characters, or undefined when unknown. */
+  readonly fingerprint: string | undefined;
+  readonly tokens: number;
+  readonly position: number | undefined;
+  readonly hasDecodedTokens: boolean;
+  /** True when the payload was in the object store already as the record was written. */
+  readonly isDurable: boolean;
+  /** Grows with every payload of a directory; `uploaded` and `removed` name that of their payload. */
+  readonly sequence: number;
+  /** The save that the payload came with, and its index among that save's keys. */
+  readonly saveId: number;
+  readonly saveIndex: number;
+  readonly payloadLength: number;
+  readonly payloadCrc: number;
+}
+
+/** Where a record stands; bound into its checksum so that copied bytes are no record elsewhere. */
+export interface RecordPlace {
+  readonly segment: number;
+  readonly offset: number;
+  readonly salt: Uint8Array;
+}
+
+/** Records begin at multiples of this many bytes. */
+export const recordAlignment = 64;
+/** Bytes of the longest header. */
+export const recordHeaderBytesMax = 256;
+
+const magic = 0x52564b57; // 'WKVR'
+const fixedBytes = 160;
+const noPosition = 0xffffffff;
+const types: readonly RecordType[] = ['payload', 'save', 'uploaded', 'removed'];
+const kinds: readonly PayloadKind[] = ['block', 'tail', 'raw-tail'];
+const decodedFlag = 1;
+const durableFlag = 2;
+const encoder = new TextEncoder();
+const strictDecoder = new TextDecoder('utf-8', { fatal: true });
+
+/** Bytes from the record's beginning to the next one. */
+export function recordLength(record: LogRecord): number {
+  return roundUp(headerLength(record) + record.payloadLength, recordAlignment);
+}
+
+/** Bytes from the record's beginning to its payload. */
+export function headerLength(record: Pick<LogRecord, 'namespace'>): number {
+  return fixedBytes + encoder.encode(record.namespace).length + 4;
+}
+
+/** The header of the record at that place. */
+export function encodeRecord(record: LogRecord, place: RecordPlace): Uint8Array {
+  const name = encoder.encode(record.namespace);
+  const bytes = new Uint8Array(fixedBytes + name.length + 4);
+  assert(bytes.length <= recordHeaderBytesMax, `record header of ${bytes.length} bytes`);
+  assert(place.offset % recordAlignment === 0, `record at offset ${place.offset}`);
+  const view = viewOf(bytes);
+  view.setUint32(0, magic, true);
+  view.setUint8(4, types.indexOf(record.type));
+  view.setUint8(5, kinds.indexOf(record.kind));
+  const flags = (record.hasDecodedTokens ? decodedFlag : 0) | (record.isDurable ? durableFlag : 0);
+  view.setUint8(6, flags);
+  view.setUint8(7, name.length);
+  view.setUint32(8, record.tokens, true);
+  view.setUint32(12, record.position ?? noPosition, true);
+  view.setBigUint64(16, BigInt(record.payloadLength), true);
+  view.setUint32(24, record.payloadCrc, true);
+  view.setUint32(28, place.segment, true);
+  view.setBigUint64(32, BigInt(place.offset), true);
+  view.setBigUint64(40, BigInt(record.sequence), true);
+  view.setBigUint64(48, BigInt(record.saveId), true);
+  view.setUint32(56, record.saveIndex, true);
+  setKey(bytes, 64, record.key);
+  setKey(bytes, 96, record.parent);
+  setKey(bytes, 128, record.fingerprint);
+  bytes.set(name, fixedBytes);
+  const end = bytes.length - 4;
+  view.setUint32(end, checksum(bytes.subarray(0, end), place.salt), true);
+  return bytes;
+}
+
+/**
+ * The record whose header begins the bytes, or undefined when no intact header for this place does.
+ * Nothing is taken from a header before its checksum holds.
+ */
+export function decodeRecord(bytes: Uint8Array, place: RecordPlace): LogRecord | undefined {
+  if (bytes.length < fixedBytes + 4) return undefined;
+  const view = viewOf(bytes);
+  if (view.getUint32(0, true) !== magic) return undefined;
+  const end = fixedBytes + view.getUint8(7);
+  if (bytes.length < end + 4) return undefined;
+  if (view.getUint32(end, true) !== checksum(bytes.subarray(0, end), place.salt)) return undefined;
+  if (view.getUint32(28, true) !== place.segment) return undefined;
+  if (Number(view.getBigUint64(32, true)) !== place.offset) return undefined;
+  return readFields(bytes, view, end);
+}
+
+function readFields(bytes: Uint8Array, view: DataView, end: number): LogRecord | undefined {
+  const type = types[view.getUint8(4)];
+  const kind = kinds[view.getUint8(5)];
+  const key = keyAt(bytes, 64);
+  const payloadLength = Number(view.getBigUint64(16, true));
+  if (type === undefined || kind === undefined || key === undefined) return undefined;
+  if (payloadLength > limits.payloadBytesMax) return undefined;
+  const flags = view.getUint8(6);
+  const position = view.getUint32(12, true);
+  return {
+    type,
+    kind,
+    namespace: parseNamespace(strictDecoder.decode(bytes.subarray(fixedBytes, end))),
+    key,
+    parent: keyAt(bytes, 96),
+    fingerprint: keyAt(bytes, 128),
+    tokens: view.getUint32(8, true),
+    position: position === noPosition ? undefined : position,
+    hasDecodedTokens: (flags & decodedFlag) !== 0,
+    isDurable: (flags & durableFlag) !== 0,
+    sequence: Number(view.getBigUint64(40, true)),
+    saveId: Number(view.getBigUint64(48, true)),
+    saveIndex: view.getUint32(56, true),
+    payloadLength,
+    payloadCrc: view.getUint32(24, true),
+  };
+}
+
+/** The payload of a `save` record: its keys one after another. */
+export function encodeKeys(keys: readonly BlockKey[]): Uint8Array {
+  const bytes = new Uint8Array(32 * keys.length);
+  keys.forEach((key, index) => setKey(bytes, 32 * index, key));
+  return bytes;
+}
+
+/** The keys in the payload of a `save` record. */
+export function decodeKeys(bytes: Uint8Array): readonly BlockKey[] {
+  const keys: BlockKey[] = [];
+  for (let at = 0; at + 32 <= bytes.length; at += 32) {
+    const key = hexFromBytes(bytes.subarray(at, at + 32));
+    assert(isBlockKey(key), `save record holds no key at ${at}`);
+    keys.push(key);
+  }
+  return keys;
+}
+
+function checksum(header: Uint8Array, salt: Uint8Array): number {
+  return crc32cAppend(crc32cAppend(0, salt), header);
+}
+
+/** Writes 32 bytes of hex text; absent means all zero, which no digest is. */
+function setKey(bytes: Uint8Array, at: number, hex: string | undefined): void {
+  if (hex === undefined) return;
+  const key = bytesFromHex(hex);
+  assert(key?.length === 32, `not 64 hex characters: ${hex}`);
+  bytes.set(key, at);
+}
+
+function keyAt(bytes: Uint8Array, at: number): BlockKey | undefined {
+  const key = bytes.subarray(at, at + 32);
+  if (key.every((byte) => byte === 0)) return undefined;
+  const hex = hexFromBytes(key);
+  assert(isBlockKey(hex), 'hex of 32 bytes');
+  return hex;
+}

@@ -1,0 +1,152 @@
+import { crc32c } from '../base/crc32c.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import {
+  decodeKeys,
+  decodeRecord,
+  headerLength,
+  recordAlignment,
+  recordHeaderBytesMax,
+  recordLength,
+} from './log-record.ts';
+import type { LogRecord } from './log-record.ts';
+import { segmentHeaderBytes } from './log-segment.ts';
+import type { LogSegment } from './log-segment.ts';
+
+/** A payload found in a log, and where its bytes lie. Its checksum has not been compared yet. */
+export interface RecoveredPayload {
+  readonly record: LogRecord;
+  readonly segment: LogSegment;
+  /** First byte of the payload in the segment. */
+  readonly offset: number;
+  readonly isPending: boolean;
+}
+
+/** What a scan of segments found. */
+export interface RecoveredLog {
+  readonly payloads: readonly RecoveredPayload[];
+  /** Keys of the saves that have pending payloads, by save id. */
+  readonly chains: ReadonlyMap<number, readonly BlockKey[]>;
+  /** Highest sequence number and save id in use. */
+  readonly lastSequence: number;
+  readonly lastSaveId: number;
+}
+
+/** Windows read while scanning: small records are read many at a time, large ones by header. */
+const wideWindowBytes = 256 * 1024;
+const narrowWindowBytes = 4 * 1024;
+/** A payload above this makes the next window narrow: most of a wide one would be skipped. */
+const widePayloadBytesMax = 64 * 1024;
+
+/**
+ * Reads every record of the segments, oldest first, and returns the payloads that are still valid.
+ * A torn end is ignored; after a damaged header the scan goes on at the next intact one.
+ */
+export async function recoverLog(segments: readonly LogSegment[]): Promise<RecoveredLog> {
+  const found = new Recovery();
+  for (const segment of segments) await scanSegment(segment, found);
+  return found.result();
+}
+
+/** Gathers records in the order in which they were written. */
+class Recovery {
+  readonly #payloads = new Map<string, RecoveredPayload>();
+  readonly #chains = new Map<number, readonly BlockKey[]>();
+  #lastSequence = 0;
+  #lastSaveId = 0;
+
+  addChain(saveId: number, keys: readonly BlockKey[]): void {
+    this.#chains.set(saveId, keys);
+    this.#lastSaveId = Math.max(this.#lastSaveId, saveId);
+  }
+
+  add(record: LogRecord, segment: LogSegment, offset: number): void {
+    const id = `${record.kind} ${record.key} ${record.namespace}`;
+    this.#lastSequence = Math.max(this.#lastSequence, record.sequence);
+    this.#lastSaveId = Math.max(this.#lastSaveId, record.saveId);
+    const known = this.#payloads.get(id);
+    if (record.type === 'payload') {
+      if (known !== undefined && known.record.sequence > record.sequence) return;
+      this.#payloads.set(id, { record, segment, offset, isPending: !record.isDurable });
+    } else if (record.type === 'uploaded') {
+      if (known?.record.sequence !== record.sequence) return;
+      this.#payloads.set(id, { ...known, isPending: false });
+    } else if (known !== undefined && known.record.sequence <= record.sequence) {
+      this.#payloads.delete(id);
+    }
+  }
+
+  result(): RecoveredLog {
+    const payloads = [...this.#payloads.values()];
+    const pendingSaves = new Set(payloads.filter((p) => p.isPending).map((p) => p.record.saveId));
+    const chains = new Map([...this.#chains].filter(([saveId]) => pendingSaves.has(saveId)));
+    return {
+      payloads,
+      chains,
+      lastSequence: this.#lastSequence,
+      lastSaveId: this.#lastSaveId,
+    };
+  }
+}
+
+async function scanSegment(segment: LogSegment, found: Recovery): Promise<void> {
+  const window = new ScanWindow(segment);
+  let offset = segmentHeaderBytes;
+  while (offset + recordAlignment <= segment.byteLength) {
+    const header = await window.at(offset);
+    const record = decodeRecord(header, { segment: segment.number, offset, salt: segment.salt });
+    if (record === undefined) {
+      offset += recordAlignment;
+      continue;
+    }
+    const payloadOffset = offset + headerLength(record);
+    if (payloadOffset + record.payloadLength > segment.byteLength) return;
+    if (record.type === 'save') await readChain(record, segment, payloadOffset, found);
+    else found.add(record, segment, payloadOffset);
+    window.expect(record.payloadLength);
+    offset += recordLength(record);
+  }
+}
+
+async function readChain(
+  record: LogRecord,
+  segment: LogSegment,
+  offset: number,
+  found: Recovery,
+): Promise<void> {
+  const bytes = new Uint8Array(record.payloadLength);
+  const isWhole = await segment.read(bytes, offset);
+  if (isWhole && crc32c(bytes) === record.payloadCrc) {
+    found.addChain(record.saveId, decodeKeys(bytes));
+  }
+}
+
+/** The part of the segment that was read last. */
+class ScanWindow {
+  readonly #segment: LogSegment;
+  readonly #buffer = new Uint8Array(wideWindowBytes);
+  #start = 0;
+  #length = 0;
+  #nextLength = wideWindowBytes;
+
+  constructor(segment: LogSegment) {
+    this.#segment = segment;
+  }
+
+  /** Tells how large the payload was that is skipped next. */
+  expect(payloadLength: number): void {
+    this.#nextLength = payloadLength > widePayloadBytesMax ? narrowWindowBytes : wideWindowBytes;
+  }
+
+  /** Bytes from `offset`: enough for any header unless the segment ends before. */
+  async at(offset: number): Promise<Uint8Array> {
+    const rest = this.#segment.byteLength - offset;
+    const needed = Math.min(recordHeaderBytesMax, rest);
+    const isInside = offset >= this.#start && offset + needed <= this.#start + this.#length;
+    if (!isInside) {
+      this.#length = Math.min(this.#nextLength, rest);
+      this.#start = offset;
+      await this.#segment.read(this.#buffer.subarray(0, this.#length), offset);
+    }
+    return this.#buffer.subarray(offset - this.#start, this.#length);
+  }
+}

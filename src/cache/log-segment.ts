@@ -1,0 +1,135 @@
+import { viewOf } from '../base/bytes.ts';
+import { crc32c } from '../base/crc32c.ts';
+import { bytesFromHex } from '../base/hex.ts';
+import { assert } from '../base/assert.ts';
+import type { Files, OpenFile } from '../platform/files.ts';
+import type { Random } from '../platform/random.ts';
+
+/** Bytes before the first record. */
+export const segmentHeaderBytes = 64;
+
+const magic = 0x53564b57; // 'WKVS'
+const version = 1;
+const saltBytes = 16;
+const namePattern = /^segment-(\d{10})\.log$/;
+
+/** The file name of a segment. */
+export function segmentName(number: number): string {
+  return `segment-${String(number).padStart(10, '0')}.log`;
+}
+
+/** The number of the segment with that file name, or undefined for another file. */
+export function segmentNumber(name: string): number | undefined {
+  const digits = namePattern.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+/**
+ * One file of the disk tier's log. Appended to by the one log that made it, read by many. The file
+ * stays open until the last reader is done, also when its name is gone.
+ */
+export class LogSegment {
+  readonly number: number;
+  readonly path: string;
+  readonly salt: Uint8Array;
+  /** End of what is written, in bytes. Only the log changes it. */
+  byteLength: number;
+  readonly #file: OpenFile;
+  #users = 1;
+
+  private constructor(fields: SegmentFields, file: OpenFile) {
+    this.number = fields.number;
+    this.path = fields.path;
+    this.salt = fields.salt;
+    this.byteLength = fields.byteLength;
+    this.#file = file;
+  }
+
+  /** Makes a new, empty segment. `storeDigest` (32 bytes) names the object store it belongs to. */
+  static async create(options: SegmentOptions & { readonly random: Random }): Promise<LogSegment> {
+    const { files, path, number, storeDigest, random } = options;
+    const salt = bytesFromHex(random.hex(saltBytes));
+    assert(salt?.length === saltBytes, 'random hex');
+    const header = new Uint8Array(segmentHeaderBytes);
+    const view = viewOf(header);
+    view.setUint32(0, magic, true);
+    view.setUint16(4, version, true);
+    view.setUint32(8, number, true);
+    header.set(salt, 12);
+    header.set(storeDigest, 28);
+    view.setUint32(60, crc32c(header.subarray(0, 60)), true);
+    const file = await files.open(path, 'create-new');
+    try {
+      await file.write([header], 0);
+    } catch (error) {
+      await file.close();
+      await files.remove(path);
+      throw error;
+    }
+    return new LogSegment({ number, path, salt, byteLength: segmentHeaderBytes }, file);
+  }
+
+  /** Opens a segment of an earlier process for reading; undefined when it is not an intact one. */
+  static async open(options: SegmentOptions): Promise<LogSegment | undefined> {
+    const { files, path, number, storeDigest } = options;
+    const file = await files.open(path, 'read');
+    const header = new Uint8Array(segmentHeaderBytes);
+    const read = await file.read(header, 0);
+    const view = viewOf(header);
+    const isIntact =
+      read === segmentHeaderBytes &&
+      view.getUint32(0, true) === magic &&
+      view.getUint16(4, true) === version &&
+      view.getUint32(8, true) === number &&
+      view.getUint32(60, true) === crc32c(header.subarray(0, 60)) &&
+      storeDigest.every((byte, index) => header[28 + index] === byte);
+    if (!isIntact) {
+      await file.close();
+      return undefined;
+    }
+    const salt = header.slice(12, 12 + saltBytes);
+    return new LogSegment({ number, path, salt, byteLength: await file.byteLength() }, file);
+  }
+
+  /** Reads into all of `into`; resolves to false when the segment ends before. */
+  async read(into: Uint8Array, offset: number): Promise<boolean> {
+    this.#users += 1;
+    try {
+      return (await this.#file.read(into, offset)) === into.length;
+    } finally {
+      await this.close();
+    }
+  }
+
+  /** Writes at the end of what is written. The log calls it one at a time. */
+  async append(buffers: readonly Uint8Array[], byteLength: number): Promise<void> {
+    await this.#file.write(buffers, this.byteLength);
+    this.byteLength += byteLength;
+  }
+
+  /** Cuts off what a failed write left behind the end. */
+  cutToEnd(): Promise<void> {
+    return this.#file.truncate(this.byteLength);
+  }
+
+  /** The log's own use ends; the file is closed after the last reader. */
+  async close(): Promise<void> {
+    this.#users -= 1;
+    assert(this.#users >= 0, `segment ${this.number} closed twice`);
+    if (this.#users === 0) await this.#file.close();
+  }
+}
+
+interface SegmentFields {
+  readonly number: number;
+  readonly path: string;
+  readonly salt: Uint8Array;
+  readonly byteLength: number;
+}
+
+export interface SegmentOptions {
+  readonly files: Files;
+  readonly path: string;
+  readonly number: number;
+  readonly storeDigest: Uint8Array;
+}

@@ -1,0 +1,312 @@
+import { assert } from '../base/assert.ts';
+import { roundUp } from '../base/bytes.ts';
+import { limits } from '../blocks/limits.ts';
+import type { Extent } from './extent.ts';
+import type { MemoryTier, MemoryUsage } from './memory-tier.ts';
+import { SlabList } from './slab-list.ts';
+import { SlabMemory, roundDown, takeSharedMemory } from './slab-memory.ts';
+import type { TakeMemory } from './slab-memory.ts';
+import { SizeClass, Slab, SlabExtent } from './slab.ts';
+import type { ExtentEvents, Slot } from './slab.ts';
+
+/**
+ * A memory tier in slabs of shared memory, which worker threads can fill too.
+ *
+ * Lengths are rounded up to {@link limits.extentBytesUnit}; every rounded length is a class with
+ * slabs of its own. A class gets memory from the first of these that gives any:
+ *
+ * 1. its extents that were freed, the last one first: its pages are warm;
+ * 2. a new slab, while the sum of all slabs stays within the budget. A class begins with a slab for
+ *    one extent and doubles: the tails of conversations come in hundreds of lengths, and none of
+ *    these must cost a whole slab;
+ * 3. the slab that rested longest, if it belongs to another class and is empty, or was last used
+ *    more than {@link muchOlder} times as long ago as what step 4 would evict. So a class that keeps
+ *    evicting its own fresh extents grows at the cost of old data elsewhere, and two classes in
+ *    equal use leave each other alone;
+ * 4. its own extent that was not used for longest;
+ * 5. slabs of other classes without pinned extents, the longest resting first.
+ *
+ * A slab taken from another class keeps its memory, and so its warm pages, when little of it would
+ * be lost; otherwise the memory goes back to the system, at the next garbage collection.
+ */
+export class SlabMemoryTier implements MemoryTier {
+  readonly #memory: SlabMemory;
+  readonly #classes = new Map<number, SizeClass>();
+  /** Slabs without pinned extents: empty ones, then the others in order of their last use. */
+  readonly #idle = new SlabList<Slab>();
+  #idleBytes = 0;
+  /** Counts makings, touches and last unpins; ages are differences of it. */
+  #uses = 0;
+  #entries = 0;
+  #bytes = 0;
+  #evictions = 0;
+  #pinnedBytes = 0;
+  readonly #events: ExtentEvents = {
+    pinned: (slot, byteLength) => {
+      slot.slab.sizeClass.evictable.remove(slot);
+      this.#hold(slot, byteLength);
+    },
+    unpinned: (slot, byteLength) => this.#letGo(slot, byteLength),
+  };
+
+  /** `takeMemory` is where another kind of shared memory is put in. */
+  constructor(budgetBytes: number, takeMemory: TakeMemory = takeSharedMemory) {
+    this.#memory = new SlabMemory(budgetBytes, takeMemory);
+  }
+
+  get usage(): MemoryUsage {
+    return {
+      entries: this.#entries,
+      bytes: this.#bytes,
+      slabBytes: this.#memory.takenBytes,
+      budgetBytes: this.#memory.budgetBytes,
+      evictions: this.#evictions,
+      pinnedBytes: this.#pinnedBytes,
+    };
+  }
+
+  allocate(byteLength: number): Extent | undefined {
+    assert(Number.isSafeInteger(byteLength) && byteLength >= 0, 'an extent has a length');
+    // An empty payload takes a unit as well: so the budget bounds the number of entries too.
+    const extentBytes = Math.max(
+      limits.extentBytesUnit,
+      roundUp(byteLength, limits.extentBytesUnit),
+    );
+    if (extentBytes > this.#memory.ceilingBytes) return undefined;
+    const sizeClass = this.#classOf(extentBytes);
+    if (sizeClass.free.newest === undefined) this.#makeFree(sizeClass);
+    const slot = sizeClass.free.newest;
+    if (slot === undefined) {
+      this.#forgetClassWithoutSlabs(sizeClass);
+      return undefined;
+    }
+    assert(slot.extent === undefined, 'a free slot holds no extent');
+    sizeClass.free.remove(slot);
+    const extent = new SlabExtent(slot, byteLength, this.#events);
+    slot.extent = extent;
+    slot.slab.usedSlots += 1;
+    this.#hold(slot, byteLength);
+    return extent;
+  }
+
+  makeResident(extent: Extent, onEvict: () => void): void {
+    const own = this.#own(extent);
+    assert(own.isPinned && own.onEvict === undefined, 'an extent is made resident once');
+    own.onEvict = onEvict;
+    this.#entries += 1;
+    this.#bytes += own.byteLength;
+  }
+
+  touch(extent: Extent): void {
+    const own = this.#own(extent);
+    if (own.isPinned) return;
+    const { slot } = own;
+    const { slab } = slot;
+    slab.sizeClass.evictable.remove(slot);
+    this.#use(slot);
+    slab.sizeClass.evictable.addNewest(slot);
+    if (slab.pinnedSlots > 0) return;
+    this.#idle.remove(slab);
+    this.#idle.addNewest(slab);
+  }
+
+  remove(extent: Extent): void {
+    const own = this.#own(extent);
+    assert(own.onEvict !== undefined, 'only a resident extent can be removed');
+    this.#leaveResidents(own);
+    if (own.isPinned) return;
+    own.slot.slab.sizeClass.evictable.remove(own.slot);
+    this.#free(own.slot);
+  }
+
+  /**
+   * Makes slabs until the tier has that many bytes, and touches every page of them: the first touch
+   * of memory costs more than copying into it (memory-tier.bench.ts). Takes long; a process with
+   * other work calls `planPrefault` and then `prefaultStep` now and again.
+   */
+  prefault(byteLength: number): void {
+    this.planPrefault(byteLength);
+    while (this.prefaultStep());
+  }
+
+  /** Sets up to how many bytes `prefaultStep` makes slabs. */
+  planPrefault(byteLength: number): void {
+    this.#memory.planPrefault(byteLength);
+  }
+
+  /** Touches the pages of at most one mebibyte. False when the plan is fulfilled. */
+  prefaultStep(): boolean {
+    return this.#memory.prefaultStep();
+  }
+
+  #own(extent: Extent): SlabExtent {
+    assert(
+      extent instanceof SlabExtent && extent.events === this.#events,
+      'an extent belongs to the tier that made it',
+    );
+    assert(extent.slot.extent === extent, 'a slot and its extent know each other');
+    return extent;
+  }
+
+  #classOf(extentBytes: number): SizeClass {
+    let sizeClass = this.#classes.get(extentBytes);
+    if (sizeClass === undefined) {
+      sizeClass = new SizeClass(extentBytes);
+      this.#classes.set(extentBytes, sizeClass);
+    }
+    return sizeClass;
+  }
+
+  #forgetClassWithoutSlabs(sizeClass: SizeClass): void {
+    if (sizeClass.slabBytes === 0) this.#classes.delete(sizeClass.extentBytes);
+  }
+
+  // The life of an extent in its slot.
+
+  /** The slot's extent, in no list now, is pinned. */
+  #hold(slot: Slot, byteLength: number): void {
+    const { slab } = slot;
+    this.#pinnedBytes += byteLength;
+    slab.pinnedSlots += 1;
+    if (slab.pinnedSlots > 1) return;
+    this.#idle.remove(slab);
+    this.#idleBytes -= slab.byteLength;
+  }
+
+  /** The slot's extent is no longer pinned: it stays as a resident, or ends. */
+  #letGo(slot: Slot, byteLength: number): void {
+    const { slab, extent } = slot;
+    assert(extent !== undefined && slab.pinnedSlots > 0, 'what is unpinned was pinned');
+    this.#pinnedBytes -= byteLength;
+    slab.pinnedSlots -= 1;
+    this.#use(slot);
+    if (slab.pinnedSlots === 0) {
+      this.#idle.addNewest(slab);
+      this.#idleBytes += slab.byteLength;
+    }
+    if (extent.onEvict === undefined) this.#free(slot);
+    else slab.sizeClass.evictable.addNewest(slot);
+  }
+
+  #use(slot: Slot): void {
+    this.#uses += 1;
+    slot.lastUse = this.#uses;
+    slot.slab.lastUse = this.#uses;
+  }
+
+  #leaveResidents(extent: SlabExtent): void {
+    extent.onEvict = undefined;
+    this.#entries -= 1;
+    this.#bytes -= extent.byteLength;
+  }
+
+  /** Ends the slot's extent, which is neither pinned nor resident nor in a list. */
+  #free(slot: Slot): void {
+    const { slab, extent } = slot;
+    assert(extent !== undefined && extent.onEvict === undefined, 'what is freed was in use');
+    extent.end();
+    slot.extent = undefined;
+    slab.sizeClass.free.addNewest(slot);
+    slab.usedSlots -= 1;
+    if (slab.usedSlots > 0) return;
+    assert(slab.pinnedSlots === 0, 'nothing is pinned in an empty slab');
+    this.#idle.remove(slab);
+    this.#idle.addOldest(slab);
+  }
+
+  /** Ends a resident that nobody pins. The owner is told last, when everything is consistent. */
+  #evict(slot: Slot): void {
+    const { extent } = slot;
+    const onEvict = extent?.onEvict;
+    assert(extent !== undefined && onEvict !== undefined, 'only a resident can be evicted');
+    assert(!extent.isPinned, 'what is pinned is never evicted');
+    slot.slab.sizeClass.evictable.remove(slot);
+    this.#leaveResidents(extent);
+    this.#free(slot);
+    this.#evictions += 1;
+    onEvict();
+  }
+
+  // Where memory comes from.
+
+  /** Gives the class a free slot by the steps of the header, unless nothing can. */
+  #makeFree(sizeClass: SizeClass): void {
+    while (sizeClass.free.newest === undefined) {
+      if (this.#grow(sizeClass)) continue;
+      if (this.#memory.dropBlank()) continue;
+      const slab = this.#idle.oldest;
+      const own = sizeClass.evictable.oldest;
+      if (own === undefined) {
+        // All or nothing: no data is lost for a request that then fails.
+        if (slab === undefined || this.#memory.roomBytes + this.#idleBytes < sizeClass.extentBytes)
+          return;
+        this.#reclaim(slab, sizeClass);
+      } else if (slab !== undefined && this.#isMuchOlder(slab, own)) this.#reclaim(slab, sizeClass);
+      else this.#evict(own);
+    }
+  }
+
+  #isMuchOlder(slab: Slab, own: Slot): boolean {
+    if (slab.usedSlots === 0) return true;
+    return this.#uses - slab.lastUse > muchOlder * (this.#uses - own.lastUse);
+  }
+
+  /** Adds a slab to the class: one made ahead of need, or new memory within the budget. */
+  #grow(sizeClass: SizeClass): boolean {
+    const wantedBytes = this.#nextSlabBytes(sizeClass);
+    const blank = this.#memory.takeBlank((buffer) => fits(buffer, sizeClass, wantedBytes));
+    if (blank !== undefined) {
+      this.#addSlab(blank, sizeClass);
+      return true;
+    }
+    const mostBytes = Math.min(wantedBytes, this.#memory.roomBytes);
+    const byteLength = roundDown(mostBytes, sizeClass.extentBytes);
+    const buffer = byteLength > 0 ? this.#memory.take(byteLength) : undefined;
+    if (buffer === undefined) return false;
+    this.#addSlab(buffer, sizeClass);
+    return true;
+  }
+
+  /** How long the next slab of the class should be: as long as all it has, within bounds. */
+  #nextSlabBytes({ extentBytes, slabBytes }: SizeClass): number {
+    if (extentBytes > this.#memory.slabBytesMax / 4) return extentBytes;
+    return Math.max(extentBytes, Math.min(slabBytes, this.#memory.slabBytesMax));
+  }
+
+  #addSlab(buffer: SharedArrayBuffer, sizeClass: SizeClass): void {
+    const slab = new Slab(buffer, sizeClass);
+    for (const slot of slab.slots) sizeClass.free.addOldest(slot);
+    sizeClass.slabBytes += slab.byteLength;
+    this.#idle.addOldest(slab);
+    this.#idleBytes += slab.byteLength;
+  }
+
+  /** Evicts what is in the idle slab, and gives its memory to the class or else back. */
+  #reclaim(slab: Slab, sizeClass: SizeClass): void {
+    const loser = slab.sizeClass;
+    assert(loser !== sizeClass, 'a slab is taken from another class');
+    for (const slot of slab.slots) if (slot.extent !== undefined) this.#evict(slot);
+    assert(slab.usedSlots === 0, 'an owner that is told of an eviction does not allocate');
+    for (const slot of slab.slots) loser.free.remove(slot);
+    this.#idle.remove(slab);
+    this.#idleBytes -= slab.byteLength;
+    loser.slabBytes -= slab.byteLength;
+    this.#forgetClassWithoutSlabs(loser);
+    if (fits(slab.buffer, sizeClass, this.#nextSlabBytes(sizeClass))) {
+      this.#addSlab(slab.buffer, sizeClass);
+    } else this.#memory.giveBack(slab.buffer);
+  }
+}
+
+/** How many times as long a slab must have rested as a class's own oldest extent to be taken first. */
+const muchOlder = 2;
+
+/** Most of a slab, as its fraction, that may be lost when it is carved for a class anew. */
+const lossMax = 1 / 8;
+
+/** True when a class that wants a slab of that length can use the buffer. */
+function fits(buffer: SharedArrayBuffer, { extentBytes }: SizeClass, wantedBytes: number): boolean {
+  const { byteLength } = buffer;
+  if (byteLength < extentBytes || byteLength > 2 * wantedBytes) return false;
+  return byteLength % extentBytes <= byteLength * lossMax;
+}

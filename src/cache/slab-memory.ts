@@ -1,0 +1,144 @@
+import { assert } from '../base/assert.ts';
+import { limits } from '../blocks/limits.ts';
+
+/** Memory of that many bytes, or undefined when the system has none to give. */
+export type TakeMemory = (byteLength: number) => SharedArrayBuffer | undefined;
+
+/**
+ * The memory behind the slabs of one tier: taken from the system within a budget, and made ahead of
+ * need where the owner asks for it. It counts; what lies in the memory is not its business.
+ */
+export class SlabMemory {
+  readonly budgetBytes: number;
+  /** Size of a full slab: what is made ahead of need has it. */
+  readonly slabBytesMax: number;
+  readonly #takeMemory: TakeMemory;
+  /** The budget, until the system refuses memory: then what had been taken by then. */
+  #ceilingBytes: number;
+  #takenBytes = 0;
+  /** Buffers made ahead of need, and not used since. Part of the bytes taken. */
+  readonly #blanks: SharedArrayBuffer[] = [];
+  #prefaultBytes = 0;
+  /** The blank whose pages are being touched, and how far that has come. */
+  #cold: Uint8Array | undefined = undefined;
+  #coldOffset = 0;
+
+  constructor(budgetBytes: number, takeMemory: TakeMemory) {
+    assert(Number.isSafeInteger(budgetBytes) && budgetBytes >= 0, `memory budget ${budgetBytes}`);
+    this.budgetBytes = budgetBytes;
+    this.#ceilingBytes = budgetBytes;
+    this.#takeMemory = takeMemory;
+    const share = roundDown(budgetBytes / slabsMin, limits.extentBytesUnit);
+    this.slabBytesMax = Math.min(limits.slabBytes, Math.max(limits.extentBytesUnit, share));
+  }
+
+  /** Bytes taken from the system and not given back. Never more than the budget. */
+  get takenBytes(): number {
+    return this.#takenBytes;
+  }
+
+  /** Most bytes that can ever be had. */
+  get ceilingBytes(): number {
+    return this.#ceilingBytes;
+  }
+
+  /** Bytes that may still be taken. */
+  get roomBytes(): number {
+    return this.#ceilingBytes - this.#takenBytes;
+  }
+
+  /** New memory, not longer than `roomBytes`. Once the system refuses, there is no room any more. */
+  take(byteLength: number): SharedArrayBuffer | undefined {
+    assert(byteLength > 0 && byteLength <= this.roomBytes, 'slabs stay within the budget');
+    const buffer = this.#takeMemory(byteLength);
+    if (buffer === undefined) {
+      this.#ceilingBytes = this.#takenBytes;
+      return undefined;
+    }
+    this.#takenBytes += byteLength;
+    return buffer;
+  }
+
+  /** The caller lets go of the buffer; the next garbage collection gives it to the system. */
+  giveBack(buffer: SharedArrayBuffer): void {
+    this.#takenBytes -= buffer.byteLength;
+    assert(this.#takenBytes >= 0, 'what is given back was taken');
+  }
+
+  /** A buffer made ahead of need that suits, if there is one. */
+  takeBlank(suits: (buffer: SharedArrayBuffer) => boolean): SharedArrayBuffer | undefined {
+    const index = this.#blanks.findLastIndex(suits);
+    return index < 0 ? undefined : this.#removeBlank(index);
+  }
+
+  /**
+   * Gives back a buffer that was made ahead of need and suits nobody. What is needed has other
+   * sizes, then, so nothing more is made ahead.
+   */
+  dropBlank(): boolean {
+    if (this.#blanks.length === 0) return false;
+    this.giveBack(this.#removeBlank(this.#blanks.length - 1));
+    this.#prefaultBytes = 0;
+    return true;
+  }
+
+  /** Sets up to how many bytes in all `prefaultStep` takes memory ahead of need. */
+  planPrefault(byteLength: number): void {
+    assert(Number.isSafeInteger(byteLength) && byteLength >= 0, `prefault of ${byteLength} bytes`);
+    this.#prefaultBytes = byteLength;
+  }
+
+  /** Touches the pages of at most one mebibyte. False when the plan is fulfilled. */
+  prefaultStep(): boolean {
+    const cold = this.#cold ?? this.#makeBlank();
+    if (cold === undefined) return false;
+    const end = Math.min(cold.length, this.#coldOffset + prefaultStepBytes);
+    for (let at = this.#coldOffset; at < end; at += pageBytes) cold[at] = 0;
+    this.#coldOffset = end;
+    this.#cold = end < cold.length ? cold : undefined;
+    return true;
+  }
+
+  #makeBlank(): Uint8Array | undefined {
+    const missingBytes = Math.min(this.#prefaultBytes - this.#takenBytes, this.roomBytes);
+    const byteLength = Math.min(this.slabBytesMax, roundDown(missingBytes, limits.extentBytesUnit));
+    if (byteLength <= 0) return undefined;
+    const buffer = this.take(byteLength);
+    if (buffer === undefined) return undefined;
+    this.#blanks.push(buffer);
+    this.#coldOffset = 0;
+    return new Uint8Array(buffer);
+  }
+
+  #removeBlank(index: number): SharedArrayBuffer {
+    const [buffer] = this.#blanks.splice(index, 1);
+    // Its pages are written by users from now on.
+    if (this.#cold?.buffer === buffer) this.#cold = undefined;
+    return buffer;
+  }
+}
+
+/** Ordinary memory of this process that its worker threads can share. */
+export function takeSharedMemory(byteLength: number): SharedArrayBuffer | undefined {
+  try {
+    return new SharedArrayBuffer(byteLength);
+  } catch (error) {
+    // V8 says so when the system gives no memory.
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+/** `value` rounded down to a multiple of `unit`. */
+export function roundDown(value: number, unit: number): number {
+  return Math.floor(value / unit) * unit;
+}
+
+/** A budget makes at least this many full slabs, so that several size classes can share it. */
+const slabsMin = 16;
+
+/** Unit in which the system makes memory real. */
+const pageBytes = 4096;
+
+/** Bytes that one step touches: about a millisecond's worth (memory-tier.bench.ts). */
+const prefaultStepBytes = 1024 * 1024;

@@ -1,0 +1,130 @@
+import { assert } from '../base/assert.ts';
+import type { Extent } from './extent.ts';
+import { SlabList } from './slab-list.ts';
+import type { SlabListNode } from './slab-list.ts';
+
+/** All slabs that are carved into extents of one size. */
+export class SizeClass {
+  readonly extentBytes: number;
+  /** Slots that hold nothing; the newest was freed last, so its pages are the warmest. */
+  readonly free = new SlabList<Slot>();
+  /** Slots whose extent is resident and not pinned, in order of their last use. */
+  readonly evictable = new SlabList<Slot>();
+  /** Memory of its slabs. */
+  slabBytes = 0;
+
+  constructor(extentBytes: number) {
+    this.extentBytes = extentBytes;
+  }
+}
+
+/**
+ * A piece of memory carved into slots of equal size. What does not fill a slot at its end is lost.
+ *
+ * It is *idle* while no extent in it is pinned: only then may it be taken from its class. The fields
+ * belong to the tier.
+ */
+export class Slab implements SlabListNode<Slab> {
+  readonly buffer: SharedArrayBuffer;
+  readonly byteLength: number;
+  readonly sizeClass: SizeClass;
+  readonly slots: readonly Slot[];
+  /** Slots that hold an extent. */
+  usedSlots = 0;
+  /** Slots that hold an extent which somebody pins. */
+  pinnedSlots = 0;
+  /** The tier's count of uses when an extent in it was last used. */
+  lastUse = 0;
+  older: Slab | undefined = undefined;
+  newer: Slab | undefined = undefined;
+
+  constructor(buffer: SharedArrayBuffer, sizeClass: SizeClass) {
+    this.buffer = buffer;
+    this.byteLength = buffer.byteLength;
+    this.sizeClass = sizeClass;
+    const count = Math.floor(this.byteLength / sizeClass.extentBytes);
+    assert(count > 0, 'a slab holds at least one extent');
+    this.slots = Array.from({ length: count }, (_, i) => new Slot(this, i * sizeClass.extentBytes));
+  }
+}
+
+/**
+ * A place for one extent. It is in the list `free` of its class while it holds none, in `evictable`
+ * while its extent is resident and not pinned, and in no list while its extent is pinned.
+ */
+export class Slot implements SlabListNode<Slot> {
+  readonly slab: Slab;
+  readonly offset: number;
+  extent: SlabExtent | undefined = undefined;
+  /** The tier's count of uses when its extent was last used. */
+  lastUse = 0;
+  older: Slot | undefined = undefined;
+  newer: Slot | undefined = undefined;
+
+  constructor(slab: Slab, offset: number) {
+    this.slab = slab;
+    this.offset = offset;
+  }
+}
+
+/** What an extent tells its tier. One object for all extents of a tier. */
+export interface ExtentEvents {
+  /** The first user came. */
+  readonly pinned: (slot: Slot, byteLength: number) => void;
+  /** The last user left. */
+  readonly unpinned: (slot: Slot, byteLength: number) => void;
+}
+
+/** An extent in a slot. Made anew for every use of the slot, so that a use after its end shows. */
+export class SlabExtent implements Extent {
+  readonly byteLength: number;
+  readonly events: ExtentEvents;
+  /** What the tier calls when it evicts the extent; absent while it is not resident. */
+  onEvict: (() => void) | undefined = undefined;
+  #slot: Slot | undefined;
+  #bytes: Uint8Array;
+  #pins = 1;
+
+  constructor(slot: Slot, byteLength: number, events: ExtentEvents) {
+    this.byteLength = byteLength;
+    this.events = events;
+    this.#slot = slot;
+    this.#bytes = new Uint8Array(slot.slab.buffer, slot.offset, byteLength);
+  }
+
+  get bytes(): Uint8Array {
+    assert(this.#slot !== undefined, 'the bytes of an extent are used after its end');
+    return this.#bytes;
+  }
+
+  /** Where it lies; an assertion failure once it has ended. */
+  get slot(): Slot {
+    assert(this.#slot !== undefined, 'an extent is used after its end');
+    return this.#slot;
+  }
+
+  get isPinned(): boolean {
+    return this.#pins > 0;
+  }
+
+  pin(): void {
+    const { slot } = this;
+    this.#pins += 1;
+    if (this.#pins === 1) this.events.pinned(slot, this.byteLength);
+  }
+
+  unpin(): void {
+    assert(this.#pins > 0, 'an extent is unpinned more often than pinned');
+    this.#pins -= 1;
+    if (this.#pins === 0) this.events.unpinned(this.slot, this.byteLength);
+  }
+
+  /** The memory is free: this object lets go of it. */
+  end(): void {
+    assert(this.#pins === 0, 'an extent ends when nobody pins it');
+    this.#slot = undefined;
+    this.#bytes = ended;
+  }
+}
+
+const ended = new Uint8Array(0);

@@ -1,0 +1,97 @@
+import { BoundedMap } from '../base/bounded-map.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import { limits } from '../blocks/limits.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import type { PayloadKind } from '../blocks/payload-kind.ts';
+import type { Clock } from '../platform/clock.ts';
+
+/**
+ * - `confirmed`: an answer of the object store told that the object is there.
+ * - `listed`: another object's list of following keys says so. It was true when it was written.
+ */
+export type Presence = 'confirmed' | 'listed';
+
+/** Names a payload in the object store. */
+export interface CatalogId {
+  readonly namespace: Namespace;
+  readonly kind: PayloadKind;
+  readonly key: BlockKey;
+}
+
+/**
+ * What this process believes about the object store: which payloads are there, which were absent a
+ * moment ago, and which objects are corrupt. Beliefs are hopes: whoever acts on one reports what it
+ * found. All of it is bounded and may be forgotten at any time.
+ */
+export class Catalog {
+  readonly #clock: Clock;
+  readonly #present = new BoundedMap<string, Presence>(limits.catalogKeysMax);
+  /** Until when an absence is believed. */
+  readonly #absent = new BoundedMap<string, number>(limits.negativeKeysMax);
+  readonly #corrupt = new BoundedMap<string, { readonly etag: string; readonly until: number }>(
+    limits.corruptKeysMax,
+  );
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  presence(id: CatalogId): Presence | undefined {
+    return this.#present.get(idText(id));
+  }
+
+  /** True when the object store said so less than a second ago. */
+  isAbsent(id: CatalogId): boolean {
+    const until = this.#absent.get(idText(id));
+    return until !== undefined && until > this.#clock.nowMs();
+  }
+
+  /** The tag of the corrupt object under the key, while it is remembered. */
+  corruptEtag(id: CatalogId): string | undefined {
+    const corrupt = this.#corrupt.get(idText(id));
+    return corrupt !== undefined && corrupt.until > this.#clock.nowMs() ? corrupt.etag : undefined;
+  }
+
+  /** The object store holds it: an answer said so. */
+  confirm(id: CatalogId): void {
+    const text = idText(id);
+    this.#absent.delete(text);
+    this.#corrupt.delete(text);
+    this.#present.set(text, 'confirmed');
+  }
+
+  /** A list of following keys names it. What was asked for itself a moment ago is known better. */
+  hope(id: CatalogId): void {
+    if (this.isAbsent(id) || this.corruptEtag(id) !== undefined) return;
+    const text = idText(id);
+    if (this.#present.get(text) === undefined) this.#present.set(text, 'listed');
+  }
+
+  /** The object store does not hold it: an answer said so. */
+  deny(id: CatalogId): void {
+    const text = idText(id);
+    this.#present.delete(text);
+    this.#corrupt.delete(text);
+    this.#absent.set(text, this.#clock.nowMs() + limits.negativeMs);
+  }
+
+  /** Its object of that tag failed a check: it counts as absent until it is replaced. */
+  condemn(id: CatalogId, etag: string): void {
+    const text = idText(id);
+    this.#present.delete(text);
+    this.#corrupt.set(text, { etag, until: this.#clock.nowMs() + limits.corruptMs });
+  }
+
+  /** Nothing is known about it any more. */
+  forget(id: CatalogId): void {
+    const text = idText(id);
+    this.#present.delete(text);
+    this.#absent.delete(text);
+    this.#corrupt.delete(text);
+  }
+}
+
+/** Kind and key have fixed lengths, so no two ids share a text. */
+function idText(id: CatalogId): string {
+  return `${id.kind.charAt(0)}${id.key}${id.namespace}`;
+}

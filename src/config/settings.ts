@@ -1,0 +1,154 @@
+import { acceptedSettings } from './accepted-settings.ts';
+import { acceptedObjectStores } from './object-store-url.ts';
+import { rustSettings } from './rust-settings.ts';
+import type { EffectiveSetting, Setting } from './setting.ts';
+
+/** Every variable of ours begins with this. */
+export const settingPrefix = 'WMBT_KV_';
+
+/** Settings that this version obeys. A default stands here as text and is tested against the code. */
+export const effectiveSettings: readonly EffectiveSetting[] = [
+  {
+    name: 'WMBT_KV_NAMESPACE',
+    field: 'namespace',
+    kind: 'text',
+    default: 'default',
+    accepts: '1 to 80 bytes of UTF-8',
+    help: 'Name that keeps tenants apart. A call may name another.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_OBJECT_STORE',
+    field: 'objectStore',
+    kind: 'url',
+    default: 'file://~/.wombatkv/objects',
+    accepts: acceptedObjectStores,
+    help:
+      'Where blocks are kept for good. Wins over the S3 variables. ' +
+      'Never inside the cache directory, nor around it.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_OBJECT_STORE_MAX_BYTES',
+    field: 'objectStoreBytesMax',
+    kind: 'bytes-or-off',
+    default: '20 GiB',
+    help:
+      'Bound of the object store: least recently used chains go first, deepest blocks first. ' +
+      'The default holds for a directory; `memory:` has no bound unless one is set.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_S3_PREFIX',
+    field: 'keyPrefix',
+    kind: 'text',
+    default: 'kv/cabi',
+    accepts: 'names joined by single slashes, at most 512 bytes; / alone for none',
+    help: 'Prefix of every object key, in every kind of object store.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_PUFFER_DIR',
+    field: 'cacheDirectory',
+    kind: 'path',
+    default: '~/.wombatkv/puffer',
+    help: 'Cache directory. Several processes may share it; each owns one sub-directory.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_PUFFER_RAM_BYTES',
+    field: 'memoryBytes',
+    kind: 'bytes',
+    default: '1 GiB',
+    help: 'Budget of the memory tier, per process.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_PUFFER_DISK_BYTES',
+    field: 'diskBytes',
+    kind: 'bytes',
+    default: '8 GiB',
+    help:
+      'Budget of the disk tier, per process. With 0 there is no disk tier, and a save returns ' +
+      'when the object store confirmed.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_BLOCK_COMPRESS',
+    field: 'compression',
+    kind: 'choice',
+    choices: { zstd: 'zstd', off: 'off', none: 'off', '0': 'off', lz4: 'zstd' },
+    default: 'zstd',
+    accepts: 'zstd, off, none, 0, lz4',
+    help:
+      'Compression of blocks in the object store; never kept where it does not pay. ' +
+      '`none` and `0` mean `off`; `lz4` is read as `zstd`, with a line.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_BLOCK_COMPRESS_LEVEL',
+    field: 'compressionLevel',
+    kind: 'count',
+    default: '1',
+    accepts: 'a whole number from 1 to 22',
+    help: 'Level of zstd.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_PUT_DURABLE',
+    field: 'putDurable',
+    kind: 'boolean',
+    default: 'off',
+    help: 'On: a save returns when the object store confirmed, also where the call did not ask.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_LOOKUP_DEADLINE_MS',
+    field: 'lookupDeadlineMs',
+    kind: 'milliseconds',
+    default: '250',
+    help: 'Time that a lookup may take; then it answers what it knows.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_LOAD_DEADLINE_MS',
+    field: 'loadDeadlineMs',
+    kind: 'milliseconds',
+    default: '10000',
+    help: 'Time that a load may take; then it returns the leading blocks that it has.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_REMOTE_CALL_TIMEOUT_MS',
+    field: 'callDeadlineMsMax',
+    kind: 'milliseconds',
+    default: '30000',
+    help: 'Cap on the deadline of every call but flush.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+];
+
+/** Every variable that is known: obeyed, refused or only accepted. Names are unique. */
+export const settings: readonly Setting[] = [
+  ...effectiveSettings,
+  ...acceptedSettings,
+  ...rustSettings,
+];
+
+/** The setting of that name, or undefined for a name that nobody knows. */
+export function findSetting(name: string): Setting | undefined {
+  return settings.find((setting) => setting.name === name);
+}

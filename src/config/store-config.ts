@@ -1,0 +1,157 @@
+import { StoreError } from '../base/errors.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import type { Host } from '../platform/platform.ts';
+import { quote } from './display.ts';
+import { nearestName } from './nearest-name.ts';
+import { objectStoreDirectory } from './object-store-url.ts';
+import { fieldResolvers, wrongType } from './store-fields.ts';
+
+/** How blocks are compressed in the object store. */
+export type Compression = 'zstd' | 'off';
+
+/**
+ * How a store is opened. Every field may be left out; `resolveStoreConfig` fills the defaults, and
+ * docs/CONFIG.md lists the variables of the environment that set the same.
+ *
+ * Of the Rust crate's `CabiConfig` these are here: `namespace`, `puffer_dir` (`cacheDirectory`),
+ * `puffer_ram_bytes` (`memoryBytes`), `puffer_disk_bytes` (`diskBytes`), `s3_prefix` (`keyPrefix`).
+ * `remote_prefix`, `tcp_addr` and `http_addr` name a daemon, which this version has no client for;
+ * `puffer_block_size_bytes` and `slatedb_path` describe parts that this store does not have.
+ *
+ * @example
+ * const config: StoreConfig = {
+ *   namespace: 'team-a',
+ *   objectStore: 'file:///srv/wombatkv',
+ *   diskBytes: 32 * 1024 ** 3,
+ * };
+ */
+export interface StoreConfig {
+  /** Name that keeps tenants apart, where a call names none. Empty: `default`. */
+  readonly namespace?: string | undefined;
+  /** `file:///path` (percent-encoded) or `memory:`. `~/` after `file://` is the home directory. */
+  readonly objectStore?: string | undefined;
+  /** Bound of the object store; `false` for none. The default is 20 GiB for a directory. */
+  readonly objectStoreBytesMax?: number | false | undefined;
+  /** Prefix of every object key; empty for none. */
+  readonly keyPrefix?: string | undefined;
+  /** Absolute path, or one below `~/`; `false` for no disk tier. */
+  readonly cacheDirectory?: string | false | undefined;
+  /** Budget of the memory tier. */
+  readonly memoryBytes?: number | undefined;
+  /** Budget of the disk tier; 0 for no disk tier. */
+  readonly diskBytes?: number | undefined;
+  readonly compression?: Compression | undefined;
+  /** Level of zstd, 1 to 22. */
+  readonly compressionLevel?: number | undefined;
+  /** A save returns when the object store confirmed, also where the call did not ask for it. */
+  readonly putDurable?: boolean | undefined;
+  readonly lookupDeadlineMs?: number | undefined;
+  readonly loadDeadlineMs?: number | undefined;
+  /** Caps the deadline of every call but flush. */
+  readonly callDeadlineMsMax?: number | undefined;
+}
+
+/**
+ * A configuration in which nothing is left open. It is a `StoreConfig` again, and resolving it
+ * changes nothing. Either there is a disk tier, or `cacheDirectory` is false and `diskBytes` is 0.
+ */
+export interface ResolvedStoreConfig {
+  readonly namespace: Namespace;
+  /** Canonical: equal text means the same directory, links aside. */
+  readonly objectStore: string;
+  readonly objectStoreBytesMax: number | false;
+  /** Without `/` at either end; empty for none. */
+  readonly keyPrefix: string;
+  /** Absolute and normalised. */
+  readonly cacheDirectory: string | false;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly compression: Compression;
+  readonly compressionLevel: number;
+  readonly putDurable: boolean;
+  readonly lookupDeadlineMs: number;
+  readonly loadDeadlineMs: number;
+  /** The store takes the smaller of this and a call's own deadline. */
+  readonly callDeadlineMsMax: number;
+}
+
+/** A configuration from outside, of which nothing is known but its fields. */
+export type UncheckedStoreConfig = { readonly [Field in keyof StoreConfig]: unknown };
+
+/**
+ * Fills what is left out and checks every field.
+ *
+ * @throws TypeError for a field of the wrong type or name, RangeError for a value out of range;
+ *   the message names the field. StoreError `INVALID` when the object store's directory and the
+ *   cache directory lie inside one another, or a path needs a home directory that is none.
+ */
+export function resolveStoreConfig(config: UncheckedStoreConfig, host: Host): ResolvedStoreConfig {
+  refuseUnknownFields(config);
+  const objectStore = fieldResolvers.objectStore(config.objectStore, host);
+  const hasLimit =
+    config.objectStoreBytesMax !== undefined || objectStoreDirectory(objectStore) !== undefined;
+  return {
+    namespace: fieldResolvers.namespace(config.namespace),
+    objectStore,
+    objectStoreBytesMax: fieldResolvers.objectStoreBytesMax(
+      hasLimit ? config.objectStoreBytesMax : false,
+    ),
+    keyPrefix: fieldResolvers.keyPrefix(config.keyPrefix),
+    ...resolveDiskTier(config, objectStore, host),
+    memoryBytes: fieldResolvers.memoryBytes(config.memoryBytes),
+    compression: fieldResolvers.compression(config.compression),
+    compressionLevel: fieldResolvers.compressionLevel(config.compressionLevel),
+    putDurable: fieldResolvers.putDurable(config.putDurable),
+    lookupDeadlineMs: fieldResolvers.lookupDeadlineMs(config.lookupDeadlineMs),
+    loadDeadlineMs: fieldResolvers.loadDeadlineMs(config.loadDeadlineMs),
+    callDeadlineMsMax: fieldResolvers.callDeadlineMsMax(config.callDeadlineMsMax),
+  };
+}
+
+function refuseUnknownFields(config: UncheckedStoreConfig): void {
+  if (typeof config !== 'object' || config === null) {
+    throw wrongType('the store configuration', 'an object', config);
+  }
+  const known = Object.keys(fieldResolvers);
+  for (const field of Object.keys(config)) {
+    if (known.includes(field)) continue;
+    throw new TypeError(
+      `the store configuration has no field ${quote(field)}; ` +
+        `the nearest is ${nearestName(field, known)}`,
+    );
+  }
+}
+
+function resolveDiskTier(
+  config: UncheckedStoreConfig,
+  objectStore: string,
+  host: Host,
+): Pick<ResolvedStoreConfig, 'cacheDirectory' | 'diskBytes'> {
+  const cacheDirectory = fieldResolvers.cacheDirectory(config.cacheDirectory, host);
+  const diskBytes = fieldResolvers.diskBytes(config.diskBytes);
+  if (cacheDirectory === false || diskBytes === 0) return { cacheDirectory: false, diskBytes: 0 };
+  refuseNesting(objectStoreDirectory(objectStore), cacheDirectory);
+  return { cacheDirectory, diskBytes };
+}
+
+/**
+ * The cache may be wiped at any time and the object store never, so neither lies in the other.
+ * Paths are compared as text: a link between them is not seen.
+ */
+function refuseNesting(objectDirectory: string | undefined, cacheDirectory: string): void {
+  if (objectDirectory === undefined) return;
+  const isNested =
+    isInside(objectDirectory, cacheDirectory) || isInside(cacheDirectory, objectDirectory);
+  if (!isNested) return;
+  throw new StoreError(
+    'INVALID',
+    `objectStore (WMBT_KV_OBJECT_STORE) is the directory ${quote(objectDirectory)} and ` +
+      `cacheDirectory (WMBT_KV_PUFFER_DIR) is ${quote(cacheDirectory)}: ` +
+      'neither may lie inside the other, because a cache may be wiped',
+  );
+}
+
+/** True when the normalised path is the directory or lies below it. */
+function isInside(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory === '/' ? '/' : `${directory}/`);
+}

@@ -1,0 +1,38 @@
+/** What the adapter of one context did. All are counts since it was made. */
+export interface LlamaStatistics {
+  /** Restores, and tokens that were not prefilled thanks to them. */
+  restores: number;
+  restoredTokens: number;
+  /** Tokens that were prefilled. */
+  prefilledTokens: number;
+  /** State exports, and what of them was new and stored. */
+  exports: number;
+  savedBlocks: number;
+  savedTails: number;
+  savedBytes: number;
+  /** Saves that had nothing new, and did not export. */
+  skippedSaves: number;
+  /** States not saved because they are larger than `stateFileBytesMax`. */
+  tooLarge: number;
+  /** States not saved because the sequence was shifted, or somebody else loaded it. */
+  tainted: number;
+  /** Lookups, loads and saves that failed; the engine went on without. */
+  failures: number;
+}
+
+/** All zero. */
+export function newStatistics(): LlamaStatistics {
+  return {
+    restores: 0,
+    restoredTokens: 0,
+    prefilledTokens: 0,
+    exports: 0,
+    savedBlocks: 0,
+    savedTails: 0,
+    savedBytes: 0,
+    skippedSaves: 0,
+    tooLarge: 0,
+    tainted: 0,
+    failures: 0,
+  };
+}

@@ -1,0 +1,162 @@
+import { dirname } from 'node:path';
+import { blake3Stream } from '../../base/blake3.ts';
+import { StoreError, systemErrorCode } from '../../base/errors.ts';
+import type { Files, FileStatus } from '../../platform/files.ts';
+import type { Platform } from '../../platform/platform.ts';
+
+/** Bytes read at a time while a model is hashed. */
+const readBytes = 4 * 1024 * 1024;
+/** Models remembered; the oldest are forgotten first. */
+const rememberedMax = 256;
+const memoryBytesMax = 1024 * 1024;
+const shardPattern = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
+
+/** A file whose hash is known, as long as it is still the same file with the same times. */
+interface RememberedHash {
+  readonly identity: string;
+  readonly byteLength: number;
+  readonly modifiedMs: number;
+  readonly changedMs: number;
+  readonly blake3: string;
+}
+
+/**
+ * BLAKE3 of a model: of its file, or of the joined hex digests of its shards in order. Computed once
+ * for a file and remembered by device, inode, size and times in `memoryPath`.
+ *
+ * @throws StoreError `UNAVAILABLE` when the file changes meanwhile, else the system's error.
+ */
+export async function hashModel(
+  platform: Platform,
+  modelPath: string,
+  memoryPath: string,
+): Promise<string> {
+  const memory = new HashMemory(platform, memoryPath);
+  await memory.read();
+  const digests: string[] = [];
+  for (const path of shardPaths(modelPath)) digests.push(await hashFile(platform, path, memory));
+  await memory.write();
+  if (digests.length === 1) return digests[0];
+  const stream = blake3Stream();
+  stream.update(new TextEncoder().encode(digests.join('')));
+  return stream.digestHex();
+}
+
+/** The files of the model: all shards when the name is that of one. */
+export function shardPaths(modelPath: string): readonly string[] {
+  const match = shardPattern.exec(modelPath);
+  if (match === null) return [modelPath];
+  const [, stem, , count] = match;
+  return Array.from(
+    { length: Number(count) },
+    (_, index) => `${stem}-${String(index + 1).padStart(5, '0')}-of-${count}.gguf`,
+  );
+}
+
+async function hashFile(platform: Platform, path: string, memory: HashMemory): Promise<string> {
+  const { files } = platform;
+  const before = await statusOf(files, path);
+  const known = memory.find(before);
+  if (known !== undefined) return known;
+  const file = await files.open(path, 'read');
+  const stream = blake3Stream();
+  try {
+    const buffer = new Uint8Array(readBytes);
+    for (let position = 0; position < before.byteLength;) {
+      const read = await file.read(buffer, position);
+      if (read === 0) break;
+      stream.update(buffer.subarray(0, read));
+      position += read;
+    }
+  } finally {
+    await file.close();
+  }
+  const after = await statusOf(files, path);
+  if (!isSame(before, after)) {
+    throw new StoreError('UNAVAILABLE', `${path} changed while it was hashed`);
+  }
+  const blake3 = stream.digestHex();
+  memory.add({ ...after, blake3 });
+  return blake3;
+}
+
+/** Follows no link: a link to a model is resolved by whoever opens it, so its target is looked at. */
+async function statusOf(files: Files, path: string): Promise<FileStatus> {
+  const status = await files.status(await files.realPath(path));
+  if (status === undefined) throw new StoreError('INVALID', `there is no model file ${path}`);
+  return status;
+}
+
+function isSame(a: FileStatus, b: Omit<RememberedHash, 'blake3'>): boolean {
+  return (
+    a.identity === b.identity &&
+    a.byteLength === b.byteLength &&
+    a.modifiedMs === b.modifiedMs &&
+    a.changedMs === b.changedMs
+  );
+}
+
+/** The remembered hashes: a small JSON file, replaced whole, which may be lost at any time. */
+class HashMemory {
+  readonly #platform: Platform;
+  readonly #path: string;
+  #hashes: RememberedHash[] = [];
+  #isChanged = false;
+
+  constructor(platform: Platform, path: string) {
+    this.#platform = platform;
+    this.#path = path;
+  }
+
+  find(status: FileStatus): string | undefined {
+    return this.#hashes.find((hash) => isSame(status, hash))?.blake3;
+  }
+
+  add(hash: RememberedHash): void {
+    const { identity, byteLength, modifiedMs, changedMs, blake3 } = hash;
+    const others = this.#hashes.filter((other) => other.identity !== identity);
+    this.#hashes = [...others, { identity, byteLength, modifiedMs, changedMs, blake3 }];
+    this.#hashes.splice(0, this.#hashes.length - rememberedMax);
+    this.#isChanged = true;
+  }
+
+  async read(): Promise<void> {
+    try {
+      const bytes = await this.#platform.files.readSmall(this.#path, memoryBytesMax);
+      const parsed: unknown = JSON.parse(new TextDecoder().decode(bytes));
+      if (Array.isArray(parsed)) this.#hashes = parsed.filter(isRememberedHash);
+    } catch (error) {
+      // Absent, damaged or unreadable: models are hashed again.
+      if (!(error instanceof SyntaxError) && systemErrorCode(error) === undefined) throw error;
+    }
+  }
+
+  async write(): Promise<void> {
+    if (!this.#isChanged) return;
+    const { files, random } = this.#platform;
+    const temporary = `${this.#path}.${random.hex(8)}`;
+    try {
+      await files.makeDirectory(dirname(this.#path));
+      const file = await files.open(temporary, 'create-new');
+      await file.write([new TextEncoder().encode(JSON.stringify(this.#hashes))], 0);
+      await file.close();
+      await files.rename(temporary, this.#path);
+    } catch (error) {
+      // A home that cannot be written costs hashing again next time.
+      if (systemErrorCode(error) === undefined) throw error;
+      await files.remove(temporary);
+    }
+  }
+}
+
+function isRememberedHash(value: unknown): value is RememberedHash {
+  if (typeof value !== 'object' || value === null) return false;
+  const numbers = ['byteLength', 'modifiedMs', 'changedMs'];
+  const fields: Readonly<Record<string, unknown>> = { ...value };
+  return (
+    numbers.every((name) => typeof fields[name] === 'number') &&
+    typeof fields['identity'] === 'string' &&
+    typeof fields['blake3'] === 'string' &&
+    /^[0-9a-f]{64}$/.test(fields['blake3'])
+  );
+}

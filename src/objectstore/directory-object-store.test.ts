@@ -1,0 +1,34 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import {
+  objectStoreSuite,
+  racePutsAcrossProcesses,
+} from '../../test/conformance/object-store-suite.ts';
+import { nodePlatform } from '../platform/node-platform.ts';
+import { fileUrlOf } from './file-url.ts';
+import { openObjectStore } from './open-object-store.ts';
+
+/** Room for the largest bodies of the suite, several times. */
+const freeBytesMin = 1024 * 1024 * 1024;
+
+const platform = nodePlatform();
+const directory = await mkdtemp(`${await fastDirectory()}/wombatkv-objects-`);
+
+/**
+ * A file system in memory where there is room: thousands of puts, each with its syncs, take a tenth
+ * of the time there. What needs a disk is in directory-object-store-files.test.ts.
+ */
+async function fastDirectory(): Promise<string> {
+  const { memoryDirectory } = platform.host;
+  if (memoryDirectory === undefined) return tmpdir();
+  return (await platform.files.freeBytes(memoryDirectory)) > freeBytesMin
+    ? memoryDirectory
+    : tmpdir();
+}
+
+objectStoreSuite('directory', {
+  // A path with a space and a percent sign, which the URL must carry.
+  open: () => Promise.resolve(openObjectStore(fileUrlOf(`${directory}/100% of it`), platform)),
+  racePuts: (store, race) => racePutsAcrossProcesses(store.url, race),
+  cleanup: () => rm(directory, { recursive: true, force: true }),
+});

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { readdir, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { after, describe, it } from 'node:test';
+import { inTime, rejectsWith } from '../../test/conformance/object-store-harness.ts';
+import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
+import { StoreError } from '../base/errors.ts';
+import { nodePlatform } from '../platform/node-platform.ts';
+import type { Call } from './call-gate.ts';
+import { KeyLocks } from './key-locks.ts';
+
+const platform = nodePlatform();
+const directory = await makeTemporaryDirectory('locks');
+after(() => directory.remove());
+
+const call: Call = { check: () => undefined, hold: (task) => task() };
+
+/** As another process would see the directory: nothing in common but its files. */
+function otherProcess(staleMs = 5000): KeyLocks {
+  return new KeyLocks(platform, directory.path, { staleMs });
+}
+
+/** Many holders at once, of which never two may be inside. */
+async function contend(lockers: readonly KeyLocks[], name: string, rounds: number): Promise<void> {
+  let inside = 0;
+  const holder = async (locks: KeyLocks): Promise<void> => {
+    for (let round = 0; round < rounds; round += 1) {
+      await locks.hold(name, call, async (lock) => {
+        inside += 1;
+        assert.equal(inside, 1);
+        await sleep(1);
+        lock.check();
+        inside -= 1;
+      });
+    }
+  };
+  await inTime(30_000, name, Promise.all(lockers.map(holder)));
+}
+
+describe('KeyLocks', () => {
+  it('lets one holder in at a time within a process', async () => {
+    const locks = otherProcess();
+    await contend([locks, locks, locks, locks], 'within', 10);
+    assert.deepEqual(await readdir(directory.path), []);
+  });
+
+  it('lets one holder in at a time among processes', async () => {
+    await contend([otherProcess(), otherProcess(), otherProcess(), otherProcess()], 'among', 10);
+    assert.deepEqual(await readdir(directory.path), []);
+  });
+
+  it('lets holders of different names in together', async () => {
+    const locks = otherProcess();
+    const result = await locks.hold('a', call, () => locks.hold('b', call, async () => 'both'));
+    assert.equal(result, 'both');
+  });
+
+  it('gives the lock back when the task fails', async () => {
+    const locks = otherProcess();
+    const failing = locks.hold('failing', call, () => Promise.reject(new Error('no')));
+    await assert.rejects(failing, /no/);
+    assert.equal(await locks.hold('failing', call, async () => 'next'), 'next');
+  });
+
+  it('takes a dead owner’s lock away once, however many wait for it', async () => {
+    await writeFile(`${directory.path}/lock-dead`, '');
+    const start = performance.now();
+    await contend(
+      Array.from({ length: 8 }, () => otherProcess(300)),
+      'dead',
+      2,
+    );
+    assert.ok(performance.now() - start >= 300);
+    assert.deepEqual(await readdir(directory.path), []);
+  });
+
+  it('does not take a lock away that changes hands all the while', async () => {
+    let isBusy = true;
+    const busy = async (locks: KeyLocks): Promise<void> => {
+      while (isBusy) {
+        await locks.hold('busy', call, async (lock) => {
+          await sleep(5);
+          lock.check();
+        });
+      }
+    };
+    const holders = [busy(otherProcess(400)), busy(otherProcess(400))];
+    await sleep(1200);
+    isBusy = false;
+    await inTime(10_000, 'holders', Promise.all(holders));
+  });
+
+  it('refuses to act when the lock was held for half of the time that makes it stale', async () => {
+    const locks = otherProcess(100);
+    const slow = locks.hold('slow', call, async (lock) => {
+      await sleep(80);
+      lock.check();
+    });
+    await rejectsWith('UNAVAILABLE', slow);
+    // It is left in place, since it may be another's by now; the next one finds it dead.
+    assert.deepEqual(await readdir(directory.path), ['lock-slow']);
+    const next = inTime(
+      5000,
+      'next',
+      locks.hold('slow', call, async () => 'next'),
+    );
+    assert.equal(await next, 'next');
+  });
+
+  it('stops waiting when the call should end', async () => {
+    await writeFile(`${directory.path}/lock-waiting`, '');
+    let checks = 0;
+    const ending: Call = {
+      ...call,
+      check: () => {
+        checks += 1;
+        if (checks > 3) throw new StoreError('ABORTED', 'enough');
+      },
+    };
+    const never = (): never => assert.fail('held');
+    const waiting = otherProcess().hold('waiting', ending, never);
+    await rejectsWith('ABORTED', inTime(5000, 'waiting', waiting));
+  });
+});

@@ -1,0 +1,89 @@
+import { silentLogger } from './base/logger.ts';
+import type { Logger } from './base/logger.ts';
+import type { KvStore } from './blocks/kv-store.ts';
+import { limits } from './blocks/limits.ts';
+import { configFromEnvironment as resolveEnvironment } from './config/environment.ts';
+import { resolveStoreConfig } from './config/store-config.ts';
+import type { ResolvedStoreConfig, StoreConfig } from './config/store-config.ts';
+import { openObjectStore } from './objectstore/open-object-store.ts';
+import { nodePlatform } from './platform/node-platform.ts';
+import type { Platform } from './platform/platform.ts';
+import { WorkerPool } from './platform/worker-pool.ts';
+import { assembleStore } from './store/assemble-store.ts';
+import { WorkerTranscoder } from './store/transcoder.ts';
+
+/** What a program may pass besides the configuration. */
+export interface OpenOptions {
+  /** Where events go; nowhere when absent. */
+  readonly logger?: Logger | undefined;
+}
+
+/**
+ * Opens a store in this process. Fields left out have the defaults of docs/CONFIG.md: objects below
+ * `~/.wombatkv/objects`, a cache of 1 GiB in memory and 8 GiB on disk. Several processes may open
+ * the same directories at once. Opening asks nothing of the object store.
+ *
+ * @throws TypeError or RangeError naming a field of the configuration that is wrong; StoreError
+ * `INVALID` for a setting, `UNAVAILABLE` when the cache directory cannot be used.
+ *
+ * @example
+ * ```ts
+ * const store = await openStore({ objectStore: 'memory:', cacheDirectory: false });
+ * const keys = [parseBlockKey('00'.repeat(32))];
+ * await store.save([{ key: keys[0], payload: new Uint8Array([1, 2, 3]) }]);
+ * const borrow = await store.load(keys);
+ * borrow.blocks.length; // 1
+ * borrow.release();
+ * await store.close();
+ * ```
+ */
+export async function openStore(
+  config: StoreConfig = {},
+  options: OpenOptions = {},
+): Promise<KvStore> {
+  const platform = nodePlatform();
+  return openResolved(resolveStoreConfig(config, platform.host), platform, options);
+}
+
+/**
+ * Opens a store by the variables of the environment (docs/CONFIG.md).
+ *
+ * @throws StoreError `INVALID` naming a variable that is wrong, else as {@link openStore}.
+ */
+export async function openFromEnvironment(options: OpenOptions = {}): Promise<KvStore> {
+  return openResolved(configFromEnvironment(options), nodePlatform(), options);
+}
+
+/**
+ * The configuration that the variables of the environment give, with every default filled in. Lines
+ * about names without effect go to the logger.
+ */
+export function configFromEnvironment(options: OpenOptions = {}): ResolvedStoreConfig {
+  const { environment, host } = nodePlatform();
+  const logger = options.logger ?? silentLogger;
+  const report = (line: string): void => logger.info('settings', { line });
+  return resolveEnvironment(environment, host, { mode: 'library', report });
+}
+
+async function openResolved(
+  config: ResolvedStoreConfig,
+  platform: Platform,
+  options: OpenOptions,
+): Promise<KvStore> {
+  const pool = new WorkerPool({
+    module: new URL('./store/transcode-worker.js', import.meta.url),
+    workersMax: Math.min(limits.workersMax, platform.host.processors),
+    tasksMax: limits.workerTasksMax,
+    taskMs: limits.workerTaskMs,
+  });
+  const objects = openObjectStore(config.objectStore, platform);
+  const transcoder = new WorkerTranscoder(pool);
+  const logger = options.logger ?? silentLogger;
+  try {
+    return await assembleStore({ platform, logger, objects, transcoder, settings: config });
+  } catch (error) {
+    await transcoder.close();
+    await objects.close();
+    throw error;
+  }
+}

@@ -1,0 +1,249 @@
+import { Worker, parentPort } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
+import { assert } from '../base/assert.ts';
+import { deferred } from '../base/deferred.ts';
+import type { Deferred } from '../base/deferred.ts';
+import { StoreError, isStoreError, messageOf } from '../base/errors.ts';
+import type { StoreErrorCode } from '../base/errors.ts';
+
+export interface WorkerPoolOptions {
+  /** The program of the workers; it calls {@link serveTasks}. */
+  readonly module: URL;
+  /** Threads at most. They are started when they are needed. */
+  readonly workersMax: number;
+  /** Tasks that may wait for a thread. */
+  readonly tasksMax: number;
+  /** Time for one task, from the moment a thread has it. */
+  readonly taskMs: number;
+}
+
+/** What a handler returns when buffers of its result shall move instead of being copied. */
+export interface TransferredResult<Result> {
+  readonly result: Result;
+  readonly transfer: readonly ArrayBuffer[];
+}
+
+/**
+ * Worker threads for tasks that need nothing but their arguments. A thread has one task at a time.
+ * Threads without a task do not keep the process alive; a running task does.
+ *
+ * @example
+ * ```ts
+ * const pool = new WorkerPool({
+ *   module: new URL('./square-worker.js', import.meta.url), // serveTasks((n: number) => n * n);
+ *   workersMax: 2,
+ *   tasksMax: 100,
+ *   taskMs: 1000,
+ * });
+ * await pool.run<number, number>(7); // 49
+ * await pool.close();
+ * ```
+ */
+export class WorkerPool {
+  readonly #options: WorkerPoolOptions;
+  /** Every thread until it has really ended: a thread that is being ended takes its place still. */
+  readonly #threads = new Set<Thread>();
+  /** Threads without a task, the one used last at the end: its caches are warm. */
+  readonly #idle: Thread[] = [];
+  readonly #waiting: Job[] = [];
+  #closing: Promise<void> | undefined = undefined;
+
+  constructor(options: WorkerPoolOptions) {
+    assert(options.workersMax > 0 && options.tasksMax >= 0, 'a pool has room for a task');
+    this.#options = options;
+  }
+
+  /**
+   * Runs the task in a worker. Views on a `SharedArrayBuffer` are shared; a view on an ordinary
+   * buffer is copied with the *whole* buffer; buffers in `transfer` move, when a thread takes the
+   * task, and are the caller's no longer from the call on.
+   *
+   * Rejects with the `StoreError` that the handler threw, and with `BUSY` when too many tasks wait,
+   * `ABORTED` when the task took longer than `taskMs`, `UNAVAILABLE` when the worker died or threw
+   * another error, `CLOSED` when the pool was closed. Whatever the outcome, the worker does not touch
+   * shared memory of the task after it: a thread that took too long has ended by then.
+   */
+  run<Task, Result>(task: Task, transfer: readonly ArrayBuffer[] = []): Promise<Result> {
+    if (this.#closing !== undefined) return Promise.reject(closedError());
+    const { workersMax, tasksMax } = this.#options;
+    const outcome = deferred<unknown>();
+    const job: Job = { task, transfer, outcome };
+    const idle = this.#idle.pop();
+    if (idle !== undefined) this.#give(idle, job);
+    else if (this.#threads.size < workersMax) this.#start(job);
+    else if (this.#waiting.length < tasksMax) this.#waiting.push(job);
+    else {
+      const message = `${tasksMax} tasks wait for ${workersMax} worker threads already`;
+      outcome.reject(new StoreError('BUSY', message));
+    }
+    // The types of task and result are agreed between the caller and the worker's module.
+    return outcome.promise as Promise<Result>;
+  }
+
+  /** Ends every thread. Tasks that wait or run are rejected with `CLOSED`. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    for (const job of this.#waiting.splice(0)) job.outcome.reject(closedError());
+    await Promise.all(Array.from(this.#threads, (thread) => end(thread, closedError())));
+  }
+
+  /** Starts a thread for the job. */
+  #start(job: Job): void {
+    let worker: Worker;
+    try {
+      worker = new Worker(this.#options.module, { execArgv: [] });
+    } catch (error) {
+      job.outcome.reject(failureOf('worker thread cannot be started', error));
+      return;
+    }
+    const thread: Thread = { worker, job: undefined, timer: undefined, failure: undefined };
+    this.#threads.add(thread);
+    worker.on('message', (answer: Answer) => this.#onAnswer(thread, answer));
+    worker.on('messageerror', (error) => {
+      void end(thread, failureOf('answer of a worker cannot be read', error));
+    });
+    worker.on('error', (error) => {
+      thread.failure ??= failureOf('worker thread failed', error);
+      this.#removeIdle(thread);
+    });
+    worker.on('exit', (exitCode) => this.#onExit(thread, exitCode));
+    this.#give(thread, job);
+  }
+
+  #give(thread: Thread, job: Job): void {
+    assert(thread.job === undefined, 'a thread has one task at a time');
+    const { worker } = thread;
+    try {
+      worker.postMessage(job.task, job.transfer);
+    } catch (error) {
+      job.outcome.reject(
+        new TypeError(`task cannot be sent: ${messageOf(error)}`, { cause: error }),
+      );
+      this.#goOn(thread);
+      return;
+    }
+    const { taskMs } = this.#options;
+    thread.job = job;
+    thread.timer = setTimeout(() => {
+      void end(thread, new StoreError('ABORTED', `task of a worker took more than ${taskMs} ms`));
+    }, taskMs);
+    worker.ref();
+  }
+
+  #onAnswer(thread: Thread, answer: Answer): void {
+    // An answer that comes while its thread is being ended is too late.
+    if (thread.failure !== undefined) return;
+    const { job } = thread;
+    assert(job !== undefined, 'a worker answers what it was asked');
+    clearTimeout(thread.timer);
+    thread.job = undefined;
+    if (answer.isDone) job.outcome.resolve(answer.result);
+    else {
+      const { code, message, stack } = answer;
+      job.outcome.reject(new StoreError(code, message, { cause: stack }));
+    }
+    this.#goOn(thread);
+  }
+
+  /** The thread, which has no task now, takes the next one or rests. */
+  #goOn(thread: Thread): void {
+    const job = this.#waiting.shift();
+    if (job !== undefined) {
+      this.#give(thread, job);
+      return;
+    }
+    thread.worker.unref();
+    this.#idle.push(thread);
+  }
+
+  #onExit(thread: Thread, exitCode: number): void {
+    clearTimeout(thread.timer);
+    this.#threads.delete(thread);
+    this.#removeIdle(thread);
+    const message = `worker thread ended with exit code ${exitCode} during a task`;
+    thread.job?.outcome.reject(thread.failure ?? new StoreError('UNAVAILABLE', message));
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#start(next);
+  }
+
+  #removeIdle(thread: Thread): void {
+    const index = this.#idle.indexOf(thread);
+    if (index >= 0) this.#idle.splice(index, 1);
+  }
+}
+
+/**
+ * Called once in a worker's module: answers tasks until the pool closes. The handler may return a
+ * {@link TransferredResult}. What it throws rejects the task and leaves the worker alive.
+ */
+export function serveTasks<Task, Result>(
+  handler: (
+    task: Task,
+  ) => Result | TransferredResult<Result> | Promise<Result | TransferredResult<Result>>,
+): void {
+  const port = parentPort;
+  assert(port !== null, 'tasks are served in a worker thread');
+  port.on('message', (task: Task) => void answerTask(port, () => handler(task)));
+}
+
+interface Job {
+  readonly task: unknown;
+  readonly transfer: readonly ArrayBuffer[];
+  readonly outcome: Deferred<unknown>;
+}
+
+/** A thread of the pool. While `job` is set, it has that task. */
+interface Thread {
+  readonly worker: Worker;
+  job: Job | undefined;
+  timer: NodeJS.Timeout | undefined;
+  /** Why the thread ends, once that is known. */
+  failure: StoreError | undefined;
+}
+
+/** What a worker sends back. */
+type Answer =
+  | { readonly isDone: true; readonly result: unknown }
+  | {
+      readonly isDone: false;
+      readonly code: StoreErrorCode;
+      readonly message: string;
+      readonly stack: string | undefined;
+    };
+
+/** Ends the thread and then, by its `exit` event, its task. */
+async function end(thread: Thread, failure: StoreError): Promise<void> {
+  thread.failure ??= failure;
+  await thread.worker.terminate();
+}
+
+async function answerTask(port: MessagePort, start: () => unknown): Promise<void> {
+  try {
+    const value = await start();
+    const { result, transfer } = isTransferredResult(value)
+      ? value
+      : { result: value, transfer: [] };
+    port.postMessage({ isDone: true, result } satisfies Answer, transfer);
+  } catch (error) {
+    const code = isStoreError(error) ? error.code : 'UNAVAILABLE';
+    const stack = error instanceof Error ? error.stack : undefined;
+    port.postMessage({ isDone: false, code, message: messageOf(error), stack } satisfies Answer);
+  }
+}
+
+function isTransferredResult(value: unknown): value is TransferredResult<unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  return 'result' in value && 'transfer' in value && Array.isArray(value.transfer);
+}
+
+function failureOf(what: string, error: unknown): StoreError {
+  return new StoreError('UNAVAILABLE', `${what}: ${messageOf(error)}`, { cause: error });
+}
+
+function closedError(): StoreError {
+  return new StoreError('CLOSED', 'the worker pool is closed');
+}

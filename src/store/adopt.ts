@@ -1,0 +1,129 @@
+import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import { claimAbandoned } from '../cache/cache-directory.ts';
+import type { OwnedDirectory, StoreIdentity } from '../cache/cache-directory.ts';
+import type { CacheEntry } from '../cache/cache-entry.ts';
+import { DiskTier } from '../cache/disk-tier.ts';
+import type { PendingSave } from '../cache/disk-tier.ts';
+import { EntryIndex } from '../cache/entry-index.ts';
+import type { LocalCache } from '../cache/local-cache.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { BackgroundTask } from './store.ts';
+import type { Uploads } from './uploads.ts';
+
+export interface AdoptionParts {
+  readonly platform: Platform;
+  readonly logger: Logger;
+  readonly cache: LocalCache;
+  readonly uploads: Uploads;
+  readonly cacheDirectory: string;
+  readonly identity: StoreIdentity;
+  readonly storeDigest: Uint8Array;
+  /** This process's own directory. */
+  readonly own: OwnedDirectory;
+  /** Adoption waits while more than this is pending. */
+  readonly backlogBytesMax: number;
+}
+
+/** Bytes taken over at a time. */
+const adoptedBytesMax = 32 * 1024 * 1024;
+/** Wait between looks at a full backlog. */
+const backlogWaitMs = 500;
+
+/**
+ * Takes over what dead processes of this host left pending: copies it into this process's own log,
+ * from where it is uploaded, and then empties their directories.
+ */
+export class Adoption implements BackgroundTask {
+  readonly #parts: AdoptionParts;
+  readonly #stopping = new AbortController();
+  readonly #running: Promise<void>;
+
+  /** Begins at once. */
+  constructor(parts: AdoptionParts) {
+    this.#parts = parts;
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new StoreError('CLOSED', 'the store was closed'));
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { platform, cacheDirectory, identity, own, logger } = this.#parts;
+    try {
+      await claimAbandoned(platform, cacheDirectory, identity, own, (directory) =>
+        this.#adopt(directory),
+      );
+    } catch (error) {
+      // A directory that cannot be taken over now waits for the next process.
+      if (isStoreError(error, 'CLOSED')) return;
+      logger.error('adoption: pending payloads of another process stay behind', {
+        reason: messageOf(error),
+      });
+    }
+  }
+
+  async #adopt(directory: OwnedDirectory): Promise<void> {
+    const { platform, logger, storeDigest } = this.#parts;
+    const tier = await DiskTier.open({
+      files: platform.files,
+      random: platform.random,
+      directory: directory.path,
+      budgetBytes: Number.MAX_SAFE_INTEGER,
+      storeDigest,
+      index: new EntryIndex(),
+      logger,
+    });
+    try {
+      for (const save of tier.takePending()) await this.#adoptSave(tier, save);
+      await tier.empty();
+      logger.info('adoption: took over a directory', { directory: directory.path });
+    } finally {
+      await tier.close();
+    }
+  }
+
+  /** From the last block to the first, so that a save shows from its head only when it is whole. */
+  async #adoptSave(tier: DiskTier, save: PendingSave): Promise<void> {
+    let chunk: CacheEntry[] = [];
+    let bytes = 0;
+    for (const entry of [...save.entries].reverse()) {
+      chunk.push(entry);
+      bytes += entry.facts.length;
+      if (bytes < adoptedBytesMax) continue;
+      await this.#adoptChunk(tier, chunk.reverse(), save);
+      chunk = [];
+      bytes = 0;
+    }
+    if (chunk.length > 0) await this.#adoptChunk(tier, chunk.reverse(), save);
+  }
+
+  async #adoptChunk(
+    tier: DiskTier,
+    entries: readonly CacheEntry[],
+    save: PendingSave,
+  ): Promise<void> {
+    const { cache, uploads, logger } = this.#parts;
+    await this.#awaitRoom();
+    const payloads = [];
+    for (const { facts, disk, saveIndex } of entries) {
+      if (disk === undefined || cache.find(facts) !== undefined) continue;
+      const payload = new Uint8Array(disk.length);
+      if (await tier.read(disk, payload)) payloads.push({ facts, payload, saveIndex });
+      else logger.error('adoption: a pending payload is damaged and lost', { key: facts.key });
+    }
+    if (payloads.length === 0) return;
+    const adopted = await cache.accept(payloads, save.chain);
+    uploads.enqueue({ entries: adopted, chain: save.chain });
+  }
+
+  async #awaitRoom(): Promise<void> {
+    const { platform, uploads, backlogBytesMax } = this.#parts;
+    this.#stopping.signal.throwIfAborted();
+    while (uploads.pendingBytes > backlogBytesMax / 2) {
+      await platform.clock.sleep(backlogWaitMs, this.#stopping.signal);
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import { isBlockKey } from '../blocks/block-key.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import type { BlockToSave, CallOptions, SaveOptions, TailToSave } from '../blocks/kv-store.ts';
+import { limits } from '../blocks/limits.ts';
+
+/** The longest timer of the platform. */
+const deadlineMsMax = 2 ** 31 - 1;
+
+/** Checks at the edge of the store. Each throws TypeError or RangeError naming the argument. */
+export function checkKeys(keys: readonly BlockKey[]): void {
+  if (!Array.isArray(keys)) throw new TypeError('keys must be an array of block keys');
+  if (keys.length > limits.keysPerCallMax) {
+    const most = limits.keysPerCallMax;
+    throw new RangeError(`keys has ${keys.length} entries; at most ${most} fit one call`);
+  }
+  keys.forEach((key, index) => checkKey(key, `keys[${index}]`));
+}
+
+/** Options of any call. */
+export function checkOptions(options: (CallOptions & Partial<SaveOptions>) | undefined): void {
+  if (options === undefined) return;
+  const { deadlineMs, parent, fingerprint } = options;
+  if (deadlineMs !== undefined && !(deadlineMs >= 0 && deadlineMs <= deadlineMsMax)) {
+    throw new RangeError(`deadlineMs must be from 0 to ${deadlineMsMax}; got ${deadlineMs}`);
+  }
+  if (parent !== undefined) checkKey(parent, 'parent');
+  if (fingerprint !== undefined) checkKey(fingerprint, 'fingerprint');
+}
+
+export function checkTip(tip: BlockKey): void {
+  checkKey(tip, 'tip');
+}
+
+export function checkBlocks(blocks: readonly BlockToSave[]): void {
+  if (!Array.isArray(blocks)) throw new TypeError('blocks must be an array');
+  if (blocks.length > limits.keysPerCallMax) {
+    const most = limits.keysPerCallMax;
+    throw new RangeError(`blocks has ${blocks.length} entries; at most ${most} fit one call`);
+  }
+  blocks.forEach((block, index) => {
+    checkKey(block.key, `blocks[${index}].key`);
+    checkPayload(block.payload, `blocks[${index}].payload`);
+    checkCount(block.tokens, `blocks[${index}].tokens`);
+    checkCount(block.position, `blocks[${index}].position`);
+  });
+}
+
+export function checkTail(tail: TailToSave): void {
+  checkTip(tail.tip);
+  checkTokens(tail.tokens);
+  checkPayload(tail.payload, 'payload');
+  checkCount(tail.position, 'position');
+}
+
+/** Tokens of a tail or of a query for one. */
+export function checkTokens(tokens: ArrayLike<number>): void {
+  if (tokens.length > limits.blockTokensMax) {
+    const most = limits.blockTokensMax;
+    throw new RangeError(`tokens has ${tokens.length} entries; a tail has at most ${most}`);
+  }
+  for (let i = 0; i < tokens.length; i += 1) {
+    if (tokens[i] !== (tokens[i] | 0)) {
+      throw new RangeError(`tokens[${i}] is not a 32-bit integer: ${tokens[i]}`);
+    }
+  }
+}
+
+function checkKey(key: unknown, name: string): void {
+  if (typeof key !== 'string') throw new TypeError(`${name} must be a string; got ${typeof key}`);
+  if (!isBlockKey(key)) {
+    throw new RangeError(
+      `${name} must be 64 lower-case hex chars; got ${key.length} in ${JSON.stringify(key.slice(0, 80))}`,
+    );
+  }
+}
+
+function checkPayload(payload: unknown, name: string): void {
+  if (!(payload instanceof Uint8Array)) throw new TypeError(`${name} must be a Uint8Array`);
+}
+
+/** A count or an index in the range that the frames keep. */
+function checkCount(count: number | undefined, name: string): void {
+  if (count === undefined) return;
+  if (!Number.isInteger(count) || count < 0 || count >= 0xffffffff) {
+    throw new RangeError(`${name} must be an integer from 0 to 4294967294; got ${count}`);
+  }
+}

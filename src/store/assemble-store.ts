@@ -1,0 +1,168 @@
+import { blake3 } from '../base/blake3.ts';
+import type { Logger } from '../base/logger.ts';
+import { limits } from '../blocks/limits.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import { claimDirectory } from '../cache/cache-directory.ts';
+import type { OwnedDirectory, StoreIdentity } from '../cache/cache-directory.ts';
+import { DiskTier } from '../cache/disk-tier.ts';
+import { EntryIndex } from '../cache/entry-index.ts';
+import { LocalCache } from '../cache/local-cache.ts';
+import { SlabMemoryTier } from '../cache/slab-memory-tier.ts';
+import { Catalog } from '../catalog/catalog.ts';
+import { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
+import type { ObjectStore } from '../objectstore/object-store.ts';
+import type { Platform } from '../platform/platform.ts';
+import { Adoption } from './adopt.ts';
+import { Collector } from './collect.ts';
+import { Counters } from './counters.ts';
+import { ObjectTier } from './object-tier.ts';
+import { ReadPath } from './read-path.ts';
+import { Removal } from './removal.ts';
+import { Store } from './store.ts';
+import type { BackgroundTask, Deadlines } from './store.ts';
+import { Tails } from './tails.ts';
+import type { Transcoder } from './transcoder.ts';
+import { Uploads } from './uploads.ts';
+import { WritePath } from './write-path.ts';
+
+/** The settings of a store, all given. `ResolvedStoreConfig` of the config layer is one. */
+export interface StoreSettings {
+  readonly namespace: Namespace;
+  readonly keyPrefix: string;
+  /** False: no disk tier; a save returns when it is durable. */
+  readonly cacheDirectory: string | false;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly objectStoreBytesMax: number | false;
+  readonly compression: 'zstd' | 'off';
+  readonly compressionLevel: number;
+  readonly putDurable: boolean;
+  readonly lookupDeadlineMs: number;
+  readonly loadDeadlineMs: number;
+  readonly callDeadlineMsMax: number;
+  /** Bytes that may be accepted and not yet durable; a share of the disk budget when absent. */
+  readonly backlogBytesMax?: number | undefined;
+}
+
+/** What a store is built on. It owns `objects` and `transcoder` from then on. */
+export interface StoreFoundation {
+  readonly platform: Platform;
+  readonly logger: Logger;
+  readonly objects: ObjectStore;
+  readonly transcoder: Transcoder;
+  readonly settings: StoreSettings;
+}
+
+/** The local tiers, and the claim on the directory that holds the disk tier. */
+interface LocalTiers {
+  readonly cache: LocalCache;
+  readonly own: OwnedDirectory | undefined;
+}
+
+/** Puts a store together and resumes the uploads that earlier processes left. */
+export async function assembleStore(foundation: StoreFoundation): Promise<Store> {
+  const { platform, logger, transcoder, settings } = foundation;
+  const { keyPrefix } = settings;
+  const { clock } = platform;
+  const objects = new MeteredObjectStore(foundation.objects);
+  const { cache, own } = await openLocalTiers(foundation);
+  const catalog = new Catalog(clock);
+  const counters = new Counters();
+  const compression = {
+    compress: settings.compression === 'zstd',
+    level: settings.compressionLevel,
+  };
+  const common = { platform, clock, logger, objects, keyPrefix, cache, catalog, counters };
+  const objectTier = new ObjectTier({ ...common, transcoder, compression });
+  const deadlines = deadlinesOf(settings);
+  const readPath = new ReadPath({ ...common, objectTier, loadDeadlineMs: deadlines.loadMs });
+  const uploads = new Uploads({ ...common, objectTier });
+  const backlogBytesMax = backlogOf(settings);
+  const writePath = new WritePath({ ...common, objectTier, uploads, backlogBytesMax });
+  const tails = new Tails({ ...common, objectTier, readPath });
+  const removal = new Removal({ ...common, objectTier, uploads });
+  for (const { entries, chain } of cache.takePending()) uploads.enqueue({ entries, chain });
+  const background: BackgroundTask[] = [];
+  if (own !== undefined) {
+    background.push(startAdoption(foundation, { cache, own }, uploads, backlogBytesMax));
+  }
+  if (settings.objectStoreBytesMax !== false) {
+    const budgetBytes = settings.objectStoreBytesMax;
+    background.push(new Collector({ ...common, objectTier, budgetBytes }));
+  }
+  return new Store({
+    ...common,
+    ...{ namespace: settings.namespace, putDurable: settings.putDurable, deadlines },
+    ...{ transcoder, readPath, writePath, uploads, tails, removal, background },
+    release: async () => own?.release(),
+  });
+}
+
+async function openLocalTiers(foundation: StoreFoundation): Promise<LocalTiers> {
+  const { platform, logger, settings } = foundation;
+  const memory = new SlabMemoryTier(settings.memoryBytes);
+  const index = new EntryIndex();
+  const { cacheDirectory, diskBytes } = settings;
+  if (cacheDirectory === false) {
+    return { cache: new LocalCache(memory, index, undefined), own: undefined };
+  }
+  const own = await claimDirectory(platform, cacheDirectory, identityOf(foundation));
+  if (own === undefined) {
+    logger.info('cache directory: all places are taken; this store has no disk tier', {
+      directory: cacheDirectory,
+    });
+    return { cache: new LocalCache(memory, index, undefined), own };
+  }
+  const { files, random } = platform;
+  const storeDigest = storeDigestOf(identityOf(foundation));
+  const log = { files, random, directory: own.path, budgetBytes: diskBytes, storeDigest };
+  try {
+    const disk = await DiskTier.open({ ...log, index, logger });
+    return { cache: new LocalCache(memory, index, disk), own };
+  } catch (error) {
+    await own.release();
+    throw error;
+  }
+}
+
+function startAdoption(
+  foundation: StoreFoundation,
+  local: { readonly cache: LocalCache; readonly own: OwnedDirectory },
+  uploads: Uploads,
+  backlogBytesMax: number,
+): Adoption {
+  const { platform, logger, settings } = foundation;
+  const identity = identityOf(foundation);
+  const { cacheDirectory } = settings;
+  if (cacheDirectory === false) throw new RangeError('a directory is owned but none is set');
+  const storeDigest = storeDigestOf(identity);
+  const place = { cacheDirectory, identity, storeDigest, backlogBytesMax };
+  return new Adoption({ platform, logger, uploads, ...local, ...place });
+}
+
+function identityOf(foundation: StoreFoundation): StoreIdentity {
+  return { url: foundation.objects.url, keyPrefix: foundation.settings.keyPrefix };
+}
+
+/** What the segment files record of the object store that their payloads belong to. */
+function storeDigestOf(identity: StoreIdentity): Uint8Array {
+  return blake3(new TextEncoder().encode(`${identity.url}\n${identity.keyPrefix}`));
+}
+
+/** No call but flush may take longer than the cap. */
+function deadlinesOf(settings: StoreSettings): Deadlines {
+  const capped = (ms: number): number => Math.min(ms, settings.callDeadlineMsMax);
+  return {
+    lookupMs: capped(settings.lookupDeadlineMs),
+    loadMs: capped(settings.loadDeadlineMs),
+    saveMs: capped(limits.saveDeadlineMs),
+    tailMs: capped(limits.tailDeadlineMs),
+  };
+}
+
+/** Pending payloads cannot be evicted: room is left for the segments that are written meanwhile. */
+function backlogOf(settings: StoreSettings): number {
+  const wanted = settings.backlogBytesMax ?? limits.backlogBytesMax;
+  if (settings.cacheDirectory === false) return wanted;
+  return Math.min(wanted, Math.floor((settings.diskBytes * 3) / 4));
+}

@@ -1,0 +1,109 @@
+import type { BlockKey } from '../blocks/block-key.ts';
+import { limits } from '../blocks/limits.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import type { LocalCache } from '../cache/local-cache.ts';
+import type { FrameHeader } from '../format/frame.ts';
+import type { Inventory, NamespaceInventory, StoredObject } from './collect-inventory.ts';
+import { runLanes } from './collect-lanes.ts';
+
+/** A header; `absent` when there is no object any more, undefined when it cannot be read. */
+export type HeaderAnswer = FrameHeader | 'absent' | undefined;
+
+/**
+ * Which block comes before which. Learned, in this order, from earlier collections, from the local
+ * tiers, and from headers in the bucket; a header tells of up to 63 more blocks by its list of
+ * following keys, so that most need not be read.
+ */
+export class Parents {
+  readonly #cache: LocalCache;
+  readonly #readHeader: (block: StoredObject) => Promise<HeaderAnswer>;
+  /** What earlier collections learned about blocks that were there then. */
+  #remembered = new Map<Namespace, ReadonlyMap<BlockKey, BlockKey | undefined>>();
+
+  constructor(cache: LocalCache, readHeader: (block: StoredObject) => Promise<HeaderAnswer>) {
+    this.#cache = cache;
+    this.#readHeader = readHeader;
+  }
+
+  /** Learns the parents of all blocks of the namespace and links its objects. */
+  async learn(objects: NamespaceInventory, inventory: Inventory): Promise<void> {
+    this.#recall(objects);
+    const unknown = [...objects.blocks.values()].filter(({ isParentKnown }) => !isParentKnown);
+    // Uploads bring the block with the longest list last. Reading the newest first reads it early;
+    // a lane has a stretch of its own, so that it does not read what the list of another tells.
+    unknown.sort((a, b) => b.modifiedMs - a.modifiedMs);
+    const unreadable = new Set<StoredObject>();
+    const stretch = Math.ceil(unknown.length / limits.fetchesInFlightMax);
+    const nextOf = Array.from({ length: limits.fetchesInFlightMax }, (_, lane) => lane * stretch);
+    await runLanes(async (lane) => {
+      const end = Math.min((lane + 1) * stretch, unknown.length);
+      while (nextOf[lane] < end && unknown[nextOf[lane]].isParentKnown) nextOf[lane] += 1;
+      if (nextOf[lane] >= end) return false;
+      const block = unknown[nextOf[lane]];
+      const header = await this.#readHeader(block);
+      block.isParentKnown = true;
+      if (header === 'absent') inventory.drop(block);
+      else if (header === undefined) unreadable.add(block);
+      else takeHeader(block, header, objects);
+      return true;
+    });
+    this.#remember(objects, unreadable);
+    objects.link();
+    this.#holdAbovePending(objects);
+  }
+
+  /** Forgets namespaces that the inventory does not have any more. */
+  forgetOthers(inventory: Inventory): void {
+    for (const namespace of this.#remembered.keys()) {
+      if (!inventory.namespaces.has(namespace)) this.#remembered.delete(namespace);
+    }
+  }
+
+  #recall(objects: NamespaceInventory): void {
+    for (const [key, parent] of this.#remembered.get(objects.namespace) ?? []) {
+      const block = objects.blocks.get(key);
+      if (block !== undefined) takeParent(block, parent);
+    }
+    for (const { facts } of this.#cache.entriesOf(objects.namespace, 'block')) {
+      const block = objects.blocks.get(facts.key);
+      if (block !== undefined) takeParent(block, facts.parent);
+    }
+  }
+
+  /** Replaces what was remembered, so that it never holds more than one listing. */
+  #remember(objects: NamespaceInventory, unreadable: ReadonlySet<StoredObject>): void {
+    const parents = new Map<BlockKey, BlockKey | undefined>();
+    for (const block of objects.blocks.values()) {
+      // A corrupt object may be replaced by one that can be read.
+      if (!unreadable.has(block)) parents.set(block.key, block.parent);
+    }
+    this.#remembered.set(objects.namespace, parents);
+  }
+
+  /** What waits for its upload hangs on its block like an object, one that is never removed. */
+  #holdAbovePending(objects: NamespaceInventory): void {
+    for (const kind of ['block', 'tail', 'raw-tail'] as const) {
+      for (const { isPending, facts } of this.#cache.entriesOf(objects.namespace, kind)) {
+        const parent = kind === 'raw-tail' ? facts.key : facts.parent;
+        const block = parent === undefined ? undefined : objects.blocks.get(parent);
+        if (isPending && block !== undefined) block.addChild();
+      }
+    }
+  }
+}
+
+function takeHeader(block: StoredObject, header: FrameHeader, objects: NamespaceInventory): void {
+  takeParent(block, header.parent);
+  let previous = block.key;
+  for (const key of header.following) {
+    const follower = objects.blocks.get(key);
+    if (follower !== undefined) takeParent(follower, previous);
+    previous = key;
+  }
+}
+
+/** The first parent that anybody names is kept; naming none leaves it open to others. */
+function takeParent(block: StoredObject, parent: BlockKey | undefined): void {
+  block.parent ??= parent;
+  block.isParentKnown = true;
+}

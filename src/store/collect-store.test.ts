@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { limits } from '../blocks/limits.ts';
+import { parseNamespace } from '../blocks/namespace.ts';
+import { DirectoryObjectStore } from '../objectstore/directory-object-store.ts';
+import { FaultyObjectStore } from '../objectstore/faulty-object-store.ts';
+import type { FaultPicker } from '../objectstore/faulty-object-store.ts';
+import type { ObjectStore } from '../objectstore/object-store.ts';
+import type { Clock } from '../platform/clock.ts';
+import { nodePlatform } from '../platform/node-platform.ts';
+import { chainOf } from '../../test/support/chains.ts';
+import type { Chain } from '../../test/support/chains.ts';
+import { blocksInBucket } from '../../test/support/stored-objects.ts';
+import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
+import { eventually } from '../../test/support/waiting.ts';
+import { assembleStore } from './assemble-store.ts';
+import type { Store } from './store.ts';
+import { decodeNow, encodeNow } from './transcoder.ts';
+import type { Transcoder } from './transcoder.ts';
+
+const kib = 1024;
+const mib = 1024 * kib;
+const budgetBytes = 256 * kib;
+/** How much faster than the real clock that of these tests is. */
+const speed = 100;
+
+// Goal: the budget of a whole store on a directory holds, what is left of each chain is a beginning
+// that loads right, and a chain that was removed can be stored anew. Method: a real store with all
+// its parts on a disk, whose clock runs fast.
+test('a store keeps its directory within the budget and stores anew what was removed', async (t) => {
+  const { store, bucket } = await openedStore(t);
+  const chains = Array.from({ length: 12 }, (_, index) => chainOf(`store-${index}`, 12, 4 * kib));
+  for (const chain of chains) {
+    await store.save(chain.blocks);
+    await store.saveTail({ tip: chain.keys[11], tokens: [1], payload: new Uint8Array(500) });
+    await store.flush();
+    await eventually('the budget holds', async () => (await bytesOf(bucket)) <= budgetBytes);
+  }
+  let cut = 0;
+  for (const chain of chains) {
+    const kept = await leading(bucket, chain);
+    assert.equal((await store.lookup(chain.keys)).matched, kept);
+    await assertLoads(store, chain, kept);
+    if (kept < 12) cut += 1;
+  }
+  assert.ok(cut >= 6, `${cut} chains were cut`);
+  const [first] = chains;
+  const kept = await leading(bucket, first);
+  const again = await store.save(first.blocks, { durable: true });
+  assert.equal(again.saved, 12 - kept);
+  assert.equal(await leading(bucket, first), 12);
+});
+
+test('a store that was closed in mid-collection leaves no hole, and the next one goes on', async (t) => {
+  let deletes = 0;
+  const first = await openedStore(t, ({ verb }) => {
+    if (verb === 'delete') deletes += 1;
+    return verb === 'delete' && deletes > 10 ? { kind: 'hang' } : undefined;
+  });
+  const chains = Array.from({ length: 8 }, (_, index) => chainOf(`closed-${index}`, 12, 4 * kib));
+  for (const chain of chains) await first.store.save(chain.blocks, { durable: true });
+  await eventually('a collection is under way', async () => deletes > 10);
+  await first.store.close();
+  for (const chain of chains) await leading(first.bucket, chain);
+  assert.ok((await bytesOf(first.bucket)) > budgetBytes);
+  const next = await openedStore(t, undefined, first.path);
+  await eventually('the budget holds', async () => (await bytesOf(next.bucket)) <= budgetBytes);
+  for (const chain of chains) await leading(next.bucket, chain);
+});
+
+test('calls go on while the bucket fails the collector', async (t) => {
+  let isFailing = true;
+  const { store, bucket } = await openedStore(t, ({ verb }) =>
+    isFailing && (verb === 'delete' || verb === 'list') ? { kind: 'fail-before' } : undefined,
+  );
+  const chains = Array.from({ length: 8 }, (_, index) => chainOf(`failing-${index}`, 12, 4 * kib));
+  for (const chain of chains) {
+    await store.save(chain.blocks, { durable: true });
+    await assertLoads(store, chain, 12);
+  }
+  assert.ok((await bytesOf(bucket)) > budgetBytes);
+  isFailing = false;
+  await eventually('the budget holds', async () => (await bytesOf(bucket)) <= budgetBytes);
+});
+
+interface Opened {
+  readonly store: Store;
+  /** The bucket behind, without faults. */
+  readonly bucket: ObjectStore;
+  readonly path: string;
+}
+
+async function openedStore(
+  t: TestContext,
+  faults: FaultPicker = () => undefined,
+  path?: string,
+): Promise<Opened> {
+  const directory = path ?? (await freshDirectory(t));
+  const platform = { ...nodePlatform(), clock: fastClock() };
+  const objects = new DirectoryObjectStore(nodePlatform(), `${directory}/objects`);
+  const store = await assembleStore({
+    platform,
+    logger: { error: failOn, info: ignore, debug: ignore },
+    objects: new FaultyObjectStore(objects, faults),
+    transcoder,
+    settings: {
+      ...{ namespace: parseNamespace('default'), keyPrefix: 'kv/test' },
+      ...{ cacheDirectory: `${directory}/cache`, memoryBytes: 64 * mib, diskBytes: 64 * mib },
+      ...{ objectStoreBytesMax: budgetBytes, compression: 'off', compressionLevel: 1 },
+      ...{ putDurable: false, lookupDeadlineMs: 10_000, loadDeadlineMs: 10_000 },
+      callDeadlineMsMax: limits.flushDeadlineMs,
+    },
+  });
+  t.after(() => store.close());
+  const bucket = new DirectoryObjectStore(nodePlatform(), `${directory}/objects`);
+  t.after(() => bucket.close());
+  return { store, bucket, path: directory };
+}
+
+async function freshDirectory(t: TestContext): Promise<string> {
+  const directory = await makeTemporaryDirectory('collect');
+  t.after(() => directory.remove());
+  return directory.path;
+}
+
+/** Waits are short and the time flies; deadlines of calls stay as long as they are. */
+function fastClock(): Clock {
+  const real = nodePlatform().clock;
+  const startMs = real.wallMs();
+  return {
+    wallMs: () => startMs + (real.wallMs() - startMs) * speed,
+    nowMs: () => real.nowMs() * speed,
+    sleep: (ms, signal) => real.sleep(ms / speed, signal),
+    schedule: real.schedule,
+    yield: real.yield,
+  };
+}
+
+/** Everything raw and at once. */
+const transcoder: Transcoder = {
+  encode: async (task) => encodeNow({ ...task, compress: false }, noZstd),
+  decode: async (task) => decodeNow(task, noZstd),
+  close: async () => undefined,
+};
+
+function noZstd(): never {
+  throw new Error('nothing is compressed here');
+}
+
+function failOn(event: string): void {
+  assert.fail(event);
+}
+
+function ignore(): void {}
+
+/** How many leading blocks of the chain have an object; none behind them may have one. */
+async function leading(bucket: ObjectStore, chain: Chain): Promise<number> {
+  const there = await blocksInBucket(bucket, 'default', chain.keys);
+  const count = there.indexOf(false) === -1 ? there.length : there.indexOf(false);
+  assert.equal(there.lastIndexOf(true) + 1, count, `a hole behind block ${count}`);
+  return count;
+}
+
+async function assertLoads(store: Store, chain: Chain, count: number): Promise<void> {
+  const borrow = await store.load(chain.keys);
+  try {
+    assert.deepEqual(
+      borrow.blocks.map(({ payload }) => Buffer.from(payload)),
+      chain.blocks.slice(0, count).map(({ payload }) => Buffer.from(payload)),
+    );
+  } finally {
+    borrow.release();
+  }
+}
+
+/** Bytes of all objects, of which some may go while they are counted. */
+async function bytesOf(bucket: ObjectStore): Promise<number> {
+  let bytes = 0;
+  for (let startAfter: string | undefined; ;) {
+    const page = await bucket.list('kv/test/', { startAfter });
+    for (const { byteLength } of page.objects) bytes += byteLength;
+    startAfter = page.objects.at(-1)?.key;
+    if (!page.isTruncated) return bytes;
+  }
+}

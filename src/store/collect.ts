@@ -1,0 +1,267 @@
+import { assert } from '../base/assert.ts';
+import { backoffMs } from '../base/backoff.ts';
+import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import { limits } from '../blocks/limits.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import type { PayloadKind } from '../blocks/payload-kind.ts';
+import type { LocalCache } from '../cache/local-cache.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
+import type { ObjectInfo } from '../objectstore/object-store.ts';
+import type { Platform } from '../platform/platform.ts';
+import { Call } from './call.ts';
+import { Inventory } from './collect-inventory.ts';
+import type { StoredObject } from './collect-inventory.ts';
+import { runLanes } from './collect-lanes.ts';
+import { Parents } from './collect-parents.ts';
+import type { HeaderAnswer } from './collect-parents.ts';
+import { planRemoval } from './collect-plan.ts';
+import { SmallestFirst } from './collect-queue.ts';
+import { RecentUses } from './collect-uses.ts';
+import type { Counters } from './counters.ts';
+import type { ObjectTier } from './object-tier.ts';
+import type { BackgroundTask } from './store.ts';
+
+export interface CollectorParts {
+  readonly platform: Platform;
+  readonly logger: Logger;
+  readonly objects: MeteredObjectStore;
+  readonly objectTier: ObjectTier;
+  readonly cache: LocalCache;
+  readonly catalog: Catalog;
+  readonly counters: Counters;
+  readonly keyPrefix: string;
+  /** Bytes that the objects under the key prefix may have. */
+  readonly budgetBytes: number;
+}
+
+/**
+ * Keeps the objects under the key prefix, of all namespaces, within a budget: over it, the chains
+ * used least recently go first, each from its end, until nine tenths are left. Nothing is removed
+ * before what hangs on it: a tail goes before its tip, a block before its parent. Only objects of
+ * this format are removed; v1 objects and unknown ones count with their bytes and stay.
+ *
+ * - *Last use* is the later of the object's modification and the last {@link noteUse} of this
+ *   process. Of uses by other processes only their writes are known. What was used within the last
+ *   minute goes only when there is nothing else and the budget itself is exceeded.
+ * - *Under budget* it costs a list at start and every ten minutes; between them it adds up what this
+ *   process wrote. It reads headers only over budget, and few of them: see {@link Parents}.
+ * - *Local copies* of what it removes go too. They are valid, but save and upload take a local copy
+ *   that is not pending for proof of an object: kept, the block would never reach the bucket again
+ *   and its descendants there could not be found by other hosts. A pending copy has no proof to
+ *   give: it stays, and keeps its object and all above it for this time.
+ * - *Other processes* may still believe in what was removed. It costs them a miss: a load repairs
+ *   the belief, but a block that one of them holds locally reaches the bucket again only after it
+ *   left that cache. Two that collect at once remove somewhat more than needed. What is written
+ *   during a collection may find its ancestors gone.
+ */
+export class Collector implements BackgroundTask {
+  readonly #parts: CollectorParts;
+  readonly #uses = new RecentUses(limits.usesRememberedMax);
+  readonly #parents: Parents;
+  readonly #stopping = new AbortController();
+  readonly #running: Promise<void>;
+  /** Bytes in the bucket at the last list, less what was removed since. */
+  #listedBytes = 0;
+  /** What this process had written when that list began. */
+  #writtenBytesThen = 0;
+  /** When the bucket is to be listed again, and from when on it may be collected again. */
+  #listDueMs = -Infinity;
+  #collectDueMs = -Infinity;
+
+  /** Begins in the background after a moment. */
+  constructor(parts: CollectorParts) {
+    assert(parts.budgetBytes > 0, `budget of ${parts.budgetBytes} bytes`);
+    this.#parts = parts;
+    this.#parents = new Parents(parts.cache, (block) => this.#readHeader(block));
+    this.#running = this.#run();
+  }
+
+  /**
+   * Tells that payloads are being used: looked up, loaded or saved. Tails of both kinds are named by
+   * their tips. Called before a call looks for them, so that what it finds is not removed under it;
+   * keys that are stored nowhere do no harm. Costs a map entry for each key.
+   */
+  noteUse(namespace: Namespace, kind: PayloadKind, keys: readonly BlockKey[]): void {
+    const atMs = this.#parts.platform.clock.wallMs();
+    this.#uses.note({ namespace, kind, keys, atMs });
+  }
+
+  /** Ends it, also between two requests of a collection, and resolves when it has ended. */
+  async stop(): Promise<void> {
+    this.#stopping.abort(new StoreError('CLOSED', 'the store was closed'));
+    await this.#running;
+  }
+
+  /** Looks again and again until it is stopped. Never rejects. */
+  async #run(): Promise<void> {
+    const { clock, random } = this.#parts.platform;
+    const { signal } = this.#stopping;
+    const wait = (ms: number): Promise<void> => clock.sleep(ms, signal).catch(() => undefined);
+    await wait(limits.collectStartMs);
+    for (let failures = 0; !signal.aborted;) {
+      try {
+        await this.#look();
+        failures = 0;
+        await wait(limits.collectLookMs);
+      } catch (error) {
+        if (signal.aborted) return;
+        failures += 1;
+        this.#report(error);
+        const retry = { firstMs: limits.collectRetryFirstMs, mostMs: limits.collectRetryMostMs };
+        await wait(backoffMs(failures, random.fraction(), retry));
+      }
+    }
+  }
+
+  async #look(): Promise<void> {
+    const { platform, budgetBytes } = this.#parts;
+    const nowMs = platform.clock.nowMs();
+    if (nowMs >= this.#listDueMs) {
+      let bytes = 0;
+      await this.#list(({ byteLength }) => {
+        bytes += byteLength;
+      });
+      this.#listedBytes = bytes;
+    }
+    if (this.#estimatedBytes() > budgetBytes && nowMs >= this.#collectDueMs) await this.#collect();
+  }
+
+  /** Never too low for what this process does; what others wrote since the last list is not in it. */
+  #estimatedBytes(): number {
+    const { writtenBytes } = this.#parts.objects.snapshot();
+    return this.#listedBytes + writtenBytes - this.#writtenBytesThen;
+  }
+
+  /** Visits all objects under the prefix. What is written meanwhile may be counted twice. */
+  async #list(visit: (info: ObjectInfo) => void): Promise<void> {
+    const { platform, objects, keyPrefix } = this.#parts;
+    const { writtenBytes } = objects.snapshot();
+    const prefix = keyPrefix === '' ? '' : `${keyPrefix}/`;
+    let startAfter: string | undefined;
+    for (;;) {
+      const page = await this.#request((signal) => objects.list(prefix, { startAfter, signal }));
+      for (const info of page.objects) visit(info);
+      startAfter = page.objects.at(-1)?.key;
+      if (!page.isTruncated || startAfter === undefined) break;
+    }
+    this.#writtenBytesThen = writtenBytes;
+    const jitter = 0.75 + platform.random.fraction() / 2;
+    this.#listDueMs = platform.clock.nowMs() + limits.collectListMs * jitter;
+  }
+
+  async #collect(): Promise<void> {
+    const { platform, keyPrefix, budgetBytes, cache, logger } = this.#parts;
+    const inventory = new Inventory();
+    const lastUseMs = (object: StoredObject): number => this.#lastUseMs(object);
+    await this.#list((info) => inventory.add(info, keyPrefix, lastUseMs));
+    this.#listedBytes = inventory.bytes;
+    if (inventory.bytes <= budgetBytes) return;
+    this.#announce(inventory);
+    this.#parents.forgetOthers(inventory);
+    const plan = await planRemoval(inventory, {
+      budgetBytes,
+      targetBytes: budgetBytes * limits.collectTargetShare,
+      youngSinceMs: platform.clock.wallMs() - limits.collectAgeMsMin,
+      isKept: (object) => cache.find(object)?.isPending === true,
+      open: (objects) => this.#parents.learn(objects, inventory),
+      pause: () => this.#pause(),
+    });
+    this.#listedBytes = inventory.bytes;
+    const removed = await this.#removePlanned(plan);
+    if (removed === 0) this.#collectDueMs = platform.clock.nowMs() + limits.collectFutileMs;
+    const event = 'collect: removed what was used least recently';
+    const spared = plan.length - removed;
+    logger.info(event, { objects: removed, spared, bytes: this.#listedBytes, budgetBytes });
+  }
+
+  #announce({ bytes, removableBytes }: Inventory): void {
+    const { logger, budgetBytes } = this.#parts;
+    const fields = { bytes, removableBytes, budgetBytes };
+    if (bytes - removableBytes <= budgetBytes) {
+      logger.info('collect: the object store is over its budget', fields);
+    } else {
+      logger.error('collect: objects that are not ours to remove exceed the budget', fields);
+    }
+  }
+
+  #lastUseMs(object: StoredObject): number {
+    return this.#uses.lastMs(object.namespace, object.kind, object.useKey);
+  }
+
+  async #readHeader(block: StoredObject): Promise<HeaderAnswer> {
+    const { objectTier, catalog } = this.#parts;
+    const header = await this.#request((signal) => objectTier.readFollowing(block, signal));
+    return header === undefined && catalog.isAbsent(block) ? 'absent' : header;
+  }
+
+  /** Removes in the order of the plan, as far as nothing is left that hangs on an object. */
+  async #removePlanned(plan: readonly StoredObject[]): Promise<number> {
+    const ready = new SmallestFirst<StoredObject>();
+    plan.forEach((object, index) => {
+      if (object.children === 0) ready.push(object, index);
+    });
+    let removed = 0;
+    await runLanes(async () => {
+      // An object whose last child goes is taken by the lane that removed the child.
+      const object = ready.pop();
+      if (object === undefined) return false;
+      if (!(await this.#remove(object))) return true;
+      removed += 1;
+      this.#listedBytes -= object.byteLength;
+      this.#reportProgress(removed, plan.length);
+      const { above } = object;
+      const isFree = above?.removeChild() === true;
+      if (isFree && above.planIndex !== undefined) ready.push(above, above.planIndex);
+      return true;
+    });
+    return removed;
+  }
+
+  /** Removes the object and local copies of it; false when it was used since it was listed. */
+  async #remove(object: StoredObject): Promise<boolean> {
+    const { objects, objectTier, catalog, cache } = this.#parts;
+    const entry = cache.find(object);
+    if (entry?.isPending === true || this.#lastUseMs(object) > object.usedMs) return false;
+    // Denied first: from here on no fetch begins, and one that began before has been noted.
+    catalog.deny(object);
+    if (entry !== undefined) await cache.remove(entry);
+    await this.#request((signal) => objects.delete(objectTier.objectKey(object), { signal }));
+    catalog.deny(object);
+    const late = cache.find(object);
+    if (late?.isPending === false) await cache.remove(late);
+    return true;
+  }
+
+  /** One request, which ends when the collector is stopped or its time is over. */
+  #request<Result>(send: (signal: AbortSignal) => Promise<Result>): Promise<Result> {
+    const { clock } = this.#parts.platform;
+    const options = { signal: this.#stopping.signal };
+    return Call.run(clock, options, limits.collectRequestMs, (call) =>
+      call.race(send(call.signal)),
+    );
+  }
+
+  async #pause(): Promise<void> {
+    await this.#parts.platform.clock.yield();
+    this.#stopping.signal.throwIfAborted();
+  }
+
+  #reportProgress(removed: number, planned: number): void {
+    if (removed % limits.collectTurnObjectsMax !== 0) return;
+    this.#parts.logger.info('collect: goes on', { removed, planned, bytes: this.#listedBytes });
+  }
+
+  #report(error: unknown): void {
+    const { counters, logger } = this.#parts;
+    const event = 'collect: failed; tried again later';
+    if (!isStoreError(error)) {
+      logger.error(event, { reason: messageOf(error) });
+      return;
+    }
+    counters.lastFailure = error.message;
+    logger.info(event, { reason: error.message });
+  }
+}

@@ -1,0 +1,281 @@
+import { isStoreError } from '../base/errors.ts';
+import { mapBounded } from '../base/map-bounded.ts';
+import { SingleFlight } from '../base/single-flight.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import type { Borrow, LoadedBlock, Lookup, MissReason, Tier } from '../blocks/kv-store.ts';
+import { limits } from '../blocks/limits.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import type { PayloadFacts } from '../cache/cache-entry.ts';
+import type { LocalCache, PinnedPayload } from '../cache/local-cache.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import { searchChain } from '../catalog/chain-search.ts';
+import type { ChainSource } from '../catalog/chain-search.ts';
+import type { Clock } from '../platform/clock.ts';
+import { Call } from './call.ts';
+import type { Counters } from './counters.ts';
+import type { FetchedPayload, ObjectTier, PayloadRef } from './object-tier.ts';
+
+/** A payload on loan to one caller, who unpins its extent. */
+export interface Acquired {
+  readonly facts: PayloadFacts;
+  readonly pinned: PinnedPayload;
+  readonly tier: Tier;
+}
+
+export interface ReadPathParts {
+  readonly clock: Clock;
+  readonly cache: LocalCache;
+  readonly catalog: Catalog;
+  readonly objectTier: ObjectTier;
+  readonly counters: Counters;
+  /** Deadline of one fetch, which may serve several callers. */
+  readonly loadDeadlineMs: number;
+}
+
+/**
+ * Finds and brings payloads: memory, then disk, then the object store; one flight per payload. What
+ * cannot be had is a reason, never an error.
+ */
+export class ReadPath {
+  readonly #parts: ReadPathParts;
+  readonly #flights = new SingleFlight<string, Acquired | MissReason>();
+
+  constructor(parts: ReadPathParts) {
+    this.#parts = parts;
+  }
+
+  /** The number of leading blocks that are stored anywhere. */
+  async lookup(namespace: Namespace, keys: readonly BlockKey[], call: Call): Promise<Lookup> {
+    let progress = 0;
+    let reason: MissReason = 'unknown';
+    const source = this.#chainSource(namespace, keys, call.signal);
+    try {
+      const search = searchChain(keys, source, (matched) => {
+        progress = matched;
+      });
+      progress = await call.race(search);
+    } catch (error) {
+      reason = this.#reasonOrThrow(error, call);
+    }
+    if (progress === keys.length) return { matched: progress, reason: undefined };
+    const next = blockRef(namespace, keys[progress]);
+    const isCorrupt = this.#parts.catalog.corruptEtag(next) !== undefined;
+    return { matched: progress, reason: isCorrupt ? 'corrupt' : reason };
+  }
+
+  /** For each block whether it is stored. What the object store does not tell counts as absent. */
+  async contains(
+    namespace: Namespace,
+    keys: readonly BlockKey[],
+    call: Call,
+  ): Promise<readonly boolean[]> {
+    const isThere = async (key: BlockKey): Promise<boolean> => {
+      const ref = blockRef(namespace, key);
+      if (this.#isCertain(ref)) return true;
+      if (this.#parts.catalog.isAbsent(ref)) return false;
+      try {
+        return await call.race(this.#parts.objectTier.confirm(ref, call.signal));
+      } catch (error) {
+        this.#reasonOrThrow(error, call);
+        return false;
+      }
+    };
+    return mapBounded(keys, limits.fetchesInFlightMax, isThere);
+  }
+
+  /** The leading blocks, pinned, and why the next one could not be had. */
+  async load(
+    namespace: Namespace,
+    keys: readonly BlockKey[],
+    call: Call,
+    exact: boolean,
+  ): Promise<Borrow> {
+    const found: (Acquired | undefined)[] = [];
+    let next = this.#pinLeading(namespace, keys, found);
+    let end = keys.length;
+    let reason: MissReason | undefined;
+    let failure: unknown;
+    const lane = async (): Promise<void> => {
+      while (next < end) {
+        const index = next;
+        next += 1;
+        try {
+          const result = await this.acquire(blockRef(namespace, keys[index]), call);
+          if (typeof result !== 'string') found[index] = result;
+          else if (index < end) [end, reason] = [index, result];
+        } catch (error) {
+          failure ??= error;
+          end = Math.min(end, index);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: limits.fetchesInFlightMax }, lane));
+    if (exact) {
+      const decoded = found.findIndex((one) => one?.facts.hasDecodedTokens === true);
+      if (decoded >= 0 && decoded < end) [end, reason] = [decoded, 'decoded'];
+    }
+    const taken = failure === undefined ? end : 0;
+    for (const extra of found.splice(taken)) extra?.pinned.extent.unpin();
+    if (failure !== undefined) throw failure;
+    return this.#borrowOf(found, reason);
+  }
+
+  /** One payload, pinned for the caller, or why it cannot be had. Rejects only when aborted. */
+  async acquire(ref: PayloadRef, call: Call): Promise<Acquired | MissReason> {
+    const resident = this.#pinIfResident(ref);
+    if (resident !== undefined) return resident;
+    const { result, leave } = this.#flights.board(flightKey(ref), (signal) =>
+      this.#bring(ref, signal),
+    );
+    const mine = result.then((brought) => {
+      if (typeof brought !== 'string') brought.pinned.extent.pin();
+      return brought;
+    });
+    try {
+      return await call.race(mine);
+    } catch (error) {
+      // The pin that comes too late is given back.
+      void mine.then(releaseResult, () => undefined);
+      return this.#reasonOrThrow(error, call);
+    } finally {
+      leave();
+    }
+  }
+
+  /** The payload if memory holds it. */
+  #pinIfResident(ref: PayloadRef): Acquired | undefined {
+    const entry = this.#parts.cache.find(ref);
+    const pinned = entry === undefined ? undefined : this.#parts.cache.pinResident(entry);
+    if (entry === undefined || pinned === undefined) return undefined;
+    return { facts: entry.facts, pinned, tier: 'memory' };
+  }
+
+  /** Pins resident blocks from the first on, without waiting for anything; resolves to how many. */
+  #pinLeading(
+    namespace: Namespace,
+    keys: readonly BlockKey[],
+    found: (Acquired | undefined)[],
+  ): number {
+    let count = 0;
+    for (; count < keys.length; count += 1) {
+      const resident = this.#pinIfResident(blockRef(namespace, keys[count]));
+      if (resident === undefined) break;
+      found.push(resident);
+    }
+    return count;
+  }
+
+  /** The flight: its own pin lasts until everyone who waited has had a turn to take one. */
+  async #bring(ref: PayloadRef, signal: AbortSignal): Promise<Acquired | MissReason> {
+    const result = (await this.#bringFromDisk(ref)) ?? (await this.#bringFromObject(ref, signal));
+    if (typeof result !== 'string') {
+      void this.#parts.clock.yield().then(() => result.pinned.extent.unpin());
+    }
+    return result;
+  }
+
+  async #bringFromDisk(ref: PayloadRef): Promise<Acquired | undefined> {
+    const { cache, counters } = this.#parts;
+    const entry = cache.find(ref);
+    if (entry?.disk === undefined) return this.#pinIfResident(ref);
+    const pinned = await cache.readFromDisk(entry);
+    if (pinned !== undefined) return { facts: entry.facts, pinned, tier: 'disk' };
+    counters.corrupt += 1;
+    return undefined;
+  }
+
+  async #bringFromObject(ref: PayloadRef, signal: AbortSignal): Promise<Acquired | MissReason> {
+    const { cache, catalog, clock, objectTier, loadDeadlineMs } = this.#parts;
+    const fetched = await Call.run(clock, { signal }, loadDeadlineMs, async (call) => {
+      const fetching = objectTier.fetch(ref, call.signal);
+      try {
+        return await call.race(fetching);
+      } catch (error) {
+        // What comes after the deadline is given back; nobody waits for it.
+        void fetching.then(releaseFetched, () => undefined);
+        if (isStoreError(error, 'ABORTED')) return 'deadline';
+        throw error;
+      }
+    });
+    if (typeof fetched === 'string') return fetched;
+    const { facts, extent, payload, following } = fetched;
+    for (const key of following) catalog.hope(blockRef(ref.namespace, key));
+    cache.admit(facts, extent, payload);
+    return { facts, pinned: { extent, payload }, tier: 'object' };
+  }
+
+  #isCertain(ref: PayloadRef): boolean {
+    const { cache, catalog } = this.#parts;
+    return cache.find(ref) !== undefined || catalog.presence(ref) === 'confirmed';
+  }
+
+  #chainSource(
+    namespace: Namespace,
+    keys: readonly BlockKey[],
+    signal: AbortSignal,
+  ): ChainSource {
+    const { catalog, objectTier } = this.#parts;
+    const refAt = (index: number): PayloadRef => blockRef(namespace, keys[index]);
+    return {
+      isCertain: (index) => this.#isCertain(refAt(index)),
+      isKnown: (index) =>
+        this.#isCertain(refAt(index)) || catalog.presence(refAt(index)) === 'listed',
+      isAbsent: (index) => catalog.isAbsent(refAt(index)),
+      readFollowing: async (index) =>
+        (await objectTier.readFollowing(refAt(index), signal))?.following,
+      confirm: (index) => objectTier.confirm(refAt(index), signal),
+      hope: (index) => {
+        if (index < keys.length) catalog.hope(refAt(index));
+      },
+    };
+  }
+
+  /** The reason for a storage fault; the caller's own abort and faults of ours are thrown on. */
+  #reasonOrThrow(error: unknown, call: Call): MissReason {
+    if (!isStoreError(error)) throw error;
+    if (error.code === 'ABORTED') {
+      if (call.isExpired) return 'deadline';
+      throw error;
+    }
+    this.#parts.counters.lastFailure = error.message;
+    return error.code === 'CLOSED' ? 'closed' : 'unavailable';
+  }
+
+  #borrowOf(found: readonly (Acquired | undefined)[], reason: MissReason | undefined): Borrow {
+    const { counters } = this.#parts;
+    const blocks: LoadedBlock[] = [];
+    const extents = found.map((one) => {
+      if (one === undefined) throw new RangeError('a block before the end is missing');
+      const { facts, pinned, tier } = one;
+      const { key, tokens, hasDecodedTokens } = facts;
+      blocks.push({ key, payload: pinned.payload, tokens, hasDecodedTokens, tier });
+      counters.addHit(tier, facts.length);
+      return pinned.extent;
+    });
+    if (reason !== undefined) counters.misses[reason] += 1;
+    return {
+      blocks,
+      reason,
+      release: () => {
+        for (const extent of extents.splice(0)) extent.unpin();
+      },
+    };
+  }
+}
+
+/** The reference of a block. */
+export function blockRef(namespace: Namespace, key: BlockKey): PayloadRef {
+  return { namespace, kind: 'block', key, parent: undefined, tokens: 0 };
+}
+
+function flightKey(ref: PayloadRef): string {
+  return `${ref.kind.charAt(0)}${ref.key}${ref.namespace}`;
+}
+
+function releaseFetched(fetched: FetchedPayload | MissReason): void {
+  if (typeof fetched !== 'string') fetched.extent.unpin();
+}
+
+function releaseResult(result: Acquired | MissReason): void {
+  if (typeof result !== 'string') result.pinned.extent.unpin();
+}

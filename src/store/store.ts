@@ -1,0 +1,262 @@
+import { StoreError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import type {
+  BlockToSave,
+  Borrow,
+  CallOptions,
+  DeleteResult,
+  KvStore,
+  LoadOptions,
+  Lookup,
+  PayloadBorrow,
+  SaveOptions,
+  SaveResult,
+  Selection,
+  StoreStats,
+  TailBorrow,
+  TailQuery,
+  TailToSave,
+} from '../blocks/kv-store.ts';
+import { limits } from '../blocks/limits.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import { tailDigest } from '../blocks/prefix.ts';
+import type { LocalCache } from '../cache/local-cache.ts';
+import type { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
+import type { Platform } from '../platform/platform.ts';
+import { checkBlocks, checkKeys, checkOptions, checkTail, checkTip, checkTokens } from './arguments.ts';
+import { Call } from './call.ts';
+import type { Counters } from './counters.ts';
+import type { ReadPath } from './read-path.ts';
+import type { Removal } from './removal.ts';
+import { readStats } from './store-stats.ts';
+import type { Tails } from './tails.ts';
+import type { Transcoder } from './transcoder.ts';
+import type { Uploads } from './uploads.ts';
+import type { WritePath } from './write-path.ts';
+
+/** Everything a store is made of; `open-store.ts` puts it together. The store owns all of it. */
+export interface StoreParts {
+  readonly platform: Platform;
+  readonly logger: Logger;
+  readonly namespace: Namespace;
+  readonly objects: MeteredObjectStore;
+  readonly cache: LocalCache;
+  readonly transcoder: Transcoder;
+  readonly readPath: ReadPath;
+  readonly writePath: WritePath;
+  readonly uploads: Uploads;
+  readonly tails: Tails;
+  readonly removal: Removal;
+  readonly counters: Counters;
+  readonly deadlines: Deadlines;
+  readonly putDurable: boolean;
+  /** Work in the background that the store started; `stop` ends it. */
+  readonly background: readonly BackgroundTask[];
+  /** Gives up what the store holds outside of itself: the cache directory. */
+  readonly release: () => Promise<void>;
+}
+
+/** Milliseconds that calls may take unless they say otherwise. */
+export interface Deadlines {
+  readonly lookupMs: number;
+  readonly loadMs: number;
+  readonly saveMs: number;
+  readonly tailMs: number;
+}
+
+/** Something that runs beside the calls. */
+export interface BackgroundTask {
+  /** Ends it and resolves when it has ended. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The store: the contract over memory, disk and bucket of one process. This file is the table of
+ * contents; each line of a call leads to the part that does it.
+ */
+export class Store implements KvStore {
+  readonly #parts: StoreParts;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: StoreParts) {
+    this.#parts = parts;
+  }
+
+  async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
+    checkKeys(keys);
+    const { readPath, deadlines } = this.#parts;
+    return this.#call(options, deadlines.lookupMs, (call, namespace) =>
+      readPath.lookup(namespace, keys, call),
+    );
+  }
+
+  async contains(
+    keys: readonly BlockKey[],
+    options?: CallOptions,
+  ): Promise<readonly boolean[]> {
+    checkKeys(keys);
+    const { readPath, deadlines } = this.#parts;
+    return this.#call(options, deadlines.loadMs, (call, namespace) =>
+      readPath.contains(namespace, keys, call),
+    );
+  }
+
+  async load(keys: readonly BlockKey[], options?: LoadOptions): Promise<Borrow> {
+    checkKeys(keys);
+    const { readPath, deadlines } = this.#parts;
+    return this.#call(options, deadlines.loadMs, (call, namespace) =>
+      readPath.load(namespace, keys, call, options?.exact ?? false),
+    );
+  }
+
+  async save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult> {
+    checkBlocks(blocks);
+    const { writePath, deadlines } = this.#parts;
+    return this.#call(options, deadlines.saveMs, (call, namespace) => {
+      const chain = blocks.map(({ key }) => key);
+      const payloads = blocks.map((block, index) => ({
+        payload: block.payload,
+        facts: {
+          namespace,
+          kind: 'block' as const,
+          key: block.key,
+          parent: index === 0 ? options?.parent : chain[index - 1],
+          fingerprint: options?.fingerprint,
+          tokens: block.tokens ?? 0,
+          position: block.position,
+          hasDecodedTokens: block.hasDecodedTokens ?? false,
+        },
+      }));
+      return writePath.save({ payloads, chain, durable: this.#isDurable(options) }, call);
+    });
+  }
+
+  async loadTail(query: TailQuery, options?: LoadOptions): Promise<TailBorrow | undefined> {
+    checkTip(query.tip);
+    checkTokens(query.tokens);
+    const { tails, deadlines } = this.#parts;
+    return this.#call(options, deadlines.tailMs, (call, namespace) =>
+      tails.load(namespace, query, call, options?.exact ?? false),
+    );
+  }
+
+  async saveTail(tail: TailToSave, options?: SaveOptions): Promise<SaveResult> {
+    checkTail(tail);
+    const { writePath, tails, deadlines } = this.#parts;
+    return this.#call(options, deadlines.saveMs, async (call, namespace) => {
+      const facts = {
+        namespace,
+        kind: 'tail' as const,
+        key: tailDigest(tail.tip, tail.tokens),
+        parent: tail.tip,
+        fingerprint: options?.fingerprint,
+        tokens: tail.tokens.length,
+        position: tail.position,
+        hasDecodedTokens: tail.hasDecodedTokens ?? false,
+      };
+      const payloads = [{ facts, payload: tail.payload }];
+      const durable = this.#isDurable(options);
+      const result = await writePath.save({ payloads, chain: [], durable }, call);
+      await tails.trim(namespace, tail.tip, call);
+      return result;
+    });
+  }
+
+  async loadRawTail(tip: BlockKey, options?: CallOptions): Promise<PayloadBorrow | undefined> {
+    checkTip(tip);
+    const { tails, deadlines } = this.#parts;
+    return this.#call(options, deadlines.tailMs, (call, namespace) =>
+      tails.loadRaw(namespace, tip, call),
+    );
+  }
+
+  async saveRawTail(
+    tip: BlockKey,
+    payload: Uint8Array,
+    options?: SaveOptions,
+  ): Promise<SaveResult> {
+    checkTail({ tip, tokens: [], payload });
+    const { writePath, tails, deadlines } = this.#parts;
+    return this.#call(options, deadlines.saveMs, async (call, namespace) => {
+      const facts = {
+        namespace,
+        kind: 'raw-tail' as const,
+        key: tip,
+        parent: undefined,
+        fingerprint: options?.fingerprint,
+        tokens: 0,
+        position: undefined,
+        hasDecodedTokens: false,
+      };
+      const payloads = [{ facts, payload }];
+      const durable = this.#isDurable(options);
+      const result = await writePath.save({ payloads, chain: [], durable }, call);
+      tails.noteRawTailSaved(namespace, tip);
+      return result;
+    });
+  }
+
+  async prefetch(keys: readonly BlockKey[], options?: CallOptions): Promise<number> {
+    const borrow = await this.load(keys, options);
+    borrow.release();
+    return borrow.blocks.length;
+  }
+
+  async flush(options?: CallOptions): Promise<void> {
+    const { uploads } = this.#parts;
+    return this.#call(options, limits.flushDeadlineMs, (call) => call.race(uploads.flush()));
+  }
+
+  async delete(selection: Selection, options?: CallOptions): Promise<DeleteResult> {
+    if (selection.kind === 'blocks') checkKeys(selection.keys);
+    if (selection.kind === 'subtree') checkTip(selection.root);
+    const { removal } = this.#parts;
+    return this.#call(options, limits.deleteDeadlineMs, (call, namespace) =>
+      removal.delete(namespace, selection, call),
+    );
+  }
+
+  async stats(options?: CallOptions): Promise<StoreStats> {
+    const { deadlines } = this.#parts;
+    return this.#call(options, deadlines.lookupMs, async () => readStats(this.#parts));
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  #call<Result>(
+    options: CallOptions | undefined,
+    deadlineMs: number,
+    task: (call: Call, namespace: Namespace) => Promise<Result>,
+  ): Promise<Result> {
+    checkOptions(options);
+    if (this.#closing !== undefined) {
+      return Promise.reject(new StoreError('CLOSED', 'the store was closed'));
+    }
+    const { platform, namespace } = this.#parts;
+    return Call.run(platform.clock, options, deadlineMs, (call) =>
+      task(call, options?.namespace ?? namespace),
+    );
+  }
+
+  #isDurable(options: SaveOptions | undefined): boolean {
+    return options?.durable ?? this.#parts.putDurable;
+  }
+
+  async #close(): Promise<void> {
+    const { background, platform, uploads, cache, transcoder, objects, release } = this.#parts;
+    await Promise.all(background.map((task) => task.stop()));
+    // What cannot be uploaded in time, or at all now, stays pending on disk.
+    await Call.run(platform.clock, undefined, limits.drainMs, (call) =>
+      call.race(uploads.flush()),
+    ).catch(() => undefined);
+    await uploads.stop();
+    await cache.close();
+    await transcoder.close();
+    await objects.close();
+    await release();
+  }
+}

@@ -1,0 +1,101 @@
+import { crc32c } from '../base/crc32c.ts';
+import { StoreError } from '../base/errors.ts';
+import type { Codec, Filter, FrameHeader } from '../format/frame.ts';
+import { boundCrc } from '../format/frame.ts';
+import { decodePayloadInto, encodePayload } from '../format/payload-codec.ts';
+import type { Zstd } from '../format/payload-codec.ts';
+import type { WorkerPool } from '../platform/worker-pool.ts';
+
+/** A payload to bring into the form in which the object store keeps it. */
+export interface EncodeTask {
+  readonly payload: Uint8Array;
+  /** What the payload's CRC32C must be: damaged bytes are never uploaded. */
+  readonly crc: number;
+  readonly compress: boolean;
+  readonly level: number;
+}
+
+export interface EncodedPayload {
+  readonly codec: Codec;
+  readonly filter: Filter;
+  /** The stored bytes; undefined when they are the payload itself. */
+  readonly stored: Uint8Array | undefined;
+  readonly crcOfStored: number;
+}
+
+/** Stored bytes of a frame to check, and to decode into `target` unless they are raw. */
+export interface DecodeTask {
+  readonly header: FrameHeader;
+  readonly stored: Uint8Array;
+  /** `rawLength` bytes of shared memory. Absent for the raw codec, which is only checked. */
+  readonly target: Uint8Array | undefined;
+}
+
+/**
+ * The work on payload bytes at the border to the object store: checksums, compression, filters.
+ * Rejects with `CORRUPT` when bytes do not match their checksum or do not decode.
+ */
+export interface Transcoder {
+  encode(task: EncodeTask): Promise<EncodedPayload>;
+  decode(task: DecodeTask): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What a worker is sent. */
+export type TranscodeTask =
+  | ({ readonly kind: 'encode' } & EncodeTask)
+  | ({ readonly kind: 'decode' } & DecodeTask);
+
+/** The transcoder of a real process: everything happens in worker threads. */
+export class WorkerTranscoder implements Transcoder {
+  readonly #pool: WorkerPool;
+
+  /** Owns the pool. Its workers run `transcode-worker.ts`. */
+  constructor(pool: WorkerPool) {
+    this.#pool = pool;
+  }
+
+  encode(task: EncodeTask): Promise<EncodedPayload> {
+    return this.#pool.run<TranscodeTask, EncodedPayload>({ kind: 'encode', ...task });
+  }
+
+  async decode(task: DecodeTask): Promise<void> {
+    await this.#pool.run<TranscodeTask, undefined>({ kind: 'decode', ...task });
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close();
+  }
+}
+
+/** The encode half, as it runs in a worker. */
+export function encodeNow(task: EncodeTask, zstd: () => Zstd): EncodedPayload {
+  const { payload, crc, compress, level } = task;
+  const actual = crc32c(payload);
+  if (actual !== crc) {
+    throw new StoreError('CORRUPT', `payload of ${payload.length} bytes fails its checksum`);
+  }
+  if (!compress) return { codec: 'raw', filter: 'none', stored: undefined, crcOfStored: actual };
+  const { codec, filter, stored } = encodePayload(payload, { compress, level }, zstd());
+  if (codec === 'raw') return { codec, filter, stored: undefined, crcOfStored: actual };
+  return { codec, filter, stored, crcOfStored: crc32c(stored) };
+}
+
+/** The decode half, as it runs in a worker. */
+export function decodeNow(task: DecodeTask, zstd: () => Zstd): void {
+  const { header, stored, target } = task;
+  const crcOfStored = crc32c(stored);
+  const { namespaceDigest, key } = header;
+  if (boundCrc(namespaceDigest, key, stored.length, crcOfStored) !== header.storedCrc) {
+    throw new StoreError('CORRUPT', `frame of ${key}: stored bytes fail their checksum`);
+  }
+  let rawCrc = crcOfStored;
+  if (target !== undefined) {
+    const { codec, filter, rawLength } = header;
+    decodePayloadInto({ codec, filter, stored, rawLength }, target, zstd());
+    rawCrc = crc32c(target);
+  }
+  if (rawCrc !== header.rawCrc) {
+    throw new StoreError('CORRUPT', `frame of ${key}: payload fails its checksum`);
+  }
+}

@@ -1,0 +1,301 @@
+import { backoffMs } from '../base/backoff.ts';
+import { deferred } from '../base/deferred.ts';
+import type { Deferred } from '../base/deferred.ts';
+import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import { Semaphore } from '../base/semaphore.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import { limits } from '../blocks/limits.ts';
+import type { CacheEntry } from '../cache/cache-entry.ts';
+import type { LocalCache } from '../cache/local-cache.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { Platform } from '../platform/platform.ts';
+import { Call } from './call.ts';
+import type { Counters } from './counters.ts';
+import type { ObjectTier } from './object-tier.ts';
+
+/** Pending payloads of one save, in chain order, and every key that was given to it. */
+export interface UploadBatch {
+  readonly entries: readonly CacheEntry[];
+  readonly chain: readonly BlockKey[];
+}
+
+export interface UploadsParts {
+  readonly platform: Platform;
+  readonly cache: LocalCache;
+  readonly catalog: Catalog;
+  readonly objectTier: ObjectTier;
+  readonly counters: Counters;
+  readonly logger: Logger;
+}
+
+/** A pending payload on its way. `done` settles once: durable, or why it never will be from here. */
+interface UploadItem {
+  readonly entry: CacheEntry;
+  readonly chain: readonly BlockKey[];
+  readonly done: Deferred<void>;
+  /** Fires when the payload need not be brought any more. */
+  readonly withdrawn: AbortController;
+  /** The attempt under way. */
+  attempt: Promise<unknown> | undefined;
+}
+
+/** Someone who waits and wants to hear of failures of attempts begun since. */
+interface FailureListener {
+  readonly firstAttempt: number;
+  readonly reject: (error: StoreError) => void;
+}
+
+/**
+ * Brings pending payloads to the object store in the background and keeps at it until they are
+ * there. Every 64th new block of a save, its first included, goes after the rest, from the last to
+ * the first: so the keys that its header lists are in the bucket by then, and no other host sees a
+ * save from its beginning before it is whole.
+ */
+export class Uploads {
+  readonly #parts: UploadsParts;
+  readonly #batches = new Semaphore(limits.uploadBatchesMax);
+  readonly #requests = new Semaphore(limits.uploadsInFlightMax);
+  /** Everything pending, by entry. */
+  readonly #items = new Map<CacheEntry, UploadItem>();
+  /** The upload under way of each raw tail, so that the last writer is the last to arrive. */
+  readonly #rawTails = new Map<string, Promise<void>>();
+  readonly #failureListeners = new Set<FailureListener>();
+  readonly #stopped = new AbortController();
+  #wake = new AbortController();
+  #pendingBytes = 0;
+  /** Attempts begun so far; numbers them. */
+  #attempts = 0;
+
+  constructor(parts: UploadsParts) {
+    this.#parts = parts;
+  }
+
+  get pending(): number {
+    return this.#items.size;
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Takes the batch on. Returns at once. */
+  enqueue(batch: UploadBatch): void {
+    const items = batch.entries.map((entry): UploadItem => {
+      const item = {
+        entry,
+        chain: batch.chain,
+        done: deferred<void>(),
+        withdrawn: new AbortController(),
+        attempt: undefined,
+      };
+      // Whoever waits hears of a failure; that nobody waits is no fault.
+      item.done.promise.catch(() => undefined);
+      return item;
+    });
+    for (const item of items) {
+      this.#items.set(item.entry, item);
+      this.#pendingBytes += item.entry.facts.length;
+    }
+    void this.#batches.run(() => this.#runBatch(items));
+  }
+
+  /**
+   * Resolves when the entries are durable. Rejects with `UNAVAILABLE` when an attempt that began
+   * after this call fails: they stay pending and go on being tried.
+   */
+  whenDurable(entries: Iterable<CacheEntry>): Promise<void> {
+    const waiting: Promise<void>[] = [];
+    for (const entry of entries) {
+      const item = this.#items.get(entry);
+      if (item !== undefined) waiting.push(item.done.promise);
+    }
+    if (waiting.length === 0) return Promise.resolve();
+    const failure = deferred<never>();
+    failure.promise.catch(() => undefined);
+    const listener = { firstAttempt: this.#attempts + 1, reject: failure.reject };
+    this.#failureListeners.add(listener);
+    this.#retryNow();
+    const settled = Promise.race([Promise.all(waiting), failure.promise]);
+    return settled
+      .then(() => undefined)
+      .finally(() => {
+        this.#failureListeners.delete(listener);
+      });
+  }
+
+  /** Resolves when everything pending now is durable, by the rules of {@link whenDurable}. */
+  flush(): Promise<void> {
+    return this.whenDurable([...this.#items.keys()]);
+  }
+
+  /** Gives the entry up, for it is being removed; resolves when no attempt for it is under way. */
+  async withdraw(entry: CacheEntry): Promise<void> {
+    const item = this.#items.get(entry);
+    if (item === undefined) return;
+    entry.isCurrent = false;
+    item.withdrawn.abort(new StoreError('ABORTED', 'the payload is being removed'));
+    await item.attempt;
+    this.#settle(item, undefined);
+  }
+
+  /** Ends all attempts and resolves when none runs. What is pending stays on disk. */
+  async stop(): Promise<void> {
+    this.#stopped.abort(new StoreError('CLOSED', 'the store was closed'));
+    const ending = [...this.#items.values()].map(({ done }) => done.promise.catch(() => undefined));
+    await Promise.all(ending);
+  }
+
+  async #runBatch(items: readonly UploadItem[]): Promise<void> {
+    const isHead = (index: number): boolean => index % (limits.followingKeysMax + 1) === 0;
+    const lastFirst = [...items.entries()].reverse();
+    const rest = lastFirst.filter(([index]) => !isHead(index));
+    const heads = lastFirst.filter(([index]) => isHead(index));
+    await Promise.all(rest.map(([, item]) => this.#runItem(item)));
+    for (const [, item] of heads) await this.#runItem(item);
+  }
+
+  /** Brings one payload to the bucket, however often it takes. Never rejects. */
+  async #runItem(item: UploadItem): Promise<void> {
+    try {
+      if (item.entry.facts.kind === 'raw-tail') await this.#inTurn(item);
+      else await this.#attemptUntilDone(item);
+      this.#settle(item, undefined);
+    } catch (error) {
+      this.#settle(item, error);
+    }
+  }
+
+  /** The item is not pending any more; with an error when it is not durable either. */
+  #settle(item: UploadItem, error: unknown): void {
+    if (!this.#items.delete(item.entry)) return;
+    this.#pendingBytes -= item.entry.facts.length;
+    if (error === undefined) item.done.resolve();
+    else item.done.reject(error);
+  }
+
+  async #inTurn(item: UploadItem): Promise<void> {
+    const { namespace, key } = item.entry.facts;
+    const id = `${key}${namespace}`;
+    const before = this.#rawTails.get(id) ?? Promise.resolve();
+    const turn = before.then(() => this.#attemptUntilDone(item));
+    const settled = turn.catch(() => undefined);
+    this.#rawTails.set(id, settled);
+    await turn.finally(() => {
+      if (this.#rawTails.get(id) === settled) this.#rawTails.delete(id);
+    });
+  }
+
+  async #attemptUntilDone(item: UploadItem): Promise<void> {
+    for (let failures = 0; ; ) {
+      // A payload that was replaced or removed meanwhile has nothing to bring any more.
+      if (!item.entry.isCurrent) return;
+      this.#stopped.signal.throwIfAborted();
+      const error = await this.#requests.run(() => {
+        const attempt = this.#attempt(item);
+        item.attempt = attempt;
+        return attempt;
+      });
+      item.attempt = undefined;
+      if (error === undefined || !item.entry.isCurrent) return;
+      this.#stopped.signal.throwIfAborted();
+      failures += 1;
+      await this.#waitBeforeRetry(item, failures);
+    }
+  }
+
+  /** One attempt; resolves to the failure that another attempt may mend. */
+  async #attempt(item: UploadItem): Promise<StoreError | undefined> {
+    const { cache, counters, logger } = this.#parts;
+    const { entry } = item;
+    if (!entry.isCurrent) return undefined;
+    this.#attempts += 1;
+    const number = this.#attempts;
+    const pinned =
+      cache.pinResident(entry) ??
+      (entry.disk === undefined ? undefined : await cache.readFromDisk(entry));
+    if (pinned === undefined) {
+      counters.corrupt += 1;
+      logger.error('uploads: a pending payload is damaged on disk and lost', {
+        key: entry.facts.key,
+      });
+      await cache.remove(entry);
+      throw new StoreError('CORRUPT', `pending payload ${entry.facts.key} is damaged on disk`);
+    }
+    try {
+      await this.#put(item, pinned.payload);
+      if (entry.isCurrent) await cache.markUploaded(entry);
+      return undefined;
+    } catch (error) {
+      if (!isStoreError(error)) throw error;
+      if (entry.isCurrent) this.#report(item, number, error);
+      return error;
+    } finally {
+      pinned.extent.unpin();
+    }
+  }
+
+  /** One put, which ends when the store stops, the payload is withdrawn, or it takes too long. */
+  async #put(item: UploadItem, payload: Uint8Array): Promise<void> {
+    const { objectTier, platform } = this.#parts;
+    const signal = AbortSignal.any([this.#stopped.signal, item.withdrawn.signal]);
+    await Call.run(platform.clock, { signal }, limits.uploadAttemptMs, (call) => {
+      const put = objectTier.put(item.entry.facts, payload, this.#followingOf(item), call.signal);
+      return call.race(put);
+    });
+  }
+
+  /** The keys after the block's, as far as each is in the bucket now. */
+  #followingOf(item: UploadItem): readonly BlockKey[] {
+    const { facts, saveIndex } = item.entry;
+    if (facts.kind !== 'block') return [];
+    const following: BlockKey[] = [];
+    const end = Math.min(item.chain.length, saveIndex + 1 + limits.followingKeysMax);
+    for (let index = saveIndex + 1; index < end; index += 1) {
+      const key = item.chain[index];
+      const id = { namespace: facts.namespace, kind: 'block' as const, key };
+      const entry = this.#parts.cache.find(id);
+      const isDurable = entry?.isPending === false;
+      if (!isDurable && this.#parts.catalog.presence(id) !== 'confirmed') break;
+      following.push(key);
+    }
+    return following;
+  }
+
+  #report(item: UploadItem, number: number, error: StoreError): void {
+    const { counters, logger } = this.#parts;
+    counters.uploadFailures += 1;
+    counters.lastFailure = error.message;
+    logger.info('uploads: an attempt failed', {
+      key: item.entry.facts.key,
+      reason: messageOf(error),
+    });
+    const message = `upload of ${item.entry.facts.key} failed: ${error.message}; it stays pending`;
+    const failure = new StoreError('UNAVAILABLE', message, { cause: error });
+    for (const { firstAttempt, reject } of this.#failureListeners) {
+      if (number >= firstAttempt) reject(failure);
+    }
+  }
+
+  async #waitBeforeRetry(item: UploadItem, failures: number): Promise<void> {
+    const { clock, random } = this.#parts.platform;
+    const wait = backoffMs(failures, random.fraction(), {
+      firstMs: limits.uploadRetryFirstMs,
+      mostMs: limits.uploadRetryMostMs,
+    });
+    const { signal: withdrawn } = item.withdrawn;
+    const wake = AbortSignal.any([this.#wake.signal, this.#stopped.signal, withdrawn]);
+    try {
+      await clock.sleep(wait, wake);
+    } catch (error) {
+      if (!wake.aborted) throw error;
+    }
+  }
+
+  /** Ends every wait between attempts. */
+  #retryNow(): void {
+    const wake = this.#wake;
+    this.#wake = new AbortController();
+    wake.abort();
+  }
+}

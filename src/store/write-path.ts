@@ -1,0 +1,221 @@
+import { crc32c } from '../base/crc32c.ts';
+import { isStoreError, StoreError } from '../base/errors.ts';
+import { mapBounded } from '../base/map-bounded.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import type { SaveResult } from '../blocks/kv-store.ts';
+import { limits } from '../blocks/limits.ts';
+import type { CacheEntry, PayloadFacts } from '../cache/cache-entry.ts';
+import type { LocalCache } from '../cache/local-cache.ts';
+import type { Catalog } from '../catalog/catalog.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Call } from './call.ts';
+import type { Counters } from './counters.ts';
+import type { ObjectTier } from './object-tier.ts';
+import type { Uploads } from './uploads.ts';
+
+/** A payload to save; its checksum is computed here. */
+export interface PayloadToSave {
+  readonly facts: Omit<PayloadFacts, 'length' | 'crc'>;
+  readonly payload: Uint8Array;
+}
+
+/** What one call saves: payloads of one namespace, and every key of the chain given to it. */
+export interface SaveRequest {
+  readonly payloads: readonly PayloadToSave[];
+  readonly chain: readonly BlockKey[];
+  readonly durable: boolean;
+}
+
+export interface WritePathParts {
+  readonly clock: Clock;
+  readonly cache: LocalCache;
+  readonly catalog: Catalog;
+  readonly objectTier: ObjectTier;
+  readonly uploads: Uploads;
+  readonly counters: Counters;
+  /** Bytes that may be accepted and not yet durable. */
+  readonly backlogBytesMax: number;
+}
+
+interface Candidate extends PayloadToSave {
+  /** Index among the keys given to the save. */
+  readonly saveIndex: number;
+}
+
+type Accepted = PayloadToSave & { readonly facts: PayloadFacts; readonly saveIndex: number };
+
+/**
+ * Accepts payloads: drops those already stored, checks the limits, writes the rest to the log in one
+ * batch, and hands them to the uploads.
+ */
+export class WritePath {
+  readonly #parts: WritePathParts;
+  /** Payloads being accepted by some call: a second save of the same one waits for it. */
+  readonly #accepting = new Map<string, Promise<unknown>>();
+  #acceptingBytes = 0;
+
+  constructor(parts: WritePathParts) {
+    this.#parts = parts;
+  }
+
+  async save(request: SaveRequest, call: Call): Promise<SaveResult> {
+    const { counters, cache } = this.#parts;
+    await this.#awaitTwins(request.payloads, call);
+    const fresh = await this.#dropKnown(request, call);
+    call.throwIfAborted();
+    const savedBytes = sumOfLengths(fresh);
+    this.#checkRoom(fresh, savedBytes);
+    if (cache.hasDisk) await this.#accept(request, fresh, savedBytes, call);
+    else await this.#writeThrough(request, fresh, call);
+    const known = request.payloads.length - fresh.length;
+    counters.saved += fresh.length;
+    counters.savedBytes += savedBytes;
+    counters.known += known;
+    return { saved: fresh.length, known, savedBytes };
+  }
+
+  /** Waits until payloads that another call is accepting are in, or known not to be. */
+  async #awaitTwins(payloads: readonly PayloadToSave[], call: Call): Promise<void> {
+    for (const { facts } of payloads) {
+      if (facts.kind === 'raw-tail') continue;
+      const twin = this.#accepting.get(idOf(facts));
+      if (twin !== undefined) await call.race(twin.catch(() => undefined));
+    }
+  }
+
+  /** The payloads that are stored nowhere yet, each once. */
+  async #dropKnown(request: SaveRequest, call: Call): Promise<readonly Candidate[]> {
+    const seen = new Set<string>();
+    const candidates: Candidate[] = [];
+    request.payloads.forEach(({ facts, payload }, saveIndex) => {
+      const id = idOf(facts);
+      if (seen.has(id) || this.#isStored(facts)) return;
+      seen.add(id);
+      candidates.push({ facts, payload, saveIndex });
+    });
+    const isFresh = await mapBounded(candidates, limits.fetchesInFlightMax, ({ facts }) =>
+      this.#isFresh(facts, call),
+    );
+    // Another call may have accepted some of them while the object store was asked.
+    return candidates.filter(({ facts }, index) => isFresh[index] && !this.#isStored(facts));
+  }
+
+  #isStored(facts: PayloadToSave['facts']): boolean {
+    if (facts.kind === 'raw-tail') return false;
+    const { cache, catalog } = this.#parts;
+    return cache.find(facts) !== undefined || catalog.presence(facts) === 'confirmed';
+  }
+
+  /** A payload known only from a list is asked for: what is not there must not count as stored. */
+  async #isFresh(facts: PayloadToSave['facts'], call: Call): Promise<boolean> {
+    const { catalog, objectTier } = this.#parts;
+    if (facts.kind === 'raw-tail' || catalog.presence(facts) !== 'listed') return true;
+    try {
+      return !(await call.race(objectTier.confirm(facts, call.signal)));
+    } catch (error) {
+      if (isStoreError(error, 'UNAVAILABLE')) return true;
+      throw error;
+    }
+  }
+
+  #checkRoom(fresh: readonly Candidate[], savedBytes: number): void {
+    const { uploads, counters, backlogBytesMax } = this.#parts;
+    const most = Math.min(backlogBytesMax, limits.payloadBytesMax);
+    for (const { facts, payload } of fresh) {
+      if (payload.length <= most) continue;
+      const size = `payload of ${facts.key} has ${payload.length} bytes`;
+      throw new StoreError('TOO_LARGE', `${size}; at most ${most} can be stored`);
+    }
+    const bytes = uploads.pendingBytes + this.#acceptingBytes + savedBytes;
+    const count = uploads.pending + fresh.length;
+    const isAlone = uploads.pendingBytes + this.#acceptingBytes === 0;
+    if ((bytes > backlogBytesMax && !isAlone) || count > limits.backlogCountMax) {
+      counters.refused += 1;
+      const waiting = `${uploads.pending} payloads (${uploads.pendingBytes} bytes) wait for upload`;
+      throw new StoreError('BUSY', `${waiting}; the backlog limit is ${backlogBytesMax} bytes`);
+    }
+  }
+
+  async #accept(
+    request: SaveRequest,
+    fresh: readonly Candidate[],
+    savedBytes: number,
+    call: Call,
+  ): Promise<void> {
+    const { uploads } = this.#parts;
+    const accepting = this.#acceptFresh(request.chain, fresh);
+    this.#acceptingBytes += savedBytes;
+    for (const { facts } of fresh) this.#accepting.set(idOf(facts), accepting);
+    void accepting
+      .catch(() => undefined)
+      .then(() => {
+        this.#acceptingBytes -= savedBytes;
+        for (const { facts } of fresh) this.#accepting.delete(idOf(facts));
+      });
+    // Not raced: the log reads the caller's memory until the write has ended.
+    await accepting;
+    if (!request.durable) return;
+    const entries: CacheEntry[] = [];
+    for (const { facts } of request.payloads) {
+      const entry = this.#parts.cache.find(facts);
+      if (entry?.isPending === true) entries.push(entry);
+    }
+    await call.race(uploads.whenDurable(entries));
+  }
+
+  async #acceptFresh(chain: readonly BlockKey[], fresh: readonly Candidate[]): Promise<void> {
+    if (fresh.length === 0) return;
+    const { cache, uploads } = this.#parts;
+    const entries = await cache.accept(await this.#withChecksums(fresh), chain);
+    uploads.enqueue({ entries, chain });
+  }
+
+  /** Without a disk tier nothing can be accepted: the save returns when the payloads are durable. */
+  async #writeThrough(
+    request: SaveRequest,
+    fresh: readonly Candidate[],
+    call: Call,
+  ): Promise<void> {
+    const { objectTier, catalog } = this.#parts;
+    const accepted = await this.#withChecksums(fresh);
+    const put = async ({ facts, payload, saveIndex }: Accepted): Promise<void> => {
+      const following: BlockKey[] = [];
+      const rest = facts.kind === 'block' ? request.chain.slice(saveIndex + 1) : [];
+      for (const key of rest.slice(0, limits.followingKeysMax)) {
+        const id = { namespace: facts.namespace, kind: 'block' as const, key };
+        if (catalog.presence(id) !== 'confirmed') break;
+        following.push(key);
+      }
+      await call.race(objectTier.put(facts, payload, following, call.signal));
+    };
+    const isHead = (index: number): boolean => index % (limits.followingKeysMax + 1) === 0;
+    const rest = accepted.filter((_, index) => !isHead(index)).reverse();
+    await mapBounded(rest, limits.uploadsInFlightMax, put);
+    for (const head of accepted.filter((_, index) => isHead(index)).reverse()) await put(head);
+  }
+
+  async #withChecksums(fresh: readonly Candidate[]): Promise<readonly Accepted[]> {
+    const accepted: Accepted[] = [];
+    let turnBytes = 0;
+    for (const { facts, payload, saveIndex } of fresh) {
+      turnBytes += payload.length;
+      if (turnBytes > limits.turnBytesMax) {
+        await this.#parts.clock.yield();
+        turnBytes = payload.length;
+      }
+      const checked = { ...facts, length: payload.length, crc: crc32c(payload) };
+      accepted.push({ facts: checked, payload, saveIndex });
+    }
+    return accepted;
+  }
+}
+
+function sumOfLengths(payloads: readonly PayloadToSave[]): number {
+  let sum = 0;
+  for (const { payload } of payloads) sum += payload.length;
+  return sum;
+}
+
+function idOf(facts: PayloadToSave['facts']): string {
+  return `${facts.kind.charAt(0)}${facts.key}${facts.namespace}`;
+}

@@ -1,0 +1,3 @@
+import { one } from '../src/index.ts';
+
+console.log(one);

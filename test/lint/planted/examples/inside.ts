@@ -1,0 +1,3 @@
+import { one } from '../src/base/clean.ts';
+
+console.log(one);

@@ -1,0 +1,2 @@
+/** Touches nothing. */
+export const one = 1;

@@ -1,0 +1,3 @@
+import { Block } from './clean.ts';
+
+export const empty: Block = { length: 0 };

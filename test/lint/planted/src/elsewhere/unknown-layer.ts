@@ -1,0 +1,3 @@
+import { one } from '../base/clean.ts';
+
+export const two = one + one;

@@ -1,0 +1,3 @@
+import { machine } from '../platform/clean.ts';
+
+export const format = machine;

@@ -1,0 +1,3 @@
+import { store } from '../store/clean.ts';
+
+export const format = store;

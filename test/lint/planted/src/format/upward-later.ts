@@ -1,0 +1,1 @@
+export const format = import('../store/clean.ts');

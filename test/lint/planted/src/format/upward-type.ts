@@ -1,0 +1,3 @@
+import type { store } from '../store/clean.ts';
+
+export type Format = typeof store;

@@ -1,0 +1,3 @@
+import type { Block } from '../blocks/clean.ts';
+
+export type Sibling = Block;

@@ -1,0 +1,3 @@
+import { one } from '../index.ts';
+
+export const two = one + one;

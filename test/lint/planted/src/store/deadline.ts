@@ -1,0 +1,1 @@
+export const deadline = (): AbortSignal => AbortSignal.timeout(1);

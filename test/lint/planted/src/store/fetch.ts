@@ -1,0 +1,1 @@
+export const get = (): unknown => fetch('http://localhost');

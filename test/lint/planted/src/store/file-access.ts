@@ -1,0 +1,3 @@
+import { readFileSync } from 'node:fs';
+
+export const read = (): Uint8Array => readFileSync('name');

@@ -1,0 +1,5 @@
+import { store } from './clean.ts';
+
+export function forget(): void {
+  store({ length: 1 });
+}

@@ -1,0 +1,1 @@
+export const later = (): unknown => setTimeout(() => undefined, 1);

@@ -1,0 +1,107 @@
+import { rm } from 'node:fs/promises';
+import { silentLogger } from '../../src/base/logger.ts';
+import type { KvStore } from '../../src/blocks/kv-store.ts';
+import { limits } from '../../src/blocks/limits.ts';
+import { resolveStoreConfig } from '../../src/config/store-config.ts';
+import type { ObjectStore } from '../../src/objectstore/object-store.ts';
+import { nodePlatform } from '../../src/platform/node-platform.ts';
+import { WorkerPool } from '../../src/platform/worker-pool.ts';
+import { assembleStore } from '../../src/store/assemble-store.ts';
+import { WorkerTranscoder } from '../../src/store/transcoder.ts';
+import type { Transcoder } from '../../src/store/transcoder.ts';
+import type { KvStoreHarness, World, WorldStoreOptions } from '../conformance/kv-store-harness.ts';
+import { killablePlatform } from './killable-platform.ts';
+import type { KillablePlatform } from './killable-platform.ts';
+import { BucketSwitch, switchedBucket } from './switched-bucket.ts';
+import { makeTemporaryDirectory } from './temporary-directory.ts';
+import type { TemporaryDirectory } from './temporary-directory.ts';
+
+/** Opens the bucket of a world; `directory` is an empty one of its own. */
+export type BucketOpener = (directory: string) => ObjectStore;
+
+/** Worlds whose stores run in this process: the real store over the real file system. */
+export function inProcessHarness(openBucket: BucketOpener): KvStoreHarness & {
+  close(): Promise<void>;
+} {
+  const transcoder = new WorkerTranscoder(
+    new WorkerPool({
+      module: new URL('../../src/store/transcode-worker.js', import.meta.url),
+      workersMax: 2,
+      tasksMax: limits.workerTasksMax,
+      taskMs: limits.workerTaskMs,
+    }),
+  );
+  return {
+    concurrency: 4,
+    createWorld: async () => {
+      const directory = await makeTemporaryDirectory('world');
+      return new InProcessWorld(directory, openBucket(`${directory.path}/bucket`), transcoder);
+    },
+    close: () => transcoder.close(),
+  };
+}
+
+class InProcessWorld implements World {
+  readonly bucket: ObjectStore;
+  readonly faults = new BucketSwitch();
+  readonly #directory: TemporaryDirectory;
+  /** Shared by all worlds: starting threads for each store would be most of the suite's time. */
+  readonly #transcoder: Transcoder;
+  readonly #open = new Map<KvStore, KillablePlatform>();
+
+  constructor(directory: TemporaryDirectory, bucket: ObjectStore, transcoder: Transcoder) {
+    this.#directory = directory;
+    this.bucket = bucket;
+    this.#transcoder = transcoder;
+  }
+
+  async open(host: string, options: WorldStoreOptions = {}): Promise<KvStore> {
+    const process = killablePlatform(nodePlatform());
+    const { backlogBytes, ...rest } = options;
+    const config = {
+      objectStore: 'memory:',
+      objectStoreBytesMax: false as const,
+      cacheDirectory: options.diskBytes === 0 ? (false as const) : this.#hostDirectory(host),
+      ...rest,
+    };
+    const settings = {
+      ...resolveStoreConfig(config, process.platform.host),
+      backlogBytesMax: backlogBytes,
+    };
+    const transcoder = unowned(this.#transcoder);
+    const objects = switchedBucket(this.bucket, this.faults, process.gate);
+    const foundation = { platform: process.platform, logger: silentLogger, objects, transcoder };
+    const store = await assembleStore({ ...foundation, settings });
+    this.#open.set(store, process);
+    return store;
+  }
+
+  async crash(store: KvStore): Promise<void> {
+    await this.#open.get(store)?.kill();
+    this.#open.delete(store);
+  }
+
+  wipe(host: string): Promise<void> {
+    return rm(this.#hostDirectory(host), { recursive: true, force: true });
+  }
+
+  async dispose(): Promise<void> {
+    await this.faults.setMode('none');
+    for (const store of [...this.#open.keys()]) await this.crash(store);
+    await this.bucket.close();
+    await this.#directory.remove();
+  }
+
+  #hostDirectory(host: string): string {
+    return `${this.#directory.path}/${host}`;
+  }
+}
+
+/** The transcoder for a store that must not close it. */
+function unowned(transcoder: Transcoder): Transcoder {
+  return {
+    encode: (task) => transcoder.encode(task),
+    decode: (task) => transcoder.decode(task),
+    close: () => Promise.resolve(),
+  };
+}

@@ -1,0 +1,140 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runTestFile } from './test-process.ts';
+import type { FileResult } from './test-process.ts';
+import type { TestRecord } from './test-report.ts';
+
+export interface TestRunOptions {
+  /** Where compiled test files are looked for. */
+  readonly directory: string;
+  /** Which of the two kinds: `*.test.js`, `*.slow.test.js`, or both. */
+  readonly speed: 'quick' | 'slow' | 'all';
+  /** Only files whose path has one of these in it; all when empty. */
+  readonly filters: readonly string[];
+  readonly concurrency: number;
+  /** A quick file may take this long; a slow one, `slowFileFactor` times as long. */
+  readonly fileTimeoutMs: number;
+  /** Whether a skipped test is a failure, unless it is called opt-in. */
+  readonly mustRunAll: boolean;
+  readonly signal: AbortSignal;
+  readonly print: (line: string) => void;
+}
+
+export interface TestCounts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+const slowFileFactor = 8;
+
+/** Runs the test files, each in its process, and prints a line for each and failures in full. */
+export async function runTests(options: TestRunOptions): Promise<TestCounts> {
+  const files = findTestFiles(options);
+  // There may be no slow suite; a filter that finds nothing is a slip of the pen.
+  if (files.length === 0 && (options.speed !== 'slow' || options.filters.length > 0)) {
+    options.print(`no test file in ${options.directory} matches`);
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+  const scratch = mkdtempSync(join(tmpdir(), 'wombatkv-test-'));
+  try {
+    const waiting = [...files.entries()];
+    const counts: TestCounts[] = [];
+    const work = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        const [index, file] = next;
+        if (options.signal.aborted) return;
+        const scratchDirectory = join(scratch, String(index));
+        mkdirSync(scratchDirectory);
+        counts.push(await runAndPrint(file, scratchDirectory, options));
+      }
+    };
+    await Promise.all(Array.from({ length: options.concurrency }, work));
+    return sum(counts);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** The test files to run, relative to the directory. */
+export function findTestFiles(
+  options: Pick<TestRunOptions, 'directory' | 'speed' | 'filters'>,
+): readonly string[] {
+  const entries = readdirSync(options.directory, { recursive: true, encoding: 'utf8' });
+  return entries
+    .filter((path) => path.endsWith('.test.js'))
+    .filter((path) => options.speed === 'all' || isSlow(path) === (options.speed === 'slow'))
+    .filter((path) => {
+      const names = [path, sourceOf(path)];
+      const { filters } = options;
+      return (
+        filters.length === 0 || filters.some((filter) => names.some((n) => n.includes(filter)))
+      );
+    })
+    .sort();
+}
+
+function isSlow(path: string): boolean {
+  return path.endsWith('.slow.test.js');
+}
+
+function sourceOf(path: string): string {
+  return path.replace(/\.js$/, '.ts');
+}
+
+async function runAndPrint(
+  file: string,
+  scratchDirectory: string,
+  options: TestRunOptions,
+): Promise<TestCounts> {
+  const result = await runTestFile(join(options.directory, file), {
+    scratchDirectory,
+    timeoutMs: options.fileTimeoutMs * (isSlow(file) ? slowFileFactor : 1),
+    signal: options.signal,
+  });
+  const tests = result.tests.map((test) => (options.mustRunAll ? withoutExcuse(test) : test));
+  const count = (outcome: string): number => tests.filter((t) => t.outcome === outcome).length;
+  const counts = {
+    passed: count('passed'),
+    failed: count('failed') + (result.fault === undefined ? 0 : 1),
+    skipped: count('skipped'),
+  };
+  options.print(describeFile(sourceOf(file), { ...result, tests }, counts));
+  return counts;
+}
+
+/** Where every test must run, a skipped one fails, unless the issue that asked for it calls it opt-in. */
+function withoutExcuse(test: TestRecord): TestRecord {
+  const isOptIn = [test.text, ...test.names].some((text) => /^opt-in/i.test(text));
+  if (test.outcome !== 'skipped' || isOptIn) return test;
+  return { ...test, outcome: 'failed', text: `skipped, and CI=true: ${test.text || 'no reason'}` };
+}
+
+function describeFile(file: string, result: FileResult, counts: TestCounts): string {
+  const seconds = (result.milliseconds / 1000).toFixed(1);
+  const isGood = counts.failed === 0;
+  const lines = [`${isGood ? 'ok  ' : 'FAIL'} ${file}: ${formatCounts(counts)} (${seconds} s)`];
+  lines.push(...result.diagnostics.map((text) => `       # ${text}`));
+  for (const { outcome, names, text } of result.tests) {
+    if (outcome === 'skipped') lines.push(`     skipped: ${names.join(' > ')} ${text}`.trimEnd());
+    if (outcome === 'failed') lines.push(`     failed: ${names.join(' > ')}`, indent(text));
+  }
+  if (result.fault !== undefined) lines.push(`     failed: ${result.fault}`);
+  if (!isGood && result.output.trim() !== '') lines.push('     its output:', indent(result.output));
+  return lines.join('\n');
+}
+
+function indent(text: string): string {
+  return text.trimEnd().replace(/^/gm, '       ');
+}
+
+function sum(all: readonly TestCounts[]): TestCounts {
+  const total = (name: keyof TestCounts): number => all.reduce((n, counts) => n + counts[name], 0);
+  return { passed: total('passed'), failed: total('failed'), skipped: total('skipped') };
+}
+
+/** `12 passed, 0 failed, 1 skipped`: the words that `.ci/run` reads. */
+export function formatCounts({ passed, failed, skipped }: TestCounts): string {
+  return `${passed} passed, ${failed} failed, ${skipped} skipped`;
+}
