@@ -70,17 +70,21 @@ async function openResolved(
   platform: Platform,
   options: OpenOptions,
 ): Promise<KvStore> {
+  const workers = Math.min(limits.workersMax, platform.host.processors);
   const pool = new WorkerPool({
     module: new URL('./store/transcode-worker.js', import.meta.url),
-    workersMax: Math.min(limits.workersMax, platform.host.processors),
+    workersMax: workers,
     tasksMax: limits.workerTasksMax,
     taskMs: limits.workerTaskMs,
   });
   const objects = openObjectStore(config.objectStore, platform);
-  const transcoder = new WorkerTranscoder(pool);
+  const transcoder = new WorkerTranscoder(pool, workers);
   const logger = options.logger ?? silentLogger;
+  const prefaultBytes = Math.min(limits.prefaultBytes, config.memoryBytes / 4);
+  const settings = { ...config, prefaultBytes };
+  transcoder.warmUp();
   try {
-    return await assembleStore({ platform, logger, objects, transcoder, settings: config });
+    return await assembleStore({ platform, logger, objects, transcoder, settings });
   } catch (error) {
     await transcoder.close();
     await objects.close();

@@ -7,8 +7,8 @@ export interface BackoffOptions {
 }
 
 /**
- * Milliseconds to wait after `failures` failed attempts: doubling, with full jitter, so that many
- * waiters do not come back together. `fraction` is a random number in [0, 1).
+ * Milliseconds to wait after `failures` failed attempts: doubling, the upper half of it random, so
+ * that many waiters do not come back together. `fraction` is a random number in [0, 1).
  */
 export function backoffMs(failures: number, fraction: number, options: BackoffOptions): number {
   const ceiling = Math.min(options.mostMs, options.firstMs * 2 ** Math.max(0, failures - 1));

@@ -1,5 +1,8 @@
 const digits = '0123456789abcdef';
-const byteToHex = Array.from({ length: 256 }, (_, byte) => `${digits[byte >> 4]}${digits[byte & 15]}`);
+const byteToHex = Array.from(
+  { length: 256 },
+  (_, byte) => `${digits[byte >> 4]}${digits[byte & 15]}`,
+);
 
 /** Lower-case hexadecimal text of the bytes. */
 export function hexFromBytes(bytes: Uint8Array): string {

@@ -86,7 +86,9 @@ function digest(name: string, value: string): string {
 
 function word(name: string, value: string): string {
   if (wordPattern.test(value)) return value;
-  throw new RangeError(`${name} must be printable ASCII without spaces; got ${JSON.stringify(value)}`);
+  throw new RangeError(
+    `${name} must be printable ASCII without spaces; got ${JSON.stringify(value)}`,
+  );
 }
 
 function count(name: string, value: number): string {

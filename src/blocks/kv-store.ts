@@ -144,13 +144,7 @@ export interface Lookup {
  * - `incompatible`: written by a newer version. - `closed`: the store was closing.
  */
 export type MissReason =
-  | 'unknown'
-  | 'corrupt'
-  | 'decoded'
-  | 'deadline'
-  | 'unavailable'
-  | 'incompatible'
-  | 'closed';
+  'unknown' | 'corrupt' | 'decoded' | 'deadline' | 'unavailable' | 'incompatible' | 'closed';
 
 /** Where bytes were found. */
 export type Tier = 'memory' | 'disk' | 'object';

@@ -37,6 +37,9 @@ export const limits = {
   /** Memory is taken and given back in slabs of this size; larger extents get their own. */
   slabBytes: 32 * mib,
 
+  /** Memory touched ahead of need when a store is opened: the state of a prompt of some length. */
+  prefaultBytes: 64 * mib,
+
   /** Object-store requests in flight for one call. Eight fill a loopback server. */
   fetchesInFlightMax: 8,
   /** Uploads in flight for one store. */
@@ -93,10 +96,12 @@ export const limits = {
   /** Wait after a collection that failed: first, and at most. */
   collectRetryFirstMs: 1000,
   collectRetryMostMs: 600_000,
-  /** Objects that one collection looks at, about 200 bytes of memory each; more are only counted. */
+  /** Objects that one collection looks at, about 250 bytes of memory each; more are only counted. */
   collectObjectsMax: 1_000_000,
-  /** Objects that it handles before it lets other work of the thread have a turn. */
-  collectTurnObjectsMax: 4096,
+  /** Objects that it handles before it lets other work of the thread have a turn: about 1 ms. */
+  collectTurnObjectsMax: 1024,
+  /** Objects removed between two lines of the log. */
+  collectReportObjects: 10_000,
   /** Payloads whose last use is remembered at least; up to twice as many are. */
   usesRememberedMax: 131_072,
 

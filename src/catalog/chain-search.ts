@@ -48,11 +48,7 @@ class ChainSearch {
   readonly #source: ChainSource;
   readonly #progress: (matched: number) => void;
 
-  constructor(
-    keys: readonly BlockKey[],
-    source: ChainSource,
-    progress: (matched: number) => void,
-  ) {
+  constructor(keys: readonly BlockKey[], source: ChainSource, progress: (matched: number) => void) {
     this.#keys = keys;
     this.#source = source;
     this.#progress = progress;

@@ -3,7 +3,9 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { after, describe, it } from 'node:test';
 import { inTime, rejectsWith } from '../../test/conformance/object-store-harness.ts';
+import { withHookedFiles } from '../../test/support/hooked-files.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
+import { deferred } from '../base/deferred.ts';
 import { StoreError } from '../base/errors.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import type { Call } from './call-gate.ts';
@@ -72,6 +74,35 @@ describe('KeyLocks', () => {
     );
     assert.ok(performance.now() - start >= 300);
     assert.deepEqual(await readdir(directory.path), []);
+  });
+
+  // Goal: who saw a dead lock never removes the lock of somebody who was faster. Method: one waiter
+  // is held up between what it saw and what it does, until another has taken the lock over.
+  it('does not take away the lock of one who was faster', async () => {
+    await writeFile(`${directory.path}/lock-slow-taker`, '');
+    const [aboutToTake, mayTake, leave] = [deferred<void>(), deferred<void>(), deferred<void>()];
+    const hooked = withHookedFiles(platform, (fileCall, path) => {
+      if (fileCall !== 'open' || !path.endsWith('-guard')) return undefined;
+      aboutToTake.resolve();
+      return mayTake.promise;
+    });
+    const order: string[] = [];
+    const slow = new KeyLocks(hooked, directory.path, { staleMs: 400 });
+    const slowHold = slow.hold('slow-taker', call, async () => void order.push('slow'));
+    await inTime(5000, 'the slow one sees a dead lock', aboutToTake.promise);
+    const entered = deferred<void>();
+    const fastHold = otherProcess(400).hold('slow-taker', call, async () => {
+      entered.resolve();
+      await leave.promise;
+      order.push('fast');
+    });
+    await inTime(5000, 'the fast one takes it over', entered.promise);
+    mayTake.resolve();
+    await sleep(100);
+    assert.deepEqual(order, [], 'the slow one is kept out');
+    leave.resolve();
+    await inTime(5000, 'both', Promise.all([fastHold, slowHold]));
+    assert.deepEqual(order, ['fast', 'slow']);
   });
 
   it('does not take a lock away that changes hands all the while', async () => {

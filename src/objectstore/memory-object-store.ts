@@ -137,8 +137,8 @@ export class MemoryObjectStore implements ObjectStore {
     if (this.#byteLength - freed + taken > this.#byteLengthMax) {
       throw new StoreError(
         'UNAVAILABLE',
-        `put of ${key} at memory:: ${taken} bytes more than the ${this.#byteLength - freed} held ` +
-          `exceed ${this.#byteLengthMax}`,
+        `put of ${key}: ${taken} bytes with the ${this.#byteLength - freed} held exceed ` +
+          `${this.#byteLengthMax} of this memory store`,
       );
     }
     const bytes = concatBytes(parts);

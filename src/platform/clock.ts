@@ -6,7 +6,7 @@ export interface Clock {
   nowMs(): number;
   /**
    * Resolves after at least `ms` milliseconds, or rejects with the signal's reason when it fires
-   * first. Does not keep the process alive by itself.
+   * first. Keeps the process alive meanwhile: somebody waits for it.
    */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** Calls `callback` once after `ms` milliseconds. Does not keep the process alive by itself. */

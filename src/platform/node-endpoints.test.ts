@@ -103,26 +103,22 @@ describe('nodeEndpoints', () => {
 
   // Closing removes the socket by the name that it was bound to. When that is a name through a
   // directory's descriptor, the descriptor must not belong to another directory by then.
-  it(
-    'closes a long path’s listener without touching sockets elsewhere',
-    { todo: 'listen() closes the directory that its short name goes through' },
-    async () => {
-      const [own, other] = [`${directory.path}/${'o'.repeat(120)}`, `${directory.path}/other`];
-      await mkdir(own);
-      await mkdir(other);
-      const living = await nodeEndpoints.listen(`${other}/owner.sock`);
-      const closing = await nodeEndpoints.listen(`${own}/owner.sock`);
-      const handles = await Promise.all([1, 2, 3, 4].map(() => open(other)));
-      try {
-        await closing.close();
-        assert.equal(existsSync(`${own}/owner.sock`), false);
-        assert.equal(existsSync(`${other}/owner.sock`), true);
-      } finally {
-        await Promise.all(handles.map((handle) => handle.close()));
-        await living.close();
-      }
-    },
-  );
+  it('closes a long path’s listener without touching sockets elsewhere', async () => {
+    const [own, other] = [`${directory.path}/${'o'.repeat(120)}`, `${directory.path}/other`];
+    await mkdir(own);
+    await mkdir(other);
+    const living = await nodeEndpoints.listen(`${other}/owner.sock`);
+    const closing = await nodeEndpoints.listen(`${own}/owner.sock`);
+    const handles = await Promise.all([1, 2, 3, 4].map(() => open(other)));
+    try {
+      await closing.close();
+      assert.equal(existsSync(`${own}/owner.sock`), false);
+      assert.equal(existsSync(`${other}/owner.sock`), true);
+    } finally {
+      await Promise.all(handles.map((handle) => handle.close()));
+      await living.close();
+    }
+  });
 
   it('tells the socket file of a dead process from one that lives', async () => {
     const path = freshPath();

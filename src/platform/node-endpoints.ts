@@ -10,10 +10,23 @@ const socketPathBytesMax = 100;
 
 /** Unix sockets of the machine. */
 export const nodeEndpoints: Endpoints = {
-  listen: (path) => withShortPath(path, (shortPath) => listenAt(shortPath, path)),
+  async listen(path) {
+    const name = await shortNameOf(path);
+    try {
+      return await listenAt(name, path);
+    } catch (error) {
+      await name.release();
+      throw error;
+    }
+  },
   async isListening(path, timeoutMs) {
     try {
-      return await withShortPath(path, (shortPath) => canConnect(shortPath, timeoutMs));
+      const name = await shortNameOf(path);
+      try {
+        return await canConnect(name.text, timeoutMs);
+      } finally {
+        await name.release();
+      }
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return false;
       throw error;
@@ -21,28 +34,31 @@ export const nodeEndpoints: Endpoints = {
   },
 };
 
-/**
- * Calls `use` with a name of the socket that is short enough for the system. A long one is reached
- * through its open directory under /proc, which Linux resolves when it binds or connects.
- */
-async function withShortPath<Result>(
-  path: string,
-  use: (shortPath: string) => Promise<Result>,
-): Promise<Result> {
-  if (Buffer.byteLength(path) <= socketPathBytesMax) return use(path);
-  const directory = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    return await use(`/proc/self/fd/${directory.fd}/${basename(path)}`);
-  } finally {
-    await directory.close();
-  }
+/** A name of a socket that is short enough for the system, valid until it is released. */
+interface ShortName {
+  readonly text: string;
+  release(): Promise<void>;
 }
 
-function listenAt(shortPath: string, path: string): Promise<Listener> {
+/**
+ * A long path is reached through its open directory under /proc, which Linux resolves when it binds,
+ * connects or unlinks. The directory stays open as long as the name is in use: its number would
+ * soon stand for another directory.
+ */
+async function shortNameOf(path: string): Promise<ShortName> {
+  if (Buffer.byteLength(path) <= socketPathBytesMax) {
+    return { text: path, release: () => Promise.resolve() };
+  }
+  const directory = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+  const text = `/proc/self/fd/${directory.fd}/${basename(path)}`;
+  return { text, release: () => directory.close() };
+}
+
+function listenAt(name: ShortName, path: string): Promise<Listener> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy());
     server.once('error', reject);
-    server.listen({ path: shortPath }, () => {
+    server.listen({ path: name.text }, () => {
       server.removeListener('error', reject);
       server.unref();
       resolve({
@@ -51,6 +67,7 @@ function listenAt(shortPath: string, path: string): Promise<Listener> {
           await unlink(path).catch((error: unknown) => {
             if (systemErrorCode(error) !== 'ENOENT') throw error;
           });
+          await name.release();
         },
       });
     });

@@ -1,5 +1,16 @@
 import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, readdir, realpath, rename, rmdir, statfs, unlink } from 'node:fs/promises';
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rmdir,
+  statfs,
+  unlink,
+} from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { Dirent, Stats } from 'node:fs';
 import { systemErrorCode } from '../base/errors.ts';

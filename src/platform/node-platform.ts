@@ -37,7 +37,6 @@ const nodeClock: Clock = {
         signal?.removeEventListener('abort', onAbort);
         resolve();
       }, ms);
-      timer.unref();
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
   schedule: (ms, callback): ScheduledCall => {

@@ -8,7 +8,7 @@ import type { PendingSave } from '../cache/disk-tier.ts';
 import { EntryIndex } from '../cache/entry-index.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { Platform } from '../platform/platform.ts';
-import type { BackgroundTask } from './store.ts';
+import type { BackgroundTask } from './background-task.ts';
 import type { Uploads } from './uploads.ts';
 
 export interface AdoptionParts {

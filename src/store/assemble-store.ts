@@ -16,10 +16,12 @@ import { Adoption } from './adopt.ts';
 import { Collector } from './collect.ts';
 import { Counters } from './counters.ts';
 import { ObjectTier } from './object-tier.ts';
+import { Prefault } from './prefault.ts';
 import { ReadPath } from './read-path.ts';
 import { Removal } from './removal.ts';
 import { Store } from './store.ts';
-import type { BackgroundTask, Deadlines } from './store.ts';
+import type { BackgroundTask } from './background-task.ts';
+import type { Deadlines } from './store.ts';
 import { Tails } from './tails.ts';
 import type { Transcoder } from './transcoder.ts';
 import { Uploads } from './uploads.ts';
@@ -42,6 +44,8 @@ export interface StoreSettings {
   readonly callDeadlineMsMax: number;
   /** Bytes that may be accepted and not yet durable; a share of the disk budget when absent. */
   readonly backlogBytesMax?: number | undefined;
+  /** Bytes of the memory tier to touch ahead of need; none when absent. */
+  readonly prefaultBytes?: number | undefined;
 }
 
 /** What a store is built on. It owns `objects` and `transcoder` from then on. */
@@ -55,6 +59,7 @@ export interface StoreFoundation {
 
 /** The local tiers, and the claim on the directory that holds the disk tier. */
 interface LocalTiers {
+  readonly memory: SlabMemoryTier;
   readonly cache: LocalCache;
   readonly own: OwnedDirectory | undefined;
 }
@@ -65,7 +70,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const { keyPrefix } = settings;
   const { clock } = platform;
   const objects = new MeteredObjectStore(foundation.objects);
-  const { cache, own } = await openLocalTiers(foundation);
+  const { memory, cache, own } = await openLocalTiers(foundation);
   const catalog = new Catalog(clock);
   const counters = new Counters();
   const compression = {
@@ -82,18 +87,18 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const tails = new Tails({ ...common, objectTier, readPath });
   const removal = new Removal({ ...common, objectTier, uploads });
   for (const { entries, chain } of cache.takePending()) uploads.enqueue({ entries, chain });
-  const background: BackgroundTask[] = [];
+  const background: BackgroundTask[] = [new Prefault(memory, clock, settings.prefaultBytes ?? 0)];
   if (own !== undefined) {
     background.push(startAdoption(foundation, { cache, own }, uploads, backlogBytesMax));
   }
-  if (settings.objectStoreBytesMax !== false) {
-    const budgetBytes = settings.objectStoreBytesMax;
-    background.push(new Collector({ ...common, objectTier, budgetBytes }));
-  }
+  const budgetBytes = settings.objectStoreBytesMax;
+  const collector =
+    budgetBytes === false ? undefined : new Collector({ ...common, objectTier, budgetBytes });
+  if (collector !== undefined) background.push(collector);
   return new Store({
     ...common,
     ...{ namespace: settings.namespace, putDurable: settings.putDurable, deadlines },
-    ...{ transcoder, readPath, writePath, uploads, tails, removal, background },
+    ...{ transcoder, readPath, writePath, uploads, tails, removal, background, uses: collector },
     release: async () => own?.release(),
   });
 }
@@ -104,21 +109,21 @@ async function openLocalTiers(foundation: StoreFoundation): Promise<LocalTiers> 
   const index = new EntryIndex();
   const { cacheDirectory, diskBytes } = settings;
   if (cacheDirectory === false) {
-    return { cache: new LocalCache(memory, index, undefined), own: undefined };
+    return { memory, cache: new LocalCache(memory, index, undefined), own: undefined };
   }
   const own = await claimDirectory(platform, cacheDirectory, identityOf(foundation));
   if (own === undefined) {
     logger.info('cache directory: all places are taken; this store has no disk tier', {
       directory: cacheDirectory,
     });
-    return { cache: new LocalCache(memory, index, undefined), own };
+    return { memory, cache: new LocalCache(memory, index, undefined), own };
   }
   const { files, random } = platform;
   const storeDigest = storeDigestOf(identityOf(foundation));
   const log = { files, random, directory: own.path, budgetBytes: diskBytes, storeDigest };
   try {
     const disk = await DiskTier.open({ ...log, index, logger });
-    return { cache: new LocalCache(memory, index, disk), own };
+    return { memory, cache: new LocalCache(memory, index, disk), own };
   } catch (error) {
     await own.release();
     throw error;

@@ -6,6 +6,8 @@ import type { PayloadKind } from '../blocks/payload-kind.ts';
 import { parseObjectKey } from '../format/object-keys.ts';
 import type { ParsedObjectKey } from '../format/object-keys.ts';
 import type { ObjectInfo } from '../objectstore/object-store.ts';
+import { visitInTurns } from './collect-turns.ts';
+import type { Pause } from './collect-turns.ts';
 import type { PayloadRef } from './object-tier.ts';
 
 /** An object of the listing that may be removed, and its place in the forest of chains. */
@@ -88,16 +90,21 @@ export class NamespaceInventory {
    * Hangs every object on the one above it. Parents are hints of writers: where they lead round in a
    * circle it is cut, so that every object can be reached from a leaf.
    */
-  link(): void {
-    for (const block of this.blocks.values()) {
+  async link(pause: Pause): Promise<void> {
+    const blocks = [...this.blocks.values()];
+    await visitInTurns(blocks, pause, (block) => {
       block.above = block.parent === undefined ? undefined : this.blocks.get(block.parent);
-    }
-    cutCircles(this.blocks.values());
-    for (const tail of this.tails) {
+    });
+    let walk = 0;
+    await visitInTurns(blocks, pause, (block) => {
+      walk += 1;
+      cutCircle(block, walk);
+    });
+    await visitInTurns(blocks, pause, ({ above }) => above?.addChild());
+    await visitInTurns(this.tails, pause, (tail) => {
       tail.above = tail.parent === undefined ? undefined : this.blocks.get(tail.parent);
-    }
-    for (const { above } of this.blocks.values()) above?.addChild();
-    for (const { above } of this.tails) above?.addChild();
+      tail.above?.addChild();
+    });
   }
 
   /** Objects that nothing hangs on, once they are linked. */
@@ -166,16 +173,12 @@ function keyOf(parsed: ParsedObjectKey): BlockKey {
   }
 }
 
-/** Walks up from every object once; a walk that meets itself has gone round a circle. */
-function cutCircles(objects: Iterable<StoredObject>): void {
-  let walk = 0;
-  for (const start of objects) {
-    walk += 1;
-    let at: StoredObject | undefined = start;
-    while (at !== undefined && at.walk === 0) {
-      at.walk = walk;
-      at = at.above;
-    }
-    if (at?.walk === walk) at.above = undefined;
+/** Walks up to where a walk has been before; one that meets itself has gone round a circle. */
+function cutCircle(start: StoredObject, walk: number): void {
+  let at: StoredObject | undefined = start;
+  while (at !== undefined && at.walk === 0) {
+    at.walk = walk;
+    at = at.above;
   }
+  if (at?.walk === walk) at.above = undefined;
 }

@@ -5,9 +5,17 @@ import type { LocalCache } from '../cache/local-cache.ts';
 import type { FrameHeader } from '../format/frame.ts';
 import type { Inventory, NamespaceInventory, StoredObject } from './collect-inventory.ts';
 import { runLanes } from './collect-lanes.ts';
+import { visitInTurns } from './collect-turns.ts';
+import type { Pause } from './collect-turns.ts';
 
 /** A header; `absent` when there is no object any more, undefined when it cannot be read. */
 export type HeaderAnswer = FrameHeader | 'absent' | undefined;
+
+export interface ParentsParts {
+  readonly cache: LocalCache;
+  readonly readHeader: (block: StoredObject) => Promise<HeaderAnswer>;
+  readonly pause: Pause;
+}
 
 /**
  * Which block comes before which. Learned, in this order, from earlier collections, from the local
@@ -15,19 +23,17 @@ export type HeaderAnswer = FrameHeader | 'absent' | undefined;
  * following keys, so that most need not be read.
  */
 export class Parents {
-  readonly #cache: LocalCache;
-  readonly #readHeader: (block: StoredObject) => Promise<HeaderAnswer>;
+  readonly #parts: ParentsParts;
   /** What earlier collections learned about blocks that were there then. */
   #remembered = new Map<Namespace, ReadonlyMap<BlockKey, BlockKey | undefined>>();
 
-  constructor(cache: LocalCache, readHeader: (block: StoredObject) => Promise<HeaderAnswer>) {
-    this.#cache = cache;
-    this.#readHeader = readHeader;
+  constructor(parts: ParentsParts) {
+    this.#parts = parts;
   }
 
   /** Learns the parents of all blocks of the namespace and links its objects. */
   async learn(objects: NamespaceInventory, inventory: Inventory): Promise<void> {
-    this.#recall(objects);
+    await this.#recall(objects);
     const unknown = [...objects.blocks.values()].filter(({ isParentKnown }) => !isParentKnown);
     // Uploads bring the block with the longest list last. Reading the newest first reads it early;
     // a lane has a stretch of its own, so that it does not read what the list of another tells.
@@ -40,16 +46,16 @@ export class Parents {
       while (nextOf[lane] < end && unknown[nextOf[lane]].isParentKnown) nextOf[lane] += 1;
       if (nextOf[lane] >= end) return false;
       const block = unknown[nextOf[lane]];
-      const header = await this.#readHeader(block);
+      const header = await this.#parts.readHeader(block);
       block.isParentKnown = true;
       if (header === 'absent') inventory.drop(block);
       else if (header === undefined) unreadable.add(block);
       else takeHeader(block, header, objects);
       return true;
     });
-    this.#remember(objects, unreadable);
-    objects.link();
-    this.#holdAbovePending(objects);
+    await this.#remember(objects, unreadable);
+    await objects.link(this.#parts.pause);
+    await this.#holdAbovePending(objects);
   }
 
   /** Forgets namespaces that the inventory does not have any more. */
@@ -59,35 +65,40 @@ export class Parents {
     }
   }
 
-  #recall(objects: NamespaceInventory): void {
-    for (const [key, parent] of this.#remembered.get(objects.namespace) ?? []) {
+  async #recall(objects: NamespaceInventory): Promise<void> {
+    const { cache, pause } = this.#parts;
+    const remembered = this.#remembered.get(objects.namespace) ?? [];
+    await visitInTurns(remembered, pause, ([key, parent]) => {
       const block = objects.blocks.get(key);
       if (block !== undefined) takeParent(block, parent);
-    }
-    for (const { facts } of this.#cache.entriesOf(objects.namespace, 'block')) {
+    });
+    await visitInTurns(cache.entriesOf(objects.namespace, 'block'), pause, ({ facts }) => {
       const block = objects.blocks.get(facts.key);
       if (block !== undefined) takeParent(block, facts.parent);
-    }
+    });
   }
 
   /** Replaces what was remembered, so that it never holds more than one listing. */
-  #remember(objects: NamespaceInventory, unreadable: ReadonlySet<StoredObject>): void {
+  async #remember(
+    objects: NamespaceInventory,
+    unreadable: ReadonlySet<StoredObject>,
+  ): Promise<void> {
     const parents = new Map<BlockKey, BlockKey | undefined>();
-    for (const block of objects.blocks.values()) {
+    await visitInTurns(objects.blocks.values(), this.#parts.pause, (block) => {
       // A corrupt object may be replaced by one that can be read.
       if (!unreadable.has(block)) parents.set(block.key, block.parent);
-    }
+    });
     this.#remembered.set(objects.namespace, parents);
   }
 
   /** What waits for its upload hangs on its block like an object, one that is never removed. */
-  #holdAbovePending(objects: NamespaceInventory): void {
+  async #holdAbovePending(objects: NamespaceInventory): Promise<void> {
+    const { cache, pause } = this.#parts;
     for (const kind of ['block', 'tail', 'raw-tail'] as const) {
-      for (const { isPending, facts } of this.#cache.entriesOf(objects.namespace, kind)) {
-        const parent = kind === 'raw-tail' ? facts.key : facts.parent;
-        const block = parent === undefined ? undefined : objects.blocks.get(parent);
-        if (isPending && block !== undefined) block.addChild();
-      }
+      await visitInTurns(cache.entriesOf(objects.namespace, kind), pause, (entry) => {
+        const tip = kind === 'raw-tail' ? entry.facts.key : entry.facts.parent;
+        if (entry.isPending && tip !== undefined) objects.blocks.get(tip)?.addChild();
+      });
     }
   }
 }

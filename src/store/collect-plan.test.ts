@@ -30,12 +30,15 @@ test('a plan takes the leaf used least recently, again and again', async () => {
       isKept: (object) => kept.has(object),
       open: async (one) => {
         opened.push(one.namespace);
-        one.link();
+        await one.link(noPause);
       },
-      pause: async () => undefined,
+      pause: noPause,
     });
+    assert.equal(new Set(opened).size, opened.length, 'each namespace is opened once');
     for (const { namespace } of objects) {
-      if (!opened.includes(namespace)) inventory.namespaces.get(namespace)?.link();
+      if (opened.includes(namespace)) continue;
+      opened.push(namespace);
+      await inventory.namespaces.get(namespace)?.link(noPause);
     }
     const expected = planSlowly(objects, kept, inventory.bytes - targetBytes);
     assert.deepEqual(
@@ -43,7 +46,6 @@ test('a plan takes the leaf used least recently, again and again', async () => {
       expected.map(({ usedMs }) => usedMs),
       `seed ${seed}`,
     );
-    assert.equal(new Set(opened).size, opened.length, 'each namespace is opened once');
   }
 });
 
@@ -59,9 +61,9 @@ test('namespaces that were all used later are not opened', async () => {
     isKept: () => false,
     open: async (one) => {
       opened.push(one.namespace);
-      one.link();
+      await one.link(noPause);
     },
-    pause: async () => undefined,
+    pause: noPause,
   });
   assert.deepEqual(opened, ['one', 'two']);
 });
@@ -98,6 +100,8 @@ test('uses are remembered by namespace and kind, the latest ones at least', () =
   for (const key of keys.slice(20)) assert.equal(uses.lastMs(two, 'block', key), 4);
   assert.equal(uses.lastMs(one, 'block', keys[0]), -Infinity, 'what is older was forgotten');
 });
+
+const noPause = async (): Promise<void> => undefined;
 
 /** Blocks of several namespaces, each used at a moment of its own. */
 function forestOf(random: SeededRandom): { inventory: Inventory; objects: StoredObject[] } {

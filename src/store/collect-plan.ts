@@ -2,6 +2,8 @@ import { limits } from '../blocks/limits.ts';
 import { NamespaceInventory } from './collect-inventory.ts';
 import type { Inventory, StoredObject } from './collect-inventory.ts';
 import { SmallestFirst } from './collect-queue.ts';
+import { visitInTurns } from './collect-turns.ts';
+import type { Pause } from './collect-turns.ts';
 
 /** What a plan keeps to. */
 export interface PlanRules {
@@ -14,8 +16,7 @@ export interface PlanRules {
   isKept(object: StoredObject): boolean;
   /** Learns how the objects of the namespace hang together and links them. */
   open(objects: NamespaceInventory): Promise<void>;
-  /** Lets other work of the thread have a turn. */
-  pause(): Promise<void>;
+  readonly pause: Pause;
 }
 
 /**
@@ -40,7 +41,7 @@ export async function planRemoval(
     if (next === undefined) break;
     if (next instanceof NamespaceInventory) {
       await rules.open(next);
-      for (const leaf of next.leaves()) queue.push(leaf, leaf.usedMs);
+      await visitInTurns(next.leaves(), rules.pause, (leaf) => queue.push(leaf, leaf.usedMs));
       continue;
     }
     // The queue gives the oldest first: when this one is young, so are all that could go.

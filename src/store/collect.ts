@@ -22,7 +22,7 @@ import { SmallestFirst } from './collect-queue.ts';
 import { RecentUses } from './collect-uses.ts';
 import type { Counters } from './counters.ts';
 import type { ObjectTier } from './object-tier.ts';
-import type { BackgroundTask } from './store.ts';
+import type { BackgroundTask } from './background-task.ts';
 
 export interface CollectorParts {
   readonly platform: Platform;
@@ -75,7 +75,11 @@ export class Collector implements BackgroundTask {
   constructor(parts: CollectorParts) {
     assert(parts.budgetBytes > 0, `budget of ${parts.budgetBytes} bytes`);
     this.#parts = parts;
-    this.#parents = new Parents(parts.cache, (block) => this.#readHeader(block));
+    this.#parents = new Parents({
+      cache: parts.cache,
+      readHeader: (block) => this.#readHeader(block),
+      pause: () => this.#pause(),
+    });
     this.#running = this.#run();
   }
 
@@ -250,7 +254,7 @@ export class Collector implements BackgroundTask {
   }
 
   #reportProgress(removed: number, planned: number): void {
-    if (removed % limits.collectTurnObjectsMax !== 0) return;
+    if (removed % limits.collectReportObjects !== 0) return;
     this.#parts.logger.info('collect: goes on', { removed, planned, bytes: this.#listedBytes });
   }
 

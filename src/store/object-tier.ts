@@ -164,7 +164,8 @@ export class ObjectTier {
     const stored = encoded.stored ?? payload;
     const header = encodeFrameHeader(this.#headerOf(facts, encoded, stored.length, following));
     const etag = catalog.corruptEtag(facts);
-    const ifSame = etag === undefined ? { kind: 'if-absent' as const } : { kind: 'if-match' as const, etag };
+    const ifSame =
+      etag === undefined ? { kind: 'if-absent' as const } : { kind: 'if-match' as const, etag };
     const condition = facts.kind === 'raw-tail' ? undefined : ifSame;
     await objects.put(this.objectKey(facts), [header, stored], { condition, signal });
     catalog.confirm(facts);

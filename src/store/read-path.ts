@@ -124,10 +124,8 @@ export class ReadPath {
   async acquire(ref: PayloadRef, call: Call): Promise<Acquired | MissReason> {
     const resident = this.#pinIfResident(ref);
     if (resident !== undefined) return resident;
-    const { result, leave } = this.#flights.board(flightKey(ref), (signal) =>
-      this.#bring(ref, signal),
-    );
-    const mine = result.then((brought) => {
+    const boarding = this.#flights.board(flightKey(ref), (signal) => this.#bring(ref, signal));
+    const mine = boarding.result.then((brought) => {
       if (typeof brought !== 'string') brought.pinned.extent.pin();
       return brought;
     });
@@ -138,7 +136,7 @@ export class ReadPath {
       void mine.then(releaseResult, () => undefined);
       return this.#reasonOrThrow(error, call);
     } finally {
-      leave();
+      boarding.leave();
     }
   }
 
@@ -209,11 +207,7 @@ export class ReadPath {
     return cache.find(ref) !== undefined || catalog.presence(ref) === 'confirmed';
   }
 
-  #chainSource(
-    namespace: Namespace,
-    keys: readonly BlockKey[],
-    signal: AbortSignal,
-  ): ChainSource {
+  #chainSource(namespace: Namespace, keys: readonly BlockKey[], signal: AbortSignal): ChainSource {
     const { catalog, objectTier } = this.#parts;
     const refAt = (index: number): PayloadRef => blockRef(namespace, keys[index]);
     return {

@@ -66,11 +66,7 @@ export class Removal {
   }
 
   /** The block and everything whose chain of parents leads to it. */
-  async #deleteSubtree(
-    namespace: Namespace,
-    root: BlockKey,
-    call: Call,
-  ): Promise<DeleteResult> {
+  async #deleteSubtree(namespace: Namespace, root: BlockKey, call: Call): Promise<DeleteResult> {
     const listed = await this.#list(namespace, call);
     const parents = await this.#parentsOf(namespace, listed, call);
     const doomed = descendants(root, parents);
@@ -80,15 +76,15 @@ export class Removal {
       await this.#deleteOne(refOf(namespace, parsed), objectKey, call);
       objects += 1;
     }
-    await this.#forgetLocalTails(namespace, (tip) => doomed.has(tip));
+    await this.#forgetLocalTails(namespace, call, (tip) => doomed.has(tip));
     const blocks = await this.#deleteBlocks(namespace, [...doomed].reverse(), call);
     return { objects: objects + blocks.objects };
   }
 
   async #deleteNamespace(namespace: Namespace, call: Call): Promise<DeleteResult> {
-    await this.#forgetLocalTails(namespace, () => true);
+    await this.#forgetLocalTails(namespace, call, () => true);
     for (const entry of [...this.#parts.cache.entriesOf(namespace, 'block')]) {
-      await this.#forget(entry);
+      await this.#forget(entry, call);
     }
     const listed = await this.#list(namespace, call);
     await mapBounded(listed, limits.fetchesInFlightMax, ({ objectKey, parsed }) =>
@@ -101,18 +97,19 @@ export class Removal {
   async #deleteOne(ref: PayloadRef, objectKey: ObjectKey, call: Call): Promise<void> {
     const { cache, catalog, objects } = this.#parts;
     const entry = cache.find(ref);
-    if (entry !== undefined) await this.#forget(entry);
+    if (entry !== undefined) await this.#forget(entry, call);
     await call.race(objects.delete(objectKey, { signal: call.signal }));
     catalog.deny(ref);
   }
 
-  async #forget(entry: CacheEntry): Promise<void> {
-    await this.#parts.uploads.withdraw(entry);
+  async #forget(entry: CacheEntry, call: Call): Promise<void> {
+    await call.race(this.#parts.uploads.withdraw(entry));
     await this.#parts.cache.remove(entry);
   }
 
   async #forgetLocalTails(
     namespace: Namespace,
+    call: Call,
     isDoomed: (tip: BlockKey) => boolean,
   ): Promise<void> {
     const { cache } = this.#parts;
@@ -120,7 +117,7 @@ export class Removal {
     const rawTails = [...cache.entriesOf(namespace, 'raw-tail')];
     for (const entry of [...tails, ...rawTails]) {
       const tip = entry.facts.kind === 'tail' ? entry.facts.parent : entry.facts.key;
-      if (tip !== undefined && isDoomed(tip)) await this.#forget(entry);
+      if (tip !== undefined && isDoomed(tip)) await this.#forget(entry, call);
     }
   }
 

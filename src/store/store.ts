@@ -24,8 +24,17 @@ import { tailDigest } from '../blocks/prefix.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
 import type { Platform } from '../platform/platform.ts';
-import { checkBlocks, checkKeys, checkOptions, checkTail, checkTip, checkTokens } from './arguments.ts';
+import {
+  checkBlocks,
+  checkKeys,
+  checkOptions,
+  checkTail,
+  checkTip,
+  checkTokens,
+} from './arguments.ts';
+import type { BackgroundTask } from './background-task.ts';
 import { Call } from './call.ts';
+import type { Collector } from './collect.ts';
 import type { Counters } from './counters.ts';
 import type { ReadPath } from './read-path.ts';
 import type { Removal } from './removal.ts';
@@ -51,6 +60,8 @@ export interface StoreParts {
   readonly counters: Counters;
   readonly deadlines: Deadlines;
   readonly putDurable: boolean;
+  /** Hears what is used, so that what is not goes first; absent when the bucket has no budget. */
+  readonly uses: Pick<Collector, 'noteUse'> | undefined;
   /** Work in the background that the store started; `stop` ends it. */
   readonly background: readonly BackgroundTask[];
   /** Gives up what the store holds outside of itself: the cache directory. */
@@ -63,12 +74,6 @@ export interface Deadlines {
   readonly loadMs: number;
   readonly saveMs: number;
   readonly tailMs: number;
-}
-
-/** Something that runs beside the calls. */
-export interface BackgroundTask {
-  /** Ends it and resolves when it has ended. */
-  stop(): Promise<void>;
 }
 
 /**
@@ -86,28 +91,28 @@ export class Store implements KvStore {
   async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
     checkKeys(keys);
     const { readPath, deadlines } = this.#parts;
-    return this.#call(options, deadlines.lookupMs, (call, namespace) =>
-      readPath.lookup(namespace, keys, call),
-    );
+    return this.#call(options, deadlines.lookupMs, (call, namespace) => {
+      this.#parts.uses?.noteUse(namespace, 'block', keys);
+      return readPath.lookup(namespace, keys, call);
+    });
   }
 
-  async contains(
-    keys: readonly BlockKey[],
-    options?: CallOptions,
-  ): Promise<readonly boolean[]> {
+  async contains(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]> {
     checkKeys(keys);
     const { readPath, deadlines } = this.#parts;
-    return this.#call(options, deadlines.loadMs, (call, namespace) =>
-      readPath.contains(namespace, keys, call),
-    );
+    return this.#call(options, deadlines.loadMs, (call, namespace) => {
+      this.#parts.uses?.noteUse(namespace, 'block', keys);
+      return readPath.contains(namespace, keys, call);
+    });
   }
 
   async load(keys: readonly BlockKey[], options?: LoadOptions): Promise<Borrow> {
     checkKeys(keys);
     const { readPath, deadlines } = this.#parts;
-    return this.#call(options, deadlines.loadMs, (call, namespace) =>
-      readPath.load(namespace, keys, call, options?.exact ?? false),
-    );
+    return this.#call(options, deadlines.loadMs, (call, namespace) => {
+      this.#parts.uses?.noteUse(namespace, 'block', keys);
+      return readPath.load(namespace, keys, call, options?.exact ?? false);
+    });
   }
 
   async save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult> {
@@ -115,6 +120,8 @@ export class Store implements KvStore {
     const { writePath, deadlines } = this.#parts;
     return this.#call(options, deadlines.saveMs, (call, namespace) => {
       const chain = blocks.map(({ key }) => key);
+      const parents = options?.parent === undefined ? [] : [options.parent];
+      this.#parts.uses?.noteUse(namespace, 'block', [...parents, ...chain]);
       const payloads = blocks.map((block, index) => ({
         payload: block.payload,
         facts: {
@@ -136,15 +143,17 @@ export class Store implements KvStore {
     checkTip(query.tip);
     checkTokens(query.tokens);
     const { tails, deadlines } = this.#parts;
-    return this.#call(options, deadlines.tailMs, (call, namespace) =>
-      tails.load(namespace, query, call, options?.exact ?? false),
-    );
+    return this.#call(options, deadlines.tailMs, (call, namespace) => {
+      this.#parts.uses?.noteUse(namespace, 'tail', [query.tip]);
+      return tails.load(namespace, query, call, options?.exact ?? false);
+    });
   }
 
   async saveTail(tail: TailToSave, options?: SaveOptions): Promise<SaveResult> {
     checkTail(tail);
     const { writePath, tails, deadlines } = this.#parts;
     return this.#call(options, deadlines.saveMs, async (call, namespace) => {
+      this.#parts.uses?.noteUse(namespace, 'tail', [tail.tip]);
       const facts = {
         namespace,
         kind: 'tail' as const,
@@ -166,9 +175,10 @@ export class Store implements KvStore {
   async loadRawTail(tip: BlockKey, options?: CallOptions): Promise<PayloadBorrow | undefined> {
     checkTip(tip);
     const { tails, deadlines } = this.#parts;
-    return this.#call(options, deadlines.tailMs, (call, namespace) =>
-      tails.loadRaw(namespace, tip, call),
-    );
+    return this.#call(options, deadlines.tailMs, (call, namespace) => {
+      this.#parts.uses?.noteUse(namespace, 'raw-tail', [tip]);
+      return tails.loadRaw(namespace, tip, call);
+    });
   }
 
   async saveRawTail(
@@ -179,6 +189,7 @@ export class Store implements KvStore {
     checkTail({ tip, tokens: [], payload });
     const { writePath, tails, deadlines } = this.#parts;
     return this.#call(options, deadlines.saveMs, async (call, namespace) => {
+      this.#parts.uses?.noteUse(namespace, 'raw-tail', [tip]);
       const facts = {
         namespace,
         kind: 'raw-tail' as const,

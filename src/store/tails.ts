@@ -80,7 +80,11 @@ export class Tails {
   }
 
   /** The bytes last saved under the tip, as far as this host can tell. */
-  async loadRaw(namespace: Namespace, tip: BlockKey, call: Call): Promise<PayloadBorrow | undefined> {
+  async loadRaw(
+    namespace: Namespace,
+    tip: BlockKey,
+    call: Call,
+  ): Promise<PayloadBorrow | undefined> {
     const { readPath, counters } = this.#parts;
     const ref: PayloadRef = { namespace, kind: 'raw-tail', key: tip, parent: undefined, tokens: 0 };
     await this.#revalidate(ref, call);
@@ -173,22 +177,30 @@ export class Tails {
 
   /** Drops the local copy of a raw tail that is older than a second and differs from the bucket's. */
   async #revalidate(ref: PayloadRef, call: Call): Promise<void> {
-    const { cache, clock, objectTier } = this.#parts;
+    const { cache, clock } = this.#parts;
     const entry = cache.find(ref);
     if (entry === undefined || entry.isPending) return;
-    const id = `${ref.key}${ref.namespace}`;
-    const check = this.#rawTailChecks.get(id);
+    const check = this.#rawTailChecks.get(`${ref.key}${ref.namespace}`);
     if (check !== undefined && clock.nowMs() - check.checkedMs < limits.rawTailFreshMs) return;
     try {
-      const etag = await call.race(objectTier.etag(ref, call.signal));
-      this.#rawTailChecks.set(id, { etag, checkedMs: clock.nowMs() });
-      if (etag !== undefined && check?.etag === etag) return;
-      const current = cache.find(ref);
-      if (current === entry && !entry.isPending) await cache.remove(entry);
+      const isSame = await this.#isUnchanged(ref, check, call);
+      if (!isSame && cache.find(ref) === entry && !entry.isPending) await cache.remove(entry);
     } catch (error) {
       // Without an answer the copy at hand is the best that is known.
       if (!isStoreError(error) || (error.code === 'ABORTED' && !call.isExpired)) throw error;
     }
+  }
+
+  /** Asks for the object's tag, remembers it, and compares it with the one remembered before. */
+  async #isUnchanged(
+    ref: PayloadRef,
+    check: RawTailCheck | undefined,
+    call: Call,
+  ): Promise<boolean> {
+    const { clock, objectTier } = this.#parts;
+    const etag = await call.race(objectTier.etag(ref, call.signal));
+    this.#rawTailChecks.set(`${ref.key}${ref.namespace}`, { etag, checkedMs: clock.nowMs() });
+    return etag !== undefined && check?.etag === etag;
   }
 
   #borrow(found: Acquired): PayloadBorrow {

@@ -13,7 +13,20 @@ function zstd(): Zstd {
 }
 
 serveTasks<TranscodeTask, EncodedPayload | undefined>((task) => {
-  if (task.kind === 'encode') return encodeNow(task, zstd);
-  decodeNow(task, zstd);
-  return undefined;
+  switch (task.kind) {
+    case 'encode': {
+      const result = encodeNow(task, zstd);
+      const { stored } = result;
+      if (stored === undefined || !(stored.buffer instanceof ArrayBuffer)) return result;
+      return { result, transfer: [stored.buffer] };
+    }
+    case 'decode':
+      decodeNow(task, zstd);
+      return undefined;
+    case 'warm-up':
+      zstd();
+      return undefined;
+    default:
+      return task satisfies never;
+  }
 });

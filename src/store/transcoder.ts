@@ -44,15 +44,26 @@ export interface Transcoder {
 /** What a worker is sent. */
 export type TranscodeTask =
   | ({ readonly kind: 'encode' } & EncodeTask)
-  | ({ readonly kind: 'decode' } & DecodeTask);
+  | ({ readonly kind: 'decode' } & DecodeTask)
+  | { readonly kind: 'warm-up' };
 
 /** The transcoder of a real process: everything happens in worker threads. */
 export class WorkerTranscoder implements Transcoder {
   readonly #pool: WorkerPool;
+  readonly #workers: number;
 
-  /** Owns the pool. Its workers run `transcode-worker.ts`. */
-  constructor(pool: WorkerPool) {
+  /** Owns the pool of so many workers, which run `transcode-worker.ts`. */
+  constructor(pool: WorkerPool, workers: number) {
     this.#pool = pool;
+    this.#workers = workers;
+  }
+
+  /** Starts the threads, which takes each of them about 50 ms, before they are needed. */
+  warmUp(): void {
+    for (let i = 0; i < this.#workers; i += 1) {
+      // A thread that does not start says so again to the first task that needs it.
+      this.#pool.run<TranscodeTask, undefined>({ kind: 'warm-up' }).catch(() => undefined);
+    }
   }
 
   encode(task: EncodeTask): Promise<EncodedPayload> {

@@ -34,7 +34,7 @@ interface UploadItem {
   readonly entry: CacheEntry;
   readonly chain: readonly BlockKey[];
   readonly done: Deferred<void>;
-  /** Fires when the payload need not be brought any more. */
+  /** Fires when the payload need not be brought any more: ends a wait between attempts. */
   readonly withdrawn: AbortController;
   /** The attempt under way. */
   attempt: Promise<unknown> | undefined;
@@ -43,7 +43,7 @@ interface UploadItem {
 /** Someone who waits and wants to hear of failures of attempts begun since. */
 interface FailureListener {
   readonly firstAttempt: number;
-  readonly reject: (error: StoreError) => void;
+  readonly onFailure: (error: StoreError) => void;
 }
 
 /**
@@ -113,7 +113,10 @@ export class Uploads {
     if (waiting.length === 0) return Promise.resolve();
     const failure = deferred<never>();
     failure.promise.catch(() => undefined);
-    const listener = { firstAttempt: this.#attempts + 1, reject: failure.reject };
+    const listener: FailureListener = {
+      firstAttempt: this.#attempts + 1,
+      onFailure: (error) => failure.reject(error),
+    };
     this.#failureListeners.add(listener);
     this.#retryNow();
     const settled = Promise.race([Promise.all(waiting), failure.promise]);
@@ -129,7 +132,10 @@ export class Uploads {
     return this.whenDurable([...this.#items.keys()]);
   }
 
-  /** Gives the entry up, for it is being removed; resolves when no attempt for it is under way. */
+  /**
+   * Gives the entry up, for it is being removed; resolves when no attempt for it is under way. An
+   * attempt is not aborted: its put might still arrive after the object was deleted.
+   */
   async withdraw(entry: CacheEntry): Promise<void> {
     const item = this.#items.get(entry);
     if (item === undefined) return;
@@ -187,7 +193,7 @@ export class Uploads {
   }
 
   async #attemptUntilDone(item: UploadItem): Promise<void> {
-    for (let failures = 0; ; ) {
+    for (let failures = 0; ;) {
       // A payload that was replaced or removed meanwhile has nothing to bring any more.
       if (!item.entry.isCurrent) return;
       this.#stopped.signal.throwIfAborted();
@@ -235,10 +241,10 @@ export class Uploads {
     }
   }
 
-  /** One put, which ends when the store stops, the payload is withdrawn, or it takes too long. */
+  /** One put, which ends when the store stops or it takes too long. */
   async #put(item: UploadItem, payload: Uint8Array): Promise<void> {
     const { objectTier, platform } = this.#parts;
-    const signal = AbortSignal.any([this.#stopped.signal, item.withdrawn.signal]);
+    const { signal } = this.#stopped;
     await Call.run(platform.clock, { signal }, limits.uploadAttemptMs, (call) => {
       const put = objectTier.put(item.entry.facts, payload, this.#followingOf(item), call.signal);
       return call.race(put);
@@ -272,8 +278,8 @@ export class Uploads {
     });
     const message = `upload of ${item.entry.facts.key} failed: ${error.message}; it stays pending`;
     const failure = new StoreError('UNAVAILABLE', message, { cause: error });
-    for (const { firstAttempt, reject } of this.#failureListeners) {
-      if (number >= firstAttempt) reject(failure);
+    for (const { firstAttempt, onFailure } of this.#failureListeners) {
+      if (number >= firstAttempt) onFailure(failure);
     }
   }
 
@@ -285,11 +291,16 @@ export class Uploads {
     });
     const { signal: withdrawn } = item.withdrawn;
     const wake = AbortSignal.any([this.#wake.signal, this.#stopped.signal, withdrawn]);
-    try {
-      await clock.sleep(wait, wake);
-    } catch (error) {
-      if (!wake.aborted) throw error;
-    }
+    // Scheduled, not slept: a program that is done may end; what is pending stays on disk.
+    await new Promise<void>((resolve) => {
+      const timer = clock.schedule(wait, resolve);
+      const onWake = (): void => {
+        timer.cancel();
+        resolve();
+      };
+      if (wake.aborted) onWake();
+      wake.addEventListener('abort', onWake, { once: true });
+    });
   }
 
   /** Ends every wait between attempts. */

@@ -30,6 +30,7 @@ export function inProcessHarness(openBucket: BucketOpener): KvStoreHarness & {
       tasksMax: limits.workerTasksMax,
       taskMs: limits.workerTaskMs,
     }),
+    2,
   );
   return {
     concurrency: 4,

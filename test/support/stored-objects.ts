@@ -25,14 +25,6 @@ export async function payloadObjects(bucket: ObjectStore): Promise<ObjectKey[]> 
   return (await objectKeys(bucket)).filter((key) => form.test(`/${key}`));
 }
 
-/** The key of the block's object, or undefined when the bucket holds none. */
-export async function findBlock(
-  bucket: ObjectStore,
-  { namespace, key }: StoredName,
-): Promise<ObjectKey | undefined> {
-  return (await objectByBlock(bucket, namespace)).get(key);
-}
-
 /** The key of the block's object, which must be there. */
 export async function blockObject(bucket: ObjectStore, name: StoredName): Promise<ObjectKey> {
   const [found] = await blockObjects(bucket, name.namespace, [name.key]);

@@ -144,21 +144,28 @@ export class CachedSequence {
     this.#begin();
     try {
       const rest = await this.#prepare(tokens, options);
-      const last = this.sequence.nextTokenIndex + rest.length - 1;
-      const iterator = this.#plain.evaluateWithMetadata(rest, metadata, options);
-      try {
-        let input: Token | Token[] | undefined;
-        for (;;) {
-          const step = await iterator.next(input);
-          this.#history.decode(Math.max(0, last));
-          if (step.done === true) return;
-          input = (yield step.value) as Token | Token[] | undefined;
-        }
-      } finally {
-        await iterator.return();
-      }
+      const last = Math.max(0, this.sequence.nextTokenIndex + rest.length - 1);
+      yield* this.#answer(this.#plain.evaluateWithMetadata(rest, metadata, options), last);
     } finally {
       this.#end();
+    }
+  }
+
+  /** Passes the engine's tokens on, and what the caller answers to each back to the engine. */
+  async *#answer(
+    iterator: ReturnType<EvaluateWithMetadata>,
+    firstDecoded: number,
+  ): AsyncGenerator<unknown, void, unknown> {
+    try {
+      let input: Token | Token[] | undefined;
+      for (;;) {
+        const step = await iterator.next(input);
+        this.#history.decode(firstDecoded);
+        if (step.done === true) return;
+        input = (yield step.value) as Token | Token[] | undefined;
+      }
+    } finally {
+      await iterator.return();
     }
   }
 

@@ -136,9 +136,7 @@ export class LlamaEngine {
   }
 
   /** A free sequence of the context, for whatever node-llama-cpp can do with one. */
-  getSequence(
-    options?: Parameters<LlamaContext['getSequence']>[0],
-  ): LlamaContextSequence {
+  getSequence(options?: Parameters<LlamaContext['getSequence']>[0]): LlamaContextSequence {
     const sequence = this.context.getSequence(options);
     const cached = this.#connection.remember(sequence);
     if (cached !== undefined) {
@@ -187,7 +185,7 @@ async function connectStore(
   const platform = nodePlatform();
   const { store, blockTokens } = options;
   const identity = await identifyEngine(platform, engine, options);
-  const payback = new Payback(identity.decodeMs);
+  const payback = new Payback(identity.decodeMs, engine.model.llama.gpu !== false);
   const common = {
     ...{ platform, store, identity, blockTokens, statistics, payback },
     clock: platform.clock,

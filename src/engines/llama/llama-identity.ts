@@ -104,7 +104,7 @@ async function probe(
   } finally {
     await stateFiles.remove(path);
     await sequence.clearHistory();
-    sequence.dispose();
+    await sequence.dispose();
   }
 }
 

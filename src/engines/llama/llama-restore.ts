@@ -92,7 +92,7 @@ export class LlamaRestore {
     request: RestoreRequest,
     lookupDeadlineMs: number,
   ): Promise<Found | undefined> {
-    const { store, namespace, policy, payback, identity, exact } = this.#parts;
+    const { platform, store, namespace, policy, payback, identity, exact } = this.#parts;
     const matched = await this.#lookup(prefix, lookupDeadlineMs);
     const most = Math.min((matched + 1) * prefix.blockTokens, prefix.tokenCount);
     const bytes = payloadByteLength(identity.geometry, most);
@@ -101,11 +101,16 @@ export class LlamaRestore {
     if (policy === 'when-it-pays' && !plan.pays) return undefined;
     const deadlineMs = policy === 'always' ? undefined : plan.deadlineMs;
     const options = { namespace, deadlineMs, exact };
+    const start = platform.clock.nowMs();
     try {
       const [borrow, tail] = await Promise.all([
         store.load(prefix.keys.slice(0, matched), options),
         this.#loadTail(prefix, matched, deadlineMs),
       ]);
+      // What did not come in time counts as slow as it was, so that the next plan knows better.
+      if (borrow.reason === 'deadline') {
+        payback.noteRestore(bytes, 2 * (platform.clock.nowMs() - start));
+      }
       return this.#fit(prefix, matched, borrow, tail);
     } catch (error) {
       this.#parts.statistics.failures += 1;
@@ -153,12 +158,7 @@ export class LlamaRestore {
   }
 
   /** Drops the tail when the blocks end before it, or when using it could change results. */
-  #fit(
-    prefix: Prefix,
-    matched: number,
-    borrow: Borrow,
-    tail: TailBorrow | undefined,
-  ): Found {
+  #fit(prefix: Prefix, matched: number, borrow: Borrow, tail: TailBorrow | undefined): Found {
     const blocksEnd = borrow.blocks.length * prefix.blockTokens;
     const isUsable =
       tail !== undefined &&

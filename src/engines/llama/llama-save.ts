@@ -167,7 +167,10 @@ export class LlamaSave {
     file: OpenFile,
     state: LlamaState,
     prefix: Prefix,
-    { indexes, history }: { readonly indexes: readonly number[]; readonly history: SequenceHistory },
+    {
+      indexes,
+      history,
+    }: { readonly indexes: readonly number[]; readonly history: SequenceHistory },
   ): Promise<void> {
     const { store, namespace, identity, blockTokens, statistics } = this.#parts;
     const byteLength = payloadByteLength(state.geometry, blockTokens);

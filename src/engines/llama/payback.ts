@@ -3,14 +3,17 @@ const firstFixedMs = 20;
 const firstMsPerByte = 1 / 300_000;
 const firstLookupMs = 2;
 /**
- * A prefilled token before any prefill was measured, as a share of a decode step. It is about 1/8 on
- * a CPU (110 ms against 15 ms for a model of 0.5 B parameters) and less on a GPU: low, so that only clear gains are taken.
+ * A prefilled token before any prefill was measured, as a share of a decode step: about 1/8 on a CPU
+ * (110 ms against 15 ms for a model of 0.5 B parameters), far less on a GPU.
  */
-const prefillShareOfDecode = 1 / 20;
+const prefillShareOnCpu = 1 / 8;
+const prefillShareOnGpu = 1 / 50;
 /** Weight of the newest measurement. */
 const newestWeight = 0.3;
 /** What looking may cost of the prefill that it may save: the bound of "never slower". */
 const lossShareMax = 0.02;
+/** A load may take this many times what it is expected to, before it is given up. */
+const patience = 4;
 /** A restore must save at least this share of the prefill that it replaces. */
 const gainShareMin = 0.1;
 
@@ -32,8 +35,8 @@ export class Payback {
   #lookupMs = firstLookupMs;
 
   /** `decodeMs` is what one decode step of the engine took. */
-  constructor(decodeMs: number) {
-    this.#prefillMsPerToken = decodeMs * prefillShareOfDecode;
+  constructor(decodeMs: number, hasGpu: boolean) {
+    this.#prefillMsPerToken = decodeMs * (hasGpu ? prefillShareOnGpu : prefillShareOnCpu);
   }
 
   /** What the prefill of so many tokens is expected to take, in milliseconds. */
@@ -52,7 +55,7 @@ export class Payback {
   planRestore(tokens: number, bytes: number): RestorePlan {
     const saved = this.prefillMs(tokens);
     const expected = firstFixedMs + bytes * this.#msPerByte;
-    const deadlineMs = Math.min(saved, Math.max(saved * lossShareMax, 2 * expected));
+    const deadlineMs = Math.min(saved / 2, Math.max(saved * lossShareMax, patience * expected));
     return { pays: expected < saved * (1 - gainShareMin), deadlineMs };
   }
 
