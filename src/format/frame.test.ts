@@ -30,10 +30,11 @@ import type { ExpectedFrame, FrameHeader } from './frame.ts';
 const frames = goldenFrames();
 
 describe('golden frames', () => {
-  it('there are six, of every kind, codec and filter', () => {
-    assert.equal(frames.length, 6);
+  it('there are seven, of every kind, codec and filter', () => {
+    assert.equal(frames.length, 7);
     assert.deepEqual(new Set(frames.map(({ header }) => header.kind)).size, 3);
     assert.deepEqual(new Set(frames.map(({ header }) => header.codec)).size, 2);
+    assert.deepEqual(new Set(frames.map(({ header }) => header.filter)).size, 3);
   });
 
   for (const { name, bytes, header, headerLength, stored, raw } of frames) {
@@ -140,7 +141,7 @@ describe('damage', () => {
       'INCOMPATIBLE',
     );
     refuses(
-      sealed(bytes, (view) => view.setUint8(9, 2)),
+      sealed(bytes, (view) => view.setUint8(9, 3)),
       'INCOMPATIBLE',
     );
     refuses(
@@ -293,7 +294,7 @@ function headerArbitrary(): fc.Arbitrary<FrameHeader> {
     {
       kind: fc.constantFrom('block' as const, 'tail' as const, 'raw-tail' as const),
       codec: fc.constantFrom('raw' as const, 'zstd' as const),
-      filter: fc.constantFrom('none' as const, 'shuffle2' as const),
+      filter: fc.constantFrom('none' as const, 'shuffle2' as const, 'split2' as const),
       hasDecodedTokens: fc.boolean(),
       tokens: u32,
       position: fc.option(fc.nat(0xfffffffe), { nil: undefined }),

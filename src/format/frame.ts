@@ -14,10 +14,11 @@ import type { PayloadKind } from '../blocks/payload-kind.ts';
 export type Codec = 'raw' | 'zstd';
 
 /**
- * What was done to the payload before the codec; ids 0 and 1. `shuffle2` takes 2-byte values apart:
- * all low bytes, then all high bytes, then an odd last byte.
+ * What was done to the payload before the codec; ids 0 to 2. `shuffle2` takes 2-byte values apart:
+ * all low bytes, then all high bytes, then an odd last byte. `split2` does the same, and leaves the
+ * low bytes out of the codec: they are stored as they are, before what the codec made of the rest.
  */
-export type Filter = 'none' | 'shuffle2';
+export type Filter = 'none' | 'shuffle2' | 'split2';
 
 /** A frame holds one payload and is of its kind. */
 export type FrameKind = PayloadKind;
@@ -100,7 +101,7 @@ const flagsKnown = flag.tail | flag.decodedTokens | flag.rawTail;
 
 /** Ids are places in these lists. */
 const codecs: readonly Codec[] = ['raw', 'zstd'];
-const filters: readonly Filter[] = ['none', 'shuffle2'];
+const filters: readonly Filter[] = ['none', 'shuffle2', 'split2'];
 
 /** Bytes of a header with that many following keys. */
 export function frameHeaderLength(followingCount: number): number {

@@ -43,9 +43,30 @@ describe('encodePayload()', () => {
   it('shuffles and compresses KV of 2-byte floats', () => {
     const kv = syntheticKv('bf16', 1024 * 1024);
     const encoded = encodePayload(kv, level1, zstd);
-    assert.deepEqual([encoded.codec, encoded.filter], ['zstd', 'shuffle2']);
+    assert.deepEqual([encoded.codec, encoded.filter], ['zstd', 'split2']);
     assert.ok(encoded.stored.length < 0.8 * kv.length, `${encoded.stored.length} bytes`);
     assert.deepEqual(decoded(encoded, kv.length), kv);
+  });
+
+  it('shuffles all of it where low bytes compress too', () => {
+    const values = new Uint8Array(400_000);
+    for (let i = 0; i < values.length; i += 2) {
+      values[i] = (i >>> 1) % 7 === 0 ? (i * 13) & 15 : 3;
+      values[i + 1] = 60 + ((i * 31) % 5);
+    }
+    const encoded = encodePayload(values, level1, zstd);
+    assert.notEqual(encoded.filter, 'split2');
+    assert.deepEqual(decoded(encoded, values.length), values);
+  });
+
+  it('gives back any payload of 2-byte floats, odd lengths and odd places included', () => {
+    const kv = syntheticKv('f16', 300_001);
+    for (const length of [4096, 65_537, 299_999]) {
+      for (const start of [0, 1, 2]) {
+        const payload = kv.subarray(start, start + length);
+        assert.deepEqual(decoded(encodePayload(payload, level1, zstd), length), payload.slice());
+      }
+    }
   });
 
   it('compresses text without shuffling it', () => {
@@ -129,6 +150,9 @@ describe('decodePayloadInto()', () => {
       { ...zstdText, stored: new Uint8Array(0) },
       { ...zstdText, codec: 'raw' },
       { codec: 'raw', filter: 'shuffle2', stored: text, rawLength: text.length + 2 },
+      { codec: 'raw', filter: 'split2', stored: text, rawLength: text.length + 1 },
+      { codec: 'zstd', filter: 'split2', stored: text, rawLength: 2 * text.length + 2 },
+      { codec: 'zstd', filter: 'split2', stored: text, rawLength: text.length },
     ];
     for (const payload of wrong) {
       const target = new Uint8Array(payload.rawLength);
@@ -147,8 +171,10 @@ describe('decodePayloadInto()', () => {
         for (const [position, value] of places) changed[position] = value;
         const target = new Uint8Array(text.length);
         try {
-          const payload = { codec: 'zstd', filter: 'shuffle2', rawLength: text.length } as const;
-          decodePayloadInto({ ...payload, stored: changed }, target, zstd);
+          for (const filter of ['shuffle2', 'split2'] as const) {
+            const payload = { codec: 'zstd', filter, rawLength: text.length } as const;
+            decodePayloadInto({ ...payload, stored: changed }, target, zstd);
+          }
         } catch (error) {
           assert.ok(isStoreError(error, 'CORRUPT'), String(error));
         }

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts';
+import { concatBytes } from '../base/bytes.ts';
 import { StoreError } from '../base/errors.ts';
 import type { Codec, Filter } from './frame.ts';
 import { decompressFrame } from './zstd.ts';
@@ -34,6 +35,9 @@ const compressBytesMin = 128;
 /** Compression that gains less than this part is not worth its decompression. */
 const gainMin = 0.05;
 
+/** `split2` may be this much longer than `shuffle2`: it decompresses in half the time. */
+const splitLossMax = 0.01;
+
 /**
  * Three slices of this size stand for the whole payload in the trial: on synthetic KV they tell its
  * ratio to 0.4 % and cost a tenth of its compression (payload-codec.bench.ts).
@@ -60,11 +64,10 @@ export function encodePayload(
   if (!options.compress || payload.length < compressBytesMin) return raw;
   const compress: Compress = (input) => zstd.compress(input, options.level);
   const sample = sampleOf(payload);
-  const shuffled = shuffledBytes(sample, sample === payload, compress);
-  const plain = compress(sample).length;
-  if (!pays(Math.min(shuffled, plain), sample.length)) return raw;
-  const filter = shuffled < plain ? 'shuffle2' : 'none';
-  const stored = compress(filter === 'shuffle2' ? shuffle2(payload) : payload);
+  const trial = tryFilters(sample, sample === payload, compress);
+  if (!pays(trial.length, sample.length)) return raw;
+  const { filter } = trial;
+  const stored = compressFiltered(payload, filter, compress);
   return pays(stored.length, payload.length) ? { codec: 'zstd', filter, stored } : raw;
 }
 
@@ -76,16 +79,24 @@ export function encodePayload(
  * `target` holds is undefined then.
  */
 export function decodePayloadInto(payload: StoredPayload, target: Uint8Array, zstd: Zstd): void {
-  const { rawLength } = payload;
+  const { rawLength, stored } = payload;
   assert(target.length === rawLength, `target of ${target.length} bytes for ${rawLength}`);
-  const filtered = decompressed(payload, zstd);
   switch (payload.filter) {
     case 'none':
-      target.set(filtered);
+      target.set(decompressed(payload, zstd));
       return;
     case 'shuffle2':
-      unshuffle2Into(filtered, target);
+      unshuffle2Into(decompressed(payload, zstd), target);
       return;
+    case 'split2': {
+      const lows = rawLength >>> 1;
+      if (stored.length < lows) {
+        throw new StoreError('CORRUPT', `${stored.length} bytes stored for ${lows} low bytes`);
+      }
+      const rest = { ...payload, stored: stored.subarray(lows), rawLength: rawLength - lows };
+      mergePlanesInto(stored.subarray(0, lows), decompressed(rest, zstd), target);
+      return;
+    }
     default:
       payload.filter satisfies never;
   }
@@ -109,31 +120,64 @@ export function shuffle2(source: Uint8Array): Uint8Array {
 
 /** Undoes {@link shuffle2}. The two have the same length and must not overlap. */
 export function unshuffle2Into(source: Uint8Array, target: Uint8Array): void {
-  assert(source.length === target.length, `unshuffle ${source.length} into ${target.length}`);
   const count = source.length >>> 1;
-  if (canUseWords(source, target)) {
-    unshuffleWords(source, target, count);
+  mergePlanesInto(source.subarray(0, count), source.subarray(count), target);
+}
+
+/** Joins low bytes and high bytes, an odd last byte after these, to 2-byte values. No overlap. */
+function mergePlanesInto(lows: Uint8Array, highs: Uint8Array, target: Uint8Array): void {
+  const count = lows.length;
+  const isWhole = lows.length + highs.length === target.length && highs.length - count <= 1;
+  assert(isWhole, `merge ${lows.length} and ${highs.length} bytes into ${target.length}`);
+  if (canUseWords(lows, target) && highs.byteOffset % 4 === 0) {
+    mergeWords(lows, highs, target);
   } else {
     for (let i = 0; i < count; i += 1) {
-      target[2 * i] = source[i];
-      target[2 * i + 1] = source[count + i];
+      target[2 * i] = lows[i];
+      target[2 * i + 1] = highs[i];
     }
   }
-  if (source.length % 2 === 1) target[source.length - 1] = source[source.length - 1];
+  if (highs.length > count) target[target.length - 1] = highs[count];
 }
 
 /**
- * Compressed bytes of the sample, shuffled. Of a mere sample the halves go apart: zstd codes up to
- * 128 KiB by one table, and low and high bytes, which would share one in something so short, do not
- * in most of a long payload. Together such a sample shows no gain over plain where the whole has.
+ * Compresses the sample every way and tells the best, by its length. Of a mere sample the planes go
+ * apart: zstd codes up to 128 KiB by one table, and low and high bytes, which would share one in
+ * something so short, do not in most of a long payload. Together such a sample shows no gain over
+ * plain where the whole has.
  */
-function shuffledBytes(sample: Uint8Array, isWhole: boolean, compress: Compress): number {
+function tryFilters(
+  sample: Uint8Array,
+  isWhole: boolean,
+  compress: Compress,
+): { readonly filter: Filter; readonly length: number } {
+  const plain = compress(sample).length;
   const shuffled = shuffle2(sample);
-  if (isWhole) return compress(shuffled).length;
-  const middle = shuffled.length >>> 1;
-  const low = compress(shuffled.subarray(0, middle));
-  const high = compress(shuffled.subarray(middle));
-  return low.length + high.length;
+  const count = shuffled.length >>> 1;
+  const low = compress(shuffled.subarray(0, count)).length;
+  const high = compress(shuffled.subarray(count)).length;
+  const together = isWhole ? compress(shuffled).length : low + high;
+  if (plain <= together && plain <= count + high) return { filter: 'none', length: plain };
+  // Low bytes that hardly compress are not worth decompressing: half the work, the same size.
+  const isLowNoise = count + high <= together * (1 + splitLossMax);
+  if (isLowNoise) return { filter: 'split2', length: count + high };
+  return { filter: 'shuffle2', length: together };
+}
+
+function compressFiltered(payload: Uint8Array, filter: Filter, compress: Compress): Uint8Array {
+  switch (filter) {
+    case 'none':
+      return compress(payload);
+    case 'shuffle2':
+      return compress(shuffle2(payload));
+    case 'split2': {
+      const shuffled = shuffle2(payload);
+      const lows = payload.length >>> 1;
+      return concatBytes([shuffled.subarray(0, lows), compress(shuffled.subarray(lows))]);
+    }
+    default:
+      return filter satisfies never;
+  }
 }
 
 function pays(storedBytes: number, inputBytes: number): boolean {
@@ -169,8 +213,9 @@ function decompressed({ codec, stored, rawLength }: StoredPayload, zstd: Zstd): 
  * make shuffling 1.7 to 2.6 and unshuffling 1.6 to 2.4 times as fast (payload-codec.bench.ts).
  */
 function canUseWords(a: Uint8Array, b: Uint8Array): boolean {
-  const isAligned = a.byteOffset % 4 === 0 && b.byteOffset % 4 === 0 && a.length % 8 <= 1;
-  return isAligned && new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
+  const isAligned = a.byteOffset % 4 === 0 && b.byteOffset % 4 === 0;
+  if (!isAligned || Math.max(a.length, b.length) % 8 > 1) return false;
+  return new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 }
 
 function shuffleWords(source: Uint8Array, target: Uint8Array, count: number): void {
@@ -185,10 +230,11 @@ function shuffleWords(source: Uint8Array, target: Uint8Array, count: number): vo
   }
 }
 
-function unshuffleWords(source: Uint8Array, target: Uint8Array, count: number): void {
+function mergeWords(lowBytes: Uint8Array, highBytes: Uint8Array, target: Uint8Array): void {
+  const count = lowBytes.length;
   const words = new Uint32Array(target.buffer, target.byteOffset, count >>> 1);
-  const lows = new Uint32Array(source.buffer, source.byteOffset, count >>> 2);
-  const highs = new Uint32Array(source.buffer, source.byteOffset + count, count >>> 2);
+  const lows = new Uint32Array(lowBytes.buffer, lowBytes.byteOffset, count >>> 2);
+  const highs = new Uint32Array(highBytes.buffer, highBytes.byteOffset, count >>> 2);
   for (let i = 0, j = 0; i < lows.length; i += 1, j += 2) {
     const low = lows[i];
     const high = highs[i];

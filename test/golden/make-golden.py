@@ -13,7 +13,7 @@ import struct
 import sys
 
 CODECS = {"raw": 0, "zstd": 1}
-FILTERS = {"none": 0, "shuffle2": 1}
+FILTERS = {"none": 0, "shuffle2": 1, "split2": 2}
 KIND_FLAGS = {"block": 0, "tail": 1, "raw-tail": 4}
 DECODED_TOKENS = 2
 
@@ -141,6 +141,17 @@ def goldens():
         position=128,
         parent=digest(0x30),
         following=[digest(0xC0)],
+    )
+    planes = shuffle2(values + b"\x3c")
+    yield golden(
+        "zstd-split2",
+        values + b"\x3c",
+        planes[:300] + zstd_by_hand(planes[300:], 100),
+        codec="zstd",
+        filter="split2",
+        tokens=128,
+        position=256,
+        parent=digest(0x30),
     )
 
 
