@@ -1,8 +1,8 @@
 import { assert } from '../base/assert.ts';
-import { Semaphore } from '../base/semaphore.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
+import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import { CacheEntry } from './cache-entry.ts';
 import type { PayloadFacts, PayloadId } from './cache-entry.ts';
 import type { DiskTier, NewPayload } from './disk-tier.ts';
@@ -19,6 +19,28 @@ export interface PinnedPayload {
 
 /** Most bytes of fetched payloads that wait to be written to disk; more are kept in memory only. */
 const admissionBytesMax = 128 * 1024 * 1024;
+/**
+ * Rest before fetched payloads are written: whoever fetched them is busy with them now, and a copy
+ * on disk is of use only much later.
+ */
+const admissionDelayMs = 500;
+
+/** A fetched payload that waits to be written to disk, pinned. */
+interface Admission {
+  readonly entry: CacheEntry;
+  readonly extent: Extent;
+  readonly payload: Uint8Array;
+}
+
+/** What the local tiers are made of. */
+export interface LocalCacheParts {
+  readonly memory: MemoryTier;
+  /** Holds the entries of `disk` already. */
+  readonly index: EntryIndex;
+  /** Absent when no cache directory could be had. */
+  readonly disk: DiskTier | undefined;
+  readonly clock: Clock;
+}
 
 /**
  * The local tiers of one store process: one index over memory and disk. What it holds was verified
@@ -28,17 +50,21 @@ export class LocalCache {
   readonly memory: MemoryTier;
   readonly #disk: DiskTier | undefined;
   readonly #index: EntryIndex;
-  /** One admission at a time: they are in the background and need no parallel writes. */
-  readonly #admissions = new Semaphore(1);
+  readonly #clock: Clock;
+  readonly #admissions: Admission[] = [];
   #admissionBytes = 0;
+  #admissionTimer: ScheduledCall | undefined;
+  /** Admissions are written one after another, beside everything else. */
+  #admitting: Promise<void> = Promise.resolve();
   #nextSequence: number;
   #nextSaveId: number;
 
-  /** `disk` is absent when no cache directory could be had. Its entries are in `index` already. */
-  constructor(memory: MemoryTier, index: EntryIndex, disk: DiskTier | undefined) {
+  constructor(parts: LocalCacheParts) {
+    const { memory, index, disk, clock } = parts;
     this.memory = memory;
     this.#index = index;
     this.#disk = disk;
+    this.#clock = clock;
     this.#nextSequence = (disk?.recovered.lastSequence ?? 0) + 1;
     this.#nextSaveId = (disk?.recovered.lastSaveId ?? 0) + 1;
   }
@@ -165,9 +191,10 @@ export class LocalCache {
     await this.#disk?.noteRemoved(entry);
   }
 
-  /** Waits for admissions under way and closes the disk tier. */
+  /** Writes what waits to be admitted and closes the disk tier. */
   async close(): Promise<void> {
-    await this.#admissions.run(() => Promise.resolve());
+    this.#writeAdmissions();
+    await this.#admitting;
     await this.#disk?.close();
   }
 
@@ -214,15 +241,23 @@ export class LocalCache {
   }
 
   #admitToDisk(entry: CacheEntry, extent: Extent, payload: Uint8Array): void {
-    const disk = this.#disk;
-    if (disk === undefined) return;
+    if (this.#disk === undefined) return;
     if (this.#admissionBytes + payload.length > admissionBytesMax) return;
     this.#admissionBytes += payload.length;
     extent.pin();
-    const admission = this.#admissions.run(() => disk.writeDurable(entry, payload));
-    void admission.finally(() => {
-      this.#admissionBytes -= payload.length;
-      extent.unpin();
-    });
+    this.#admissions.push({ entry, extent, payload });
+    this.#admissionTimer ??= this.#clock.schedule(admissionDelayMs, () => this.#writeAdmissions());
+  }
+
+  #writeAdmissions(): void {
+    this.#admissionTimer?.cancel();
+    this.#admissionTimer = undefined;
+    for (const { entry, extent, payload } of this.#admissions.splice(0)) {
+      this.#admitting = this.#admitting.then(async () => {
+        await this.#disk?.writeDurable(entry, payload);
+        this.#admissionBytes -= payload.length;
+        extent.unpin();
+      });
+    }
   }
 }

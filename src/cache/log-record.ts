@@ -123,9 +123,8 @@ export function decodeRecord(bytes: Uint8Array, place: RecordPlace): LogRecord |
 function readFields(bytes: Uint8Array, view: DataView, end: number): LogRecord | undefined {
   const type = types[view.getUint8(4)];
   const kind = kinds[view.getUint8(5)];
-  const key = keyAt(bytes, 64);
   const payloadLength = Number(view.getBigUint64(16, true));
-  if (type === undefined || kind === undefined || key === undefined) return undefined;
+  if (type === undefined || kind === undefined) return undefined;
   if (payloadLength > limits.payloadBytesMax) return undefined;
   const flags = view.getUint8(6);
   const position = view.getUint32(12, true);
@@ -133,9 +132,10 @@ function readFields(bytes: Uint8Array, view: DataView, end: number): LogRecord |
     type,
     kind,
     namespace: parseNamespace(strictDecoder.decode(bytes.subarray(fixedBytes, end))),
-    key,
-    parent: keyAt(bytes, 96),
-    fingerprint: keyAt(bytes, 128),
+    key: keyAt(bytes, 64),
+    // Every tail has a tip, and a caller may have given one of zeros.
+    parent: kind === 'tail' ? keyAt(bytes, 96) : knownKeyAt(bytes, 96),
+    fingerprint: knownKeyAt(bytes, 128),
     tokens: view.getUint32(8, true),
     position: position === noPosition ? undefined : position,
     hasDecodedTokens: (flags & decodedFlag) !== 0,
@@ -158,11 +158,7 @@ export function encodeKeys(keys: readonly BlockKey[]): Uint8Array {
 /** The keys in the payload of a `save` record. */
 export function decodeKeys(bytes: Uint8Array): readonly BlockKey[] {
   const keys: BlockKey[] = [];
-  for (let at = 0; at + 32 <= bytes.length; at += 32) {
-    const key = hexFromBytes(bytes.subarray(at, at + 32));
-    assert(isBlockKey(key), `save record holds no key at ${at}`);
-    keys.push(key);
-  }
+  for (let at = 0; at + 32 <= bytes.length; at += 32) keys.push(keyAt(bytes, at));
   return keys;
 }
 
@@ -170,7 +166,7 @@ function checksum(header: Uint8Array, salt: Uint8Array): number {
   return crc32cAppend(crc32cAppend(0, salt), header);
 }
 
-/** Writes 32 bytes of hex text; absent means all zero, which no digest is. */
+/** Writes 32 bytes of hex text; absent means all zero, which no digest is, though a key may be. */
 function setKey(bytes: Uint8Array, at: number, hex: string | undefined): void {
   if (hex === undefined) return;
   const key = bytesFromHex(hex);
@@ -178,10 +174,13 @@ function setKey(bytes: Uint8Array, at: number, hex: string | undefined): void {
   bytes.set(key, at);
 }
 
-function keyAt(bytes: Uint8Array, at: number): BlockKey | undefined {
-  const key = bytes.subarray(at, at + 32);
-  if (key.every((byte) => byte === 0)) return undefined;
-  const hex = hexFromBytes(key);
+function keyAt(bytes: Uint8Array, at: number): BlockKey {
+  const hex = hexFromBytes(bytes.subarray(at, at + 32));
   assert(isBlockKey(hex), 'hex of 32 bytes');
   return hex;
+}
+
+/** The key at that place, or undefined when it is all zero. */
+function knownKeyAt(bytes: Uint8Array, at: number): BlockKey | undefined {
+  return bytes.subarray(at, at + 32).every((byte) => byte === 0) ? undefined : keyAt(bytes, at);
 }

@@ -107,23 +107,24 @@ async function openLocalTiers(foundation: StoreFoundation): Promise<LocalTiers> 
   const { platform, logger, settings } = foundation;
   const memory = new SlabMemoryTier(settings.memoryBytes);
   const index = new EntryIndex();
+  const common = { memory, index, clock: platform.clock };
   const { cacheDirectory, diskBytes } = settings;
   if (cacheDirectory === false) {
-    return { memory, cache: new LocalCache(memory, index, undefined), own: undefined };
+    return { memory, cache: new LocalCache({ ...common, disk: undefined }), own: undefined };
   }
   const own = await claimDirectory(platform, cacheDirectory, identityOf(foundation));
   if (own === undefined) {
     logger.info('cache directory: all places are taken; this store has no disk tier', {
       directory: cacheDirectory,
     });
-    return { memory, cache: new LocalCache(memory, index, undefined), own };
+    return { memory, cache: new LocalCache({ ...common, disk: undefined }), own };
   }
   const { files, random } = platform;
   const storeDigest = storeDigestOf(identityOf(foundation));
   const log = { files, random, directory: own.path, budgetBytes: diskBytes, storeDigest };
   try {
     const disk = await DiskTier.open({ ...log, index, logger });
-    return { memory, cache: new LocalCache(memory, index, disk), own };
+    return { memory, cache: new LocalCache({ ...common, disk }), own };
   } catch (error) {
     await own.release();
     throw error;

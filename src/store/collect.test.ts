@@ -380,7 +380,12 @@ class Rig {
   readonly objects = new MeteredObjectStore(
     new FaultyObjectStore(this.bucket, (call) => this.faults(call)),
   );
-  readonly cache = new LocalCache(new SlabMemoryTier(8 * kib * kib), new EntryIndex(), undefined);
+  readonly cache = new LocalCache({
+    memory: new SlabMemoryTier(8 * kib * kib),
+    index: new EntryIndex(),
+    disk: undefined,
+    clock: this.clock,
+  });
   readonly catalog = new Catalog(this.clock);
   readonly counters = new Counters();
   readonly errors: string[] = [];
