@@ -81,7 +81,9 @@ async function openResolved(
   const transcoder = new WorkerTranscoder(pool, workers);
   const logger = options.logger ?? silentLogger;
   const prefaultBytes = Math.min(limits.prefaultBytes, config.memoryBytes / 4);
-  const settings = { ...config, prefaultBytes };
+  // A bucket in memory ends with the process: a cache that outlives it would remember what is gone.
+  const cacheDirectory = config.objectStore.startsWith('memory:') ? false : config.cacheDirectory;
+  const settings = { ...config, cacheDirectory, prefaultBytes };
   transcoder.warmUp();
   try {
     return await assembleStore({ platform, logger, objects, transcoder, settings });

@@ -81,8 +81,14 @@ describe('fingerprintText()', () => {
 describe('fingerprintOf()', () => {
   /** Digests of the texts above, by another implementation of BLAKE3 than the one under test. */
   it('is the BLAKE3 digest of the text', () => {
-    assert.equal(fingerprintOf(rich), '013bd6c119f64f5e91692ab7d5f05eb3a948e4f116c389100a9592bea2626a21');
-    assert.equal(fingerprintOf(plain), '6b0534aa3f2ceb7a24326bf3881eb0006bd26caf4710675a820f2d756e9fac44');
+    assert.equal(
+      fingerprintOf(rich),
+      '013bd6c119f64f5e91692ab7d5f05eb3a948e4f116c389100a9592bea2626a21',
+    );
+    assert.equal(
+      fingerprintOf(plain),
+      '6b0534aa3f2ceb7a24326bf3881eb0006bd26caf4710675a820f2d756e9fac44',
+    );
   });
 
   it('changes with every ingredient', () => {

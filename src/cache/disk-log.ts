@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { crc32c } from '../base/crc32c.ts';
-import { systemErrorCode } from '../base/errors.ts';
+import { StoreError, systemErrorCode } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Files } from '../platform/files.ts';
 import type { Random } from '../platform/random.ts';
@@ -49,6 +49,7 @@ export class DiskLog {
   /** Oldest first. The last one is appended to when `#isOpenForAppend`. */
   readonly #segments: LogSegment[];
   #isOpenForAppend = false;
+  #isClosed = false;
   #nextNumber: number;
   #lastAppend: Promise<unknown> = Promise.resolve();
 
@@ -105,8 +106,13 @@ export class DiskLog {
   /**
    * Writes the records in the order given and resolves to where their payloads lie. Either all are
    * accepted, or the call rejects with the system's error and none counts.
+   *
+   * @throws StoreError `CLOSED` after close: the directory may have another owner by then.
    */
   append(batch: readonly LogAppend[]): Promise<readonly DiskLocation[]> {
+    if (this.#isClosed) {
+      return Promise.reject(new StoreError('CLOSED', 'the log of the disk tier is closed'));
+    }
     const result = this.#lastAppend.then(() => this.#appendNow(batch));
     this.#lastAppend = result.catch(() => undefined);
     return result;
@@ -130,6 +136,7 @@ export class DiskLog {
 
   /** Waits for the last append and closes the files. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#lastAppend;
     await Promise.all(this.#segments.splice(0).map((segment) => segment.close()));
   }

@@ -1,4 +1,4 @@
-import { messageOf, StoreError, systemErrorCode } from '../base/errors.ts';
+import { isStoreError, messageOf, StoreError, systemErrorCode } from '../base/errors.ts';
 import { crc32c } from '../base/crc32c.ts';
 import type { Logger } from '../base/logger.ts';
 import { Semaphore } from '../base/semaphore.ts';
@@ -107,8 +107,9 @@ export class DiskTier {
     for (const { entry, payload } of payloads) {
       batch.push({ record: recordOf('payload', entry), payload });
     }
-    const locations = await this.#append(batch);
-    payloads.forEach(({ entry }, index) => this.#place(entry, locations[index + 1]));
+    await this.#append(batch, (locations) => {
+      payloads.forEach(({ entry }, index) => this.#place(entry, locations[index + 1]));
+    });
   }
 
   /**
@@ -118,8 +119,9 @@ export class DiskTier {
   async writeDurable(entry: CacheEntry, payload: Uint8Array): Promise<void> {
     if (!entry.isCurrent || entry.disk !== undefined) return;
     try {
-      const [location] = await this.#append([{ record: recordOf('payload', entry), payload }]);
-      if (entry.isCurrent) this.#place(entry, location);
+      await this.#append([{ record: recordOf('payload', entry), payload }], ([location]) => {
+        if (entry.isCurrent) this.#place(entry, location);
+      });
     } catch (error) {
       this.#logger.error('disk tier: a fetched payload could not be kept', {
         key: entry.facts.key,
@@ -186,7 +188,7 @@ export class DiskTier {
   async #note(type: 'uploaded' | 'removed', entry: CacheEntry): Promise<void> {
     const record = { ...recordOf(type, entry), payloadLength: 0, payloadCrc: 0 };
     try {
-      await this.#append([{ record, payload: new Uint8Array(0) }]);
+      await this.#append([{ record, payload: new Uint8Array(0) }], () => undefined);
     } catch (error) {
       this.#logger.error(`disk tier: the note "${type}" could not be written`, {
         key: entry.facts.key,
@@ -195,23 +197,36 @@ export class DiskTier {
     }
   }
 
-  /** Makes room and appends; a full disk is met by dropping segments once more. */
-  #append(batch: readonly LogAppend[]): Promise<readonly DiskLocation[]> {
+  /**
+   * Makes room and appends. `place` is told where the payloads lie before the next writer makes room:
+   * until an entry is placed, its segment may be dropped.
+   */
+  #append(
+    batch: readonly LogAppend[],
+    place: (locations: readonly DiskLocation[]) => void,
+  ): Promise<void> {
     return this.#writing.run(async () => {
-      let length = 0;
-      for (const { record } of batch) length += recordLength(record);
-      await this.#makeRoom(length);
       try {
-        return await this.#log.append(batch);
+        place(await this.#appendWithRoom(batch));
       } catch (error) {
-        if (systemErrorCode(error) !== 'ENOSPC') throw asUnavailable(error);
-        this.#log.seal();
-        await this.#dropOldest();
-        return this.#log.append(batch).catch((again: unknown) => {
-          throw asUnavailable(again);
-        });
+        throw asUnavailable(error);
       }
     });
+  }
+
+  /** A full disk is met by dropping a segment once more. */
+  async #appendWithRoom(batch: readonly LogAppend[]): Promise<readonly DiskLocation[]> {
+    let length = 0;
+    for (const { record } of batch) length += recordLength(record);
+    await this.#makeRoom(length);
+    try {
+      return await this.#log.append(batch);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOSPC') throw error;
+      this.#log.seal();
+      await this.#dropOldest();
+      return this.#log.append(batch);
+    }
   }
 
   /** Drops segments until `length` more bytes fit the budget, or none is left to drop. */
@@ -254,7 +269,9 @@ export class DiskTier {
     if (entry.disk !== disk) return;
     if (!isIntact) {
       this.#logger.error('disk tier: a payload is damaged', { key: entry.facts.key });
-      this.#evict(entry);
+      // A pending entry stays for its upload, which finds that nothing is left and says so.
+      if (entry.isPending) this.forget(entry);
+      else this.#evict(entry);
       return;
     }
     entry.isHot = false;
@@ -299,7 +316,9 @@ function saveRecord(entry: CacheEntry, keys: Uint8Array): LogRecord {
   return { ...record, payloadLength: keys.length, payloadCrc: crc32c(keys) };
 }
 
-function asUnavailable(error: unknown): StoreError {
+/** A refusal of the system as an error of ours; a fault of ours as it is. */
+function asUnavailable(error: unknown): unknown {
+  if (isStoreError(error) || systemErrorCode(error) === undefined) return error;
   return new StoreError('UNAVAILABLE', `disk tier: write failed: ${messageOf(error)}`, {
     cause: error,
   });

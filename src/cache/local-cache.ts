@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts';
+import { messageOf, StoreError, systemErrorCode } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
@@ -56,7 +57,9 @@ export class LocalCache {
   #admissionTimer: ScheduledCall | undefined;
   /** Admissions are written one after another, beside everything else. */
   #admitting: Promise<void> = Promise.resolve();
+  #isClosed = false;
   #nextSequence: number;
+  readonly #firstSaveId: number;
   #nextSaveId: number;
 
   constructor(parts: LocalCacheParts) {
@@ -66,7 +69,8 @@ export class LocalCache {
     this.#disk = disk;
     this.#clock = clock;
     this.#nextSequence = (disk?.recovered.lastSequence ?? 0) + 1;
-    this.#nextSaveId = (disk?.recovered.lastSaveId ?? 0) + 1;
+    this.#firstSaveId = (disk?.recovered.lastSaveId ?? 0) + 1;
+    this.#nextSaveId = this.#firstSaveId;
   }
 
   /** True when an accepted payload survives the death of the process. */
@@ -81,6 +85,11 @@ export class LocalCache {
   /** Entries that earlier processes left pending, with the keys of their saves. */
   takePending(): ReturnType<DiskTier['takePending']> {
     return this.#disk?.takePending() ?? [];
+  }
+
+  /** True when this process accepted the payload; false when it was found on disk or fetched. */
+  isOfThisProcess(entry: CacheEntry): boolean {
+    return entry.saveId >= this.#firstSaveId;
   }
 
   find(id: PayloadId): CacheEntry | undefined {
@@ -108,6 +117,8 @@ export class LocalCache {
   /**
    * Reads the payload from disk into memory and keeps it there. Undefined when the bytes on disk are
    * damaged: the disk copy is forgotten then, and a pending payload with it, for it has no other.
+   *
+   * @throws StoreError `UNAVAILABLE` when the system refuses to read.
    */
   async readFromDisk(entry: CacheEntry): Promise<PinnedPayload | undefined> {
     const { disk } = entry;
@@ -116,11 +127,16 @@ export class LocalCache {
     let isIntact = false;
     try {
       isIntact = await this.#disk.read(disk, extent.bytes);
+    } catch (cause) {
+      if (systemErrorCode(cause) === undefined) throw cause;
+      const message = `disk tier: ${entry.facts.key} cannot be read: ${messageOf(cause)}`;
+      throw new StoreError('UNAVAILABLE', message, { cause });
     } finally {
       if (!isIntact) extent.unpin();
     }
     if (!isIntact) {
       if (entry.disk === disk) this.#disk.forget(entry);
+      this.#dropIfGone(entry);
       return undefined;
     }
     entry.isHot = true;
@@ -173,7 +189,8 @@ export class LocalCache {
     const entry = new CacheEntry(facts, origin);
     this.#keep(entry, extent, payload);
     this.#show(entry);
-    this.#admitToDisk(entry, extent, payload);
+    // What neither tier takes is not remembered: the entry would hide the next copy that comes.
+    if (!this.#admitToDisk(entry, extent, payload)) this.#dropIfGone(entry);
     return entry;
   }
 
@@ -191,8 +208,9 @@ export class LocalCache {
     await this.#disk?.noteRemoved(entry);
   }
 
-  /** Writes what waits to be admitted and closes the disk tier. */
+  /** Writes what waits to be admitted and closes the disk tier; nothing goes there any more. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#writeAdmissions();
     await this.#admitting;
     await this.#disk?.close();
@@ -235,18 +253,22 @@ export class LocalCache {
   }
 
   #dropIfGone(entry: CacheEntry): void {
-    if (entry.extent === undefined && entry.disk === undefined && !entry.isPending) {
-      this.#index.remove(entry);
-    }
+    if (entry.extent !== undefined || entry.disk !== undefined || entry.isPending) return;
+    entry.isCurrent = false;
+    this.#index.remove(entry);
   }
 
-  #admitToDisk(entry: CacheEntry, extent: Extent, payload: Uint8Array): void {
-    if (this.#disk === undefined) return;
-    if (this.#admissionBytes + payload.length > admissionBytesMax) return;
+  /** Plans to write the payload to disk; false when that is not going to happen. */
+  #admitToDisk(entry: CacheEntry, extent: Extent, payload: Uint8Array): boolean {
+    if (this.#disk === undefined || this.#isClosed) return false;
+    if (this.#admissionBytes + payload.length > admissionBytesMax) return false;
     this.#admissionBytes += payload.length;
     extent.pin();
     this.#admissions.push({ entry, extent, payload });
     this.#admissionTimer ??= this.#clock.schedule(admissionDelayMs, () => this.#writeAdmissions());
+    // A long prompt brings more than may wait: what rests makes room for what comes.
+    if (this.#admissionBytes > admissionBytesMax / 2) this.#writeAdmissions();
+    return true;
   }
 
   #writeAdmissions(): void {
@@ -257,6 +279,7 @@ export class LocalCache {
         await this.#disk?.writeDurable(entry, payload);
         this.#admissionBytes -= payload.length;
         extent.unpin();
+        this.#dropIfGone(entry);
       });
     }
   }

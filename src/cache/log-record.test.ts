@@ -95,26 +95,35 @@ function drawnHeader(record: LogRecord): Uint8Array {
 }
 
 /** A record with any values that a record can have. */
-const anyRecord: fc.Arbitrary<LogRecord> = fc.record({
-  type: fc.constantFrom('payload' as const, 'save', 'uploaded', 'removed'),
-  kind: fc.constantFrom('block' as const, 'tail', 'raw-tail'),
-  namespace: fc
-    .string({ minLength: 1, maxLength: 20, unit: 'grapheme' })
-    .filter((text) => Buffer.byteLength(text) <= limits.namespaceBytesMax)
-    .map(parseNamespace),
-  key: fc.nat().map(keyOf),
-  parent: fc.option(fc.nat().map(keyOf), { nil: undefined }),
-  fingerprint: fc.option(fc.nat().map(keyOf), { nil: undefined }),
-  tokens: fc.nat({ max: limits.blockTokensMax }),
-  position: fc.option(fc.nat({ max: 0xfffffffe }), { nil: undefined }),
-  hasDecodedTokens: fc.boolean(),
-  isDurable: fc.boolean(),
-  sequence: fc.maxSafeNat(),
-  saveId: fc.maxSafeNat(),
-  saveIndex: fc.nat({ max: limits.keysPerCallMax }),
-  payloadLength: fc.nat({ max: limits.payloadBytesMax }),
-  payloadCrc: fc.nat({ max: 0xffffffff }),
-});
+const anyRecord: fc.Arbitrary<LogRecord> = fc
+  .record(
+    {
+      type: fc.constantFrom('payload' as const, 'save', 'uploaded', 'removed'),
+      kind: fc.constantFrom('block' as const, 'tail', 'raw-tail'),
+      namespace: fc
+        .string({ minLength: 1, maxLength: 20, unit: 'grapheme' })
+        .filter((text) => Buffer.byteLength(text) <= limits.namespaceBytesMax)
+        .map(parseNamespace),
+      key: fc.nat().map(keyOf),
+      parent: fc.option(fc.nat().map(keyOf), { nil: undefined }),
+      fingerprint: fc.option(fc.nat().map(keyOf), { nil: undefined }),
+      tokens: fc.nat({ max: limits.blockTokensMax }),
+      position: fc.option(fc.nat({ max: 0xfffffffe }), { nil: undefined }),
+      hasDecodedTokens: fc.boolean(),
+      isDurable: fc.boolean(),
+      sequence: fc.maxSafeNat(),
+      saveId: fc.maxSafeNat(),
+      saveIndex: fc.nat({ max: limits.keysPerCallMax }),
+      payloadLength: fc.nat({ max: limits.payloadBytesMax }),
+      payloadCrc: fc.nat({ max: 0xffffffff }),
+    },
+    { noNullPrototype: true },
+  )
+  // Every tail has a tip.
+  .map((record) => ({
+    ...record,
+    parent: record.parent ?? (record.kind === 'tail' ? key : undefined),
+  }));
 
 describe('a log record', () => {
   for (const record of records) {
@@ -162,6 +171,21 @@ describe('a log record', () => {
     }
     const tail = { ...payloadRecord, kind: 'tail' as const, parent: zeros };
     assert.deepEqual(decodeRecord(encodeRecord(tail, place), place), tail);
+  });
+
+  it('keeps the namespace to the byte, so that no tenant becomes another', () => {
+    for (const name of [
+      '\ufeff',
+      '\ufefftenant',
+      'tenant\ufeff',
+      'e\u0301',
+      '\u00e9',
+      ' a ',
+      '\0',
+    ]) {
+      const record = { ...payloadRecord, namespace: parseNamespace(name) };
+      assert.deepEqual(decodeRecord(encodeRecord(record, place), place), record);
+    }
   });
 
   it('has room for the longest namespace', () => {

@@ -61,7 +61,8 @@ const kinds: readonly PayloadKind[] = ['block', 'tail', 'raw-tail'];
 const decodedFlag = 1;
 const durableFlag = 2;
 const encoder = new TextEncoder();
-const strictDecoder = new TextDecoder('utf-8', { fatal: true });
+/** Keeps a byte order mark: without it the name would be another tenant's. */
+const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Bytes from the record's beginning to the next one. */
 export function recordLength(record: LogRecord): number {

@@ -5,8 +5,6 @@ import type { Codec, Filter } from './frame.ts';
 import { decompressFrame } from './zstd.ts';
 import type { Zstd } from './zstd.ts';
 
-export type { Zstd } from './zstd.ts';
-
 export interface EncodeOptions {
   /** False stores every payload as it is. */
   readonly compress: boolean;

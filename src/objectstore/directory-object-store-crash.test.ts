@@ -61,7 +61,7 @@ describe('DirectoryObjectStore and SIGKILL', () => {
   // work on one directory and are killed at random instants; then every listed object is read and
   // checked, and every acknowledged one must be there.
   it(`shows whole objects only after ${rounds * killsAtOnce} kills`, async (context) => {
-    const root = `${directory.path}/root`;
+    const root = `${directory.path}/bucket`;
     const random = seededRandom('kills');
     const acknowledged = new Set<string>();
     let leftBehind = 0;

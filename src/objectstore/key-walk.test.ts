@@ -15,7 +15,7 @@ const random = seededRandom('walk');
 function treeOf(keys: readonly string[]): Files {
   const directories = new Map<string, Map<string, DirectoryEntry>>();
   for (const key of keys) {
-    const names = `/root/${pathOfKey(key)}`.slice(1).split('/');
+    const names = `/bucket/${pathOfKey(key)}`.slice(1).split('/');
     let path = '';
     for (const [index, name] of names.entries()) {
       const entries = directories.get(path) ?? new Map<string, DirectoryEntry>();
@@ -38,8 +38,8 @@ async function walk(
 ): Promise<string[]> {
   const keys: string[] = [];
   const { prefix = '', startAfter = '' } = range;
-  for await (const { key, path } of walkKeys(files, '/root', { prefix, startAfter })) {
-    assert.equal(path, `/root/${pathOfKey(key)}`);
+  for await (const { key, path } of walkKeys(files, '/bucket', { prefix, startAfter })) {
+    assert.equal(path, `/bucket/${pathOfKey(key)}`);
     keys.push(key);
     if (keys.length === count) break;
   }
@@ -76,14 +76,14 @@ describe('walkKeys()', () => {
     const page = await walk(files, { prefix: 'kv/ns/block/', startAfter: keys[301] ?? '' }, 4);
     assert.deepEqual(page, keys.slice(302, 306));
     assert.deepEqual(listed, [
-      '/root/kv/ns/block',
-      ...['64', '65'].map((pair) => `/root/kv/ns/block/${pair}`),
+      '/bucket/kv/ns/block',
+      ...['64', '65'].map((pair) => `/bucket/kv/ns/block/${pair}`),
     ]);
     listed.length = 0;
     assert.deepEqual(await walk(files, { prefix: 'kv/ns/block/7' }, 1), [keys[0x70 * 3]]);
-    assert.deepEqual(listed, ['/root/kv/ns/block', '/root/kv/ns/block/70']);
+    assert.deepEqual(listed, ['/bucket/kv/ns/block', '/bucket/kv/ns/block/70']);
     listed.length = 0;
     assert.deepEqual(await walk(files, { prefix: 'kv/other/' }), []);
-    assert.deepEqual(listed, ['/root/kv/other']);
+    assert.deepEqual(listed, ['/bucket/kv/other']);
   });
 });

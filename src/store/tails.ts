@@ -2,7 +2,7 @@ import { BoundedMap } from '../base/bounded-map.ts';
 import { isStoreError, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
-import type { PayloadBorrow, TailBorrow, TailQuery } from '../blocks/kv-store.ts';
+import type { MissReason, PayloadBorrow, TailBorrow, TailQuery } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { tailDigest } from '../blocks/prefix.ts';
@@ -58,6 +58,7 @@ export class Tails {
     exact: boolean,
   ): Promise<TailBorrow | undefined> {
     const matches = await this.#matches(namespace, query, call);
+    let reason: MissReason = 'unknown';
     for (const { digest, tokens } of matches) {
       const ref: PayloadRef = {
         namespace,
@@ -67,15 +68,19 @@ export class Tails {
         tokens,
       };
       const found = await this.#parts.readPath.acquire(ref, call);
-      if (typeof found === 'string') continue;
+      if (typeof found === 'string') {
+        reason = found;
+        continue;
+      }
       const isUsable = found.facts.tokens === tokens && !(exact && found.facts.hasDecodedTokens);
       if (isUsable) {
         const { hasDecodedTokens } = found.facts;
         return { ...this.#borrow(found), tokens, hasDecodedTokens };
       }
       found.pinned.extent.unpin();
+      reason = 'decoded';
     }
-    this.#parts.counters.misses.unknown += 1;
+    this.#parts.counters.misses[reason] += 1;
     return undefined;
   }
 

@@ -1,5 +1,5 @@
-import type { Zstd } from '../format/payload-codec.ts';
 import { loadZstd } from '../format/zstd.ts';
+import type { Zstd } from '../format/zstd.ts';
 import { serveTasks } from '../platform/worker-pool.ts';
 import { decodeNow, encodeNow } from './transcoder.ts';
 import type { EncodedPayload, TranscodeTask } from './transcoder.ts';

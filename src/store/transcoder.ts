@@ -3,7 +3,7 @@ import { StoreError } from '../base/errors.ts';
 import type { Codec, Filter, FrameHeader } from '../format/frame.ts';
 import { boundCrc } from '../format/frame.ts';
 import { decodePayloadInto, encodePayload } from '../format/payload-codec.ts';
-import type { Zstd } from '../format/payload-codec.ts';
+import type { Zstd } from '../format/zstd.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 
 /** A payload to bring into the form in which the object store keeps it. */

@@ -1,11 +1,17 @@
 import type { LlamaContextSequence, Token } from 'node-llama-cpp';
-import { StoreError } from '../../base/errors.ts';
 import type { Clock, ScheduledCall } from '../../platform/clock.ts';
 import type { LlamaRestore } from './llama-restore.ts';
 import type { LlamaSave } from './llama-save.ts';
 import type { LlamaStatistics } from './llama-statistics.ts';
 import type { Payback } from './payback.ts';
 import { SequenceHistory } from './sequence-history.ts';
+import { internalsOf } from './sequence-internals.ts';
+import type {
+  EraseRanges,
+  InternalEvaluateOptions,
+  SequenceInternals,
+} from './sequence-internals.ts';
+import type { StoredKeys } from './stored-keys.ts';
 
 export interface CachedSequenceParts {
   readonly clock: Clock;
@@ -13,25 +19,14 @@ export interface CachedSequenceParts {
   readonly save: LlamaSave;
   readonly payback: Payback;
   readonly statistics: LlamaStatistics;
+  readonly stored: StoredKeys;
   readonly blockTokens: number;
   /** Rest of a sequence after an answer before it is saved, in milliseconds. */
   readonly saveDelayMs: number;
 }
 
-/** Ends of prompts remembered for their tails; a conversation needs its last few. */
-const tailEndsMax = 4;
-
 type EvaluateWithMetadata = LlamaContextSequence['evaluateWithMetadata'];
 type EvaluateOptions = NonNullable<Parameters<LlamaContextSequence['evaluate']>[1]>;
-type EraseRanges = (
-  ranges: readonly { readonly start: number; readonly end: number }[],
-  options?: unknown,
-) => Promise<void>;
-
-/** The method of a sequence through which every erasure goes; not part of its public types. */
-interface SequenceInternals {
-  _eraseContextTokenRanges: EraseRanges;
-}
 
 /** The methods of a sequence as they were before they were wrapped. */
 interface PlainMethods {
@@ -56,18 +51,19 @@ export class CachedSequence {
   readonly sequence: LlamaContextSequence;
   readonly #parts: CachedSequenceParts;
   readonly #plain: PlainMethods;
-  readonly #history = new SequenceHistory();
-  readonly #tailEnds: number[] = [];
+  readonly #history: SequenceHistory;
   #scheduled: ScheduledCall | undefined;
   #saving: Promise<void> = Promise.resolve();
-  /** Calls of the engine under way; a save waits until there is none. */
+  /** Calls of the engine that compute now; a save waits until there is none. */
   #active = 0;
-  #isRestoring = false;
+  /** Tokens for which the store was asked when the sequence was adapted to them. */
+  #adaptedTo: readonly Token[] | undefined;
 
   /** @throws StoreError `INCOMPATIBLE` when the sequence is not of the kind that is known. */
   constructor(sequence: LlamaContextSequence, parts: CachedSequenceParts) {
     this.sequence = sequence;
     this.#parts = parts;
+    this.#history = new SequenceHistory(parts.blockTokens);
     const internals = internalsOf(sequence);
     this.#plain = {
       evaluateWithMetadata: sequence.evaluateWithMetadata.bind(sequence),
@@ -101,37 +97,47 @@ export class CachedSequence {
   }
 
   /** Cells that stay in front of an erasure are sound; what is moved or computed behind is not. */
-  async #erase(
-    ranges: readonly { readonly start: number; readonly end: number }[],
-    options?: unknown,
-  ): Promise<void> {
+  async #erase(ranges: Parameters<EraseRanges>[0], options?: unknown): Promise<void> {
     const before = this.sequence.nextTokenIndex;
-    const starts = ranges.filter(({ start, end }) => start < end && end < before);
-    for (const { start } of starts) this.#history.taint(start);
+    for (const range of ranges) {
+      // The engine takes a range either way round.
+      const [start, end] = [range.start, range.end].sort((a, b) => a - b);
+      if (start < end && end < before) this.#history.taint(start);
+    }
     await this.#plain.erase(ranges, options);
-    this.#history.cutTo(this.sequence.nextTokenIndex);
+    const after = this.sequence.nextTokenIndex;
+    if (after < before) this.#history.cutTo(after);
   }
 
   async #adapt(tokens: Token[], allowShift?: boolean): Promise<void> {
     await this.#busy(async () => {
       await this.#restore(tokens);
       await this.#plain.adapt(tokens, allowShift);
+      this.#adaptedTo = tokens.slice();
     });
   }
 
   async #loadForeign(path: string, risk: { acceptRisk: true }): Promise<void> {
+    this.#history.taint(0);
     await this.#plain.loadState(path, risk);
-    if (!this.#isRestoring) this.#history.taint(0);
   }
 
   /** Prefill without an answer: blocks first, then the rest, as before an answer. */
-  async #prefill(tokens: Token[], options?: EvaluateOptions): Promise<void> {
-    await this.#busy(async () => {
+  async #prefill(
+    tokens: Token[],
+    options?: EvaluateOptions & InternalEvaluateOptions,
+  ): Promise<void> {
+    // The engine computes again what an erasure lost, under its own locks: to restore would wait for
+    // them for ever. Where that happens the history is tainted.
+    if (options?._skipLock === true) return this.#plain.prefill(tokens, options);
+    return this.#busy(async () => {
       const all = [...this.sequence.contextTokens, ...tokens];
-      if (!this.#isPlain(all)) return this.#plain.prefill(tokens, options);
-      await this.#restore(all);
+      if (!this.#isPlain(all)) {
+        this.#history.decode(this.sequence.nextTokenIndex);
+        return this.#plain.prefill(tokens, options);
+      }
+      await this.#restoreOnce(all);
       await this.#prefillTo(all, all.length, options);
-      this.#noteTailEnd(all.length);
       return undefined;
     });
   }
@@ -144,8 +150,7 @@ export class CachedSequence {
     this.#begin();
     try {
       const rest = await this.#prepare(tokens, options);
-      const last = Math.max(0, this.sequence.nextTokenIndex + rest.length - 1);
-      yield* this.#answer(this.#plain.evaluateWithMetadata(rest, metadata, options), last);
+      yield* this.#answer(this.#plain.evaluateWithMetadata(rest, metadata, options));
     } finally {
       this.#end();
     }
@@ -154,15 +159,21 @@ export class CachedSequence {
   /** Passes the engine's tokens on, and what the caller answers to each back to the engine. */
   async *#answer(
     iterator: ReturnType<EvaluateWithMetadata>,
-    firstDecoded: number,
   ): AsyncGenerator<unknown, void, unknown> {
+    const firstDecoded = this.sequence.nextTokenIndex;
     try {
       let input: Token | Token[] | undefined;
       for (;;) {
-        const step = await iterator.next(input);
         this.#history.decode(firstDecoded);
+        const step = await iterator.next(input);
         if (step.done === true) return;
-        input = (yield step.value) as Token | Token[] | undefined;
+        // The caller may never come back for the next token; that must not keep a save waiting.
+        this.#active -= 1;
+        try {
+          input = (yield step.value) as Token | Token[] | undefined;
+        } finally {
+          this.#begin();
+        }
       }
     } finally {
       await iterator.return();
@@ -175,11 +186,9 @@ export class CachedSequence {
   ): ReturnType<LlamaContextSequence['controlledEvaluate']> {
     this.#begin();
     try {
-      const start = this.sequence.nextTokenIndex;
-      const result = await this.#plain.controlledEvaluate(input, options);
       // Cut by its caller, not by the rule: its cells may differ from those of a plain prefill.
-      this.#history.decode(start);
-      return result;
+      this.#history.decode(this.sequence.nextTokenIndex);
+      return await this.#plain.controlledEvaluate(input, options);
     } finally {
       this.#end();
     }
@@ -192,53 +201,59 @@ export class CachedSequence {
       return tokens;
     }
     const last = all.length - 1;
-    await this.#restore(all.slice(0, last));
+    await this.#restoreOnce(all.slice(0, last));
     await this.#prefillTo(all, last, options);
-    this.#noteTailEnd(last);
     return all.slice(this.sequence.nextTokenIndex);
+  }
+
+  /** Restores, unless the sequence was just adapted to the same tokens: that asked the store. */
+  async #restoreOnce(tokens: Token[]): Promise<void> {
+    const asked = this.#adaptedTo;
+    this.#adaptedTo = undefined;
+    const isSame = asked?.length === tokens.length && asked.every((t, i) => t === tokens[i]);
+    if (!isSame) await this.#restore(tokens);
   }
 
   /** Brings stored cells in, if more are stored than the sequence shares with the tokens. */
   async #restore(tokens: Token[]): Promise<void> {
     if (!this.#isPlain(tokens)) return;
-    const { restore, save } = this.#parts;
-    const { firstDifferentIndex: live } = this.sequence.compareContextTokens(tokens);
-    this.#isRestoring = true;
-    try {
-      const restored = await restore.tryRestore({ sequence: this.sequence, tokens, live });
-      if (restored === undefined) {
-        this.#history.cutTo(this.sequence.nextTokenIndex);
-        return;
-      }
+    const { sequence } = this;
+    const { restore, stored } = this.#parts;
+    const { firstDifferentIndex: live } = sequence.compareContextTokens(tokens);
+    const { loadState } = this.#plain;
+    const restored = await restore.tryRestore({ sequence, loadState, tokens, live });
+    if (restored !== undefined) {
       this.#history.replace(restored.decodedFrom);
-      save.noteStored(restored.keys);
-    } finally {
-      this.#isRestoring = false;
+      stored.add(restored.keys);
+    } else if (sequence.nextTokenIndex === 0) {
+      this.#history.cutTo(0);
     }
   }
 
+  /** Prefills up to `end`, where a prompt ends, in batches that begin where any process's do. */
   async #prefillTo(all: Token[], end: number, options?: EvaluateOptions): Promise<void> {
     const { blockTokens, clock, payback, statistics } = this.#parts;
-    for (const boundary of [end - (end % blockTokens), end]) {
+    const { batchSize } = this.sequence.context;
+    const stepTokens = Math.max(blockTokens, batchSize - (batchSize % blockTokens));
+    const blocksEnd = end - (end % blockTokens);
+    for (;;) {
       const start = this.sequence.nextTokenIndex;
-      if (start >= boundary) continue;
+      if (start >= end) break;
+      const nextStep = start - (start % stepTokens) + stepTokens;
+      const boundary = start < blocksEnd ? Math.min(nextStep, blocksEnd) : end;
+      this.#history.prefill(start);
       const startMs = clock.nowMs();
       await this.#plain.prefill(all.slice(start, boundary), prefillOptions(options));
       payback.notePrefill(boundary - start, clock.nowMs() - startMs);
       statistics.prefilledTokens += boundary - start;
     }
+    this.#history.endPrompt(end);
   }
 
   /** Only tokens of text that fit the context are stored and restored. */
   #isPlain(tokens: readonly unknown[]): boolean {
     if (tokens.length >= this.sequence.contextSize) return false;
     return tokens.every((token) => typeof token === 'number');
-  }
-
-  #noteTailEnd(end: number): void {
-    if (this.#tailEnds.includes(end)) return;
-    this.#tailEnds.push(end);
-    if (this.#tailEnds.length > tailEndsMax) this.#tailEnds.shift();
   }
 
   async #busy(task: () => Promise<void>): Promise<void> {
@@ -269,11 +284,7 @@ export class CachedSequence {
   async #saveNow(): Promise<void> {
     const { sequence } = this;
     if (sequence.disposed || this.#active > 0) return;
-    await this.#parts.save.save({
-      sequence,
-      history: this.#history,
-      tailEnds: this.#tailEnds.filter((end) => end <= sequence.contextTokens.length),
-    });
+    await this.#parts.save.save({ sequence, history: this.#history });
   }
 }
 
@@ -284,17 +295,4 @@ function prefillOptions(options: EvaluateOptions | undefined): EvaluateOptions {
     ...(evaluationPriority === undefined ? {} : { evaluationPriority }),
     ...(contextShift === undefined ? {} : { contextShift }),
   };
-}
-
-/** Fails closed: without the one method that sees every erasure nothing can be stored safely. */
-function internalsOf(sequence: LlamaContextSequence): SequenceInternals {
-  if (hasInternals(sequence)) return sequence;
-  throw new StoreError('INCOMPATIBLE', 'this version of node-llama-cpp hides how cells are erased');
-}
-
-function hasInternals(sequence: object): sequence is LlamaContextSequence & SequenceInternals {
-  return (
-    '_eraseContextTokenRanges' in sequence &&
-    typeof sequence._eraseContextTokenRanges === 'function'
-  );
 }

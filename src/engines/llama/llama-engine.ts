@@ -14,6 +14,7 @@ import type { Fingerprint } from '../../blocks/fingerprint.ts';
 import type { KvStore } from '../../blocks/kv-store.ts';
 import { limits } from '../../blocks/limits.ts';
 import { parseNamespace } from '../../blocks/namespace.ts';
+import type { Namespace } from '../../blocks/namespace.ts';
 import { isBlockTokens } from '../../blocks/prefix.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
 import type { Platform } from '../../platform/platform.ts';
@@ -27,6 +28,7 @@ import { newStatistics } from './llama-statistics.ts';
 import type { LlamaStatistics } from './llama-statistics.ts';
 import { Payback } from './payback.ts';
 import { StateFiles } from './state-files.ts';
+import { StoredKeys } from './stored-keys.ts';
 
 export interface LlamaEngineOptions {
   /** The store. It stays the caller's: closing the engine does not close it. */
@@ -65,7 +67,8 @@ const saveDelayDefaultMs = 20;
  * any other process with the same store, is restored instead of computed again.
  *
  * States that cannot be stored (sliding-window, recurrent and multimodal models) leave the engine
- * as it is without a store; `uncachedReason` says why.
+ * as it is without a store, as does a machine without room for a state file; `uncachedReason` says
+ * why.
  *
  * @example
  * ```ts no-run
@@ -79,6 +82,7 @@ export async function openLlama(options: LlamaEngineOptions): Promise<LlamaEngin
   if (!isBlockTokens(blockTokens)) {
     throw new RangeError(`blockTokens must be a multiple of 128 up to 8192; got ${blockTokens}`);
   }
+  const tenant = options.namespace === undefined ? undefined : parseNamespace(options.namespace);
   const { getLlama } = await import('node-llama-cpp');
   const llama = options.llama ?? (await getLlama());
   const modelPath = resolve(options.modelPath);
@@ -86,7 +90,15 @@ export async function openLlama(options: LlamaEngineOptions): Promise<LlamaEngin
   const context = await model.createContext(options.context);
   const owned = options.llama === undefined ? llama : undefined;
   const engine = { llama: owned, model, context };
-  return new LlamaEngine(engine, await connect(engine, { ...options, modelPath, blockTokens }));
+  try {
+    const connection = await connect(engine, { ...options, modelPath, blockTokens, tenant });
+    return new LlamaEngine(engine, connection);
+  } catch (error) {
+    await context.dispose();
+    await model.dispose();
+    await owned?.dispose();
+    throw error;
+  }
 }
 
 interface EngineParts {
@@ -162,7 +174,10 @@ export class LlamaEngine {
   }
 }
 
-type ConnectOptions = LlamaEngineOptions & { readonly blockTokens: number };
+type ConnectOptions = LlamaEngineOptions & {
+  readonly blockTokens: number;
+  readonly tenant: Namespace | undefined;
+};
 
 async function connect(engine: EngineParts, options: ConnectOptions): Promise<Connection> {
   const statistics = newStatistics();
@@ -170,7 +185,9 @@ async function connect(engine: EngineParts, options: ConnectOptions): Promise<Co
   try {
     return await connectStore(engine, options, statistics);
   } catch (error) {
-    if (!isStoreError(error, 'INCOMPATIBLE')) throw error;
+    // A state that cannot be stored, or no room to look at one: both leave a sound engine.
+    const isHarmless = isStoreError(error, 'INCOMPATIBLE') || isStoreError(error, 'UNAVAILABLE');
+    if (!isHarmless) throw error;
     const uncachedReason = messageOf(error);
     logger.info('llama: the context is not cached', { reason: uncachedReason });
     return { statistics, identity: undefined, uncachedReason, remember: () => undefined };
@@ -190,8 +207,9 @@ async function connectStore(
     ...{ platform, store, identity, blockTokens, statistics, payback },
     clock: platform.clock,
     logger: options.logger ?? silentLogger,
-    namespace: options.namespace === undefined ? undefined : parseNamespace(options.namespace),
+    namespace: options.tenant,
     stateFiles: new StateFiles(platform),
+    stored: new StoredKeys(),
     stateFileBytesMax: options.stateFileBytesMax ?? stateFileBytesDefault,
     saveDelayMs: options.saveDelayMs ?? saveDelayDefaultMs,
   };

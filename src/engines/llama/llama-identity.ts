@@ -7,10 +7,12 @@ import type { CacheRow, Fingerprint, FingerprintIngredients } from '../../blocks
 import { seedOf } from '../../blocks/prefix.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { hashModel } from './model-hash.ts';
+import { internalsOf } from './sequence-internals.ts';
 import { StateFiles } from './state-files.ts';
 import { stateVersion } from './state-layout.ts';
 import type { RowGeometry, StateGeometry } from './state-layout.ts';
 import { readState } from './state-parse.ts';
+import type { LlamaState } from './state-parse.ts';
 
 /** Everything about a context that its stored blocks depend on. */
 export interface LlamaIdentity {
@@ -19,7 +21,11 @@ export interface LlamaIdentity {
   readonly geometry: StateGeometry;
   /** Streams that a state file of this context must have. */
   readonly streams: number;
-  /** True when results do not depend on how a prefill is cut into batches. */
+  /**
+   * True when results do not depend on how a prefill is cut into batches of two tokens or more. Known
+   * of the CPU without flash attention and with quantised KV; graphics processors choose their
+   * programs by the size of a batch.
+   */
   readonly isChunkingFree: boolean;
   /** Milliseconds of one decode step, as measured by the probe. */
   readonly decodeMs: number;
@@ -40,6 +46,8 @@ export interface IdentityRequest {
   readonly hashMemoryPath: string;
 }
 
+/** More than the state of two tokens has with any model. */
+const probeBytes = 16 * 1024 * 1024;
 /** Types of ggml whose rows are plain numbers: F32, F16, BF16. Others are quantised. */
 const plainTypes: readonly number[] = [0, 1, 30];
 
@@ -79,7 +87,9 @@ export async function identify(request: IdentityRequest): Promise<LlamaIdentity>
     ...probed,
     fingerprint,
     seed: seedOf(llamaSeedInput(fingerprint, blockTokens)),
-    isChunkingFree: geometry.isTransposed || types.every((type) => !plainTypes.includes(type)),
+    isChunkingFree:
+      model.llama.gpu === false &&
+      (geometry.isTransposed || types.every((type) => !plainTypes.includes(type))),
   };
 }
 
@@ -88,23 +98,31 @@ async function probe(
   model: LlamaModel,
   context: LlamaContext,
 ): Promise<Pick<LlamaIdentity, 'geometry' | 'streams' | 'decodeMs'>> {
-  const stateFiles = new StateFiles(platform);
-  const path = await stateFiles.pathFor(1024 * 1024);
   const sequence = context.getSequence();
   try {
+    internalsOf(sequence);
     const decodeMs = await measureDecode(platform, model, sequence);
+    const { geometry, streams } = await stateOf(platform, sequence);
+    return { geometry, streams, decodeMs };
+  } finally {
+    await sequence.clearHistory();
+    await sequence.dispose();
+  }
+}
+
+async function stateOf(platform: Platform, sequence: LlamaContextSequence): Promise<LlamaState> {
+  const stateFiles = new StateFiles(platform);
+  const path = await stateFiles.create(probeBytes);
+  try {
     await sequence.saveStateToFile(path);
     const file = await platform.files.open(path, 'read');
     try {
-      const { geometry, streams } = await readState(file);
-      return { geometry, streams, decodeMs };
+      return await readState(file);
     } finally {
       await file.close();
     }
   } finally {
     await stateFiles.remove(path);
-    await sequence.clearHistory();
-    await sequence.dispose();
   }
 }
 
@@ -125,7 +143,9 @@ async function measureDecode(
 /** Any replaced metadata may change values (RoPE among them): all of it enters, as a digest. */
 function overridesOf(metadataOverrides: unknown): Readonly<Record<string, string>> {
   if (metadataOverrides === undefined) return {};
-  const text = JSON.stringify(metadataOverrides);
+  const text = JSON.stringify(metadataOverrides, (_, value: unknown) =>
+    typeof value === 'bigint' ? `${value}n` : value,
+  );
   return { overrides: blake3Hex(new TextEncoder().encode(text)) };
 }
 
@@ -139,6 +159,7 @@ function rotationOf(
   isQuantised: boolean,
 ): FingerprintIngredients['attentionRotation'] {
   if (!isQuantised) return 'not-applicable';
-  const off = platform.environment['LLAMA_ATTN_ROT_DISABLE'] ?? '';
-  return off === '' || off === '0' ? 'on' : 'off';
+  // Read as C's atoi does: the number at its beginning, zero for anything else.
+  const number = Number.parseInt(platform.environment['LLAMA_ATTN_ROT_DISABLE'] ?? '', 10);
+  return number === 0 || Number.isNaN(number) ? 'on' : 'off';
 }

@@ -1,5 +1,4 @@
 import type { LlamaContextSequence } from 'node-llama-cpp';
-import { BoundedMap } from '../../base/bounded-map.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { BlockKey } from '../../blocks/block-key.ts';
@@ -16,6 +15,7 @@ import { equalGeometry, payloadByteLength } from './state-layout.ts';
 import { readState } from './state-parse.ts';
 import type { LlamaState } from './state-parse.ts';
 import { readCells } from './state-payload.ts';
+import type { StoredKeys } from './stored-keys.ts';
 
 export interface SaveParts {
   readonly platform: Platform;
@@ -27,14 +27,14 @@ export interface SaveParts {
   readonly stateFiles: StateFiles;
   readonly statistics: LlamaStatistics;
   readonly stateFileBytesMax: number;
+  /** Keys known to be stored, shared with the restoring side. */
+  readonly stored: StoredKeys;
 }
 
 /** A sequence at rest, and what is known of it. */
 export interface SaveRequest {
   readonly sequence: LlamaContextSequence;
   readonly history: SequenceHistory;
-  /** Ends of tails worth keeping besides the end of the sequence: where prompts ended. */
-  readonly tailEnds: readonly number[];
 }
 
 /** Tokens from `start` up to `end` that fill no block and are to be stored. */
@@ -50,10 +50,11 @@ interface SaveWork {
   /** Indexes of blocks to save, ascending. */
   readonly blocks: readonly number[];
   readonly tails: readonly TailRange[];
+  /** What the history said when this was planned. */
+  readonly historyChanges: number;
+  readonly decodedFrom: number | undefined;
 }
 
-/** Keys remembered as stored, so that nothing is exported for them again. */
-const storedKeysMax = 262_144;
 /** Payload bytes that one call to the store carries. */
 const bytesPerSaveMax = 256 * 1024 * 1024;
 /** Bytes of a state file beyond payloads, per token, at most: tokens and cells. */
@@ -62,15 +63,9 @@ const headBytesPerToken = 16;
 /** Stores what a sequence holds: full blocks, and tails where prompts and the sequence end. */
 export class LlamaSave {
   readonly #parts: SaveParts;
-  readonly #stored = new BoundedMap<BlockKey, true>(storedKeysMax);
 
   constructor(parts: SaveParts) {
     this.#parts = parts;
-  }
-
-  /** These are stored already. */
-  noteStored(keys: Iterable<BlockKey>): void {
-    for (const key of keys) this.#stored.set(key, true);
   }
 
   /**
@@ -92,8 +87,8 @@ export class LlamaSave {
     }
   }
 
-  #plan({ sequence, history, tailEnds }: SaveRequest): SaveWork {
-    const { statistics, identity, blockTokens } = this.#parts;
+  #plan({ sequence, history }: SaveRequest): SaveWork {
+    const { statistics, identity, blockTokens, stored } = this.#parts;
     const all = plainTokens(sequence.contextTokens);
     const length = Math.min(all.length, history.taintedFrom ?? all.length);
     if (length < all.length) statistics.tainted += 1;
@@ -102,18 +97,17 @@ export class LlamaSave {
     prefix.append(tokens);
     const blocks: number[] = [];
     prefix.keys.forEach((key, index) => {
-      if (this.#stored.get(key) === undefined) blocks.push(index);
+      if (!stored.has(key)) blocks.push(index);
     });
-    const ends = new Set([...tailEnds, length]);
+    const ends = new Set([...history.promptEnds, length]);
     const tails: TailRange[] = [];
     for (const end of ends) {
       const start = end - (end % blockTokens);
       if (end > length || start === end) continue;
-      if (this.#stored.get(this.#digestOf(prefix, { start, end })) === undefined) {
-        tails.push({ start, end });
-      }
+      if (!stored.has(digestOf(prefix, { start, end }))) tails.push({ start, end });
     }
-    return { tokens, prefix, blocks, tails };
+    const { changes: historyChanges, decodedFrom } = history;
+    return { tokens, prefix, blocks, tails, historyChanges, decodedFrom };
   }
 
   async #export({ sequence, history }: SaveRequest, work: SaveWork): Promise<void> {
@@ -124,17 +118,18 @@ export class LlamaSave {
       statistics.tooLarge += 1;
       return;
     }
-    const path = await stateFiles.pathFor(byteLength);
+    const path = await stateFiles.create(byteLength);
     try {
       await sequence.saveStateToFile(path);
       statistics.exports += 1;
+      // The sequence may have moved on since the plan; then this is not what was planned to be saved.
+      if (history.changes !== work.historyChanges) return;
       const file = await platform.files.open(path, 'read');
       try {
         const state = await readState(file);
-        // Between plan and export the sequence may have moved on; what was planned must still hold.
         if (!this.#isStillThere(state, work.tokens)) return;
-        await this.#saveTails(file, state, work, history);
-        await this.#saveBlocks(file, state, work, history);
+        await this.#saveTails(file, state, work);
+        await this.#saveBlocks(file, state, work);
       } finally {
         await file.close();
       }
@@ -149,30 +144,27 @@ export class LlamaSave {
   }
 
   /** From the last blocks to the first, so that the head shows when the rest is there. */
-  async #saveBlocks(
-    file: OpenFile,
-    state: LlamaState,
-    work: SaveWork,
-    history: SequenceHistory,
-  ): Promise<void> {
+  async #saveBlocks(file: OpenFile, state: LlamaState, work: SaveWork): Promise<void> {
     const blockBytes = payloadByteLength(state.geometry, this.#parts.blockTokens);
     const perCall = Math.max(1, Math.floor(bytesPerSaveMax / blockBytes));
-    for (let end = work.blocks.length; end > 0; end -= perCall) {
-      const indexes = work.blocks.slice(Math.max(0, end - perCall), end);
-      await this.#saveSomeBlocks(file, state, work.prefix, { indexes, history });
+    const { blocks } = work;
+    for (let end = blocks.length; end > 0;) {
+      // Blocks that follow one another: those of a call are one chain.
+      let start = end - 1;
+      while (start > 0 && end - start < perCall && blocks[start - 1] === blocks[start] - 1)
+        start -= 1;
+      await this.#saveSomeBlocks(file, state, work, blocks.slice(start, end));
+      end = start;
     }
   }
 
   async #saveSomeBlocks(
     file: OpenFile,
     state: LlamaState,
-    prefix: Prefix,
-    {
-      indexes,
-      history,
-    }: { readonly indexes: readonly number[]; readonly history: SequenceHistory },
+    { prefix, decodedFrom }: SaveWork,
+    indexes: readonly number[],
   ): Promise<void> {
-    const { store, namespace, identity, blockTokens, statistics } = this.#parts;
+    const { store, namespace, identity, blockTokens, statistics, stored } = this.#parts;
     const byteLength = payloadByteLength(state.geometry, blockTokens);
     const cuts = indexes.map((index) => ({
       range: { start: index * blockTokens, end: (index + 1) * blockTokens },
@@ -184,46 +176,41 @@ export class LlamaSave {
       payload: cuts[at].target,
       tokens: blockTokens,
       position: index * blockTokens,
-      hasDecodedTokens: hasDecoded(history, cuts[at].range.end),
+      hasDecodedTokens: hasDecoded(decodedFrom, cuts[at].range.end),
     }));
     const parent = indexes[0] === 0 ? undefined : prefix.keys[indexes[0] - 1];
     const { fingerprint } = identity;
     const result = await store.save(blocks, { namespace, parent, fingerprint });
     statistics.savedBlocks += result.saved;
     statistics.savedBytes += result.savedBytes;
-    this.noteStored(blocks.map(({ key }) => key));
+    stored.add(blocks.map(({ key }) => key));
   }
 
-  async #saveTails(
-    file: OpenFile,
-    state: LlamaState,
-    work: SaveWork,
-    history: SequenceHistory,
-  ): Promise<void> {
-    const { store, namespace, identity, blockTokens, statistics } = this.#parts;
+  async #saveTails(file: OpenFile, state: LlamaState, work: SaveWork): Promise<void> {
+    const { store, namespace, identity, blockTokens, statistics, stored } = this.#parts;
     const { fingerprint } = identity;
     for (const range of work.tails) {
       const target = new Uint8Array(payloadByteLength(state.geometry, range.end - range.start));
       await readCells(file, state, [{ range, target }]);
       const tip = work.prefix.tip(range.start / blockTokens);
       const tokens = work.prefix.tokens(range.start, range.end);
-      const hasDecodedTokens = hasDecoded(history, range.end);
+      const hasDecodedTokens = hasDecoded(work.decodedFrom, range.end);
       const tail = { tip, tokens, payload: target, position: range.start, hasDecodedTokens };
       const result = await store.saveTail(tail, { namespace, fingerprint });
       statistics.savedTails += result.saved;
       statistics.savedBytes += result.savedBytes;
-      this.noteStored([this.#digestOf(work.prefix, range)]);
+      stored.add([digestOf(work.prefix, range)]);
     }
-  }
-
-  #digestOf(prefix: Prefix, { start, end }: TailRange): BlockKey {
-    return tailDigest(prefix.tip(start / prefix.blockTokens), prefix.tokens(start, end));
   }
 }
 
+function digestOf(prefix: Prefix, { start, end }: TailRange): BlockKey {
+  return tailDigest(prefix.tip(start / prefix.blockTokens), prefix.tokens(start, end));
+}
+
 /** True when a cell before `end` was decoded by itself, so that those behind it differ too. */
-function hasDecoded(history: SequenceHistory, end: number): boolean {
-  return history.decodedFrom !== undefined && history.decodedFrom < end;
+function hasDecoded(decodedFrom: number | undefined, end: number): boolean {
+  return decodedFrom !== undefined && decodedFrom < end;
 }
 
 /** The tokens as numbers, up to the first that is none. */

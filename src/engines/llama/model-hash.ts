@@ -138,15 +138,22 @@ class HashMemory {
     try {
       await files.makeDirectory(dirname(this.#path));
       const file = await files.open(temporary, 'create-new');
-      await file.write([new TextEncoder().encode(JSON.stringify(this.#hashes))], 0);
-      await file.close();
+      try {
+        await file.write([new TextEncoder().encode(JSON.stringify(this.#hashes))], 0);
+      } finally {
+        await file.close();
+      }
       await files.rename(temporary, this.#path);
     } catch (error) {
-      // A home that cannot be written costs hashing again next time.
-      if (systemErrorCode(error) === undefined) throw error;
-      await files.remove(temporary);
+      ignoreSystemError(error);
+      await files.remove(temporary).catch(ignoreSystemError);
     }
   }
+}
+
+/** A home that cannot be written costs hashing again next time. */
+function ignoreSystemError(error: unknown): void {
+  if (systemErrorCode(error) === undefined) throw error;
 }
 
 function isRememberedHash(value: unknown): value is RememberedHash {

@@ -14,8 +14,8 @@ const newestWeight = 0.3;
 const lossShareMax = 0.02;
 /** A load may take this many times what it is expected to, before it is given up. */
 const patience = 4;
-/** A restore must save at least this share of the prefill that it replaces. */
-const gainShareMin = 0.1;
+/** A lookup must be expected to take less than this share of the prefill that it may save. */
+const lookupShareMax = 0.1;
 
 /** Whether to restore, and how long to wait for it. */
 export interface RestorePlan {
@@ -48,7 +48,7 @@ export class Payback {
   planLookup(tokens: number): RestorePlan {
     const most = this.prefillMs(tokens) * lossShareMax;
     const deadlineMs = Math.max(most, 2 * this.#lookupMs);
-    return { pays: this.#lookupMs < this.prefillMs(tokens) * gainShareMin, deadlineMs };
+    return { pays: this.#lookupMs < this.prefillMs(tokens) * lookupShareMax, deadlineMs };
   }
 
   /** Whether to bring `bytes` to save the prefill of so many tokens. */
@@ -56,7 +56,8 @@ export class Payback {
     const saved = this.prefillMs(tokens);
     const expected = firstFixedMs + bytes * this.#msPerByte;
     const deadlineMs = Math.min(saved / 2, Math.max(saved * lossShareMax, patience * expected));
-    return { pays: expected < saved * (1 - gainShareMin), deadlineMs };
+    // What is expected to take longer than it may would be given up, and cost that time for nothing.
+    return { pays: expected < deadlineMs, deadlineMs };
   }
 
   /** A prefill of so many tokens took this long. */

@@ -1,10 +1,20 @@
+/** Ends of prompts remembered for their tails; a conversation needs its last few. */
+const promptEndsMax = 4;
+
 /**
  * What is known of the cells of a live sequence besides their tokens. Cells are numbered by
  * position.
  */
 export class SequenceHistory {
+  readonly #blockTokens: number;
   #taintedFrom: number | undefined;
   #decodedFrom: number | undefined;
+  #promptEnds: number[] = [];
+  #changes = 0;
+
+  constructor(blockTokens: number) {
+    this.#blockTokens = blockTokens;
+  }
 
   /**
    * Cells from here on must never be stored: something before them was erased or moved, or somebody
@@ -14,34 +24,71 @@ export class SequenceHistory {
     return this.#taintedFrom;
   }
 
-  /** Cells from here on were decoded one by one, or computed on top of such. */
+  /**
+   * Cells from here on were decoded one by one, were computed in other batches than a fresh prefill
+   * would use, or on top of such. Undefined when all are what a fresh prefill computes.
+   */
   get decodedFrom(): number | undefined {
     return this.#decodedFrom;
   }
 
-  /** Only cells below `length` are left. */
+  /** Where prompts ended: tails up to there are worth keeping. */
+  get promptEnds(): readonly number[] {
+    return this.#promptEnds;
+  }
+
+  /** Grows when anything of this changes, so that who read it before can tell. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** All cells from `length` on are gone. */
   cutTo(length: number): void {
+    this.#changes += 1;
     if (this.#taintedFrom !== undefined && this.#taintedFrom >= length) {
       this.#taintedFrom = undefined;
     }
     if (this.#decodedFrom !== undefined && this.#decodedFrom >= length) {
       this.#decodedFrom = undefined;
     }
+    this.#promptEnds = this.#promptEnds.filter((end) => end <= length);
+    const restOfBlock = length % this.#blockTokens;
+    if (restOfBlock === 0 || this.#decodedFrom !== undefined) return;
+    // What is left of the block was computed in one batch with what is gone.
+    if (!this.#promptEnds.includes(length)) this.#decodedFrom = length - restOfBlock;
   }
 
   /** Cells from `start` on were erased, and others moved into their place. */
   taint(start: number): void {
-    this.#taintedFrom = Math.min(this.#taintedFrom ?? start, start);
+    this.#changes += 1;
+    this.#taintedFrom = Math.max(0, Math.min(this.#taintedFrom ?? start, start));
   }
 
-  /** The cell at `position` was decoded by itself. */
-  decode(position: number): void {
-    this.#decodedFrom = Math.min(this.#decodedFrom ?? position, position);
+  /** Cells from `start` on were decoded by themselves, or in batches of somebody else's making. */
+  decode(start: number): void {
+    if (this.#decodedFrom !== undefined && this.#decodedFrom <= start) return;
+    this.#changes += 1;
+    this.#decodedFrom = start;
+  }
+
+  /** Cells from `start` on were prefilled. A fresh prefill begins no batch inside a block. */
+  prefill(start: number): void {
+    if (start % this.#blockTokens !== 0) this.decode(start);
+  }
+
+  /** A prompt ends before the cell `end`, and so does a batch. */
+  endPrompt(end: number): void {
+    if (this.#promptEnds.includes(end)) return;
+    this.#changes += 1;
+    this.#promptEnds.push(end);
+    if (this.#promptEnds.length > promptEndsMax) this.#promptEnds.shift();
   }
 
   /** All cells were replaced by stored ones, of which those from `decodedFrom` on are decoded. */
   replace(decodedFrom: number | undefined): void {
+    this.#changes += 1;
     this.#taintedFrom = undefined;
     this.#decodedFrom = decodedFrom;
+    this.#promptEnds = [];
   }
 }

@@ -7,43 +7,50 @@ import type { Platform } from '../../platform/platform.ts';
  * whoever makes one removes it.
  */
 export class StateFiles {
-  readonly #platform: Platform;
+  readonly #platform: Pick<Platform, 'files' | 'host' | 'random'>;
 
-  constructor(platform: Platform) {
+  constructor(platform: Pick<Platform, 'files' | 'host' | 'random'>) {
     this.#platform = platform;
   }
 
   /**
-   * A path for a file of about that many bytes.
+   * Makes an empty file where there is room for about that many bytes, and resolves to its path. The
+   * engine would make it readable for everybody; one that is there keeps its mode.
    *
    * @throws StoreError `UNAVAILABLE` when no place has room.
    */
-  async pathFor(byteLength: number): Promise<string> {
+  async create(byteLength: number): Promise<string> {
     const { host, random } = this.#platform;
     const name = `wombatkv-${host.processId}-${random.hex(8)}.state`;
-    const places = [host.memoryDirectory, host.temporaryDirectory];
+    const places = [host.memoryDirectory, host.temporaryDirectory].filter((at) => at !== undefined);
+    let cause: unknown;
     for (const directory of places) {
-      if (directory === undefined) continue;
-      if ((await this.#freeBytes(directory)) >= 2 * byteLength) return `${directory}/${name}`;
+      try {
+        const path = `${directory}/${name}`;
+        if (await this.#createIn(directory, path, byteLength)) return path;
+      } catch (error) {
+        if (systemErrorCode(error) === undefined) throw error;
+        cause = error;
+      }
     }
     const room = `${2 * byteLength} bytes free`;
     throw new StoreError(
       'UNAVAILABLE',
       `no room for a state file: neither ${places.join(' nor ')} has ${room}`,
+      { cause },
     );
   }
 
-  /** Removes a file that {@link pathFor} named, if it is there. */
+  /** Removes a file that {@link create} made, if it is there. */
   async remove(path: string): Promise<void> {
     await this.#platform.files.remove(path);
   }
 
-  async #freeBytes(directory: string): Promise<number> {
-    try {
-      return await this.#platform.files.freeBytes(directory);
-    } catch (error) {
-      if (systemErrorCode(error) === undefined) throw error;
-      return 0;
-    }
+  async #createIn(directory: string, path: string, byteLength: number): Promise<boolean> {
+    const { files } = this.#platform;
+    if ((await files.freeBytes(directory)) < 2 * byteLength) return false;
+    const file = await files.open(path, 'create-new');
+    await file.close();
+    return true;
   }
 }

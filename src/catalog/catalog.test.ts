@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { limits } from '../blocks/limits.ts';
+import { parseNamespace } from '../blocks/namespace.ts';
+import { keyOf, tenant } from '../../test/support/cached-payloads.ts';
+import { ManualClock } from '../../test/support/manual-clock.ts';
+import { Catalog } from './catalog.ts';
+import type { CatalogId } from './catalog.ts';
+
+function idOf(name: string | number, changes: Partial<CatalogId> = {}): CatalogId {
+  return { namespace: tenant, kind: 'block', key: keyOf(name), ...changes };
+}
+
+/** A catalog, its clock, and what it believes of one id: presence, absence, corrupt tag. */
+function freshCatalog(): {
+  catalog: Catalog;
+  clock: ManualClock;
+  beliefs: (id: CatalogId) => readonly unknown[];
+} {
+  const clock = new ManualClock();
+  const catalog = new Catalog(clock);
+  const beliefs = (id: CatalogId): readonly unknown[] => [
+    catalog.presence(id),
+    catalog.isAbsent(id),
+    catalog.corruptEtag(id),
+  ];
+  return { catalog, clock, beliefs };
+}
+
+const nothing = [undefined, false, undefined];
+const id = idOf('a');
+
+describe('Catalog', () => {
+  it('knows nothing at first', () => {
+    assert.deepEqual(freshCatalog().beliefs(id), nothing);
+  });
+
+  it('believes the last answer of the object store', () => {
+    const { catalog, beliefs } = freshCatalog();
+    catalog.confirm(id);
+    assert.deepEqual(beliefs(id), ['confirmed', false, undefined]);
+    catalog.deny(id);
+    assert.deepEqual(beliefs(id), [undefined, true, undefined]);
+    catalog.confirm(id);
+    assert.deepEqual(beliefs(id), ['confirmed', false, undefined]);
+    catalog.condemn(id, 'tag');
+    assert.deepEqual(beliefs(id), [undefined, false, 'tag']);
+    catalog.deny(id);
+    assert.deepEqual(beliefs(id), [undefined, true, undefined]);
+    catalog.condemn(id, 'tag');
+    catalog.confirm(id);
+    assert.deepEqual(beliefs(id), ['confirmed', false, undefined]);
+  });
+
+  it('hopes for what a list names, until an answer tells', () => {
+    const { catalog, beliefs } = freshCatalog();
+    catalog.hope(id);
+    assert.deepEqual(beliefs(id), ['listed', false, undefined]);
+    catalog.confirm(id);
+    catalog.hope(id);
+    assert.equal(catalog.presence(id), 'confirmed');
+    catalog.deny(id);
+    assert.deepEqual(beliefs(id), [undefined, true, undefined]);
+  });
+
+  it('does not hope against a denial that is less than a second old', () => {
+    const { catalog, clock, beliefs } = freshCatalog();
+    catalog.deny(id);
+    clock.advance(limits.negativeMs - 1);
+    catalog.hope(id);
+    assert.deepEqual(beliefs(id), [undefined, true, undefined]);
+    clock.advance(1);
+    catalog.hope(id);
+    assert.deepEqual(beliefs(id), ['listed', false, undefined]);
+  });
+
+  it('does not hope for a corrupt object while it is remembered', () => {
+    const { catalog, clock, beliefs } = freshCatalog();
+    catalog.condemn(id, 'tag');
+    clock.advance(limits.corruptMs - 1);
+    catalog.hope(id);
+    assert.deepEqual(beliefs(id), [undefined, false, 'tag']);
+    clock.advance(1);
+    catalog.hope(id);
+    assert.deepEqual(beliefs(id), ['listed', false, undefined]);
+  });
+
+  it('forgets a denial after a second, and counts from the last one', () => {
+    const { catalog, clock } = freshCatalog();
+    catalog.deny(id);
+    clock.advance(limits.negativeMs - 1);
+    assert.equal(catalog.isAbsent(id), true);
+    catalog.deny(id);
+    clock.advance(limits.negativeMs - 1);
+    assert.equal(catalog.isAbsent(id), true);
+    clock.advance(1);
+    assert.equal(catalog.isAbsent(id), false);
+  });
+
+  it('remembers the last corrupt tag of a key, for ten minutes', () => {
+    const { catalog, clock } = freshCatalog();
+    catalog.condemn(id, 'first');
+    clock.advance(limits.corruptMs / 2);
+    catalog.condemn(id, 'second');
+    clock.advance(limits.corruptMs - 1);
+    assert.equal(catalog.corruptEtag(id), 'second');
+    clock.advance(1);
+    assert.equal(catalog.corruptEtag(id), undefined);
+    assert.equal(limits.corruptMs, 10 * 60_000);
+  });
+
+  it('does not forget with time what it was told to be there', () => {
+    const { catalog, clock } = freshCatalog();
+    catalog.confirm(id);
+    catalog.hope(idOf('b'));
+    clock.advance(24 * 3600_000);
+    assert.equal(catalog.presence(id), 'confirmed');
+    assert.equal(catalog.presence(idOf('b')), 'listed');
+  });
+
+  it('forgets what it is told to forget', () => {
+    const { catalog, beliefs } = freshCatalog();
+    for (const learn of [
+      () => catalog.confirm(id),
+      () => catalog.hope(id),
+      () => catalog.deny(id),
+      () => catalog.condemn(id, 'tag'),
+    ]) {
+      learn();
+      assert.notDeepEqual(beliefs(id), nothing);
+      catalog.forget(id);
+      assert.deepEqual(beliefs(id), nothing);
+    }
+  });
+
+  it('keeps kinds, namespaces and keys apart', () => {
+    const { catalog, beliefs } = freshCatalog();
+    const others = [
+      idOf('b'),
+      idOf('a', { kind: 'tail' }),
+      idOf('a', { kind: 'raw-tail' }),
+      idOf('a', { namespace: parseNamespace('tenant2') }),
+    ];
+    catalog.confirm(id);
+    for (const other of others) assert.deepEqual(beliefs(other), nothing);
+    for (const other of others) catalog.deny(other);
+    assert.deepEqual(beliefs(id), ['confirmed', false, undefined]);
+    for (const other of others) catalog.condemn(other, 'tag');
+    for (const other of others) catalog.forget(other);
+    assert.deepEqual(beliefs(id), ['confirmed', false, undefined]);
+  });
+});
+
+describe('the bounds of a catalog', () => {
+  /** Keys that are cheap to make by the million. */
+  function numbered(index: number): CatalogId {
+    return idOf('', { key: `${index}`.padStart(64, '0') as CatalogId['key'] });
+  }
+
+  it('forgets the oldest denials', () => {
+    const { catalog } = freshCatalog();
+    for (let index = 0; index <= limits.negativeKeysMax; index += 1) catalog.deny(numbered(index));
+    assert.equal(catalog.isAbsent(numbered(0)), false);
+    assert.equal(catalog.isAbsent(numbered(1)), true);
+    assert.equal(catalog.isAbsent(numbered(limits.negativeKeysMax)), true);
+  });
+
+  it('forgets the oldest corrupt objects', () => {
+    const { catalog } = freshCatalog();
+    for (let index = 0; index <= limits.corruptKeysMax; index += 1) {
+      catalog.condemn(numbered(index), 'tag');
+    }
+    assert.equal(catalog.corruptEtag(numbered(0)), undefined);
+    assert.equal(catalog.corruptEtag(numbered(1)), 'tag');
+  });
+
+  it('forgets the oldest presences, whoever told of them', () => {
+    const { catalog } = freshCatalog();
+    catalog.confirm(numbered(0));
+    for (let index = 1; index <= limits.catalogKeysMax; index += 1) catalog.hope(numbered(index));
+    assert.equal(catalog.presence(numbered(0)), undefined);
+    assert.equal(catalog.presence(numbered(1)), 'listed');
+    assert.equal(catalog.presence(numbered(limits.catalogKeysMax)), 'listed');
+  });
+});

@@ -1,0 +1,98 @@
+import { limits } from '../blocks/limits.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import type { ResolvedStoreConfig } from '../config/store-config.ts';
+import { decodeNamespace, parseObjectKey } from '../format/object-keys.ts';
+import type { ParsedObjectKey } from '../format/object-keys.ts';
+import { objectLimits } from '../objectstore/object-limits.ts';
+import { openObjectStore } from '../objectstore/open-object-store.ts';
+import type { ObjectInfo, ObjectStore } from '../objectstore/object-store.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Platform } from '../platform/platform.ts';
+import { Call } from '../store/call.ts';
+
+/** The object store as the commands look at it: without a cache, and without changing anything. */
+export interface Bucket {
+  readonly objects: ObjectStore;
+  readonly keyPrefix: string;
+  readonly clock: Clock;
+}
+
+/**
+ * What an object is by its name. `v1`: written by the Rust WombatKV. `other`: not ours, or not by
+ * a version that we know.
+ */
+export type ObjectKind = ParsedObjectKey['kind'] | 'v1' | 'other';
+
+export interface BucketObject {
+  readonly info: ObjectInfo;
+  readonly kind: ObjectKind;
+  /** Undefined when the name does not tell. */
+  readonly namespace: Namespace | undefined;
+  /** What the name says; undefined for `v1` and `other`. */
+  readonly name: ParsedObjectKey | undefined;
+}
+
+export interface Listing {
+  readonly objects: readonly BucketObject[];
+  /** True when there are more objects than were asked for. */
+  readonly isCut: boolean;
+}
+
+/** Runs the task on the object store of the configuration and closes it. */
+export async function withBucket<Result>(
+  platform: Platform,
+  config: ResolvedStoreConfig,
+  task: (bucket: Bucket) => Promise<Result>,
+): Promise<Result> {
+  const objects = openObjectStore(config.objectStore, platform);
+  try {
+    return await task({ objects, keyPrefix: config.keyPrefix, clock: platform.clock });
+  } finally {
+    await objects.close();
+  }
+}
+
+/** Runs a request of the bucket, which ends with `ABORTED` when it takes too long. */
+export function request<Result>(
+  { clock }: Bucket,
+  send: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  return Call.run(clock, undefined, limits.collectRequestMs, ({ signal }) => send(signal));
+}
+
+/** Objects whose key begins so, in key order: at most so many. */
+export async function listBucket(
+  bucket: Bucket,
+  beginning: string,
+  objectsMax: number,
+): Promise<Listing> {
+  const found: BucketObject[] = [];
+  let startAfter: string | undefined;
+  while (found.length < objectsMax) {
+    const limit = Math.min(objectLimits.pageObjectsMax, objectsMax - found.length);
+    const after = startAfter;
+    const page = await request(bucket, (signal) =>
+      bucket.objects.list(beginning, { startAfter: after, limit, signal }),
+    );
+    found.push(...page.objects.map((info) => describeObject(bucket, info)));
+    if (!page.isTruncated) return { objects: found, isCut: false };
+    startAfter = page.objects.at(-1)?.key;
+  }
+  return { objects: found, isCut: true };
+}
+
+/** What the name of the object says. */
+export function describeObject({ keyPrefix }: Bucket, info: ObjectInfo): BucketObject {
+  const name = parseObjectKey(keyPrefix, info.key);
+  if (name !== undefined) return { info, kind: name.kind, namespace: name.namespace, name };
+  const start = allObjectsPrefix(keyPrefix);
+  const [encoded = '', ...rest] = info.key.slice(start.length).split('/');
+  const isOurs = info.key.startsWith(start) && rest[0] === 'wombatkv';
+  const kind = isOurs && rest[1] === 'v1' ? 'v1' : 'other';
+  return { info, kind, namespace: isOurs ? decodeNamespace(encoded) : undefined, name };
+}
+
+/** What every key under the prefix of the settings begins with. */
+export function allObjectsPrefix(keyPrefix: string): string {
+  return keyPrefix === '' ? '' : `${keyPrefix}/`;
+}

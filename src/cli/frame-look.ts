@@ -1,0 +1,113 @@
+import { blake3Stream } from '../base/blake3.ts';
+import { isStoreError, messageOf } from '../base/errors.ts';
+import { limits } from '../blocks/limits.ts';
+import {
+  checkFrame,
+  decodeFrameHeader,
+  frameHeaderLength,
+  namespaceDigestOf,
+} from '../format/frame.ts';
+import type { FrameHeader } from '../format/frame.ts';
+import { decodeLegacyBody } from '../format/legacy.ts';
+import type { ParsedObjectKey } from '../format/object-keys.ts';
+import { loadZstd } from '../format/zstd.ts';
+import { decodeNow } from '../store/transcoder.ts';
+import { request } from './bucket.ts';
+import type { Bucket, BucketObject } from './bucket.ts';
+
+/**
+ * What became of looking at an object.
+ *
+ * - `sound`: everything that was read is as it must be. - `damaged`: a check failed; the store takes
+ * it for a miss. - `newer`: a newer version wrote it. - `foreign`: it is no frame, by its name.
+ * - `gone`: it was removed meanwhile.
+ */
+export interface FrameLook {
+  readonly verdict: 'sound' | 'damaged' | 'newer' | 'foreign' | 'gone';
+  /** Why it is not sound. */
+  readonly reason: string | undefined;
+  /** What the header says, when it could be read. It may be what is wrong. */
+  readonly header: FrameHeader | undefined;
+  /** The payload of an object of the v1 format, which has no header. */
+  readonly legacyPayload?: LegacyPayload | undefined;
+}
+
+export interface LegacyPayload {
+  readonly byteLength: number;
+  readonly blake3: string;
+}
+
+/** Reads the header and compares it with the object's name and length. */
+export async function lookAtHeader(bucket: Bucket, object: BucketObject): Promise<FrameLook> {
+  const range = { offset: 0, length: limits.frameHeaderBytesMax };
+  return look(bucket, object, range, () => undefined);
+}
+
+/** Reads all of the object and checks every byte of it. Blocks the thread while it decodes. */
+export async function verifyObject(bucket: Bucket, object: BucketObject): Promise<FrameLook> {
+  if (object.kind === 'v1') return verifyLegacy(bucket, object);
+  return look(bucket, object, undefined, (header, bytes) => {
+    const stored = bytes.subarray(frameHeaderLength(header.following.length));
+    const target = header.codec === 'raw' ? undefined : new Uint8Array(header.rawLength);
+    decodeNow({ header, stored, target }, loadZstd);
+  });
+}
+
+/** A v1 body is whole when it decodes; the format itself has no checksum. */
+async function verifyLegacy(bucket: Bucket, { info }: BucketObject): Promise<FrameLook> {
+  const body = await request(bucket, (signal) => bucket.objects.get(info.key, { signal }));
+  if (body === undefined) {
+    return { verdict: 'gone', reason: 'it was removed meanwhile', header: undefined };
+  }
+  try {
+    const payload = decodeLegacyBody(body.bytes, loadZstd());
+    const stream = blake3Stream();
+    stream.update(payload);
+    const legacyPayload = { byteLength: payload.length, blake3: stream.digestHex() };
+    return { verdict: 'sound', reason: undefined, header: undefined, legacyPayload };
+  } catch (error) {
+    if (!isStoreError(error)) throw error;
+    return { verdict: 'damaged', reason: messageOf(error), header: undefined };
+  }
+}
+
+async function look(
+  bucket: Bucket,
+  { info, name }: BucketObject,
+  range: { readonly offset: number; readonly length: number } | undefined,
+  checkPayload: (header: FrameHeader, bytes: Uint8Array) => void,
+): Promise<FrameLook> {
+  if (name === undefined) {
+    const reason = 'its name is not one of this version';
+    return { verdict: 'foreign', reason, header: undefined };
+  }
+  const body = await request(bucket, (signal) => bucket.objects.get(info.key, { range, signal }));
+  if (body === undefined) {
+    return { verdict: 'gone', reason: 'it was removed meanwhile', header: undefined };
+  }
+  let header: FrameHeader | undefined;
+  try {
+    header = decodeFrameHeader(body.bytes);
+    checkFrame(header, { ...expectedOf(name), byteLength: body.info.byteLength });
+    checkPayload(header, body.bytes);
+    return { verdict: 'sound', reason: undefined, header };
+  } catch (error) {
+    if (!isStoreError(error)) throw error;
+    const verdict = error.code === 'INCOMPATIBLE' ? 'newer' : 'damaged';
+    return { verdict, reason: messageOf(error), header };
+  }
+}
+
+function expectedOf(name: ParsedObjectKey): Parameters<typeof checkFrame>[1] {
+  const namespaceDigest = namespaceDigestOf(name.namespace);
+  switch (name.kind) {
+    case 'block':
+      return { kind: name.kind, key: name.key, namespaceDigest };
+    case 'tail':
+      return { kind: name.kind, key: name.digest, namespaceDigest };
+    case 'raw-tail':
+      return { kind: name.kind, key: name.tip, namespaceDigest };
+    default:
+      return name satisfies never;
+  }
+}

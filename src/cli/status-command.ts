@@ -1,0 +1,233 @@
+import type { Command } from 'commander';
+import { messageOf } from '../base/errors.ts';
+import { inspectDirectories } from '../cache/cache-directory.ts';
+import type { DirectoryState } from '../cache/cache-directory.ts';
+import { objectStoreDirectory } from '../config/object-store-url.ts';
+import type { ResolvedStoreConfig } from '../config/store-config.ts';
+import { allObjectsPrefix, listBucket, withBucket } from './bucket.ts';
+import type { Bucket, BucketObject, ObjectKind } from './bucket.ts';
+import {
+  printJson,
+  settingsInEffect,
+  wholeNumberFlag,
+  withJsonFlag,
+  withStoreFlags,
+} from './command-context.ts';
+import type { CommandContext, OutputFlags, StoreFlags } from './command-context.ts';
+import { formatBytes, formatCount, formatDuration } from './quantity.ts';
+import type { Output } from './terminal.ts';
+import { renderFacts, renderTable } from './text-table.ts';
+
+interface StatusFlags extends StoreFlags, OutputFlags {
+  readonly limit: number;
+}
+
+/** What a namespace has in the object store. */
+interface NamespaceUse {
+  readonly namespace: string | undefined;
+  readonly objects: number;
+  readonly bytes: number;
+  readonly byKind: Readonly<Partial<Record<ObjectKind, number>>>;
+}
+
+interface BucketStatus {
+  readonly isReachable: boolean;
+  /** Why not. */
+  readonly failure: string | undefined;
+  /** False for a directory that the first save will make. */
+  readonly isThere: boolean;
+  /** Milliseconds that the listing took. */
+  readonly listMs: number;
+  /** True when there are more objects than were counted. */
+  readonly isCut: boolean;
+  readonly namespaces: readonly NamespaceUse[];
+}
+
+/** Ten pages of a listing: a second or so on a directory, ten billed requests on a bucket. */
+const objectsDefault = 10_000;
+
+export function addStatusCommand(
+  program: Command,
+  context: CommandContext,
+  finish: (exitCode: number) => void,
+): void {
+  const command = program
+    .command('status')
+    .description('show the store in effect: settings, cache directory, object store')
+    .option(
+      '--limit <count>',
+      'objects to count at most',
+      wholeNumberFlag('--limit', 1),
+      objectsDefault,
+    );
+  withJsonFlag(withStoreFlags(command)).action(async (flags: StatusFlags) =>
+    finish(await status(context, flags)),
+  );
+}
+
+async function status(context: CommandContext, flags: StatusFlags): Promise<number> {
+  const config = settingsInEffect(context, flags);
+  const [directories, bucket] = await withBucket(context.platform, config, (opened) =>
+    Promise.all([lookAtCache(context, config, opened), lookAtBucket(context, opened, flags.limit)]),
+  );
+  if (flags.json === true) {
+    printJson(context, { settings: config, cacheDirectories: directories, objectStore: bucket });
+  } else {
+    const { results } = context.terminal;
+    results.write(settingsText(results, config));
+    results.write(directoriesText(results, config, directories));
+    results.write(bucketText(results, bucket, flags.limit));
+  }
+  return bucket.isReachable ? 0 : 1;
+}
+
+async function lookAtCache(
+  { platform }: CommandContext,
+  { cacheDirectory }: ResolvedStoreConfig,
+  { objects, keyPrefix }: Bucket,
+): Promise<readonly DirectoryState[]> {
+  if (cacheDirectory === false) return [];
+  const identity = { url: objects.url, keyPrefix };
+  const states = await inspectDirectories(platform, cacheDirectory, identity);
+  return states.filter(({ state, byteLength }) => state !== 'free' || byteLength > 0);
+}
+
+async function lookAtBucket(
+  { platform }: CommandContext,
+  bucket: Bucket,
+  objectsMax: number,
+): Promise<BucketStatus> {
+  const startMs = bucket.clock.nowMs();
+  const directory = objectStoreDirectory(bucket.objects.url);
+  const unknown = { isThere: true, isCut: false, namespaces: [] };
+  try {
+    const isThere =
+      directory === undefined || (await platform.files.status(directory)) !== undefined;
+    const prefix = allObjectsPrefix(bucket.keyPrefix);
+    const { objects, isCut } = await listBucket(bucket, prefix, objectsMax);
+    const listMs = bucket.clock.nowMs() - startMs;
+    const namespaces = usesOf(objects);
+    return { isReachable: true, failure: undefined, isThere, listMs, isCut, namespaces };
+  } catch (error) {
+    const listMs = bucket.clock.nowMs() - startMs;
+    const failure = messageOf(error);
+    return { ...unknown, isReachable: false, failure, listMs };
+  }
+}
+
+function usesOf(objects: readonly BucketObject[]): readonly NamespaceUse[] {
+  const uses = new Map<string | undefined, BucketObject[]>();
+  for (const object of objects) {
+    const known = uses.get(object.namespace);
+    if (known === undefined) uses.set(object.namespace, [object]);
+    else known.push(object);
+  }
+  return [...uses.entries()].map(([namespace, own]) => {
+    const byKind: Partial<Record<ObjectKind, number>> = {};
+    for (const { kind } of own) byKind[kind] = (byKind[kind] ?? 0) + 1;
+    const bytes = own.reduce((sum, { info }) => sum + info.byteLength, 0);
+    return { namespace, objects: own.length, bytes, byKind };
+  });
+}
+
+function settingsText(output: Output, config: ResolvedStoreConfig): string {
+  const { objectStoreBytesMax, cacheDirectory, diskBytes } = config;
+  const bound =
+    objectStoreBytesMax === false ? 'no bound' : `at most ${formatBytes(objectStoreBytesMax)}`;
+  return (
+    heading(output, 'Settings', 'wombatkv config shows all') +
+    renderFacts(
+      [
+        ['object store', `${config.objectStore} (${bound})`],
+        ['key prefix', config.keyPrefix === '' ? '(none)' : config.keyPrefix],
+        ['namespace', config.namespace],
+        ['memory', `${formatBytes(config.memoryBytes)} for each process`],
+        [
+          'disk',
+          cacheDirectory === false ? '(none)' : `${formatBytes(diskBytes)} for each process`,
+        ],
+        ['cache directory', cacheDirectory === false ? '(none)' : cacheDirectory],
+      ],
+      '  ',
+    )
+  );
+}
+
+/** What each state of a sub-directory means to the one who reads it. */
+const meanings: Readonly<Record<DirectoryState['state'], string>> = {
+  free: 'free',
+  alive: 'in use',
+  dead: 'left behind; the next store takes it over',
+  foreign: 'belongs to another object store',
+  newer: 'belongs to a newer version',
+  unreadable: 'cannot be read',
+};
+
+function directoriesText(
+  output: Output,
+  { cacheDirectory }: ResolvedStoreConfig,
+  directories: readonly DirectoryState[],
+): string {
+  const title = `\n${heading(output, 'Cache directory')}`;
+  if (cacheDirectory === false) return `${title}  none: there is no disk tier\n`;
+  if (directories.length === 0) return `${title}  empty\n`;
+  const columns = [
+    { title: '  part', align: 'right' },
+    { title: 'bytes', align: 'right' },
+    { title: 'state', align: 'left' },
+    { title: 'last owner', align: 'left' },
+  ] as const;
+  const rows = directories.map(({ number, state, owner, byteLength }) => [
+    String(number),
+    formatBytes(byteLength),
+    meanings[state],
+    owner === undefined ? '–' : ownerText(owner, state),
+  ]);
+  return title + renderTable(columns, rows, (text) => output.style('dim', text));
+}
+
+function ownerText(
+  { processId, hostName, storeIdentity }: NonNullable<DirectoryState['owner']>,
+  state: DirectoryState['state'],
+): string {
+  const owner = `process ${processId} on ${hostName}`;
+  return state === 'foreign' ? `${owner}, of ${storeIdentity.url}` : owner;
+}
+
+function bucketText(output: Output, bucket: BucketStatus, objectsMax: number): string {
+  const title = `\n${heading(output, 'Object store')}`;
+  if (!bucket.isReachable) {
+    return `${title}  ${output.style('red', 'not reachable')}: ${bucket.failure}\n`;
+  }
+  if (!bucket.isThere) return `${title}  not there yet; the first save makes it\n`;
+  const reached = `${title}  reachable; listed in ${formatDuration(bucket.listMs)}\n`;
+  if (bucket.namespaces.length === 0) return `${reached}  empty\n`;
+  const columns = [
+    { title: '  objects', align: 'right' },
+    { title: 'bytes', align: 'right' },
+    { title: 'blocks', align: 'right' },
+    { title: 'tails', align: 'right' },
+    { title: 'other', align: 'right' },
+    { title: 'namespace', align: 'left' },
+  ] as const;
+  const rows = bucket.namespaces.map(({ namespace, objects, bytes, byKind }) => {
+    const { block = 0, tail = 0, 'raw-tail': rawTail = 0 } = byKind;
+    const tails = tail + rawTail;
+    const counts = [objects, block, tails, objects - block - tails].map(formatCount);
+    return [
+      counts[0],
+      formatBytes(bytes),
+      ...counts.slice(1),
+      namespace ?? '(not of this version)',
+    ];
+  });
+  const cut = bucket.isCut
+    ? `  only the first ${formatCount(objectsMax)} objects were counted (--limit)\n`
+    : '';
+  return reached + renderTable(columns, rows, (text) => output.style('dim', text)) + cut;
+}
+
+function heading(output: Output, text: string, aside?: string): string {
+  const end = aside === undefined ? '' : output.style('dim', `  (${aside})`);
+  return `${output.style('bold', text)}${end}\n`;
+}

@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { Payback } from './payback.ts';
+
+/** Bytes of KV per token of a model of 0.5 B parameters, and what it takes on one core of a CPU. */
+const bytesPerToken = 12_288;
+const decodeMs = 110;
+const prefillMsPerToken = 15;
+
+describe('Payback', () => {
+  it('expects an eighth of a decode step for a token on a CPU, a fiftieth on a GPU', () => {
+    assert.equal(new Payback(80, false).prefillMs(100), 1000);
+    assert.equal(new Payback(50, true).prefillMs(100), 100);
+  });
+
+  it('takes the first measurement of a prefill as it is, and then a share of each', () => {
+    const payback = new Payback(decodeMs, false);
+    payback.notePrefill(100, 2000);
+    assertNear(payback.prefillMs(1), 20);
+    payback.notePrefill(100, 1000);
+    assertNear(payback.prefillMs(1), 20 * 0.7 + 10 * 0.3);
+  });
+
+  it('does not measure batches of less than 64 tokens, which cost more for each', () => {
+    const payback = new Payback(80, false);
+    payback.notePrefill(63, 100_000);
+    assert.equal(payback.prefillMs(1), 10);
+    payback.notePrefill(64, 64);
+    assertNear(payback.prefillMs(1), 1);
+  });
+
+  describe('planLookup()', () => {
+    const cases: readonly [tokens: number, pays: boolean, deadlineMs: number][] = [
+      [0, false, 4],
+      [1, false, 4],
+      // One and a half milliseconds of two are a tenth of 20.
+      [2, true, 4],
+      [16, true, 4.8],
+      [128, true, 38.4],
+      [1700, true, 510],
+    ];
+    for (const [tokens, pays, deadlineMs] of cases) {
+      it(`for ${tokens} tokens: ${pays ? 'ask' : 'do not ask'}`, () => {
+        const plan = measured().planLookup(tokens);
+        assert.equal(plan.pays, pays);
+        assertNear(plan.deadlineMs, deadlineMs);
+      });
+    }
+
+    it('stops to ask a store that takes a tenth of the prefill', () => {
+      const payback = measured();
+      assert.ok(payback.planLookup(128).pays);
+      for (let i = 0; i < 20; i += 1) payback.noteLookup(200);
+      assert.ok(!payback.planLookup(128).pays);
+      assert.ok(payback.planLookup(1700).pays);
+    });
+
+    it('waits two per cent of the prefill, or twice what a lookup takes', () => {
+      const payback = measured();
+      for (let i = 0; i < 40; i += 1) payback.noteLookup(60);
+      assertNear(payback.planLookup(1700).deadlineMs, 0.02 * 1700 * prefillMsPerToken);
+      assertNear(payback.planLookup(700).deadlineMs, 0.02 * 700 * prefillMsPerToken);
+      assertNear(payback.planLookup(128).deadlineMs, 120);
+    });
+  });
+
+  describe('planRestore()', () => {
+    const cases: readonly [tokens: number, pays: boolean][] = [
+      [0, false],
+      [1, false],
+      [2, false],
+      // 20 ms and a little, against half of 45, and of 75.
+      [3, true],
+      [5, true],
+      [128, true],
+      [1700, true],
+    ];
+    for (const [tokens, pays] of cases) {
+      it(`of ${tokens} tokens: ${pays ? 'restore' : 'compute'}`, () => {
+        assert.equal(measured().planRestore(tokens, tokens * bytesPerToken).pays, pays);
+      });
+    }
+
+    it('counts all bytes, though only some tokens are gained', () => {
+      const payback = measured();
+      assert.ok(payback.planRestore(40, 1000 * bytesPerToken).pays);
+      assert.ok(!payback.planRestore(6, 1000 * bytesPerToken).pays);
+    });
+
+    it('computes where computing is fast: a small model, or a graphics processor', () => {
+      const small = new Payback(1, false);
+      small.notePrefill(512, 20);
+      assert.ok(!small.planRestore(700, 700 * 2048).pays);
+      const gpu = new Payback(10, true);
+      gpu.notePrefill(512, 50);
+      assert.ok(!gpu.planRestore(256, 256 * bytesPerToken).pays);
+      assert.ok(gpu.planRestore(8192, 8192 * bytesPerToken).pays);
+    });
+
+    it('stops after restores that were slow, and a fast prefill makes it stop earlier', () => {
+      const payback = measured();
+      const bytes = 700 * bytesPerToken;
+      for (let i = 0; i < 10; i += 1) payback.noteRestore(bytes, 8000);
+      assert.ok(!payback.planRestore(700, bytes).pays);
+      const other = measured();
+      for (let i = 0; i < 10; i += 1) other.noteRestore(bytes, 1000);
+      assert.ok(other.planRestore(700, bytes).pays);
+      for (let i = 0; i < 10; i += 1) other.notePrefill(512, 512);
+      assert.ok(!other.planRestore(700, bytes).pays);
+    });
+
+    it('does not blame bytes for what a restore costs without any', () => {
+      const payback = measured();
+      const bytes = 128 * bytesPerToken;
+      const before = payback.planRestore(128, bytes).deadlineMs;
+      payback.noteRestore(0, 15);
+      payback.noteRestore(bytes, 10);
+      assert.ok(payback.planRestore(128, bytes).deadlineMs <= before);
+    });
+
+    it('leaves time for what it expects whenever it pays, and never half of the prefill', () => {
+      const ms = fc.double({ min: 0.01, max: 10_000, noNaN: true });
+      const tokens = fc.integer({ min: 0, max: 20_000 });
+      fc.assert(
+        fc.property(ms, ms, tokens, fc.nat(2 ** 30), ms, (decode, prefill, count, bytes, slow) => {
+          const payback = new Payback(decode, false);
+          payback.notePrefill(512, prefill);
+          payback.noteRestore(1_000_000, slow);
+          const { pays, deadlineMs } = payback.planRestore(count, bytes);
+          const saved = payback.prefillMs(count);
+          assert.ok(deadlineMs <= saved / 2);
+          if (!pays) return;
+          // The same restore, measured at its deadline, must not look better than it was.
+          payback.noteRestore(bytes, deadlineMs);
+          assert.ok(payback.planRestore(count, bytes).deadlineMs <= saved / 2);
+          assert.ok(deadlineMs > 20, 'the fixed part alone takes 20 ms');
+        }),
+      );
+    });
+  });
+
+  it('gives up a store that hangs before it has cost as much as two prefills', () => {
+    const payback = measured();
+    const bytes = 1700 * bytesPerToken;
+    let wastedMs = 0;
+    let attempts = 0;
+    for (;;) {
+      const { pays, deadlineMs } = payback.planRestore(1700, bytes);
+      if (!pays) break;
+      attempts += 1;
+      wastedMs += deadlineMs;
+      payback.noteRestore(bytes, 2 * deadlineMs);
+    }
+    assert.ok(attempts <= 8, `${attempts} attempts`);
+    assert.ok(wastedMs < 2 * payback.prefillMs(1700), `${wastedMs} ms`);
+  });
+});
+
+/** One whose prefill was measured. */
+function measured(): Payback {
+  const payback = new Payback(decodeMs, false);
+  payback.notePrefill(512, 512 * prefillMsPerToken);
+  return payback;
+}
+
+function assertNear(actual: number, expected: number): void {
+  assert.ok(Math.abs(actual - expected) < 1e-6 * Math.max(1, expected), `${actual}, ${expected}`);
+}

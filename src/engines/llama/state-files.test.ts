@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { mkdir, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { isStoreError } from '../../base/errors.ts';
+import { nodePlatform } from '../../platform/node-platform.ts';
+import type { Platform } from '../../platform/platform.ts';
+import { systemError, withHookedFiles } from '../../../test/support/hooked-files.ts';
+import { makeTemporaryDirectory } from '../../../test/support/temporary-directory.ts';
+import type { TemporaryDirectory } from '../../../test/support/temporary-directory.ts';
+import { StateFiles } from './state-files.ts';
+
+describe('StateFiles', () => {
+  let directory: TemporaryDirectory;
+  let memory: string;
+  let temporary: string;
+
+  before(async () => {
+    directory = await makeTemporaryDirectory('state-files');
+    memory = join(directory.path, 'memory');
+    temporary = join(directory.path, 'temporary');
+    await mkdir(memory);
+    await mkdir(temporary);
+  });
+  after(() => directory.remove());
+
+  it('makes an empty file in memory that only its owner can read', async () => {
+    const path = await new StateFiles(machine()).create(1000);
+    assert.ok(path.startsWith(`${memory}/wombatkv-${process.pid}-`));
+    const { size, mode } = await stat(path);
+    assert.equal(size, 0);
+    assert.equal(mode & 0o777, 0o600);
+  });
+
+  it('gives every file another name', async () => {
+    const files = new StateFiles(machine());
+    const paths = await Promise.all(Array.from({ length: 20 }, () => files.create(1000)));
+    assert.equal(new Set(paths).size, 20);
+  });
+
+  it('takes memory while twice the file is free there, else the temporary directory', async () => {
+    const files = new StateFiles(machine({ memoryFree: 2000 }));
+    assert.ok((await files.create(1000)).startsWith(memory));
+    assert.ok((await files.create(1001)).startsWith(temporary));
+  });
+
+  it('takes the temporary directory where there is no file system in memory', async () => {
+    const platform = machine();
+    const host = { ...platform.host, memoryDirectory: undefined };
+    assert.ok((await new StateFiles({ ...platform, host }).create(1000)).startsWith(temporary));
+  });
+
+  it('takes the temporary directory where memory cannot be looked at or written', async () => {
+    const unknown = machine();
+    const files = {
+      ...unknown.files,
+      freeBytes: (path: string) =>
+        path === memory ? Promise.reject(systemError('EACCES')) : unknown.files.freeBytes(path),
+    };
+    assert.ok((await new StateFiles({ ...unknown, files }).create(1000)).startsWith(temporary));
+    const readOnly = withHookedFiles(machine(), (call, path) => {
+      if (call === 'open' && path.startsWith(memory)) throw systemError('EROFS');
+    });
+    assert.ok((await new StateFiles(readOnly).create(1000)).startsWith(temporary));
+  });
+
+  it('says so when there is no room at all, and makes nothing', async () => {
+    const before = await allFiles();
+    const files = new StateFiles(machine({ memoryFree: 1999, temporaryFree: 1999 }));
+    await assert.rejects(files.create(1000), (error) => {
+      return isStoreError(error, 'UNAVAILABLE') && /2000 bytes free/.test(error.message);
+    });
+    assert.deepEqual(await allFiles(), before);
+  });
+
+  it('removes what it made, also when it is gone already', async () => {
+    const files = new StateFiles(machine());
+    const before = await allFiles();
+    const path = await files.create(1000);
+    await files.remove(path);
+    await files.remove(path);
+    assert.deepEqual(await allFiles(), before);
+  });
+
+  /** A machine whose file systems have so many bytes free. */
+  function machine({ memoryFree = 1e9, temporaryFree = 1e9 } = {}): Platform {
+    const platform = nodePlatform();
+    const free = new Map([
+      [memory, memoryFree],
+      [temporary, temporaryFree],
+    ]);
+    return {
+      ...platform,
+      host: { ...platform.host, memoryDirectory: memory, temporaryDirectory: temporary },
+      files: { ...platform.files, freeBytes: (path) => Promise.resolve(free.get(path) ?? 0) },
+    };
+  }
+
+  async function allFiles(): Promise<string[]> {
+    return [...(await readdir(memory)), ...(await readdir(temporary))].sort();
+  }
+});
