@@ -56,7 +56,7 @@ function tableOf(rates: Readonly<Record<'copy' | 'write' | 'read', readonly numb
       rowOf({ what: 'D: read a file, page cache', unit: 'GB/s', samples: rates.read }),
     ],
     notes: [
-      'Blocks of 1 MiB, 40 in a row. The file lies on the disk of the cache; what is read was just ' +
+      'Blocks of 1 MiB, 40 in a row, in CPU time. The file lies on the disk of the cache; what is read was just ' +
         'written, so that the disk itself is not asked.',
     ],
   };

@@ -10,11 +10,11 @@ const help = `npm test -- [options] [part of a path ...]
   --slow           run the slow suites too (*.slow.test.ts)
   --slow-only      run only those
   --concurrency N  test files at a time (default: the number of processors)
-  --timeout S      seconds that a test file may take (default 120; slow ones 8 times that)
+  --timeout S      seconds that a test file may take (default 300; slow ones 4 times that)
 `;
 
 /** Longer than any quick file takes on a loaded machine with two processors. */
-const fileTimeoutSeconds = 120;
+const fileTimeoutSeconds = 300;
 
 process.exitCode = await main();
 

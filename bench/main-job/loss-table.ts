@@ -22,6 +22,7 @@ export async function lossTable(
   const single: readonly LossCase[] = [
     { kind: 'same prompt', prompt },
     { kind: 'next turn', prompt, turnTokens: 64 },
+    { kind: 'next turn', prompt, turnTokens: 100 },
     { kind: 'new prompt', promptTokens: 64 },
     { kind: 'new prompt', promptTokens: 200 },
   ];

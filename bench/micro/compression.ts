@@ -43,7 +43,7 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
   }
   const notes = [
     `KV of ${modelName} with random weights, ${promptTokens} random tokens; blocks of 128 tokens. ` +
-      'One thread. Trained models give other ratios. Encoding includes the trial that chooses the ' +
+      'CPU time of one thread. Trained models give other ratios. Encoding includes the trial that chooses the ' +
       'filter. Raw: the trial found that compression does not pay.',
   ];
   return {

@@ -30,7 +30,7 @@ function run({ isQuick, rounds, limits: { copyRate } }: BenchContext): ScenarioR
       against: { what: 'copy of 1 MiB at M', value: copyMicros },
     }),
   );
-  const table: Table = { name: 'framing', title: 'Framing', rows, notes: [] };
+  const table: Table = { name: 'framing', title: 'Framing', rows, notes: ['CPU time.'] };
   return { tables: [table], settings: {}, versions: {}, voidReasons: [] };
 }
 

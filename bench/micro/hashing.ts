@@ -46,7 +46,9 @@ function run({ isQuick, rounds, limits: { copyRate } }: BenchContext): ScenarioR
     name: 'hashing',
     title: 'Hashing',
     rows,
-    notes: [`A block has ${limits.blockTokensUnit} tokens; its key is hashed from 576 bytes.`],
+    notes: [
+      `A block has ${limits.blockTokensUnit} tokens; its key is hashed from 576 bytes. CPU time.`,
+    ],
   };
   return { tables: [table], settings: { chainBlocks }, versions: {}, voidReasons: [] };
 }

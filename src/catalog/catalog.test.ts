@@ -173,13 +173,4 @@ describe('the bounds of a catalog', () => {
     assert.equal(catalog.corruptEtag(numbered(0)), undefined);
     assert.equal(catalog.corruptEtag(numbered(1)), 'tag');
   });
-
-  it('forgets the oldest presences, whoever told of them', () => {
-    const { catalog } = freshCatalog();
-    catalog.confirm(numbered(0));
-    for (let index = 1; index <= limits.catalogKeysMax; index += 1) catalog.hope(numbered(index));
-    assert.equal(catalog.presence(numbered(0)), undefined);
-    assert.equal(catalog.presence(numbered(1)), 'listed');
-    assert.equal(catalog.presence(numbered(limits.catalogKeysMax)), 'listed');
-  });
 });

@@ -13,7 +13,6 @@ import {
 } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { inTime, rejectsWith } from '../../test/conformance/object-store-harness.ts';
 import { systemError, withHookedFiles } from '../../test/support/hooked-files.ts';
 import type { FileCall, FileHook } from '../../test/support/hooked-files.ts';
@@ -26,6 +25,7 @@ import { DirectoryObjectStore } from './directory-object-store.ts';
 import { parseObjectKey } from './object-key.ts';
 import { objectLimits } from './object-limits.ts';
 import type { ObjectStore } from './object-store.ts';
+import { goldenPath } from '../../test/golden/golden.ts';
 
 const platform = nodePlatform();
 const directory = await makeTemporaryDirectory('store-files');
@@ -63,7 +63,7 @@ describe('DirectoryObjectStore on disk', () => {
   });
 
   it('serves the tree of a copied bucket as it is', async () => {
-    const source = fileURLToPath(new URL('../../../../test/golden/rust-bucket', import.meta.url));
+    const source = goldenPath('rust-bucket');
     const root = freshRoot();
     await cp(source, root, { recursive: true });
     const files = (await readdir(`${root}/kv`, { recursive: true, withFileTypes: true }))

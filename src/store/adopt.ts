@@ -2,7 +2,7 @@ import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import { claimAbandoned } from '../cache/cache-directory.ts';
 import type { OwnedDirectory, StoreIdentity } from '../cache/cache-directory.ts';
-import type { CacheEntry } from '../cache/cache-entry.ts';
+import type { CacheEntry, PayloadFacts } from '../cache/cache-entry.ts';
 import { DiskTier } from '../cache/disk-tier.ts';
 import type { PendingSave } from '../cache/disk-tier.ts';
 import { EntryIndex } from '../cache/entry-index.ts';
@@ -107,16 +107,29 @@ export class Adoption implements BackgroundTask {
   ): Promise<void> {
     const { cache, uploads, logger } = this.#parts;
     await this.#awaitRoom();
-    const payloads = [];
+    const found = [];
     for (const { facts, disk, saveIndex } of entries) {
-      if (disk === undefined || cache.find(facts) !== undefined) continue;
+      if (disk === undefined || this.#isKnown(facts)) continue;
       const payload = new Uint8Array(disk.length);
-      if (await tier.read(disk, payload)) payloads.push({ facts, payload, saveIndex });
+      if (await tier.read(disk, payload)) found.push({ facts, payload, saveIndex });
       else logger.error('adoption: a pending payload is damaged and lost', { key: facts.key });
     }
+    // Calls of this process may have saved some of them while they were read.
+    const payloads = found.filter(({ facts }) => !this.#isKnown(facts));
     if (payloads.length === 0) return;
     const adopted = await cache.accept(payloads, save.chain);
     uploads.enqueue({ entries: adopted, chain: save.chain });
+  }
+
+  /**
+   * True when what this process has serves as well. A raw tail that it only found on disk or fetched
+   * may be older than the one that is pending there.
+   */
+  #isKnown(facts: PayloadFacts): boolean {
+    const { cache } = this.#parts;
+    const present = cache.find(facts);
+    if (present === undefined || facts.kind !== 'raw-tail') return present !== undefined;
+    return present.isPending || cache.isOfThisProcess(present);
   }
 
   async #awaitRoom(): Promise<void> {

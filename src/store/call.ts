@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { StoreError } from '../base/errors.ts';
 import type { CallOptions } from '../blocks/kv-store.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
@@ -15,6 +16,8 @@ export class Call {
 
   private constructor(clock: Clock, options: CallOptions | undefined, deadlineMs: number) {
     this.signal = this.#controller.signal;
+    // A call waits for many things at once; Node would warn of a leak on the program's output.
+    setMaxListeners(0, this.signal);
     this.#callerSignal = options?.signal;
     if (this.#callerSignal?.aborted) this.#onCallerAbort();
     this.#callerSignal?.addEventListener('abort', this.#onCallerAbort, { once: true });

@@ -167,7 +167,13 @@ export class ObjectTier {
     const ifSame =
       etag === undefined ? { kind: 'if-absent' as const } : { kind: 'if-match' as const, etag };
     const condition = facts.kind === 'raw-tail' ? undefined : ifSame;
-    await objects.put(this.objectKey(facts), [header, stored], { condition, signal });
+    const parts = [header, stored];
+    const { outcome } = await objects.put(this.objectKey(facts), parts, { condition, signal });
+    if (outcome === 'changed') {
+      // The corrupt object was replaced or deleted: what is there by now serves, else this payload.
+      const ifAbsent = { kind: 'if-absent' as const };
+      await objects.put(this.objectKey(facts), parts, { condition: ifAbsent, signal });
+    }
     catalog.confirm(facts);
   }
 
@@ -209,7 +215,7 @@ export class ObjectTier {
       const extent = target ?? scratch;
       extent.pin();
       return {
-        facts: factsOf(header, ref.namespace),
+        facts: factsOf(header, ref),
         extent,
         payload: target?.bytes ?? stored,
         etag: body.info.etag,
@@ -269,8 +275,10 @@ export class ObjectTier {
   }
 }
 
-function factsOf(header: FrameHeader, namespace: Namespace): PayloadFacts {
-  const { kind, key, parent, fingerprint, tokens, position, hasDecodedTokens } = header;
+function factsOf(header: FrameHeader, { namespace, parent: tip }: PayloadRef): PayloadFacts {
+  const { kind, key, fingerprint, tokens, position, hasDecodedTokens } = header;
+  // A header cannot tell a tip of zeros from none; a tail's reference has its tip.
+  const parent = header.parent ?? tip;
   const known = { kind, key, parent, fingerprint, tokens, position, hasDecodedTokens };
   return { ...known, namespace, length: header.rawLength, crc: header.rawCrc };
 }

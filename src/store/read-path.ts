@@ -176,9 +176,15 @@ export class ReadPath {
     const { cache, counters } = this.#parts;
     const entry = cache.find(ref);
     if (entry?.disk === undefined) return this.#pinIfResident(ref);
-    const pinned = await cache.readFromDisk(entry);
-    if (pinned !== undefined) return { facts: entry.facts, pinned, tier: 'disk' };
-    counters.corrupt += 1;
+    try {
+      const pinned = await cache.readFromDisk(entry);
+      if (pinned !== undefined) return { facts: entry.facts, pinned, tier: 'disk' };
+      counters.corrupt += 1;
+    } catch (error) {
+      // What the disk refuses to give is in the object store too, unless it is pending.
+      if (entry.isPending || !isStoreError(error, 'UNAVAILABLE')) throw error;
+      counters.lastFailure = error.message;
+    }
     return undefined;
   }
 

@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { StoreError } from '../base/errors.ts';
 import type { Codec, Filter, FrameHeader } from '../format/frame.ts';
@@ -71,6 +72,9 @@ export class WorkerTranscoder implements Transcoder {
   }
 
   async decode(task: DecodeTask): Promise<void> {
+    const memory = task.target?.buffer;
+    // A worker would fill its own copy of any other memory.
+    assert(memory === undefined || memory instanceof SharedArrayBuffer, 'target is shared memory');
     await this.#pool.run<TranscodeTask, undefined>({ kind: 'decode', ...task });
   }
 

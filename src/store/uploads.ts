@@ -7,7 +7,7 @@ import { Semaphore } from '../base/semaphore.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import type { CacheEntry } from '../cache/cache-entry.ts';
-import type { LocalCache } from '../cache/local-cache.ts';
+import type { LocalCache, PinnedPayload } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Platform } from '../platform/platform.ts';
 import { Call } from './call.ts';
@@ -34,10 +34,10 @@ interface UploadItem {
   readonly entry: CacheEntry;
   readonly chain: readonly BlockKey[];
   readonly done: Deferred<void>;
-  /** Fires when the payload need not be brought any more: ends a wait between attempts. */
-  readonly withdrawn: AbortController;
   /** The attempt under way. */
   attempt: Promise<unknown> | undefined;
+  /** Ends the wait before the next attempt, while there is one. */
+  wake: (() => void) | undefined;
 }
 
 /** Someone who waits and wants to hear of failures of attempts begun since. */
@@ -58,11 +58,13 @@ export class Uploads {
   readonly #requests = new Semaphore(limits.uploadsInFlightMax);
   /** Everything pending, by entry. */
   readonly #items = new Map<CacheEntry, UploadItem>();
-  /** The upload under way of each raw tail, so that the last writer is the last to arrive. */
-  readonly #rawTails = new Map<string, Promise<void>>();
+  /** The last upload of each raw tail and its end, so that the last writer is the last to arrive. */
+  readonly #rawTails = new Map<
+    string,
+    { readonly item: UploadItem; readonly end: Promise<void> }
+  >();
   readonly #failureListeners = new Set<FailureListener>();
   readonly #stopped = new AbortController();
-  #wake = new AbortController();
   #pendingBytes = 0;
   /** Attempts begun so far; numbers them. */
   #attempts = 0;
@@ -86,8 +88,8 @@ export class Uploads {
         entry,
         chain: batch.chain,
         done: deferred<void>(),
-        withdrawn: new AbortController(),
         attempt: undefined,
+        wake: undefined,
       };
       // Whoever waits hears of a failure; that nobody waits is no fault.
       item.done.promise.catch(() => undefined);
@@ -140,14 +142,16 @@ export class Uploads {
     const item = this.#items.get(entry);
     if (item === undefined) return;
     entry.isCurrent = false;
-    item.withdrawn.abort(new StoreError('ABORTED', 'the payload is being removed'));
-    await item.attempt;
+    item.wake?.();
+    // How the attempt ends is for those who wait for it.
+    await item.attempt?.catch(() => undefined);
     this.#settle(item, undefined);
   }
 
   /** Ends all attempts and resolves when none runs. What is pending stays on disk. */
   async stop(): Promise<void> {
     this.#stopped.abort(new StoreError('CLOSED', 'the store was closed'));
+    this.#retryNow();
     const ending = [...this.#items.values()].map(({ done }) => done.promise.catch(() => undefined));
     await Promise.all(ending);
   }
@@ -183,12 +187,14 @@ export class Uploads {
   async #inTurn(item: UploadItem): Promise<void> {
     const { namespace, key } = item.entry.facts;
     const id = `${key}${namespace}`;
-    const before = this.#rawTails.get(id) ?? Promise.resolve();
-    const turn = before.then(() => this.#attemptUntilDone(item));
-    const settled = turn.catch(() => undefined);
-    this.#rawTails.set(id, settled);
+    const before = this.#rawTails.get(id);
+    // It has been replaced: it need not wait for another attempt.
+    before?.item.wake?.();
+    const turn = (before?.end ?? Promise.resolve()).then(() => this.#attemptUntilDone(item));
+    const own = { item, end: turn.catch(() => undefined) };
+    this.#rawTails.set(id, own);
     await turn.finally(() => {
-      if (this.#rawTails.get(id) === settled) this.#rawTails.delete(id);
+      if (this.#rawTails.get(id) === own) this.#rawTails.delete(id);
     });
   }
 
@@ -217,28 +223,35 @@ export class Uploads {
     if (!entry.isCurrent) return undefined;
     this.#attempts += 1;
     const number = this.#attempts;
-    const pinned =
-      cache.pinResident(entry) ??
-      (entry.disk === undefined ? undefined : await cache.readFromDisk(entry));
-    if (pinned === undefined) {
-      counters.corrupt += 1;
-      logger.error('uploads: a pending payload is damaged on disk and lost', {
-        key: entry.facts.key,
-      });
-      await cache.remove(entry);
-      throw new StoreError('CORRUPT', `pending payload ${entry.facts.key} is damaged on disk`);
-    }
+    let pinned: PinnedPayload | undefined;
     try {
-      await this.#put(item, pinned.payload);
-      if (entry.isCurrent) await cache.markUploaded(entry);
-      return undefined;
+      pinned = await this.#pin(entry);
+      if (pinned !== undefined) {
+        await this.#put(item, pinned.payload);
+        if (entry.isCurrent) await cache.markUploaded(entry);
+        return undefined;
+      }
     } catch (error) {
       if (!isStoreError(error)) throw error;
       if (entry.isCurrent) this.#report(item, number, error);
       return error;
     } finally {
-      pinned.extent.unpin();
+      pinned?.extent.unpin();
     }
+    counters.corrupt += 1;
+    logger.error('uploads: a pending payload is damaged on disk and lost', {
+      key: entry.facts.key,
+    });
+    await cache.remove(entry);
+    throw new StoreError('CORRUPT', `pending payload ${entry.facts.key} is damaged on disk`);
+  }
+
+  /** The payload, or undefined when its bytes are damaged and there is no other copy. */
+  async #pin(entry: CacheEntry): Promise<PinnedPayload | undefined> {
+    const { cache } = this.#parts;
+    const resident = cache.pinResident(entry);
+    if (resident !== undefined || entry.disk === undefined) return resident;
+    return cache.readFromDisk(entry);
   }
 
   /** One put, which ends when the store stops or it takes too long. */
@@ -289,24 +302,21 @@ export class Uploads {
       firstMs: limits.uploadRetryFirstMs,
       mostMs: limits.uploadRetryMostMs,
     });
-    const { signal: withdrawn } = item.withdrawn;
-    const wake = AbortSignal.any([this.#wake.signal, this.#stopped.signal, withdrawn]);
-    // Scheduled, not slept: a program that is done may end; what is pending stays on disk.
+    // Scheduled, not slept: a program that is done may end; what is pending stays on disk. By a
+    // function of the item and not by signals: the memory that AbortSignal.any() takes for each of
+    // these waits stays taken as long as the store is open.
     await new Promise<void>((resolve) => {
       const timer = clock.schedule(wait, resolve);
-      const onWake = (): void => {
+      item.wake = () => {
         timer.cancel();
         resolve();
       };
-      if (wake.aborted) onWake();
-      wake.addEventListener('abort', onWake, { once: true });
     });
+    item.wake = undefined;
   }
 
   /** Ends every wait between attempts. */
   #retryNow(): void {
-    const wake = this.#wake;
-    this.#wake = new AbortController();
-    wake.abort();
+    for (const { wake } of this.#items.values()) wake?.();
   }
 }

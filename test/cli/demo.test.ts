@@ -161,14 +161,14 @@ describe('wombatkv demo', { concurrency: 2 }, () => {
     assert.deepEqual(await readdir(temporary), []);
   });
 
-  it('names the package to install when there is no engine', async () => {
+  it('names the package to install when there is no engine', async (t) => {
     const root = await makeTemporaryDirectory('cli-no-engine');
+    t.after(() => root.remove());
     const compiled = fileURLToPath(new URL('../../src/', import.meta.url));
     await cp(compiled, join(root.path, 'src'), { recursive: true });
     await linkModulesWithout('node-llama-cpp', root.path);
     const program = join(root.path, 'src/cli/main.js');
     const { exitCode, stderr } = await run(['--quick'], root.path, { program });
-    await root.remove();
     assert.equal(exitCode, 1);
     assert.match(stderr, /^wombatkv: .*npm install node-llama-cpp$/m);
   });

@@ -54,6 +54,10 @@ async function openEngine(toDo: EngineJob, store: KvStore): Promise<LlamaEngine>
 }
 
 function openStoreOf({ store }: EngineJob): Promise<KvStore> {
-  if (store === undefined) return openStore({ objectStore: 'memory:', cacheDirectory: false });
-  return openStore({ objectStore: `file://${store.objects}`, cacheDirectory: store.cache });
+  const memoryBytes = 32 * 1024 ** 2;
+  if (store === undefined) {
+    return openStore({ objectStore: 'memory:', cacheDirectory: false, memoryBytes });
+  }
+  const objectStore = `file://${store.objects}`;
+  return openStore({ objectStore, cacheDirectory: store.cache, memoryBytes });
 }

@@ -1,4 +1,4 @@
-import type { LlamaContextOptions } from 'node-llama-cpp';
+import type { ChatHistoryItem, LlamaContextOptions } from 'node-llama-cpp';
 import type { StoreStats } from '../../src/blocks/kv-store.ts';
 import type { LlamaStatistics, RestorePolicy } from '../../src/llama.ts';
 
@@ -39,18 +39,20 @@ export type EngineRun = PromptRun | ChatRun;
 
 export interface PromptRun {
   readonly kind: 'prompt';
-  /** Which sequence of the context; its history is cleared first. */
+  /** Which sequence of the context. */
   readonly sequence?: number | undefined;
   readonly prompt: readonly number[];
+  /** Keeps what the sequence shares with the prompt, as a chat does; else it is cleared first. */
+  readonly continues?: boolean | undefined;
   /** Tokens to generate, greedily; with 0 the prompt is prefilled only. */
   readonly count: number;
 }
 
-/** One turn of a chat session that lives as long as the process, unless it brings its history. */
+/** One turn of a chat session that lives as long as the process. Its answer has small letters only. */
 export interface ChatRun {
   readonly kind: 'chat';
-  /** The session's history before the turn, as `getChatHistory` gave it. */
-  readonly history?: readonly unknown[] | undefined;
+  /** The session's history before the turn, as another process told it. */
+  readonly history?: readonly ChatHistoryItem[] | undefined;
   readonly text: string;
   readonly count: number;
 }
@@ -72,5 +74,5 @@ export interface RunResult {
   /** Tokens that the sequence held at the end. */
   readonly held: readonly number[];
   /** The chat session's history after the turn. */
-  readonly history?: readonly unknown[] | undefined;
+  readonly history?: readonly ChatHistoryItem[] | undefined;
 }

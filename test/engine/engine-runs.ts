@@ -1,5 +1,5 @@
-import { LlamaChatSession } from 'node-llama-cpp';
-import type { ChatHistoryItem, LlamaContextSequence, Token } from 'node-llama-cpp';
+import { LlamaChatSession, LlamaGrammar } from 'node-llama-cpp';
+import type { LlamaContextSequence, Token } from 'node-llama-cpp';
 import type { ChatRun, EngineRun, PromptRun, RunResult } from './engine-job.ts';
 
 /** Does runs on the sequences of an engine, and records what the engine says. */
@@ -20,13 +20,15 @@ export class EngineRuns {
     const sequence = this.#sequences[run.sequence ?? 0];
     const prompt = run.prompt as Token[];
     const recorder = new Recorder();
-    await sequence.clearHistory();
+    if (run.continues === true) await sequence.adaptStateToTokens(prompt.slice(0, -1), false);
+    else await sequence.clearHistory();
     if (run.count === 0) {
       await sequence.evaluateWithoutGeneratingNewTokens(prompt);
       return recorder.result(sequence);
     }
+    const rest = prompt.slice(sequence.nextTokenIndex);
     const options = { temperature: 0, yieldEogToken: true };
-    const items = sequence.evaluateWithMetadata(prompt, { probabilities: true }, options);
+    const items = sequence.evaluateWithMetadata(rest, { probabilities: true }, options);
     for await (const { token, probabilities } of items) {
       recorder.add(token, probabilities);
       if (recorder.count === run.count) break;
@@ -37,10 +39,13 @@ export class EngineRuns {
   async #doChat(run: ChatRun): Promise<RunResult> {
     const [contextSequence] = this.#sequences;
     this.#session ??= new LlamaChatSession({ contextSequence });
-    if (run.history !== undefined) this.#session.setChatHistory(run.history as ChatHistoryItem[]);
+    if (run.history !== undefined) this.#session.setChatHistory([...run.history]);
+    const { llama } = contextSequence.model;
     const recorder = new Recorder();
     await this.#session.prompt(run.text, {
       temperature: 0,
+      // Text that has the same tokens again when the next turn takes it from the history.
+      grammar: new LlamaGrammar(llama, { grammar: 'root ::= [a-z]*' }),
       maxTokens: run.count,
       onToken: (tokens) => tokens.forEach((token) => recorder.add(token)),
     });

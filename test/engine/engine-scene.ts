@@ -53,9 +53,12 @@ export class EngineScene {
     return path;
   }
 
-  /** A store in memory. */
+  /** A small store in memory: an engine of a test needs little, and touching memory takes time. */
   async store(): Promise<KvStore> {
-    const store = await openStore({ objectStore: 'memory:', cacheDirectory: false });
+    const store = await openStore({
+      ...{ objectStore: 'memory:', cacheDirectory: false, compression: 'off' },
+      memoryBytes: 32 * 1024 ** 2,
+    });
     this.#stores.push(store);
     return store;
   }

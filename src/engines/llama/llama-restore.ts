@@ -99,6 +99,7 @@ export class LlamaRestore {
   ): Promise<Found | undefined> {
     const { platform, policy, payback, identity, stateFileBytesMax } = this.#parts;
     const matched = await this.#lookup(prefix, lookupDeadlineMs);
+    if (matched === undefined) return undefined;
     const most = Math.min((matched + 1) * prefix.blockTokens, prefix.tokenCount);
     const bytes = payloadByteLength(identity.geometry, most);
     if (most <= request.live || bytes > stateFileBytesMax) return undefined;
@@ -114,7 +115,8 @@ export class LlamaRestore {
     return found;
   }
 
-  async #lookup(prefix: Prefix, deadlineMs: number): Promise<number> {
+  /** How many blocks are stored; undefined when the store gave no answer: it is not asked more. */
+  async #lookup(prefix: Prefix, deadlineMs: number): Promise<number | undefined> {
     const { store, namespace, platform, payback, logger, policy, statistics } = this.#parts;
     if (prefix.keys.length === 0) return 0;
     const start = platform.clock.nowMs();
@@ -122,11 +124,12 @@ export class LlamaRestore {
       const options = policy === 'always' ? { namespace } : { namespace, deadlineMs };
       const { matched, reason } = await store.lookup(prefix.keys, options);
       this.#noteMissing(prefix, matched, reason);
-      return matched;
+      const isAnswer = reason === undefined || reason === 'unknown' || reason === 'corrupt';
+      return matched > 0 || isAnswer ? matched : undefined;
     } catch (error) {
       statistics.failures += 1;
       logger.error('llama: the lookup failed', { reason: messageOf(error) });
-      return 0;
+      return undefined;
     } finally {
       payback.noteLookup(platform.clock.nowMs() - start);
     }

@@ -74,6 +74,12 @@ export class LlamaSave {
    */
   async save(request: SaveRequest): Promise<void> {
     const { statistics, logger } = this.#parts;
+    const { sequence, history } = request;
+    if ((history.taintedFrom ?? Infinity) < sequence.nextTokenIndex) {
+      // Also what lies before: new cells fill the holes, and a state file has them in that order.
+      statistics.tainted += 1;
+      return;
+    }
     const work = this.#plan(request);
     if (work.blocks.length === 0 && work.tails.length === 0) {
       statistics.skippedSaves += 1;
@@ -88,23 +94,23 @@ export class LlamaSave {
   }
 
   #plan({ sequence, history }: SaveRequest): SaveWork {
-    const { statistics, identity, blockTokens, stored } = this.#parts;
-    const all = plainTokens(sequence.contextTokens);
-    const length = Math.min(all.length, history.taintedFrom ?? all.length);
-    if (length < all.length) statistics.tainted += 1;
-    const tokens = all.slice(0, length);
+    const { identity, blockTokens, stored } = this.#parts;
+    const tokens = plainTokens(sequence.contextTokens);
     const prefix = new Prefix(identity.seed, blockTokens);
     prefix.append(tokens);
     const blocks: number[] = [];
     prefix.keys.forEach((key, index) => {
       if (!stored.has(key)) blocks.push(index);
     });
-    const ends = new Set([...history.promptEnds, length]);
     const tails: TailRange[] = [];
-    for (const end of ends) {
+    for (const end of new Set([...history.promptEnds, tokens.length])) {
       const start = end - (end % blockTokens);
-      if (end > length || start === end) continue;
-      if (!stored.has(digestOf(prefix, { start, end }))) tails.push({ start, end });
+      if (end > tokens.length || start === end) continue;
+      // Where the block before it was lost, the tail was too.
+      const isBlockStored = start === 0 || stored.has(prefix.tip(start / blockTokens));
+      if (!isBlockStored || !stored.has(digestOf(prefix, { start, end }))) {
+        tails.push({ start, end });
+      }
     }
     const { changes: historyChanges, decodedFrom } = history;
     return { tokens, prefix, blocks, tails, historyChanges, decodedFrom };

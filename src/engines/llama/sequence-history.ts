@@ -18,7 +18,7 @@ export class SequenceHistory {
 
   /**
    * Cells from here on must never be stored: something before them was erased or moved, or somebody
-   * else loaded them. Undefined when all are sound.
+   * else loaded them. While there are such cells nothing is. Undefined when all are sound.
    */
   get taintedFrom(): number | undefined {
     return this.#taintedFrom;

@@ -4,43 +4,29 @@ import type { Configuration } from './equality-scene.ts';
 
 type CacheType = NonNullable<EngineContext['experimentalKvCacheKeyType']>;
 
-const llama = { model: 'tiny', isChunkingFree: false } as const;
-
+/** Types of keys and values, each with the attention that can read them. */
 const configurations: readonly Configuration[] = [
-  { ...llama, name: 'llama, flash attention, F16', context: { flashAttention: true } },
   {
-    ...llama,
-    name: 'llama, flash attention off, F16',
-    context: { flashAttention: false },
-    isChunkingFree: true,
-  },
-  {
-    ...llama,
-    name: 'llama, flash attention, Q8_0',
+    name: 'flash attention, Q8_0',
+    model: 'tiny',
     context: { flashAttention: true, ...cacheTypes('Q8_0') },
     isChunkingFree: true,
   },
   {
-    ...llama,
-    name: 'llama, flash attention off, keys Q8_0, values F16',
+    name: 'flash attention off, keys Q8_0, values F16',
+    model: 'tiny',
     context: { flashAttention: false, ...cacheTypes('Q8_0', 'F16') },
     isChunkingFree: true,
   },
-  { ...llama, name: 'llama, flash attention auto', context: { flashAttention: 'auto' } },
   {
-    ...llama,
-    name: 'qwen2, flash attention, F16',
-    model: 'tiny-qwen2',
-    context: { flashAttention: true },
-  },
-  {
-    ...llama,
-    name: 'llama, flash attention, BF16',
+    name: 'flash attention, BF16',
+    model: 'tiny',
     context: { flashAttention: true, ...cacheTypes('BF16') },
+    isChunkingFree: false,
   },
   {
-    ...llama,
-    name: 'llama, flash attention off, F32',
+    name: 'flash attention off, F32',
+    model: 'tiny',
     context: { flashAttention: false, ...cacheTypes('F32') },
     isChunkingFree: true,
   },

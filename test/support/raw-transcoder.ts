@@ -1,0 +1,13 @@
+import { decodeNow, encodeNow } from '../../src/store/transcoder.ts';
+import type { Transcoder } from '../../src/store/transcoder.ts';
+
+/** Checks every checksum, stores everything raw, and needs no thread. */
+export const rawTranscoder: Transcoder = {
+  encode: async (task) => encodeNow({ ...task, compress: false }, noZstd),
+  decode: async (task) => decodeNow(task, noZstd),
+  close: async () => undefined,
+};
+
+function noZstd(): never {
+  throw new Error('nothing is compressed here');
+}
