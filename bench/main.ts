@@ -63,6 +63,10 @@ async function runAll(
   };
   const wombatkv = await packageVersion(platform.files);
   const results: ResultFile[] = [];
+  const cleanUp = (): void => rmSync(context.directory, { recursive: true, force: true });
+  // Processes of the engine end with this one.
+  process.once('SIGINT', () => (cleanUp(), process.exit(130)));
+  process.once('SIGTERM', () => (cleanUp(), process.exit(143)));
   try {
     console.log(renderText(context.limits.table, options.isQuick));
     for (const scenario of wanted) {
@@ -73,7 +77,7 @@ async function runAll(
       print(file, writeResult(root, file));
     }
   } finally {
-    rmSync(context.directory, { recursive: true, force: true });
+    cleanUp();
   }
   if (options.jsonPath !== undefined) writeFileSync(resolve(options.jsonPath), toJson(results));
   if (options.isWriting) {

@@ -27,7 +27,7 @@ export interface TestCounts {
   readonly skipped: number;
 }
 
-const slowFileFactor = 8;
+const slowFileFactor = 4;
 
 /** Runs the test files, each in its process, and prints a line for each and failures in full. */
 export async function runTests(options: TestRunOptions): Promise<TestCounts> {

@@ -95,7 +95,8 @@ function rowsOf(kvType: KvType, blocks: readonly Uint8Array[], context: BenchCon
   const raw = sumOf(blocks);
   const stored = sumOf(encoded.map((one) => one.stored));
   const way = [...new Set(encoded.map(({ codec, filter }) => `${codec}, ${filter}`))].join(' / ');
-  const target = new Uint8Array(blocks[0].length);
+  // The store decodes into memory that its threads share.
+  const target = new Uint8Array(new SharedArrayBuffer(blocks[0].length));
   const cases = [
     { name: 'encode', run: () => blocks.forEach((one) => encodePayload(one, options, zstd)) },
     {

@@ -126,7 +126,10 @@ describe('a sequence whose cells were moved is not stored', () => {
 
 describe('what a fresh prefill would not compute is marked', () => {
   /** Flash attention computes small batches in another way: these cells differ. */
-  const marked: readonly [string, (sequence: LlamaContextSequence) => Promise<void>][] = [
+  const marked: readonly [
+    string,
+    (sequence: LlamaContextSequence, other: LlamaContextSequence) => Promise<void>,
+  ][] = [
     [
       'a block that was prefilled in two parts',
       async (sequence) => {
@@ -158,12 +161,22 @@ describe('what a fresh prefill would not compute is marked', () => {
         await sequence.controlledEvaluate([...prompt, ...randomTokens('more', 100)]);
       },
     ],
+    [
+      'a prompt whose batches it shared with another',
+      async (sequence, other) => {
+        const longer = [...prompt, ...randomTokens('more', 100)];
+        await Promise.all([
+          sequence.evaluateWithoutGeneratingNewTokens(longer),
+          generate(other, randomTokens('beside', 700), 4),
+        ]);
+      },
+    ],
   ];
   for (const [name, compute] of marked) {
     it(name, async () => {
       const store = await scene.store();
-      const engine = await scene.engine(store);
-      await compute(engine.getSequence());
+      const engine = await scene.engine(store, { context: { sequences: 2 } });
+      await compute(engine.getSequence(), engine.getSequence());
       await engine.settle();
       assert.ok(engine.statistics.savedBlocks >= 5);
       assert.equal(engine.statistics.failures, 0);
@@ -177,6 +190,17 @@ describe('what a fresh prefill would not compute is marked', () => {
       }
     });
   }
+
+  it('and what any size of a batch computes is the same', async () => {
+    const store = await scene.store();
+    await fill(store, prompt.slice(0, 2 * 128 + 1));
+    for (const batchSize of [64, 100, 300, 1024]) {
+      const engine = await scene.engine(store, { exact: true, context: { batchSize } });
+      const reference = await scene.engine(store, { restore: 'never' });
+      assert.deepEqual(await probabilities(engine, prompt), await probabilities(reference, prompt));
+      assert.equal(engine.statistics.restoredTokens, 256);
+    }
+  });
 
   /**
    * Goal: what was decoded is marked as such though the sequence moved on while it was saved.

@@ -3,6 +3,7 @@ import type { LlamaContext, LlamaContextSequence } from 'node-llama-cpp';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { KvStore, LoadOptions } from '../../src/blocks/kv-store.ts';
 import { CachedSequence } from '../../src/engines/llama/cached-sequence.ts';
+import { ContextActivity } from '../../src/engines/llama/context-activity.ts';
 import { identify } from '../../src/engines/llama/llama-identity.ts';
 import { LlamaRestore } from '../../src/engines/llama/llama-restore.ts';
 import { LlamaSave } from '../../src/engines/llama/llama-save.ts';
@@ -63,6 +64,7 @@ export class VirtualEngine {
       ...parts,
       ...{ clock, platform: { ...platform, clock }, store: this.#timed(store) },
       ...{ statistics: this.statistics, stored: new StoredKeys(), saveDelayMs: 0 },
+      activity: new ContextActivity(),
       ...{ namespace: undefined, logger: silentLogger, stateFiles: new StateFiles(platform) },
       ...{ blockTokens: 128, stateFileBytesMax: 2 ** 30, exact: false },
       payback: new Payback(decodeMs, false),

@@ -1,5 +1,6 @@
 import type { LlamaContextSequence, Token } from 'node-llama-cpp';
 import type { Clock, ScheduledCall } from '../../platform/clock.ts';
+import type { ContextActivity } from './context-activity.ts';
 import type { LlamaRestore } from './llama-restore.ts';
 import type { LlamaSave } from './llama-save.ts';
 import type { LlamaStatistics } from './llama-statistics.ts';
@@ -20,10 +21,17 @@ export interface CachedSequenceParts {
   readonly payback: Payback;
   readonly statistics: LlamaStatistics;
   readonly stored: StoredKeys;
+  readonly activity: ContextActivity;
   readonly blockTokens: number;
   /** Rest of a sequence after an answer before it is saved, in milliseconds. */
   readonly saveDelayMs: number;
 }
+
+/**
+ * Flash attention computes so many tokens or more with another program than fewer. Batches of blocks
+ * hold multiples of it, so that the same program computes them whatever the size of a batch.
+ */
+const tileTokens = 64;
 
 type EvaluateWithMetadata = LlamaContextSequence['evaluateWithMetadata'];
 type EvaluateOptions = NonNullable<Parameters<LlamaContextSequence['evaluate']>[1]>;
@@ -168,7 +176,7 @@ export class CachedSequence {
         const step = await iterator.next(input);
         if (step.done === true) return;
         // The caller may never come back for the next token; that must not keep a save waiting.
-        this.#active -= 1;
+        this.#pause();
         try {
           input = (yield step.value) as Token | Token[] | undefined;
         } finally {
@@ -232,9 +240,9 @@ export class CachedSequence {
 
   /** Prefills up to `end`, where a prompt ends, in batches that begin where any process's do. */
   async #prefillTo(all: Token[], end: number, options?: EvaluateOptions): Promise<void> {
-    const { blockTokens, clock, payback, statistics } = this.#parts;
+    const { activity, blockTokens, clock, payback, statistics } = this.#parts;
     const { batchSize } = this.sequence.context;
-    const stepTokens = Math.max(blockTokens, batchSize - (batchSize % blockTokens));
+    const stepTokens = Math.max(tileTokens, batchSize - (batchSize % tileTokens));
     const blocksEnd = end - (end % blockTokens);
     for (;;) {
       const start = this.sequence.nextTokenIndex;
@@ -243,7 +251,10 @@ export class CachedSequence {
       const boundary = start < blocksEnd ? Math.min(nextStep, blocksEnd) : end;
       this.#history.prefill(start);
       const startMs = clock.nowMs();
-      await this.#plain.prefill(all.slice(start, boundary), prefillOptions(options));
+      const wasAlone = await activity.isAloneDuring(() =>
+        this.#plain.prefill(all.slice(start, boundary), prefillOptions(options)),
+      );
+      if (!wasAlone) this.#history.decode(start);
       payback.notePrefill(boundary - start, clock.nowMs() - startMs);
       statistics.prefilledTokens += boundary - start;
     }
@@ -267,13 +278,19 @@ export class CachedSequence {
 
   #begin(): void {
     this.#active += 1;
+    this.#parts.activity.begin();
     this.#scheduled?.cancel();
     this.#scheduled = undefined;
   }
 
+  #pause(): void {
+    this.#active -= 1;
+    this.#parts.activity.end();
+  }
+
   /** After the last call under way the sequence rests; if it goes on resting it is saved. */
   #end(): void {
-    this.#active -= 1;
+    this.#pause();
     if (this.#active > 0) return;
     this.#scheduled = this.#parts.clock.schedule(this.#parts.saveDelayMs, () => {
       this.#scheduled = undefined;

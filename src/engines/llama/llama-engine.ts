@@ -19,6 +19,7 @@ import { isBlockTokens } from '../../blocks/prefix.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { CachedSequence } from './cached-sequence.ts';
+import { ContextActivity } from './context-activity.ts';
 import { identify } from './llama-identity.ts';
 import type { LlamaIdentity } from './llama-identity.ts';
 import { LlamaRestore } from './llama-restore.ts';
@@ -210,6 +211,7 @@ async function connectStore(
     namespace: options.tenant,
     stateFiles: new StateFiles(platform),
     stored: new StoredKeys(),
+    activity: new ContextActivity(),
     stateFileBytesMax: options.stateFileBytesMax ?? stateFileBytesDefault,
     saveDelayMs: options.saveDelayMs ?? saveDelayDefaultMs,
   };

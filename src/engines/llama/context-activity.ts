@@ -1,0 +1,26 @@
+/**
+ * What the sequences of one context compute at the same time. The engine puts tokens of several
+ * sequences into one batch, and so cuts their prefills where it likes.
+ */
+export class ContextActivity {
+  #running = 0;
+  #begun = 0;
+
+  /** A call that computes begins; every one has an end. */
+  begin(): void {
+    this.#running += 1;
+    this.#begun += 1;
+  }
+
+  end(): void {
+    this.#running -= 1;
+  }
+
+  /** Runs one call's computation; resolves to whether no other call computed meanwhile. */
+  async isAloneDuring(compute: () => Promise<void>): Promise<boolean> {
+    const begun = this.#begun;
+    const wasAlone = this.#running === 1;
+    await compute();
+    return wasAlone && this.#begun === begun;
+  }
+}
