@@ -328,6 +328,22 @@ describe('a program with a store', { concurrency: 2 }, () => {
     await assertSaved(config);
   });
 
+  it('stays alive as long as it waits for a call', async () => {
+    const file = freshPath();
+    await writeFile(file, 'in the place of the bucket');
+    const config = freshConfig({ objectStore: `file://${file}` });
+    const printed = await printedBy([
+      ...opening(config),
+      'const codes = [];',
+      'const note = (error) => codes.push(error.code);',
+      // The upload that the save began fails, and nothing happens until it is tried again.
+      'await store.flush().catch(note);',
+      'await store.flush({ deadlineMs: 1000 }).catch(note);',
+      'console.log(JSON.stringify(codes));',
+    ]);
+    assert.deepEqual(printed, ['UNAVAILABLE', 'UNAVAILABLE']);
+  });
+
   it('ends by itself without close() when there is a budget for the bucket and no disk', async () => {
     const config = freshConfig({ cacheDirectory: false, objectStoreBytesMax: 1024 ** 2 });
     await printedBy(opening(config));

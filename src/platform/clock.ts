@@ -1,3 +1,9 @@
+/**
+ * Whether the process stays alive for something that is to happen later: `awaited`, for somebody
+ * waits for it; `idle`, and a program that is done may end before.
+ */
+export type WaitKind = 'awaited' | 'idle';
+
 /** Time, and the one way to wait. */
 export interface Clock {
   /** Milliseconds since 1970, as other hosts see it. May jump; never used to measure. */
@@ -6,11 +12,11 @@ export interface Clock {
   nowMs(): number;
   /**
    * Resolves after at least `ms` milliseconds, or rejects with the signal's reason when it fires
-   * first. Keeps the process alive meanwhile: somebody waits for it.
+   * first. `awaited` unless it says otherwise.
    */
-  sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** Calls `callback` once after `ms` milliseconds. Does not keep the process alive by itself. */
-  schedule(ms: number, callback: () => void): ScheduledCall;
+  sleep(ms: number, signal?: AbortSignal, kind?: WaitKind): Promise<void>;
+  /** Calls `callback` once after `ms` milliseconds. `idle` unless it says otherwise. */
+  schedule(ms: number, callback: () => void, kind?: WaitKind): ScheduledCall;
   /** Resolves after other ready work of the event loop has had its turn. */
   yield(): Promise<void>;
 }

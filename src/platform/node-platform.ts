@@ -23,7 +23,7 @@ export function nodePlatform(): Platform {
 const nodeClock: Clock = {
   wallMs: () => Date.now(),
   nowMs: () => performance.now(),
-  sleep: (ms, signal) =>
+  sleep: (ms, signal, kind) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(asError(signal.reason));
@@ -37,11 +37,12 @@ const nodeClock: Clock = {
         signal?.removeEventListener('abort', onAbort);
         resolve();
       }, ms);
+      if (kind === 'idle') timer.unref();
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
-  schedule: (ms, callback): ScheduledCall => {
+  schedule: (ms, callback, kind): ScheduledCall => {
     const timer = setTimeout(callback, ms);
-    timer.unref();
+    if (kind !== 'awaited') timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },
   yield: () => nextTurn(),

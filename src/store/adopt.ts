@@ -136,7 +136,7 @@ export class Adoption implements BackgroundTask {
     const { platform, uploads, backlogBytesMax } = this.#parts;
     this.#stopping.signal.throwIfAborted();
     while (uploads.pendingBytes > backlogBytesMax / 2) {
-      await platform.clock.sleep(backlogWaitMs, this.#stopping.signal);
+      await platform.clock.sleep(backlogWaitMs, this.#stopping.signal, 'idle');
     }
   }
 }

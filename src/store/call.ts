@@ -21,11 +21,12 @@ export class Call {
     this.#callerSignal = options?.signal;
     if (this.#callerSignal?.aborted) this.#onCallerAbort();
     this.#callerSignal?.addEventListener('abort', this.#onCallerAbort, { once: true });
-    this.#timer = clock.schedule(deadlineMs, () => {
+    const expire = (): void => {
       this.#isExpired = !this.signal.aborted;
       const message = `the deadline of ${deadlineMs} ms has passed`;
       this.#controller.abort(new StoreError('ABORTED', message));
-    });
+    };
+    this.#timer = clock.schedule(deadlineMs, expire, 'awaited');
   }
 
   /** Runs the task as one call; `deadlineMs` holds unless the options say otherwise. */

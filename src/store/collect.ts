@@ -103,7 +103,9 @@ export class Collector implements BackgroundTask {
   async #run(): Promise<void> {
     const { clock, random } = this.#parts.platform;
     const { signal } = this.#stopping;
-    const wait = (ms: number): Promise<void> => clock.sleep(ms, signal).catch(() => undefined);
+    // A program that is done may end: nobody waits for a collection.
+    const wait = (ms: number): Promise<void> =>
+      clock.sleep(ms, signal, 'idle').catch(() => undefined);
     await wait(limits.collectStartMs);
     for (let failures = 0; !signal.aborted;) {
       try {
