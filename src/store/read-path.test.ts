@@ -261,6 +261,29 @@ describe('ReadPath and callers who leave', () => {
   });
 });
 
+describe('ReadPath and the deadline of a fetch', () => {
+  it('gives back what is checked only after it', async () => {
+    const rig = await Rig.open();
+    const chain = chainOf('checked late', 2, 2000);
+    await rig.put(chain);
+    const checking = deferred<void>();
+    rig.parts.decodeGate = checking.promise;
+    const loading = rig.load(chain.keys, { deadlineMs: 10 * loadDeadlineMs });
+    await eventually('both are fetched', async () => rig.pinnedBytes > 4000);
+    await rig.parts.settle();
+    rig.parts.clock.advance(loadDeadlineMs);
+    const borrow = await loading;
+    assert.deepEqual([borrow.blocks.length, borrow.reason], [0, 'deadline']);
+    checking.resolve();
+    await rig.assertNothingPinned();
+    rig.parts.decodeGate = undefined;
+    const again = await rig.load(chain.keys);
+    assert.equal(checkBlocks(again, chain), 2);
+    again.release();
+    await rig.parts.close();
+  });
+});
+
 describe('ReadPath and what is wrong', () => {
   const cases: readonly (readonly [string, ObjectFault, string])[] = [
     ['an absent object', { kind: 'absent', at: 0 }, 'unknown'],
@@ -362,12 +385,7 @@ describe('ReadPath and pins', () => {
       { kind: 'corrupt', at },
       { kind: 'truncate', at },
       { kind: 'absent', at },
-      {
-        kind: 'delay',
-        wait: async () => {
-          for (let turn = 0; turn < waits; turn += 1) await new Promise(setImmediate);
-        },
-      },
+      { kind: 'delay', wait: () => turnsLater(waits) },
     ];
     return random.below(3) === 0 ? kinds[random.below(kinds.length)] : undefined;
   }
@@ -397,8 +415,12 @@ describe('ReadPath and pins', () => {
   }
 
   async function abortAfter(turns: number, caller: AbortController): Promise<void> {
-    for (let turn = 0; turn < turns; turn += 1) await new Promise(setImmediate);
+    await turnsLater(turns);
     caller.abort();
+  }
+
+  async function turnsLater(turns: number): Promise<void> {
+    for (let turn = 0; turn < turns; turn += 1) await new Promise(setImmediate);
   }
 
   /** Anything else that happens to a store: time passes, blocks are removed, memory is scarce. */
@@ -438,6 +460,7 @@ describe('ReadPath and pins', () => {
       const held: Held = { borrows: [], loads: [] };
       rig.faults = ({ verb }) => (verb === 'get' ? randomFault(random) : undefined);
       for (let step = 0; step < 300; step += 1) {
+        if (random.below(20) === 0) rig.parts.decodeGate = turnsLater(random.below(20));
         if (random.below(2) === 0) startLoad(rig, chain, random, held);
         else await disturb(rig, chain, random, held);
         const { slabBytes, budgetBytes } = rig.parts.cache.memory.usage;

@@ -24,6 +24,7 @@ import type {
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { Counters } from '../../src/store/counters.ts';
 import { ObjectTier } from '../../src/store/object-tier.ts';
+import type { Transcoder } from '../../src/store/transcoder.ts';
 import { Uploads } from '../../src/store/uploads.ts';
 import { factsOf, keyOf } from './cached-payloads.ts';
 import type { Chain } from './chains.ts';
@@ -51,6 +52,8 @@ export class UploadRig {
   faults: FaultPicker = () => undefined;
   /** Set: a put waits for it. */
   gate: Deferred<void> | undefined;
+  /** Set: the check of a fetched payload waits for it. */
+  decodeGate: Promise<void> | undefined;
   inFlight = 0;
   inFlightMost = 0;
   /** True: every read of a file fails. */
@@ -71,7 +74,14 @@ export class UploadRig {
     const objects = new FaultyObjectStore(this.#recording(), (call) => this.faults(call));
     const common = { cache, catalog, counters, logger: silentLogger };
     const compression = { compress: false, level: 1 };
-    const parts = { ...common, objects, keyPrefix: 'kv', transcoder: rawTranscoder, compression };
+    const transcoder: Transcoder = {
+      ...rawTranscoder,
+      decode: async (task) => {
+        await this.decodeGate;
+        await rawTranscoder.decode(task);
+      },
+    };
+    const parts = { ...common, objects, keyPrefix: 'kv', transcoder, compression };
     this.objectTier = new ObjectTier(parts);
     const random = { ...real.random, fraction: () => 0.5 };
     const platform = { ...real, clock, random };
