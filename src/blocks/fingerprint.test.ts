@@ -139,6 +139,10 @@ describe('fingerprintOf()', () => {
       [/keyRows\[0\].byteLength/, { keyRows: [{ type: 1, byteLength: Infinity }] }],
       [/rope/, { ropeOverrides: { 'a\nb': 1 } }],
       [/rope.a/, { ropeOverrides: { a: '' } }],
+      [/rope.a/, { ropeOverrides: { a: undefined as never } }],
+      [/rope.a/, { ropeOverrides: { a: NaN } }],
+      [/isValueTransposed/, { isValueTransposed: 1 as never }],
+      [/attentionRotation/, { attentionRotation: 'maybe' as never }],
       [/swa/, { slidingWindow: { a: 'é' } }],
       [/loraAdapters\[0\].blake3/, { loraAdapters: [{ blake3: 'x', scale: 1 }] }],
       [/loraAdapters\[0\].scale/, { loraAdapters: [{ blake3: 'aa'.repeat(32), scale: NaN }] }],
@@ -149,7 +153,7 @@ describe('fingerprintOf()', () => {
   });
 
   it('fails closed: what is left out is refused', () => {
-    for (const name of ['modelBlake3', 'stateVersion', 'keyRows', 'loraAdapters'] as const) {
+    for (const name of Object.keys(rich)) {
       assert.throws(() => fingerprintOf({ ...rich, [name]: undefined } as never), Error, name);
     }
   });

@@ -40,6 +40,11 @@ export interface CacheRow {
 }
 
 const heading = 'wombatkv-fingerprint-1\n';
+const rotations: readonly FingerprintIngredients['attentionRotation'][] = [
+  'on',
+  'off',
+  'not-applicable',
+];
 const digestPattern = /^[0-9a-f]{64}$/;
 const wordPattern = /^[\x21-\x7e]+$/;
 
@@ -62,8 +67,8 @@ export function fingerprintText(ingredients: FingerprintIngredients): string {
   lines.set('state.version', count('stateVersion', ingredients.stateVersion));
   lines.set('k.rows', rows('keyRows', ingredients.keyRows));
   lines.set('v.rows', rows('valueRows', ingredients.valueRows));
-  lines.set('v.transposed', ingredients.isValueTransposed ? '1' : '0');
-  lines.set('attention.rotation', ingredients.attentionRotation);
+  lines.set('v.transposed', flag('isValueTransposed', ingredients.isValueTransposed));
+  lines.set('attention.rotation', rotation(ingredients.attentionRotation));
   setNamed(lines, 'rope', ingredients.ropeOverrides);
   setNamed(lines, 'swa', ingredients.slidingWindow);
   ingredients.loraAdapters.forEach(({ blake3, scale }, index) => {
@@ -85,10 +90,20 @@ function digest(name: string, value: string): string {
 }
 
 function word(name: string, value: string): string {
-  if (wordPattern.test(value)) return value;
+  if (typeof value === 'string' && wordPattern.test(value)) return value;
   throw new RangeError(
     `${name} must be printable ASCII without spaces; got ${JSON.stringify(value)}`,
   );
+}
+
+function flag(name: string, value: boolean): string {
+  if (typeof value === 'boolean') return value ? '1' : '0';
+  throw new RangeError(`${name} must be true or false; got ${String(value)}`);
+}
+
+function rotation(value: FingerprintIngredients['attentionRotation']): string {
+  if (rotations.includes(value)) return value;
+  throw new RangeError(`attentionRotation must be one of ${rotations.join(', ')}; got ${value}`);
 }
 
 function count(name: string, value: number): string {
@@ -115,7 +130,8 @@ function setNamed(
   values: Readonly<Record<string, number | string>>,
 ): void {
   for (const [name, value] of Object.entries(values)) {
-    lines.set(word(group, `${group}.${name}`), word(`${group}.${name}`, String(value)));
+    const text = typeof value === 'number' && Number.isFinite(value) ? String(value) : value;
+    lines.set(word(group, `${group}.${name}`), word(`${group}.${name}`, text as string));
   }
 }
 

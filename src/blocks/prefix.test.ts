@@ -68,6 +68,26 @@ describe('Prefix', () => {
     );
   });
 
+  it('of other tokens takes over what both begin with, and neither changes the other', () => {
+    const counts = fc.integer({ min: 0, max: 700 });
+    fc.assert(
+      fc.property(counts, counts, counts, (length, shared, otherLength) => {
+        const tokens = Array.from({ length }, (_, i) => i);
+        const other = Array.from({ length: otherLength }, (_, i) => (i < shared ? i : -i));
+        const prefix = new Prefix(seed);
+        prefix.append(tokens);
+        const derived = prefix.with(other);
+        const fresh = new Prefix(seed);
+        fresh.append(other);
+        for (const one of [derived, fresh]) one.append([1, 2, 3]);
+        assert.deepEqual(derived.keys, fresh.keys);
+        assert.deepEqual(derived.tokens(), fresh.tokens());
+        assert.equal(prefix.tokenCount, length);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   it('has other keys for another block size, since they cover other tokens', () => {
     const prefix = new Prefix(seed, 256);
     prefix.append(tokens256);

@@ -92,6 +92,20 @@ export class Prefix {
     while ((this.#keys.length + 1) * this.blockTokens <= this.#tokens.length) this.#hashNext();
   }
 
+  /** A prefix of other tokens; of the full blocks that both begin with, it takes over the keys. */
+  with(tokens: readonly number[]): Prefix {
+    const other = new Prefix(this.seed, this.blockTokens);
+    const most = Math.min(tokens.length, this.#keys.length * this.blockTokens);
+    let shared = 0;
+    while (shared < most && tokens[shared] === this.#tokens[shared]) shared += 1;
+    const blocks = Math.floor(shared / this.blockTokens);
+    const cut = blocks * this.blockTokens;
+    for (let i = 0; i < blocks; i += 1) other.#keys.push(this.#keys[i]);
+    for (let i = 0; i < cut; i += 1) other.#tokens.push(tokens[i]);
+    other.append(tokens.slice(cut));
+    return other;
+  }
+
   #hashNext(): void {
     encoder.encodeInto(this.tip(), this.#input);
     const first = this.#keys.length * this.blockTokens;

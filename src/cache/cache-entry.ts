@@ -45,6 +45,8 @@ export class CacheEntry {
   isHot = false;
   /** False once another entry took its place or it was removed. */
   isCurrent = true;
+  /** Pending, and its only copy turned out to be damaged: it will never be durable. */
+  isLost = false;
 
   constructor(facts: PayloadFacts, origin: EntryOrigin) {
     this.facts = facts;

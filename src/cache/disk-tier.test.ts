@@ -461,7 +461,7 @@ describe('DiskTier on a bad disk', () => {
     await next.tier.close();
   });
 
-  it('does not carry damaged bytes along, and leaves a damaged pending entry to its upload', async () => {
+  it('does not carry damaged bytes along, and tells the upload of a pending entry', async () => {
     const rig = await Rig.open();
     const durable = await rig.keep('durable', 1000);
     const pending = await rig.save('pending', 1000);
@@ -474,9 +474,8 @@ describe('DiskTier on a bad disk', () => {
     assert.equal(rig.errors.length, 2);
     assert.equal(rig.find('durable'), undefined);
     assert.deepEqual([durable.isCurrent, durable.disk], [false, undefined]);
-    // The upload finds that nothing is left, counts it and reports it.
-    assert.equal(rig.find('pending'), pending);
-    assert.deepEqual([pending.isCurrent, pending.isPending, pending.disk], [true, true, undefined]);
+    assert.equal(rig.find('pending'), undefined);
+    assert.deepEqual([pending.isCurrent, pending.isLost, pending.disk], [false, true, undefined]);
     await rig.tier.close();
   });
 });

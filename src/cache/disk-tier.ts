@@ -43,6 +43,7 @@ export class DiskTier {
   #recoveredEntries: CacheEntry[] = [];
   #entries = 0;
   #evictions = 0;
+  #damaged = 0;
 
   private constructor(parts: {
     log: DiskLog;
@@ -76,6 +77,11 @@ export class DiskTier {
       budgetBytes: this.#budgetBytes,
       evictions: this.#evictions,
     };
+  }
+
+  /** Payloads whose copy on disk turned out to be damaged or unreadable. */
+  get damaged(): number {
+    return this.#damaged;
   }
 
   /** What earlier processes left pending, once. */
@@ -151,6 +157,17 @@ export class DiskTier {
     this.#occupants.get(entry.disk.segment)?.delete(entry);
     entry.disk = undefined;
     this.#entries -= 1;
+  }
+
+  /** The entry's copy on disk is damaged. A pending entry that has no other is lost. */
+  forgetDamaged(entry: CacheEntry): void {
+    this.#damaged += 1;
+    entry.isLost = entry.isPending && entry.extent === undefined;
+    this.#logger.error('disk tier: a payload is damaged or cannot be read', {
+      key: entry.facts.key,
+      isLost: entry.isLost,
+    });
+    this.forget(entry);
   }
 
   /** Removes every segment, whatever is in it. Its entries have been taken elsewhere. */
@@ -264,19 +281,35 @@ export class DiskTier {
     const { disk } = entry;
     if (disk === undefined) return;
     const payload = new Uint8Array(disk.length);
-    const isIntact = await this.read(disk, payload);
+    const isIntact = await this.#readForRewrite(entry, disk, payload);
     // While it was read the entry may have been replaced or removed.
     if (entry.disk !== disk) return;
     if (!isIntact) {
-      this.#logger.error('disk tier: a payload is damaged', { key: entry.facts.key });
-      // A pending entry stays for its upload, which finds that nothing is left and says so.
-      if (entry.isPending) this.forget(entry);
-      else this.#evict(entry);
+      this.#logger.error('disk tier: a payload is damaged or cannot be read', {
+        key: entry.facts.key,
+      });
+      // The upload of a pending entry finds that nothing is left and says so.
+      entry.isLost = entry.isPending && entry.extent === undefined;
+      this.#evict(entry);
       return;
     }
     entry.isHot = false;
     const [location] = await this.#log.append([{ record: recordOf('payload', entry), payload }]);
     if (entry.disk === disk) this.#place(entry, location);
+  }
+
+  /** What is durable and cannot be read may go; a pending payload keeps its segment where it is. */
+  async #readForRewrite(
+    entry: CacheEntry,
+    location: DiskLocation,
+    into: Uint8Array,
+  ): Promise<boolean> {
+    try {
+      return await this.read(location, into);
+    } catch (error) {
+      if (entry.isPending || systemErrorCode(error) === undefined) throw error;
+      return false;
+    }
   }
 
   #evict(entry: CacheEntry): void {

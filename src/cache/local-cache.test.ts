@@ -465,8 +465,12 @@ describe('LocalCache and pins', () => {
     const rig = await Rig.open({ files });
     const damaged = await rig.accept('damaged', 1000);
     await rig.damage(damaged);
+    // Its copy in memory goes, so that the one on disk is its only one.
+    for (let round = 0; round < 400; round += 1) rig.cache.allocate(4096).unpin();
+    assert.equal(damaged.extent, undefined);
     assert.equal(await rig.cache.readFromDisk(damaged), undefined);
-    assert.equal(damaged.disk, undefined);
+    assert.deepEqual([damaged.disk, damaged.isLost], [undefined, true]);
+    assert.equal(rig.cache.find(damaged.facts), undefined);
     const unreadable = await rig.accept('unreadable', 1000);
     isBroken = true;
     await assert.rejects(rig.cache.readFromDisk(unreadable), (error) =>

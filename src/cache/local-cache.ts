@@ -82,6 +82,11 @@ export class LocalCache {
     return this.#disk?.usage;
   }
 
+  /** Payloads whose copy on disk turned out to be damaged or unreadable. */
+  get damaged(): number {
+    return this.#disk?.damaged ?? 0;
+  }
+
   /** Entries that earlier processes left pending, with the keys of their saves. */
   takePending(): ReturnType<DiskTier['takePending']> {
     return this.#disk?.takePending() ?? [];
@@ -116,7 +121,7 @@ export class LocalCache {
 
   /**
    * Reads the payload from disk into memory and keeps it there. Undefined when the bytes on disk are
-   * damaged: the disk copy is forgotten then, and a pending payload with it, for it has no other.
+   * damaged: the disk copy is forgotten then. A pending payload without another copy is lost.
    *
    * @throws StoreError `UNAVAILABLE` when the system refuses to read.
    */
@@ -135,8 +140,7 @@ export class LocalCache {
       if (!isIntact) extent.unpin();
     }
     if (!isIntact) {
-      if (entry.disk === disk) this.#disk.forget(entry);
-      this.#dropIfGone(entry);
+      if (entry.disk === disk) await this.#dropDamaged(entry);
       return undefined;
     }
     entry.isHot = true;
@@ -250,6 +254,12 @@ export class LocalCache {
       entry.payload = undefined;
       this.#dropIfGone(entry);
     });
+  }
+
+  async #dropDamaged(entry: CacheEntry): Promise<void> {
+    this.#disk?.forgetDamaged(entry);
+    if (entry.isLost) await this.remove(entry);
+    else this.#dropIfGone(entry);
   }
 
   #dropIfGone(entry: CacheEntry): void {

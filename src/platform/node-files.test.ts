@@ -207,6 +207,21 @@ describe('nodeFiles: names', () => {
     assert.equal((await stat(parent)).mode & 0o777, 0o755, 'those that exist stay as they are');
   });
 
+  it('makes directories below one another at once', async () => {
+    const path = freshPath();
+    const all = ['a', 'a/b', 'a/b/c', 'a/b/d', 'a/b/c/e'].map((name) => `${path}/${name}`);
+    await Promise.all([...all, ...all].map((each) => nodeFiles.makeDirectory(each)));
+    for (const each of all) assert.ok((await stat(each)).isDirectory());
+  });
+
+  it('makes no directory where none can be: in a file, and where the system allows none', async () => {
+    const file = freshPath();
+    await writeFile(file, '');
+    await assert.rejects(nodeFiles.makeDirectory(file), { code: 'EEXIST' });
+    await assert.rejects(nodeFiles.makeDirectory(`${file}/a/b`), { code: 'ENOTDIR' });
+    await assert.rejects(nodeFiles.makeDirectory('/proc/wombatkv/a/b'), { code: 'ENOENT' });
+  });
+
   it('lists names with their kinds, and nothing for an absent directory', async () => {
     const parent = freshPath();
     await mkdir(`${parent}/directory`, { recursive: true });

@@ -8,9 +8,11 @@ import {
   realpath,
   rename,
   rmdir,
+  stat,
   statfs,
   unlink,
 } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { FileHandle } from 'node:fs/promises';
 import type { Dirent, Stats } from 'node:fs';
 import { systemErrorCode } from '../base/errors.ts';
@@ -81,7 +83,7 @@ export const nodeFiles: Files = {
     }
   },
   async makeDirectory(path) {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await makeDirectoryAt(path);
   },
   link: (existing, path) => link(existing, path),
   rename: (from, to) => rename(from, to),
@@ -121,6 +123,32 @@ export const nodeFiles: Files = {
     return !sharedFileSystems.has(type >>> 0);
   },
 };
+
+/**
+ * Not by Node's own recursion, which never ends where a parent is there and nothing can be made in
+ * it, as below `/proc`.
+ */
+async function makeDirectoryAt(path: string): Promise<void> {
+  const failure = await tryToMake(path);
+  if (failure === undefined) return;
+  const parent = dirname(path);
+  if (systemErrorCode(failure) !== 'ENOENT' || parent === path) throw failure;
+  // It may be there by now: others make directories too.
+  if ((await nodeFiles.status(parent)) === undefined) await makeDirectoryAt(parent);
+  const second = await tryToMake(path);
+  if (second !== undefined) throw second;
+}
+
+/** Resolves to why the directory is neither there nor made. */
+async function tryToMake(path: string): Promise<unknown> {
+  try {
+    await mkdir(path, 0o700);
+    return undefined;
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') return error;
+    return (await stat(path)).isDirectory() ? undefined : error;
+  }
+}
 
 class NodeOpenFile implements OpenFile {
   readonly #handle: FileHandle;

@@ -325,7 +325,7 @@ describe('ReadPath and what is wrong', () => {
       borrow.blocks.map(({ tier }) => tier),
       ['disk', 'object'],
     );
-    assert.equal(rig.parts.counters.corrupt, 1);
+    assert.equal(rig.parts.cache.damaged, 1);
     borrow.release();
     const again = await rig.load(chain.keys);
     assert.equal(again.blocks[1].tier, 'memory');

@@ -179,7 +179,6 @@ export class ReadPath {
     try {
       const pinned = await cache.readFromDisk(entry);
       if (pinned !== undefined) return { facts: entry.facts, pinned, tier: 'disk' };
-      counters.corrupt += 1;
     } catch (error) {
       // What the disk refuses to give is in the object store too, unless it is pending.
       if (entry.isPending || !isStoreError(error, 'UNAVAILABLE')) throw error;

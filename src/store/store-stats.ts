@@ -32,7 +32,7 @@ export function readStats(parts: StatsParts): StoreStats {
       ...{ requests, readBytes, writtenBytes },
     },
     misses: { ...counters.misses },
-    corrupt: counters.corrupt,
+    corrupt: counters.corrupt + cache.damaged,
     pending: uploads.pending,
     pendingBytes: uploads.pendingBytes,
     uploadFailures: counters.uploadFailures,

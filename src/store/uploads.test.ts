@@ -240,7 +240,7 @@ describe('an upload that fails', () => {
     }
     await assert.rejects(next.uploads.flush(), (error) => isStoreError(error, 'CORRUPT'));
     await next.finish();
-    assert.equal(next.counters.corrupt, 1);
+    assert.equal(next.cache.damaged, 1);
     assert.deepEqual([...next.stored].sort(), [chain.keys[0], chain.keys[2]].sort());
     const head = next.puts.find(({ header }) => header.key === chain.keys[0]);
     assert.deepEqual(head?.header.following, []);

@@ -200,6 +200,7 @@ export class Uploads {
 
   async #attemptUntilDone(item: UploadItem): Promise<void> {
     for (let failures = 0; ;) {
+      if (item.entry.isLost) throw lostError(item.entry);
       // A payload that was replaced or removed meanwhile has nothing to bring any more.
       if (!item.entry.isCurrent) return;
       this.#stopped.signal.throwIfAborted();
@@ -209,7 +210,8 @@ export class Uploads {
         return attempt;
       });
       item.attempt = undefined;
-      if (error === undefined || !item.entry.isCurrent) return;
+      if (error === undefined && !item.entry.isLost) return;
+      if (!item.entry.isCurrent) continue;
       this.#stopped.signal.throwIfAborted();
       failures += 1;
       await this.#waitBeforeRetry(item, failures);
@@ -218,7 +220,7 @@ export class Uploads {
 
   /** One attempt; resolves to the failure that another attempt may mend. */
   async #attempt(item: UploadItem): Promise<StoreError | undefined> {
-    const { cache, counters, logger } = this.#parts;
+    const { cache } = this.#parts;
     const { entry } = item;
     if (!entry.isCurrent) return undefined;
     this.#attempts += 1;
@@ -226,11 +228,10 @@ export class Uploads {
     let pinned: PinnedPayload | undefined;
     try {
       pinned = await this.#pin(entry);
-      if (pinned !== undefined) {
-        await this.#put(item, pinned.payload);
-        if (entry.isCurrent) await cache.markUploaded(entry);
-        return undefined;
-      }
+      // Without a payload it was removed or lost; the caller looks at the entry.
+      if (pinned === undefined) return undefined;
+      await this.#put(item, pinned.payload);
+      if (entry.isCurrent) await cache.markUploaded(entry);
     } catch (error) {
       if (!isStoreError(error)) throw error;
       if (entry.isCurrent) this.#report(item, number, error);
@@ -238,15 +239,10 @@ export class Uploads {
     } finally {
       pinned?.extent.unpin();
     }
-    counters.corrupt += 1;
-    logger.error('uploads: a pending payload is damaged on disk and lost', {
-      key: entry.facts.key,
-    });
-    await cache.remove(entry);
-    throw new StoreError('CORRUPT', `pending payload ${entry.facts.key} is damaged on disk`);
+    return undefined;
   }
 
-  /** The payload, or undefined when its bytes are damaged and there is no other copy. */
+  /** The payload; undefined when its bytes are damaged and it is lost, or it was removed. */
   async #pin(entry: CacheEntry): Promise<PinnedPayload | undefined> {
     const { cache } = this.#parts;
     const resident = cache.pinResident(entry);
@@ -319,4 +315,8 @@ export class Uploads {
   #retryNow(): void {
     for (const { wake } of this.#items.values()) wake?.();
   }
+}
+
+function lostError({ facts }: CacheEntry): StoreError {
+  return new StoreError('CORRUPT', `pending payload ${facts.key} is damaged on disk`);
 }

@@ -6,7 +6,7 @@ const configurations: readonly Configuration[] = [
     name: 'flash attention off, F16',
     model: 'tiny',
     context: { flashAttention: false },
-    isChunkingFree: true,
+    regularBatchMin: 2,
   },
   {
     name: 'qwen2, flash attention, Q8_0',
@@ -16,7 +16,7 @@ const configurations: readonly Configuration[] = [
       experimentalKvCacheKeyType: 'Q8_0',
       experimentalKvCacheValueType: 'Q8_0',
     },
-    isChunkingFree: true,
+    regularBatchMin: 2,
   },
 ];
 

@@ -4,7 +4,7 @@ const configuration = {
   name: 'flash attention, F16',
   model: 'micro',
   context: { flashAttention: true },
-  isChunkingFree: false,
+  regularBatchMin: 64,
 } as const;
 
 describeConversation(configuration);

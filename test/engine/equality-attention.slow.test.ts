@@ -7,25 +7,25 @@ const configurations: readonly Configuration[] = [
     name: 'llama, flash attention, F16',
     model: 'tiny',
     context: { flashAttention: true },
-    isChunkingFree: false,
+    regularBatchMin: 64,
   },
   {
     name: 'llama, flash attention off, F16',
     model: 'tiny',
     context: { flashAttention: false },
-    isChunkingFree: true,
+    regularBatchMin: 2,
   },
   {
     name: 'llama, flash attention auto, F16',
     model: 'tiny',
     context: { flashAttention: 'auto' },
-    isChunkingFree: false,
+    regularBatchMin: 64,
   },
   {
     name: 'qwen2, flash attention, F16',
     model: 'tiny-qwen2',
     context: { flashAttention: true },
-    isChunkingFree: false,
+    regularBatchMin: 64,
   },
 ];
 

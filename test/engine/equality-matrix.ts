@@ -143,7 +143,7 @@ function describeSlotsAndTails(given: () => Given): void {
     await scene.run({ store, runs: [head], ending: 'save' });
     const result = await scene.restart('prompt', { store });
     await scene.assertEqual(result.runs[0], 'prompt');
-    assertRestored(result, inBlocks);
+    assertRestored(result, belowRest(scene));
   });
 
   it('a damaged object is replaced by the next save', async () => {
@@ -170,26 +170,38 @@ function describeSlotsAndTails(given: () => Given): void {
     assertRestored(result, 3 * withTail);
   });
 
+  it('a much longer prompt: the tail serves, for what follows it is a batch', async () => {
+    const { scene, full } = given();
+    const result = await scene.restart('muchLonger', { store: full });
+    await scene.assertEqual(result.runs[0], 'muchLonger');
+    assertRestored(result, withTail);
+  });
+
   it('a prompt that is one token longer: the tail would leave a batch of one', async () => {
     const { scene, full } = given();
     const result = await scene.restart('oneLonger', { store: full });
     await scene.assertEqual(result.runs[0], 'oneLonger');
-    assertRestored(result, inBlocks);
+    assertRestored(result, belowRest(scene));
   });
 
-  it('a prompt that is three tokens longer: the tail serves where batches do not matter', async () => {
+  it('a prompt that is three tokens longer: the tail serves where three are a batch', async () => {
     const { scene, full } = given();
     const result = await scene.restart('threeLonger', { store: full });
     await scene.assertEqual(result.runs[0], 'threeLonger');
-    assertRestored(result, scene.configuration.isChunkingFree ? withTail : inBlocks);
+    assertRestored(result, scene.configuration.regularBatchMin <= 3 ? withTail : belowRest(scene));
   });
 
   it('other tokens after the blocks: the tail is not applied', async () => {
     const { scene, full } = given();
     const result = await scene.restart('otherTail', { store: full });
     await scene.assertEqual(result.runs[0], 'otherTail');
-    assertRestored(result, inBlocks);
+    assertRestored(result, belowRest(scene));
   });
+}
+
+/** What is restored below a rest of some sixty tokens: they are computed with a block if too few. */
+function belowRest({ configuration }: EqualityScene): number {
+  return configuration.regularBatchMin <= 59 ? inBlocks : inBlocks - blockTokens;
 }
 
 function assertRestored(result: EngineResult, tokens: number): void {

@@ -26,8 +26,8 @@ export interface Configuration {
   readonly name: string;
   readonly model: RandomModelName;
   readonly context: EngineContext;
-  /** Whether results do not depend on how a prefill is cut, so that a tail serves longer prompts. */
-  readonly isChunkingFree: boolean;
+  /** Tokens of the smallest batch that may follow what was restored. */
+  readonly regularBatchMin: 2 | 64;
 }
 
 /** Tokens generated and compared for each prompt. */
@@ -45,6 +45,7 @@ export const prompts = {
   /** Shares four blocks. */
   suffix: [...prompt.slice(0, 512), ...randomTokens('suffix', 188)],
   oneLonger: [...prompt, 77],
+  muchLonger: [...prompt, ...randomTokens('much longer', 100)],
   threeLonger: [...prompt, 77, 78, 79],
   /** Shares five blocks; other tokens after them. */
   otherTail: [...prompt.slice(0, 640), ...randomTokens('tail', 60)],

@@ -10,25 +10,25 @@ const configurations: readonly Configuration[] = [
     name: 'flash attention, Q8_0',
     model: 'tiny',
     context: { flashAttention: true, ...cacheTypes('Q8_0') },
-    isChunkingFree: true,
+    regularBatchMin: 2,
   },
   {
     name: 'flash attention off, keys Q8_0, values F16',
     model: 'tiny',
     context: { flashAttention: false, ...cacheTypes('Q8_0', 'F16') },
-    isChunkingFree: true,
+    regularBatchMin: 2,
   },
   {
     name: 'flash attention, BF16',
     model: 'tiny',
     context: { flashAttention: true, ...cacheTypes('BF16') },
-    isChunkingFree: false,
+    regularBatchMin: 2,
   },
   {
     name: 'flash attention off, F32',
     model: 'tiny',
     context: { flashAttention: false, ...cacheTypes('F32') },
-    isChunkingFree: true,
+    regularBatchMin: 2,
   },
 ];
 

@@ -6,7 +6,7 @@ describeEquality(
     name: 'flash attention, F16',
     model: 'micro',
     context: { flashAttention: true },
-    isChunkingFree: false,
+    regularBatchMin: 64,
   },
   'main',
 );
@@ -15,7 +15,7 @@ describeEquality(
     name: 'flash attention off, keys Q8_0',
     model: 'micro',
     context: { flashAttention: false, experimentalKvCacheKeyType: 'Q8_0' },
-    isChunkingFree: true,
+    regularBatchMin: 2,
   },
   'short',
 );

@@ -35,34 +35,35 @@ after(async () => {
 });
 
 describe('a store that is slow', () => {
-  it('is asked once for a cold prompt, and for a tail below no block', async () => {
+  it('is asked once for a cold prompt', async () => {
     await ask(prompt);
-    assert.deepEqual(engine.takeCalls(), { lookup: 1, load: 0, loadTail: 1, save: 0, saveTail: 0 });
-    assert.equal(engine.nowMs, coldMs + 2);
+    assert.deepEqual(engine.takeCalls(), { lookup: 1, load: 0, loadTail: 0, save: 0, saveTail: 0 });
+    assert.equal(engine.nowMs, coldMs + 1);
   });
 
-  it('is not asked any more when a load was seen to take longer than computing', async () => {
+  it('costs two per cent of the prompts and half a second, however slow its loads are', async () => {
     await fill(prompt);
     engine.times.loadMs = 3 * coldMs;
-    let rounds = 0;
-    while (rounds < 20 && (await again()).load > 0) rounds += 1;
-    assert.ok(rounds >= 1 && rounds <= 6, `${rounds} rounds with a load`);
-    assert.equal(engine.statistics.restores, 0);
-    // Its lookups are still cheap.
     const start = engine.nowMs;
-    assert.deepEqual(await again(), { lookup: 1, load: 0, loadTail: 0, save: 0, saveTail: 0 });
-    assert.ok(engine.nowMs - start <= 1.02 * coldMs);
+    const prompts = 20;
+    let loads = 0;
+    for (let round = 0; round < prompts; round += 1) loads += (await again()).load;
+    assert.equal(engine.statistics.restores, 0);
+    assert.ok(loads >= 1 && loads <= 8, `${loads} loads`);
+    const lossMs = engine.nowMs - start - prompts * coldMs;
+    assert.ok(lossMs <= 0.02 * (prompts + 1) * coldMs + 500, `${lossMs} ms`);
   });
 
   it('is waited for when it was seen to be faster than computing, though slow', async () => {
     await fill(prompt);
-    engine.times.loadMs = coldMs / 5;
-    let rounds = 0;
-    while (rounds < 20 && engine.statistics.restores === 0) {
-      await again();
-      rounds += 1;
-    }
-    assert.ok(rounds <= 6, `restored after ${rounds} rounds`);
+    engine.times.loadMs = coldMs / 10;
+    const start = engine.nowMs;
+    let prompts = 0;
+    for (; prompts < 50 && engine.statistics.restores === 0; prompts += 1) await again();
+    assert.ok(prompts < 50, 'restored');
+    assert.ok(engine.nowMs - start <= (1.02 * prompts + 0.02) * coldMs + 500);
+    await again();
+    assert.equal(engine.statistics.restores, 2);
   });
 
   it('gets deadlines: of a lookup two per cent, of a load at most half of the prefill', async () => {
@@ -76,15 +77,14 @@ describe('a store that is slow', () => {
 });
 
 describe('a store that hangs', () => {
-  it('costs two per cent when it hangs at the lookup, and is not asked for more', async () => {
+  it('costs two per cent and half a second when it hangs at lookups, and is asked no more', async () => {
     Object.assign(engine.times, { lookupMs: Infinity, loadMs: Infinity, tailMs: Infinity });
-    // The second: when the first prompt is here, the cost of prefill is measured.
-    for (const round of [1, 2]) {
-      const start = engine.nowMs;
-      const calls = await clearAndAsk(prompt);
-      assert.deepEqual(calls, { lookup: 1, load: 0, loadTail: 0, save: 0, saveTail: 0 });
-      assert.ok(engine.nowMs - start <= 1.021 * coldMs, `round ${round}`);
+    const prompts = 10;
+    for (let round = 0; round < prompts; round += 1) {
+      const { load, loadTail } = await again();
+      assert.deepEqual({ load, loadTail }, { load: 0, loadTail: 0 });
     }
+    assert.ok(engine.nowMs <= 1.02 * prompts * coldMs + 501, `${engine.nowMs} ms`);
   });
 
   it('costs what the plan allows when it hangs at the load', async () => {
@@ -134,7 +134,7 @@ describe('what the engine holds itself', () => {
     await continueWith([...prompt, ...randomTokens('more', 30)]);
     const { load, save } = engine.takeCalls();
     assert.deepEqual({ load, save }, { load: 0, save: 0 });
-    assert.equal(engine.statistics.prefilledTokens, prompt.length - 1 + 29);
+    assert.equal(engine.statistics.prefilledTokens, prompt.length - 1 + 30);
   });
 
   it('is left where it goes further than what is stored: no block is loaded for nothing', async () => {
@@ -157,10 +157,10 @@ describe('a short prompt', () => {
     }
   });
 
-  it('of less than a block has no lookup: there is only a tail to look for', async () => {
-    await fill(prompt.slice(0, 100));
-    assert.deepEqual(await again(100), { lookup: 0, load: 1, loadTail: 1, save: 0, saveTail: 0 });
-    assert.equal(engine.statistics.restoredTokens, 99);
+  it('of less than a block is neither stored nor asked for', async () => {
+    await ask(prompt.slice(0, 127));
+    await engine.settle();
+    assert.deepEqual(await again(127), { lookup: 0, load: 0, loadTail: 0, save: 0, saveTail: 0 });
   });
 });
 
@@ -168,7 +168,7 @@ describe('a completion', () => {
   it('asks once for each prompt, though the engine looks at its state twice', async () => {
     const completion = new LlamaCompletion({ contextSequence: sequence });
     await completion.generateCompletion(prompt.slice(), { maxTokens: 4, temperature: 0 });
-    assert.deepEqual(engine.takeCalls(), { lookup: 1, load: 0, loadTail: 1, save: 0, saveTail: 0 });
+    assert.deepEqual(engine.takeCalls(), { lookup: 1, load: 0, loadTail: 0, save: 0, saveTail: 0 });
     await engine.settle();
     engine.takeCalls();
     await sequence.clearHistory();

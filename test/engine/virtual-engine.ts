@@ -99,6 +99,16 @@ export class VirtualEngine {
       await prefill(tokens, options);
       this.#nowMs += tokens.length * prefillMsPerToken;
     };
+    const evaluate = sequence.evaluateWithMetadata.bind(sequence);
+    const pass = (tokens: unknown[]): void => {
+      // A token by itself is a decode step, with and without a store.
+      if (tokens.length > 1) this.#nowMs += tokens.length * prefillMsPerToken;
+    };
+    async function* timed(...given: Parameters<typeof evaluate>): ReturnType<typeof evaluate> {
+      pass(given[0]);
+      yield* evaluate(...given);
+    }
+    sequence.evaluateWithMetadata = timed as typeof sequence.evaluateWithMetadata;
     this.#cached.set(sequence, this.#remember(sequence));
     return sequence;
   }

@@ -1,6 +1,9 @@
 import type { LlamaContextSequence, Token } from 'node-llama-cpp';
+import type { Prefix } from '../../blocks/prefix.ts';
 import type { Clock, ScheduledCall } from '../../platform/clock.ts';
+import { BatchRule, cutPromptTokensMin } from './batch-rule.ts';
 import type { ContextActivity } from './context-activity.ts';
+import type { LlamaIdentity } from './llama-identity.ts';
 import type { LlamaRestore } from './llama-restore.ts';
 import type { LlamaSave } from './llama-save.ts';
 import type { LlamaStatistics } from './llama-statistics.ts';
@@ -12,10 +15,12 @@ import type {
   InternalEvaluateOptions,
   SequenceInternals,
 } from './sequence-internals.ts';
+import { SequencePrefix } from './sequence-prefix.ts';
 import type { StoredKeys } from './stored-keys.ts';
 
 export interface CachedSequenceParts {
   readonly clock: Clock;
+  readonly identity: LlamaIdentity;
   readonly restore: LlamaRestore;
   readonly save: LlamaSave;
   readonly payback: Payback;
@@ -26,12 +31,6 @@ export interface CachedSequenceParts {
   /** Rest of a sequence after an answer before it is saved, in milliseconds. */
   readonly saveDelayMs: number;
 }
-
-/**
- * Flash attention computes so many tokens or more with another program than fewer. Batches of blocks
- * hold multiples of it, so that the same program computes them whatever the size of a batch.
- */
-const tileTokens = 64;
 
 type EvaluateWithMetadata = LlamaContextSequence['evaluateWithMetadata'];
 type EvaluateOptions = NonNullable<Parameters<LlamaContextSequence['evaluate']>[1]>;
@@ -51,27 +50,32 @@ interface PlainMethods {
  * drives it (a chat session, a completion, a program) restores before it evaluates and saves after
  * it answered.
  *
- * Prefill is cut where the exactness rule wants it, with and without a restore: at the last block
- * boundary below the last token, and before the last token. So the same tokens are computed in the
- * same batches in every process.
+ * Prefill is cut where the exactness rule ({@link BatchRule}) wants it, with and without a restore:
+ * so that no batch is too small to be regular, and before the last token of a prompt that is not
+ * short. So a token is computed in the same way in every process.
  */
 export class CachedSequence {
   readonly sequence: LlamaContextSequence;
   readonly #parts: CachedSequenceParts;
   readonly #plain: PlainMethods;
+  readonly #rule: BatchRule;
   readonly #history: SequenceHistory;
+  readonly #prefix: SequencePrefix;
   #scheduled: ScheduledCall | undefined;
   #saving: Promise<void> = Promise.resolve();
   /** Calls of the engine that compute now; a save waits until there is none. */
   #active = 0;
-  /** Tokens for which the store was asked when the sequence was adapted to them. */
-  #adaptedTo: readonly Token[] | undefined;
+  /** Tokens for which the store was asked when the sequence was adapted to them, and its answer. */
+  #adapted: { readonly tokens: readonly Token[]; readonly isRestored: boolean } | undefined;
 
   /** @throws StoreError `INCOMPATIBLE` when the sequence is not of the kind that is known. */
   constructor(sequence: LlamaContextSequence, parts: CachedSequenceParts) {
     this.sequence = sequence;
     this.#parts = parts;
-    this.#history = new SequenceHistory(parts.blockTokens);
+    const { identity, blockTokens } = parts;
+    this.#rule = new BatchRule(identity.regularBatchMin, sequence.context.batchSize);
+    this.#history = new SequenceHistory(this.#rule);
+    this.#prefix = new SequencePrefix(identity.seed, blockTokens);
     const internals = internalsOf(sequence);
     this.#plain = {
       evaluateWithMetadata: sequence.evaluateWithMetadata.bind(sequence),
@@ -119,9 +123,9 @@ export class CachedSequence {
 
   async #adapt(tokens: Token[], allowShift?: boolean): Promise<void> {
     await this.#busy(async () => {
-      await this.#restore(tokens);
+      const isRestored = await this.#restore(tokens);
       await this.#plain.adapt(tokens, allowShift);
-      this.#adaptedTo = tokens.slice();
+      this.#adapted = { tokens: tokens.slice(), isRestored };
     });
   }
 
@@ -130,7 +134,7 @@ export class CachedSequence {
     await this.#plain.loadState(path, risk);
   }
 
-  /** Prefill without an answer: blocks first, then the rest, as before an answer. */
+  /** Prefill without an answer. */
   async #prefill(
     tokens: Token[],
     options?: EvaluateOptions & InternalEvaluateOptions,
@@ -146,6 +150,7 @@ export class CachedSequence {
       }
       await this.#restoreOnce(all);
       await this.#prefillTo(all, all.length, options);
+      this.#history.endPrompt(all.length);
       return undefined;
     });
   }
@@ -158,7 +163,7 @@ export class CachedSequence {
     this.#begin();
     try {
       const rest = await this.#prepare(tokens, options);
-      yield* this.#answer(this.#plain.evaluateWithMetadata(rest, metadata, options));
+      yield* this.#answer(rest, this.#plain.evaluateWithMetadata(rest, metadata, options));
     } finally {
       this.#end();
     }
@@ -166,15 +171,13 @@ export class CachedSequence {
 
   /** Passes the engine's tokens on, and what the caller answers to each back to the engine. */
   async *#answer(
+    tokens: Token[],
     iterator: ReturnType<EvaluateWithMetadata>,
   ): AsyncGenerator<unknown, void, unknown> {
-    const firstDecoded = this.sequence.nextTokenIndex;
     try {
-      let input: Token | Token[] | undefined;
-      for (;;) {
-        this.#history.decode(firstDecoded);
-        const step = await iterator.next(input);
-        if (step.done === true) return;
+      let step = await this.#evaluateFirst(tokens, iterator);
+      while (step.done !== true) {
+        let input: Token | Token[] | undefined;
         // The caller may never come back for the next token; that must not keep a save waiting.
         this.#pause();
         try {
@@ -182,10 +185,24 @@ export class CachedSequence {
         } finally {
           this.#begin();
         }
+        step = await iterator.next(input);
       }
     } finally {
       await iterator.return();
     }
+  }
+
+  /** The first token of an answer: the engine computes the rest of the prompt for it. */
+  async #evaluateFirst(
+    tokens: Token[],
+    iterator: ReturnType<EvaluateWithMetadata>,
+  ): ReturnType<typeof iterator.next> {
+    const start = this.sequence.nextTokenIndex;
+    // By itself a token is computed as one of the answer is.
+    const prefilled = tokens.length === 1 ? 0 : tokens.length;
+    this.#history.decode(start + prefilled);
+    if (prefilled === 0) return iterator.next();
+    return this.#asPrefill(start, prefilled, () => iterator.next());
   }
 
   async #controlled(
@@ -202,63 +219,84 @@ export class CachedSequence {
     }
   }
 
-  /** Restores and prefills all but the last token; resolves to the tokens left to evaluate. */
+  /** Restores, and prefills what the exactness rule cuts off; resolves to the tokens left. */
   async #prepare(tokens: Token[], options: EvaluateOptions): Promise<Token[]> {
     const all = [...this.sequence.contextTokens, ...tokens];
     if (tokens.length === 0 || this.sequence.tokenPredictor !== undefined || !this.#isPlain(all)) {
+      this.#history.decode(this.sequence.nextTokenIndex);
       return tokens;
     }
     const last = all.length - 1;
-    await this.#restoreOnce(all.slice(0, last));
-    await this.#prefillTo(all, last, options);
+    const isRestored = await this.#restoreOnce(all.slice(0, last));
+    const start = this.sequence.nextTokenIndex;
+    const first = this.#isCutBeforeLast(all.length, isRestored)
+      ? last - start
+      : this.#rule.firstCall(all.length - start);
+    if (first < all.length - start) await this.#prefillTo(all, start + first, options);
+    this.#history.endPrompt(last);
     return all.slice(this.sequence.nextTokenIndex);
   }
 
+  /**
+   * Behind cells that no fresh prefill computes a cut would make nothing exact. A sequence that goes
+   * on from what it holds gets few tokens, of which one more step would be a large part.
+   */
+  #isCutBeforeLast(promptTokens: number, isRestored: boolean): boolean {
+    if (this.#history.decodedFrom !== undefined || promptTokens < cutPromptTokensMin) return false;
+    return isRestored || promptTokens - this.sequence.nextTokenIndex >= cutPromptTokensMin;
+  }
+
   /** Restores, unless the sequence was just adapted to the same tokens: that asked the store. */
-  async #restoreOnce(tokens: Token[]): Promise<void> {
-    const asked = this.#adaptedTo;
-    this.#adaptedTo = undefined;
-    const isSame = asked?.length === tokens.length && asked.every((t, i) => t === tokens[i]);
-    if (!isSame) await this.#restore(tokens);
+  async #restoreOnce(tokens: Token[]): Promise<boolean> {
+    const adapted = this.#adapted;
+    this.#adapted = undefined;
+    const isSame =
+      adapted?.tokens.length === tokens.length && adapted.tokens.every((t, i) => t === tokens[i]);
+    return isSame ? adapted.isRestored : this.#restore(tokens);
   }
 
   /** Brings stored cells in, if more are stored than the sequence shares with the tokens. */
-  async #restore(tokens: Token[]): Promise<void> {
-    if (!this.#isPlain(tokens)) return;
+  async #restore(tokens: Token[]): Promise<boolean> {
+    if (!this.#isPlain(tokens)) return false;
     const { sequence } = this;
     const { restore, stored } = this.#parts;
     const { firstDifferentIndex: live } = sequence.compareContextTokens(tokens);
     const { loadState } = this.#plain;
-    const restored = await restore.tryRestore({ sequence, loadState, tokens, live });
-    if (restored !== undefined) {
-      this.#history.replace(restored.decodedFrom);
-      stored.add(restored.keys);
-    } else if (sequence.nextTokenIndex === 0) {
-      this.#history.cutTo(0);
+    const prefixOf = (): Prefix => this.#prefix.of(tokens);
+    const request = { sequence, loadState, tokens, prefixOf, live, rule: this.#rule };
+    const restored = await restore.tryRestore(request);
+    if (restored === undefined) {
+      if (sequence.nextTokenIndex === 0) this.#history.cutTo(0);
+      return false;
+    }
+    this.#history.replace(restored.decodedFrom);
+    stored.add(restored.keys);
+    return true;
+  }
+
+  /** Prefills up to `end`. */
+  async #prefillTo(all: Token[], end: number, options?: EvaluateOptions): Promise<void> {
+    for (;;) {
+      const start = this.sequence.nextTokenIndex;
+      if (start >= end) return;
+      const count = this.#rule.firstCall(end - start);
+      const tokens = all.slice(start, start + count);
+      await this.#asPrefill(start, count, () =>
+        this.#plain.prefill(tokens, prefillOptions(options)),
+      );
     }
   }
 
-  /** Prefills up to `end`, where a prompt ends, in batches that begin where any process's do. */
-  async #prefillTo(all: Token[], end: number, options?: EvaluateOptions): Promise<void> {
-    const { activity, blockTokens, clock, payback, statistics } = this.#parts;
-    const { batchSize } = this.sequence.context;
-    const stepTokens = Math.max(tileTokens, batchSize - (batchSize % tileTokens));
-    const blocksEnd = end - (end % blockTokens);
-    for (;;) {
-      const start = this.sequence.nextTokenIndex;
-      if (start >= end) break;
-      const nextStep = start - (start % stepTokens) + stepTokens;
-      const boundary = start < blocksEnd ? Math.min(nextStep, blocksEnd) : end;
-      this.#history.prefill(start);
-      const startMs = clock.nowMs();
-      const wasAlone = await activity.isAloneDuring(() =>
-        this.#plain.prefill(all.slice(start, boundary), prefillOptions(options)),
-      );
-      if (!wasAlone) this.#history.decode(start);
-      payback.notePrefill(boundary - start, clock.nowMs() - startMs);
-      statistics.prefilledTokens += boundary - start;
-    }
-    this.#history.endPrompt(end);
+  /** Runs a call that prefills so many tokens, and takes note of what it does and takes. */
+  async #asPrefill<T>(start: number, count: number, compute: () => Promise<T>): Promise<T> {
+    const { activity, clock, payback, statistics } = this.#parts;
+    this.#history.prefill(start, count);
+    const startMs = clock.nowMs();
+    const { result, wasAlone } = await activity.watch(compute);
+    if (!wasAlone) this.#history.decode(start);
+    payback.notePrefill(count, clock.nowMs() - startMs);
+    statistics.prefilledTokens += count;
+    return result;
   }
 
   /** Only tokens of text that fit the context are stored and restored. */
@@ -301,7 +339,8 @@ export class CachedSequence {
   async #saveNow(): Promise<void> {
     const { sequence } = this;
     if (sequence.disposed || this.#active > 0) return;
-    await this.#parts.save.save({ sequence, history: this.#history });
+    const prefixOf = (tokens: readonly number[]): Prefix => this.#prefix.of(tokens);
+    await this.#parts.save.save({ sequence, history: this.#history, prefixOf });
   }
 }
 

@@ -16,11 +16,13 @@ export class ContextActivity {
     this.#running -= 1;
   }
 
-  /** Runs one call's computation; resolves to whether no other call computed meanwhile. */
-  async isAloneDuring(compute: () => Promise<void>): Promise<boolean> {
+  /** Runs one call's computation; tells whether no other call computed meanwhile. */
+  async watch<T>(
+    compute: () => Promise<T>,
+  ): Promise<{ readonly result: T; readonly wasAlone: boolean }> {
     const begun = this.#begun;
-    const wasAlone = this.#running === 1;
-    await compute();
-    return wasAlone && this.#begun === begun;
+    const isAlone = this.#running === 1;
+    const result = await compute();
+    return { result, wasAlone: isAlone && this.#begun === begun };
   }
 }

@@ -203,13 +203,14 @@ async function connectStore(
   const platform = nodePlatform();
   const { store, blockTokens } = options;
   const identity = await identifyEngine(platform, engine, options);
+  const stateFiles = new StateFiles(platform);
+  await stateFiles.removeLeftovers();
   const payback = new Payback(identity.decodeMs, engine.model.llama.gpu !== false);
   const common = {
-    ...{ platform, store, identity, blockTokens, statistics, payback },
+    ...{ platform, store, identity, blockTokens, statistics, payback, stateFiles },
     clock: platform.clock,
     logger: options.logger ?? silentLogger,
     namespace: options.tenant,
-    stateFiles: new StateFiles(platform),
     stored: new StoredKeys(),
     activity: new ContextActivity(),
     stateFileBytesMax: options.stateFileBytesMax ?? stateFileBytesDefault,

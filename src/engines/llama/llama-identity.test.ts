@@ -185,16 +185,17 @@ describe('identify()', () => {
     assert.ok(decodeMs > 0);
   });
 
-  it('knows where results do not depend on batches', async () => {
-    const cases: readonly [LlamaContextOptions, boolean][] = [
-      [{ flashAttention: true }, false],
-      [{ flashAttention: false }, true],
-      [quantised, true],
-      [{ ...quantised, experimentalKvCacheValueType: 'F16' }, false],
-      [bfloat, false],
+  it('knows the smallest batch that computes a token as a large one does', async () => {
+    const cases: readonly [LlamaContextOptions, number][] = [
+      [{ flashAttention: true }, 64],
+      [{ flashAttention: false }, 2],
+      [quantised, 2],
+      [{ ...quantised, experimentalKvCacheValueType: 'F16' }, 64],
+      [bfloat, 2],
     ];
-    for (const [options, isFree] of cases) {
-      assert.equal((await identityOf(options)).isChunkingFree, isFree, JSON.stringify(options));
+    for (const [options, tokens] of cases) {
+      const { regularBatchMin } = await identityOf(options);
+      assert.equal(regularBatchMin, tokens, JSON.stringify(options));
     }
   });
 

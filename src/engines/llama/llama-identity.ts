@@ -22,11 +22,12 @@ export interface LlamaIdentity {
   /** Streams that a state file of this context must have. */
   readonly streams: number;
   /**
-   * True when results do not depend on how a prefill is cut into batches of two tokens or more. Known
-   * of the CPU without flash attention and with quantised KV; graphics processors choose their
-   * programs by the size of a batch.
+   * Tokens of the smallest regular batch (see `BatchRule`): on a CPU, flash attention over 16 or 32
+   * bit floats computes 64 tokens or more with another program than fewer; everything else differs
+   * only for a single token. Graphics processors choose their programs by the size of a batch in ways
+   * that are not known; the larger number is taken for them.
    */
-  readonly isChunkingFree: boolean;
+  readonly regularBatchMin: number;
   /** Milliseconds of one decode step, as measured by the probe. */
   readonly decodeMs: number;
 }
@@ -50,6 +51,10 @@ export interface IdentityRequest {
 const probeBytes = 16 * 1024 * 1024;
 /** Types of ggml whose rows are plain numbers: F32, F16, BF16. Others are quantised. */
 const plainTypes: readonly number[] = [0, 1, 30];
+/** Those of them that flash attention computes in tiles when a batch fills one: F32, F16. */
+const tiledTypes: readonly number[] = [0, 1];
+/** Tokens of a tile (measured: batches of 63 and 64 tokens differ, of 64 and 512 do not). */
+const tileTokens = 64;
 
 /**
  * Finds the identity of a context: hashes the model, and looks at the state of one evaluated token.
@@ -87,10 +92,15 @@ export async function identify(request: IdentityRequest): Promise<LlamaIdentity>
     ...probed,
     fingerprint,
     seed: seedOf(llamaSeedInput(fingerprint, blockTokens)),
-    isChunkingFree:
-      model.llama.gpu === false &&
-      (geometry.isTransposed || types.every((type) => !plainTypes.includes(type))),
+    regularBatchMin: regularBatchMinOf(geometry, model.llama.gpu !== false),
   };
+}
+
+function regularBatchMinOf(geometry: StateGeometry, hasGpu: boolean): number {
+  if (hasGpu) return tileTokens;
+  const types = [...geometry.keys, ...geometry.values].map(({ type }) => type);
+  const isTiled = !geometry.isTransposed && types.some((type) => tiledTypes.includes(type));
+  return isTiled ? tileTokens : 2;
 }
 
 async function probe(

@@ -2,10 +2,19 @@ import type { LlamaContextSequence } from 'node-llama-cpp';
 import { messageOf, StoreError } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { BlockKey } from '../../blocks/block-key.ts';
-import type { Borrow, KvStore, MissReason, TailBorrow } from '../../blocks/kv-store.ts';
+import type {
+  Borrow,
+  KvStore,
+  LoadedBlock,
+  MissReason,
+  TailBorrow,
+} from '../../blocks/kv-store.ts';
 import type { Namespace } from '../../blocks/namespace.ts';
-import { Prefix, tailDigest } from '../../blocks/prefix.ts';
+import { tailDigest } from '../../blocks/prefix.ts';
+import type { Prefix } from '../../blocks/prefix.ts';
 import type { Platform } from '../../platform/platform.ts';
+import { cutPromptTokensMin } from './batch-rule.ts';
+import type { BatchRule } from './batch-rule.ts';
 import type { LlamaIdentity } from './llama-identity.ts';
 import type { LlamaStatistics } from './llama-statistics.ts';
 import type { Payback } from './payback.ts';
@@ -39,7 +48,11 @@ export interface RestoreRequest {
   readonly sequence: LlamaContextSequence;
   /** The engine's own way to load a state file into the sequence. */
   readonly loadState: LlamaContextSequence['loadStateFromFile'];
+  /** All but the last token of the prompt, which is computed in any case. */
   readonly tokens: readonly number[];
+  /** The prefix of the tokens. */
+  readonly prefixOf: () => Prefix;
+  readonly rule: BatchRule;
   /** Number of leading tokens that the sequence holds already. */
   readonly live: number;
 }
@@ -56,6 +69,8 @@ export interface Restored {
 /** Payloads on loan that begin a prompt. */
 interface Found {
   readonly borrow: Borrow;
+  /** Those of the borrow that are used. */
+  readonly blocks: readonly LoadedBlock[];
   readonly tail: TailBorrow | undefined;
   readonly tokens: number;
 }
@@ -73,15 +88,24 @@ export class LlamaRestore {
 
   /** Restores if that is better than computing; undefined when nothing was restored. */
   async tryRestore(request: RestoreRequest): Promise<Restored | undefined> {
-    const { policy, payback, platform, blockTokens, identity } = this.#parts;
+    const { policy, payback, platform } = this.#parts;
     const missing = request.tokens.length - request.live;
-    if (policy === 'never' || missing <= 0) return undefined;
+    // Less than a block is not stored: it is computed sooner than asked for.
+    const isShort = request.tokens.length < this.#parts.blockTokens;
+    if (policy === 'never' || missing <= 0 || isShort) return undefined;
     const plan = payback.planLookup(missing);
     if (policy === 'when-it-pays' && !plan.pays) return undefined;
-    const prefix = new Prefix(identity.seed, blockTokens);
-    prefix.append(request.tokens);
     const start = platform.clock.nowMs();
-    const found = await this.#find(prefix, request, plan.deadlineMs);
+    const restored = await this.#restore(request, plan.deadlineMs);
+    const saved = restored === undefined ? 0 : restored.tokens - request.live;
+    payback.noteOutcome(saved, platform.clock.nowMs() - start);
+    return restored;
+  }
+
+  async #restore(request: RestoreRequest, lookupDeadlineMs: number): Promise<Restored | undefined> {
+    const prefix = request.prefixOf();
+    const start = this.#parts.platform.clock.nowMs();
+    const found = await this.#find(prefix, request, lookupDeadlineMs);
     if (found === undefined) return undefined;
     try {
       if (found.tokens <= request.live) return undefined;
@@ -99,7 +123,7 @@ export class LlamaRestore {
   ): Promise<Found | undefined> {
     const { platform, policy, payback, identity, stateFileBytesMax } = this.#parts;
     const matched = await this.#lookup(prefix, lookupDeadlineMs);
-    if (matched === undefined) return undefined;
+    if (matched === undefined || matched === 0) return undefined;
     const most = Math.min((matched + 1) * prefix.blockTokens, prefix.tokenCount);
     const bytes = payloadByteLength(identity.geometry, most);
     if (most <= request.live || bytes > stateFileBytesMax) return undefined;
@@ -108,17 +132,24 @@ export class LlamaRestore {
     const deadlineMs = policy === 'always' ? undefined : plan.deadlineMs;
     const start = platform.clock.nowMs();
     const found = await this.#load(prefix, request, matched, deadlineMs);
-    // What did not come in time counts as slow as it was, so that the next plan knows better.
     if (found?.borrow.reason === 'deadline') {
-      payback.noteRestore(bytes, 2 * (platform.clock.nowMs() - start));
+      payback.noteTimeout(bytes, platform.clock.nowMs() - start);
+      this.#bringForNextTime(prefix, matched);
     }
     return found;
+  }
+
+  /** Has the store bring what came too late, so that it is at hand when the prompt comes again. */
+  #bringForNextTime(prefix: Prefix, matched: number): void {
+    const { store, namespace, logger } = this.#parts;
+    store.prefetch(prefix.keys.slice(0, matched), { namespace }).catch((error: unknown) => {
+      logger.info('llama: blocks were not brought for the next time', { reason: messageOf(error) });
+    });
   }
 
   /** How many blocks are stored; undefined when the store gave no answer: it is not asked more. */
   async #lookup(prefix: Prefix, deadlineMs: number): Promise<number | undefined> {
     const { store, namespace, platform, payback, logger, policy, statistics } = this.#parts;
-    if (prefix.keys.length === 0) return 0;
     const start = platform.clock.nowMs();
     try {
       const options = policy === 'always' ? { namespace } : { namespace, deadlineMs };
@@ -156,7 +187,7 @@ export class LlamaRestore {
       const keys = prefix.keys.slice(0, matched);
       const borrow = await store.load(keys, { namespace, deadlineMs, exact });
       this.#noteMissing(prefix, borrow.blocks.length, borrow.reason);
-      return this.#fit(prefix, matched, borrow, await loadingTail);
+      return this.#fit(prefix, request.rule, borrow, await loadingTail);
     } catch (error) {
       (await loadingTail)?.release();
       statistics.failures += 1;
@@ -194,26 +225,26 @@ export class LlamaRestore {
     this.#parts.stored.delete(prefix.keys.slice(found));
   }
 
-  /** Drops the tail when the blocks end before it, or when using it could change results. */
-  #fit(prefix: Prefix, matched: number, borrow: Borrow, tail: TailBorrow | undefined): Found {
-    const blocksEnd = borrow.blocks.length * prefix.blockTokens;
-    if (tail !== undefined && borrow.blocks.length === matched) {
-      const tokens = blocksEnd + tail.tokens;
-      const isHarmless =
-        tail.hasDecodedTokens || this.#mayCutAfter(tail.tokens, prefix.tokenCount - tokens);
-      if (isHarmless) return { borrow, tail, tokens };
+  /** Drops the tail when the blocks end before it, and what would leave a batch that is not regular. */
+  #fit(prefix: Prefix, rule: BatchRule, borrow: Borrow, tail: TailBorrow | undefined): Found {
+    const { blocks } = borrow;
+    const { blockTokens, tokenCount } = prefix;
+    const decodedBlock = blocks.findIndex(({ hasDecodedTokens }) => hasDecodedTokens);
+    // Behind cells that no fresh prefill computes no batch makes anything exact.
+    const decodedEnd = decodedBlock < 0 ? Infinity : (decodedBlock + 1) * blockTokens;
+    const isFit = (tokens: number): boolean =>
+      tokens >= decodedEnd || mayFollow(rule, tokenCount - tokens, tokenCount);
+    if (tail !== undefined) {
+      const tokens = blocks.length * blockTokens + tail.tokens;
+      if (borrow.reason === undefined && (tail.hasDecodedTokens || isFit(tokens))) {
+        return { borrow, blocks, tail, tokens };
+      }
+      tail.release();
     }
-    tail?.release();
-    return { borrow, tail: undefined, tokens: blocksEnd };
-  }
-
-  /**
-   * Whether a prefill that ends a batch after `before` tokens of a block, with `after` tokens to come,
-   * computes what one without that cut does. A batch of a single token is computed in another way
-   * than a larger one, also where batches do not matter otherwise.
-   */
-  #mayCutAfter(before: number, after: number): boolean {
-    return after === 0 || (this.#parts.identity.isChunkingFree && before > 1 && after > 1);
+    let count = blocks.length;
+    while (count > 0 && !isFit(count * blockTokens)) count -= 1;
+    const used = blocks.slice(0, count);
+    return { borrow, blocks: used, tail: undefined, tokens: count * blockTokens };
   }
 
   async #install(
@@ -223,13 +254,12 @@ export class LlamaRestore {
     start: number,
   ): Promise<Restored | undefined> {
     const { platform, payback, identity, statistics, logger } = this.#parts;
-    const { borrow, tail, tokens } = found;
-    const payloads = borrow.blocks.map(({ payload }) => payload);
+    const { blocks, tail, tokens } = found;
+    const payloads = blocks.map(({ payload }) => payload);
     if (tail !== undefined) payloads.push(tail.payload);
     try {
       const expected = payloadByteLength(identity.geometry, tokens);
-      let bytes = 0;
-      for (const payload of payloads) bytes += payload.length;
+      const bytes = bytesOf(found);
       if (bytes !== expected) {
         const sizes = `stored payloads have ${bytes} bytes; ${expected} are needed`;
         throw new StoreError('CORRUPT', `${sizes} for ${tokens} tokens`);
@@ -274,13 +304,26 @@ export class LlamaRestore {
   }
 }
 
-function restoredOf(prefix: Prefix, { borrow, tail, tokens }: Found): Restored {
-  const keys = borrow.blocks.map(({ key }) => key);
+/** Whether `rest` tokens of a prompt may be computed after those restored; see {@link BatchRule}. */
+function mayFollow(rule: BatchRule, rest: number, tokens: number): boolean {
+  // Then only the last token is left: it is computed by itself in every process, or in none.
+  if (rest === 0) return tokens + 1 >= cutPromptTokensMin;
+  return rule.isRegular(rest);
+}
+
+function bytesOf({ blocks, tail }: Found): number {
+  let bytes = tail?.payload.length ?? 0;
+  for (const { payload } of blocks) bytes += payload.length;
+  return bytes;
+}
+
+function restoredOf(prefix: Prefix, { blocks, tail, tokens }: Found): Restored {
+  const keys = blocks.map(({ key }) => key);
   if (tail !== undefined) {
     const start = tokens - tail.tokens;
-    keys.push(tailDigest(prefix.tip(borrow.blocks.length), prefix.tokens(start, tokens)));
+    keys.push(tailDigest(prefix.tip(blocks.length), prefix.tokens(start, tokens)));
   }
-  const decodedBlock = borrow.blocks.findIndex(({ hasDecodedTokens }) => hasDecodedTokens);
+  const decodedBlock = blocks.findIndex(({ hasDecodedTokens }) => hasDecodedTokens);
   let decodedFrom: number | undefined;
   if (decodedBlock >= 0) decodedFrom = decodedBlock * prefix.blockTokens;
   else if (tail?.hasDecodedTokens === true) decodedFrom = tokens - tail.tokens;

@@ -4,7 +4,8 @@ import type { Logger } from '../../base/logger.ts';
 import type { BlockKey } from '../../blocks/block-key.ts';
 import type { BlockToSave, KvStore } from '../../blocks/kv-store.ts';
 import type { Namespace } from '../../blocks/namespace.ts';
-import { Prefix, tailDigest } from '../../blocks/prefix.ts';
+import { tailDigest } from '../../blocks/prefix.ts';
+import type { Prefix } from '../../blocks/prefix.ts';
 import type { OpenFile } from '../../platform/files.ts';
 import type { Platform } from '../../platform/platform.ts';
 import type { LlamaIdentity } from './llama-identity.ts';
@@ -35,6 +36,8 @@ export interface SaveParts {
 export interface SaveRequest {
   readonly sequence: LlamaContextSequence;
   readonly history: SequenceHistory;
+  /** The prefix of the sequence's tokens; hashes only what it has not hashed before. */
+  readonly prefixOf: (tokens: readonly number[]) => Prefix;
 }
 
 /** Tokens from `start` up to `end` that fill no block and are to be stored. */
@@ -93,11 +96,10 @@ export class LlamaSave {
     }
   }
 
-  #plan({ sequence, history }: SaveRequest): SaveWork {
-    const { identity, blockTokens, stored } = this.#parts;
+  #plan({ sequence, history, prefixOf }: SaveRequest): SaveWork {
+    const { blockTokens, stored } = this.#parts;
     const tokens = plainTokens(sequence.contextTokens);
-    const prefix = new Prefix(identity.seed, blockTokens);
-    prefix.append(tokens);
+    const prefix = prefixOf(tokens);
     const blocks: number[] = [];
     prefix.keys.forEach((key, index) => {
       if (!stored.has(key)) blocks.push(index);
@@ -105,9 +107,9 @@ export class LlamaSave {
     const tails: TailRange[] = [];
     for (const end of new Set([...history.promptEnds, tokens.length])) {
       const start = end - (end % blockTokens);
-      if (end > tokens.length || start === end) continue;
+      if (end > tokens.length || start === end || start === 0) continue;
       // Where the block before it was lost, the tail was too.
-      const isBlockStored = start === 0 || stored.has(prefix.tip(start / blockTokens));
+      const isBlockStored = stored.has(prefix.tip(start / blockTokens));
       if (!isBlockStored || !stored.has(digestOf(prefix, { start, end }))) {
         tails.push({ start, end });
       }

@@ -3,7 +3,7 @@ export interface LlamaStatistics {
   /** Restores, and tokens that were not prefilled thanks to them. */
   restores: number;
   restoredTokens: number;
-  /** Tokens that were prefilled. */
+  /** Tokens of prompts that were computed in batches: all but a last one computed by itself. */
   prefilledTokens: number;
   /** State exports, and what of them was new and stored. */
   exports: number;

@@ -1,3 +1,5 @@
+import type { BatchRule } from './batch-rule.ts';
+
 /** Ends of prompts remembered for their tails; a conversation needs its last few. */
 const promptEndsMax = 4;
 
@@ -6,14 +8,14 @@ const promptEndsMax = 4;
  * position.
  */
 export class SequenceHistory {
-  readonly #blockTokens: number;
+  readonly #rule: BatchRule;
   #taintedFrom: number | undefined;
   #decodedFrom: number | undefined;
   #promptEnds: number[] = [];
   #changes = 0;
 
-  constructor(blockTokens: number) {
-    this.#blockTokens = blockTokens;
+  constructor(rule: BatchRule) {
+    this.#rule = rule;
   }
 
   /**
@@ -25,8 +27,8 @@ export class SequenceHistory {
   }
 
   /**
-   * Cells from here on were decoded one by one, were computed in other batches than a fresh prefill
-   * would use, or on top of such. Undefined when all are what a fresh prefill computes.
+   * Cells from here on were decoded one by one, were computed in batches that are not regular, or on
+   * top of such. Undefined when all are what a fresh prefill computes.
    */
   get decodedFrom(): number | undefined {
     return this.#decodedFrom;
@@ -52,10 +54,6 @@ export class SequenceHistory {
       this.#decodedFrom = undefined;
     }
     this.#promptEnds = this.#promptEnds.filter((end) => end <= length);
-    const restOfBlock = length % this.#blockTokens;
-    if (restOfBlock === 0 || this.#decodedFrom !== undefined) return;
-    // What is left of the block was computed in one batch with what is gone.
-    if (!this.#promptEnds.includes(length)) this.#decodedFrom = length - restOfBlock;
   }
 
   /** Cells from `start` on were erased, and others moved into their place. */
@@ -71,12 +69,12 @@ export class SequenceHistory {
     this.#decodedFrom = start;
   }
 
-  /** Cells from `start` on were prefilled. A fresh prefill begins no batch inside a block. */
-  prefill(start: number): void {
-    if (start % this.#blockTokens !== 0) this.decode(start);
+  /** So many cells from `start` on are prefilled, as the exactness rule cuts them. */
+  prefill(start: number, count: number): void {
+    if (!this.#rule.isRegular(count)) this.decode(start);
   }
 
-  /** A prompt ends before the cell `end`, and so does a batch. */
+  /** Who evaluates the prompt again needs the cells before `end`. */
   endPrompt(end: number): void {
     if (this.#promptEnds.includes(end)) return;
     this.#changes += 1;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isStoreError } from '../../base/errors.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
@@ -80,6 +80,25 @@ describe('StateFiles', () => {
     await files.remove(path);
     await files.remove(path);
     assert.deepEqual(await allFiles(), before);
+  });
+
+  it('removes what processes left that were killed, and nothing else', async () => {
+    const files = new StateFiles(machine());
+    const [old, young] = [await files.create(1000), await files.create(1000)];
+    const foreign = join(memory, 'wombatkv-notes.state');
+    await writeFile(foreign, '');
+    const long = new Date(Date.now() - 2 * 3_600_000);
+    for (const path of [old, foreign]) await utimes(path, long, long);
+    assert.equal(await files.removeLeftovers(), 1);
+    const left = await allFiles();
+    assert.ok(!left.includes(basename(old)));
+    assert.ok(left.includes(basename(young)) && left.includes('wombatkv-notes.state'));
+  });
+
+  it('leaves what it may not look at', async () => {
+    const platform = machine();
+    const files = { ...platform.files, list: () => Promise.reject(systemError('EACCES')) };
+    assert.equal(await new StateFiles({ ...platform, files }).removeLeftovers(), 0);
   });
 
   /** A machine whose file systems have so many bytes free. */

@@ -1,15 +1,19 @@
 import { StoreError, systemErrorCode } from '../../base/errors.ts';
 import type { Platform } from '../../platform/platform.ts';
 
+/** A state file lives for seconds; one that was not written for so long has lost its process. */
+const leftoverAgeMs = 3_600_000;
+const namePattern = /^wombatkv-\d+-[0-9a-f]{16}\.state$/;
+
 /**
  * Where state files live for the moment between engine and store: in memory when free space there is
  * at least twice the file, else in the temporary directory. Names are random, files mode 0600, and
  * whoever makes one removes it.
  */
 export class StateFiles {
-  readonly #platform: Pick<Platform, 'files' | 'host' | 'random'>;
+  readonly #platform: Pick<Platform, 'clock' | 'files' | 'host' | 'random'>;
 
-  constructor(platform: Pick<Platform, 'files' | 'host' | 'random'>) {
+  constructor(platform: Pick<Platform, 'clock' | 'files' | 'host' | 'random'>) {
     this.#platform = platform;
   }
 
@@ -22,7 +26,7 @@ export class StateFiles {
   async create(byteLength: number): Promise<string> {
     const { host, random } = this.#platform;
     const name = `wombatkv-${host.processId}-${random.hex(8)}.state`;
-    const places = [host.memoryDirectory, host.temporaryDirectory].filter((at) => at !== undefined);
+    const places = this.#places();
     let cause: unknown;
     for (const directory of places) {
       try {
@@ -44,6 +48,42 @@ export class StateFiles {
   /** Removes a file that {@link create} made, if it is there. */
   async remove(path: string): Promise<void> {
     await this.#platform.files.remove(path);
+  }
+
+  /**
+   * Removes the files of processes that were killed: those of this user that nobody has written for
+   * an hour. Resolves to how many; what cannot be looked at or removed is left.
+   */
+  async removeLeftovers(): Promise<number> {
+    let removed = 0;
+    for (const directory of this.#places()) {
+      try {
+        removed += await this.#removeLeftoversIn(directory);
+      } catch (error) {
+        if (systemErrorCode(error) === undefined) throw error;
+      }
+    }
+    return removed;
+  }
+
+  async #removeLeftoversIn(directory: string): Promise<number> {
+    const { clock, files } = this.#platform;
+    let removed = 0;
+    for (const { name } of await files.list(directory)) {
+      if (!namePattern.test(name)) continue;
+      const path = `${directory}/${name}`;
+      const status = await files.status(path);
+      if (status === undefined || clock.wallMs() - status.modifiedMs < leftoverAgeMs) continue;
+      if (await files.remove(path)) removed += 1;
+    }
+    return removed;
+  }
+
+  #places(): readonly string[] {
+    const { memoryDirectory, temporaryDirectory } = this.#platform.host;
+    return memoryDirectory === undefined
+      ? [temporaryDirectory]
+      : [memoryDirectory, temporaryDirectory];
   }
 
   async #createIn(directory: string, path: string, byteLength: number): Promise<boolean> {
