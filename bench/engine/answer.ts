@@ -1,8 +1,7 @@
 import type { LlamaContextSequence } from 'node-llama-cpp';
 import type { StoreStats } from '../../src/blocks/kv-store.ts';
-import { limits } from '../../src/blocks/limits.ts';
 import type { AnswerJob, AnswerResult, StoreSetup, StoreUse } from './engine-job.ts';
-import { generate, loadAlone, loadStored, prefillInCuts, versionsOf } from './loaded-engine.ts';
+import { generate, loadAlone, loadStored, prefillButLast, versionsOf } from './loaded-engine.ts';
 import { measureSave } from './save.ts';
 import { SpanLog } from './spans.ts';
 
@@ -61,7 +60,7 @@ async function measure(job: AnswerJob, sequence: LlamaContextSequence): Promise<
   let cpuMs = 0;
   const startMs = performance.now();
   if (job.use === 'alone, same cuts') {
-    await prefillInCuts(sequence, job.prompt, limits.blockTokensUnit);
+    await prefillButLast(sequence, job.prompt);
   }
   const rest = job.prompt.slice(sequence.nextTokenIndex);
   const tokens = await generate(sequence, rest, job.answerTokens, () => {

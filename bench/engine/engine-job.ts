@@ -32,7 +32,7 @@ export interface AnswerJob {
   readonly engine: EngineSetup;
   /**
    * The store; or the engine alone: with the prompt in one call, as a program without WombatKV
-   * does, or in the calls that WombatKV cuts it into, whose tokens are those to compare with.
+   * does, or with its last token by itself as with WombatKV, whose tokens are those to compare with.
    */
   readonly use: StoreSetup | 'alone' | 'alone, same cuts';
   readonly prompt: readonly number[];

@@ -97,20 +97,15 @@ export async function generate(
 }
 
 /**
- * Prefills all but the last token in the calls that the adapter makes: up to the last whole block,
- * then the rest. The last token is left for the answer.
+ * Prefills all but the last token, which is left for the answer, as the adapter does with a prompt
+ * that is not short.
  */
-export async function prefillInCuts(
+export async function prefillButLast(
   sequence: LlamaContextSequence,
   tokens: readonly number[],
-  blockTokens: number,
 ): Promise<void> {
-  const last = tokens.length - 1;
-  for (const end of [last - (last % blockTokens), last]) {
-    const start = sequence.nextTokenIndex;
-    if (start >= end) continue;
-    await sequence.evaluateWithoutGeneratingNewTokens(asTokens(tokens.slice(start, end)));
-  }
+  const rest = tokens.slice(sequence.nextTokenIndex, -1);
+  if (rest.length > 0) await sequence.evaluateWithoutGeneratingNewTokens(asTokens(rest));
 }
 
 /** Versions of what computes. */

@@ -1,11 +1,10 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { LlamaContextSequence } from 'node-llama-cpp';
-import { limits } from '../../src/blocks/limits.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { timed } from '../measure.ts';
 import type { SuffixJob, SuffixResult } from './engine-job.ts';
-import { asTokens, contextAlone, generate, loadStored, prefillInCuts } from './loaded-engine.ts';
+import { asTokens, contextAlone, generate, loadStored, prefillButLast } from './loaded-engine.ts';
 
 /**
  * Answers prefix and suffix from the store; then the suffix alone, by an engine that holds the
@@ -23,7 +22,7 @@ export async function runSuffix(job: SuffixJob): Promise<SuffixResult> {
   const aloneMs = await timed(() => generate(alone, job.suffix, 1));
   await alone.adaptStateToTokens(asTokens(job.prefix), false);
   const aloneSameCutsMs = await timed(async () => {
-    await prefillInCuts(alone, prompt, limits.blockTokensUnit);
+    await prefillButLast(alone, prompt);
     await generate(alone, prompt.slice(-1), 1);
   });
   return { restoredMs, restoredTokens, aloneMs, aloneSameCutsMs };

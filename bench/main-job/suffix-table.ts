@@ -43,7 +43,7 @@ export async function suffixTable(
     notes: [
       `The prefix has ${prefix.length} tokens, stored by another process. "Only the suffix" is ` +
         'the same engine without WombatKV, its sequence holding the prefix already. "Same calls" ' +
-        'prefills to the last whole block, then to the last token, as the exactness rule wants.',
+        'computes the last token by itself, as the exactness rule wants.',
     ],
   };
 }

@@ -6,7 +6,7 @@ import type { KvStore } from '../../src/blocks/kv-store.ts';
 import { MemoryObjectStore } from '../../src/objectstore/memory-object-store.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { inProcessHarness } from '../support/in-process-world.ts';
-import { withTimeLimit } from '../support/waiting.ts';
+import { eventually, withTimeLimit } from '../support/waiting.ts';
 import { EngineScene, generate, randomTokens } from './engine-scene.ts';
 import { VirtualEngine, prefillMsPerToken } from './virtual-engine.ts';
 
@@ -161,6 +161,45 @@ describe('a short prompt', () => {
     await ask(prompt.slice(0, 127));
     await engine.settle();
     assert.deepEqual(await again(127), { lookup: 0, load: 0, loadTail: 0, save: 0, saveTail: 0 });
+  });
+});
+
+describe('a save', () => {
+  const isSaved = async (): Promise<boolean> => engine.calls.some(({ kind }) => kind === 'save');
+
+  it('comes by itself when the sequence rests', async () => {
+    await ask(prompt);
+    engine.pass(19);
+    assert.ok(!(await isSaved()));
+    engine.pass(1);
+    await eventually('it is saved', isSaved);
+    await engine.settle();
+    assert.equal(engine.statistics.savedBlocks, 5);
+  });
+
+  it('does not come while the sequence is asked again', async () => {
+    await ask(prompt);
+    engine.pass(19);
+    await continueWith([...prompt, ...randomTokens('more', 30)]);
+    engine.pass(19);
+    assert.equal(engine.statistics.exports, 0);
+    engine.pass(1);
+    await eventually('it is saved', isSaved);
+  });
+
+  it('waits while another sequence computes, for twenty seconds at most', async () => {
+    await ask(prompt);
+    const other = engine.getSequence();
+    const items = other.evaluate(randomTokens('other', 10), { temperature: 0 });
+    await items.next();
+    // The engine computes the next token; nobody has asked for its result yet.
+    const computing = items.next();
+    engine.pass(20_000);
+    assert.equal(engine.statistics.exports, 0);
+    engine.pass(120);
+    await computing;
+    await eventually('it is saved', isSaved);
+    await items.return();
   });
 });
 

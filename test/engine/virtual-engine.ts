@@ -46,6 +46,7 @@ export class VirtualEngine {
   readonly #context: LlamaContext;
   readonly #cached = new Map<LlamaContextSequence, CachedSequence>();
   readonly #remember: (sequence: LlamaContextSequence) => CachedSequence;
+  readonly #timers = new Set<{ readonly atMs: number; readonly callback: () => void }>();
   #nowMs = 0;
 
   private constructor(
@@ -58,12 +59,16 @@ export class VirtualEngine {
     const clock = {
       ...platform.clock,
       nowMs: () => this.#nowMs,
-      schedule: () => ({ cancel: () => undefined }),
+      schedule: (ms: number, callback: () => void) => {
+        const timer = { atMs: this.#nowMs + ms, callback };
+        this.#timers.add(timer);
+        return { cancel: () => void this.#timers.delete(timer) };
+      },
     };
     const common = {
       ...parts,
       ...{ clock, platform: { ...platform, clock }, store: this.#timed(store) },
-      ...{ statistics: this.statistics, stored: new StoredKeys(), saveDelayMs: 0 },
+      ...{ statistics: this.statistics, stored: new StoredKeys(), saveDelayMs: 20 },
       activity: new ContextActivity(),
       ...{ namespace: undefined, logger: silentLogger, stateFiles: new StateFiles(platform) },
       ...{ blockTokens: 128, stateFileBytesMax: 2 ** 30, exact: false },
@@ -111,6 +116,19 @@ export class VirtualEngine {
     sequence.evaluateWithMetadata = timed as typeof sequence.evaluateWithMetadata;
     this.#cached.set(sequence, this.#remember(sequence));
     return sequence;
+  }
+
+  /** Lets time pass in which nothing is asked, and what is due happen. */
+  pass(ms: number): void {
+    const endMs = this.#nowMs + ms;
+    for (;;) {
+      const [next] = [...this.#timers].sort((a, b) => a.atMs - b.atMs);
+      if (next === undefined || next.atMs > endMs) break;
+      this.#timers.delete(next);
+      this.#nowMs = Math.max(this.#nowMs, next.atMs);
+      next.callback();
+    }
+    this.#nowMs = endMs;
   }
 
   /** Saves what is new. */

@@ -6,6 +6,11 @@ export class ContextActivity {
   #running = 0;
   #begun = 0;
 
+  /** True while a call of any sequence computes. */
+  get isComputing(): boolean {
+    return this.#running > 0;
+  }
+
   /** A call that computes begins; every one has an end. */
   begin(): void {
     this.#running += 1;
