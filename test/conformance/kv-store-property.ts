@@ -6,7 +6,7 @@ import { openScene } from './kv-store-scene.ts';
 import type { KvStoreCase, KvStoreHarness } from './kv-store-harness.ts';
 
 /** Sequences of operations, their longest, and the seed that makes them the same in every run. */
-const sequences = 60;
+const sequences = 20;
 const operationsMax = 60;
 const seed = 20_250_731;
 
