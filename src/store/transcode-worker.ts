@@ -1,7 +1,7 @@
 import { loadZstd } from '../format/zstd.ts';
 import type { Zstd } from '../format/zstd.ts';
 import { serveTasks } from '../platform/worker-pool.ts';
-import { decodeNow, encodeNow } from './transcoder.ts';
+import { decodeNow, encodeNow, warmUpNow } from './transcoder.ts';
 import type { EncodedPayload, TranscodeTask } from './transcoder.ts';
 
 /** The program of the transcoder's worker threads. */
@@ -24,7 +24,7 @@ serveTasks<TranscodeTask, EncodedPayload | undefined>((task) => {
       decodeNow(task, zstd);
       return undefined;
     case 'warm-up':
-      zstd();
+      warmUpNow(zstd());
       return undefined;
     default:
       return task satisfies never;
