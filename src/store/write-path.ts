@@ -60,8 +60,12 @@ export class WritePath {
 
   async save(request: SaveRequest, call: Call): Promise<SaveResult> {
     const { counters, cache } = this.#parts;
-    await this.#awaitTwins(request.payloads, call);
-    const fresh = await this.#dropKnown(request, call);
+    let fresh: readonly Candidate[];
+    do {
+      await this.#awaitTwins(request.payloads, call);
+      fresh = await this.#dropKnown(request, call);
+    } while (fresh.some(({ facts }) => this.#hasTwin(facts)));
+    // From here to the moment when the batch counts as being accepted nothing is awaited.
     call.throwIfAborted();
     const savedBytes = sumOfLengths(fresh);
     this.#checkRoom(fresh, savedBytes);
@@ -77,10 +81,22 @@ export class WritePath {
   /** Waits until payloads that another call is accepting are in, or known not to be. */
   async #awaitTwins(payloads: readonly PayloadToSave[], call: Call): Promise<void> {
     for (const { facts } of payloads) {
-      if (facts.kind === 'raw-tail') continue;
-      const twin = this.#accepting.get(idOf(facts));
+      const twin = this.#twinOf(facts);
       if (twin !== undefined) await call.race(twin.catch(() => undefined));
     }
+  }
+
+  /** The acceptance of the same payload by another call. A raw tail replaces whatever is there. */
+  #twinOf(facts: PayloadToSave['facts']): Promise<unknown> | undefined {
+    return facts.kind === 'raw-tail' ? undefined : this.#accepting.get(idOf(facts));
+  }
+
+  /**
+   * True when another call has stored the payload, or has begun to accept it, since it was found
+   * to be stored nowhere. Of two accepted copies each would take the other for the one to upload.
+   */
+  #hasTwin(facts: PayloadToSave['facts']): boolean {
+    return this.#isStored(facts) || this.#twinOf(facts) !== undefined;
   }
 
   /** The payloads that are stored nowhere yet, each once. */
@@ -96,8 +112,7 @@ export class WritePath {
     const isFresh = await mapBounded(candidates, limits.fetchesInFlightMax, ({ facts }) =>
       this.#isFresh(facts, call),
     );
-    // Another call may have accepted some of them while the object store was asked.
-    return candidates.filter(({ facts }, index) => isFresh[index] && !this.#isStored(facts));
+    return candidates.filter((_, index) => isFresh[index]);
   }
 
   #isStored(facts: PayloadToSave['facts']): boolean {
