@@ -69,15 +69,20 @@ export class DiskLog {
     }
     numbers.sort((a, b) => a - b);
     const segments: LogSegment[] = [];
-    for (const number of numbers) {
-      const path = `${directory}/${segmentName(number)}`;
-      const segment = await LogSegment.open({ files, path, number, storeDigest });
-      // A header cut off by a crash holds no record yet.
-      if (segment === undefined) await removeIfEmpty(files, path);
-      else segments.push(segment);
+    try {
+      for (const number of numbers) {
+        const path = `${directory}/${segmentName(number)}`;
+        const segment = await LogSegment.open({ files, path, number, storeDigest });
+        // A header cut off by a crash holds no record yet.
+        if (segment === undefined) await removeIfEmpty(files, path);
+        else segments.push(segment);
+      }
+      const recovered = await recoverLog(segments);
+      return { log: new DiskLog(options, segments, (numbers.at(-1) ?? 0) + 1), recovered };
+    } catch (error) {
+      await Promise.all(segments.map((segment) => segment.close()));
+      throw error;
     }
-    const recovered = await recoverLog(segments);
-    return { log: new DiskLog(options, segments, (numbers.at(-1) ?? 0) + 1), recovered };
   }
 
   /** Bytes of all segments. */

@@ -73,22 +73,20 @@ export class LogSegment {
   static async open(options: SegmentOptions): Promise<LogSegment | undefined> {
     const { files, path, number, storeDigest } = options;
     const file = await files.open(path, 'read');
-    const header = new Uint8Array(segmentHeaderBytes);
-    const read = await file.read(header, 0);
-    const view = viewOf(header);
-    const isIntact =
-      read === segmentHeaderBytes &&
-      view.getUint32(0, true) === magic &&
-      view.getUint16(4, true) === version &&
-      view.getUint32(8, true) === number &&
-      view.getUint32(60, true) === crc32c(header.subarray(0, 60)) &&
-      storeDigest.every((byte, index) => header[28 + index] === byte);
-    if (!isIntact) {
+    try {
+      const header = new Uint8Array(segmentHeaderBytes);
+      const read = await file.read(header, 0);
+      if (read === segmentHeaderBytes && isHeaderOf(header, number, storeDigest)) {
+        const salt = header.slice(12, 12 + saltBytes);
+        const byteLength = await file.byteLength();
+        return new LogSegment({ number, path, salt, byteLength }, file);
+      }
+    } catch (error) {
       await file.close();
-      return undefined;
+      throw error;
     }
-    const salt = header.slice(12, 12 + saltBytes);
-    return new LogSegment({ number, path, salt, byteLength: await file.byteLength() }, file);
+    await file.close();
+    return undefined;
   }
 
   /** Reads into all of `into`; resolves to false when the segment ends before. */
@@ -118,6 +116,17 @@ export class LogSegment {
     assert(this.#users >= 0, `segment ${this.number} closed twice`);
     if (this.#users === 0) await this.#file.close();
   }
+}
+
+function isHeaderOf(header: Uint8Array, number: number, storeDigest: Uint8Array): boolean {
+  const view = viewOf(header);
+  return (
+    view.getUint32(0, true) === magic &&
+    view.getUint16(4, true) === version &&
+    view.getUint32(8, true) === number &&
+    view.getUint32(60, true) === crc32c(header.subarray(0, 60)) &&
+    storeDigest.every((byte, index) => header[28 + index] === byte)
+  );
 }
 
 interface SegmentFields {
