@@ -60,8 +60,11 @@ class ChainSearch {
     let shortLists = 0;
     while (matched < this.#keys.length && !source.isAbsent(matched)) {
       if (shortLists >= limits.shortListsBeforeProbing) {
-        matched = await this.#probeAhead(matched);
-        break;
+        const first = matched;
+        matched = this.#skipKnown(await this.#probeAhead(first));
+        // Behind a hole the next block may not have been asked for yet.
+        if (matched === first) break;
+        continue;
       }
       const listed = await this.#follow(matched);
       if (listed === undefined) break;
@@ -90,6 +93,11 @@ class ChainSearch {
     return listed;
   }
 
+  /** As {@link #follow}, but asks nobody for what is known: it may not be in the bucket yet. */
+  #probe(index: number): Promise<number | undefined> {
+    return this.#source.isKnown(index) ? Promise.resolve(0) : this.#follow(index);
+  }
+
   /** Probes from the first unknown block on; resolves to the number of leading blocks found. */
   async #probeAhead(first: number): Promise<number> {
     const last = this.#keys.length - 1;
@@ -97,7 +105,7 @@ class ChainSearch {
     for (let step = 1; first + step - 1 < last; step *= 2) probes.push(first + step - 1);
     probes.splice(limits.fetchesInFlightMax - 1);
     probes.push(last);
-    const answers = await Promise.all(probes.map((index) => this.#follow(index)));
+    const answers = await Promise.all(probes.map((index) => this.#probe(index)));
     let present = first - 1;
     let absent = this.#keys.length;
     answers.forEach((answer, at) => {
@@ -113,7 +121,7 @@ class ChainSearch {
     let absent = Math.max(firstAbsent, present + 1);
     while (absent - present > 1) {
       const middle = present + Math.floor((absent - present) / 2);
-      const listed = await this.#follow(middle);
+      const listed = await this.#probe(middle);
       if (listed === undefined) absent = middle;
       else present = Math.min(middle + listed, absent - 1);
     }
