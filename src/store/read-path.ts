@@ -124,7 +124,9 @@ export class ReadPath {
   async acquire(ref: PayloadRef, call: Call): Promise<Acquired | MissReason> {
     const resident = this.#pinIfResident(ref);
     if (resident !== undefined) return resident;
-    const boarding = this.#flights.board(flightKey(ref), (signal) => this.#bring(ref, signal));
+    const boarding = this.#flights.board(this.#flightKey(ref), (signal) =>
+      this.#bring(ref, signal),
+    );
     const mine = boarding.result.then((brought) => {
       if (typeof brought !== 'string') brought.pinned.extent.pin();
       return brought;
@@ -138,6 +140,12 @@ export class ReadPath {
     } finally {
       boarding.leave();
     }
+  }
+
+  /** What is on disk by now does not wait for an answer of the object store from before. */
+  #flightKey(ref: PayloadRef): string {
+    const from = this.#parts.cache.find(ref)?.disk === undefined ? 'object' : 'disk';
+    return `${from} ${ref.kind.charAt(0)}${ref.key}${ref.namespace}`;
   }
 
   /** The payload if memory holds it. */
@@ -266,10 +274,6 @@ export class ReadPath {
 /** The reference of a block. */
 export function blockRef(namespace: Namespace, key: BlockKey): PayloadRef {
   return { namespace, kind: 'block', key, parent: undefined, tokens: 0 };
-}
-
-function flightKey(ref: PayloadRef): string {
-  return `${ref.kind.charAt(0)}${ref.key}${ref.namespace}`;
 }
 
 function releaseFetched(fetched: FetchedPayload | MissReason): void {
