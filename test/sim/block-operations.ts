@@ -193,7 +193,8 @@ export async function loadAndCheck(
   if (reason === undefined) return outcome;
   const missing = keys[blocks.length];
   world.oracle.checkMiss(namespace, missing, reason, asker);
-  if (reason === 'unknown' && asksAgain) await lookAgain(world, slot, query, blocks.length);
+  if (reason === 'unknown' && asksAgain)
+    await lookAgain(world, slot, query, { missing: blocks.length, sinceMs: asker.startedMs });
   return outcome;
 }
 
@@ -202,13 +203,13 @@ async function lookAgain(
   world: SimWorld,
   slot: Slot,
   { namespace, keys }: Query,
-  missing: number,
+  { missing, sinceMs }: { readonly missing: number; readonly sinceMs: number },
 ): Promise<void> {
   const outcome = await world.call(slot, 'lookup after a miss', callLimitMs, (store) =>
     store.lookup(keys, { namespace }),
   );
   if (outcome.kind !== 'answer' || outcome.value.matched <= missing) return;
-  if (world.oracle.mayBeStored(namespace, keys[missing])) return;
+  if (world.oracle.mayBeStored(namespace, keys[missing], sinceMs)) return;
   world.fail(`lookup counts ${outcome.value.matched} blocks, load found none at ${missing}`);
 }
 

@@ -18,6 +18,7 @@ export type OperationKind =
   | 'jump'
   | 'clock-jump'
   | 'outage'
+  | 'stall'
   | 'delete-blocks'
   | 'delete-subtree'
   | 'delete-namespace'

@@ -16,6 +16,7 @@ import {
   powerLoss,
   removeObject,
   reopen,
+  stall,
   strangeObject,
   visitByStranger,
   wipe,
@@ -48,8 +49,10 @@ export async function runOperation(
       return clockJump(world, slot, dice);
     case 'outage':
       return outage(world, dice, (other) => actInOutage(world, other, dice));
+    case 'stall':
+      return stall(world, dice);
     case 'remove-object':
-      return removeObject(world, dice);
+      return removeObject(world, slot, dice);
     case 'damage-log':
       return damageLog(world, slot, dice);
     case 'newer-log':
@@ -72,6 +75,7 @@ type CallKind = Exclude<
   | 'jump'
   | 'clock-jump'
   | 'outage'
+  | 'stall'
   | 'remove-object'
   | 'damage-log'
   | 'newer-log'

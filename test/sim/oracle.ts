@@ -52,8 +52,8 @@ export interface OracleOptions {
   readonly fail: (message: string) => void;
 }
 
-/** No save is under way for so long. */
-const saveMsMax = 20_000;
+/** No save of the common chains is under way for so long. */
+const saveMsMax = 2000;
 
 /**
  * What must hold, whatever happened: knows every byte that was ever saved, what was accepted where,
@@ -154,11 +154,11 @@ export class Oracle {
     }
   }
 
-  /** Whether the block may be stored: the bucket has it, or somebody may have saved it by now. */
-  mayBeStored(namespace: Namespace, key: BlockKey): boolean {
+  /** Whether the bucket has the block, or somebody may have saved it since that moment. */
+  mayBeStored(namespace: Namespace, key: BlockKey, sinceMs: number): boolean {
     const { objectKey, offeredMs } = this.#of(namespace, key);
-    const isRecent = offeredMs > this.#options.nowMs() - saveMsMax;
-    return isRecent || this.#options.bucket.find(objectKey) !== undefined;
+    if (offeredMs > sinceMs - saveMsMax) return true;
+    return this.#options.bucket.find(objectKey) !== undefined;
   }
 
   /** After a durable save, or a flush: the objects are there. */
@@ -174,6 +174,11 @@ export class Oracle {
   /** Keys that the process has accepted, by namespace: what a flush of it must make durable. */
   acceptedBy(name: string): ReadonlyMap<Namespace, readonly BlockKey[]> {
     return this.#keysOf(({ accepted }) => accepted.has(name));
+  }
+
+  /** Every block that somebody ever gave to a save, by namespace. */
+  offeredBlocks(): ReadonlyMap<Namespace, readonly BlockKey[]> {
+    return this.#keysOf(({ variants }) => variants.length > 0);
   }
 
   /** Blocks that any host must be able to load at the end, by namespace. */

@@ -55,7 +55,7 @@ export function planOf(seed: number): Plan {
     return {
       id,
       kind,
-      isAwaited: dice.chance(0.5),
+      isAwaited: dice.chance(0.5) && kind !== 'stall',
       gapMs: dice.fraction() * dice.pick([1, 10, 60]),
     };
   });

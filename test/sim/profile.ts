@@ -46,7 +46,7 @@ const usual: Omit<Profile, 'theme'> = {
 };
 
 const stormy: NetworkShares = { trouble: 0.06, altered: 0, damaged: 0, staleLists: 0 };
-const pressed = { memoryBytes: 32 * kib, diskBytes: 160 * kib };
+const pressed = { memoryBytes: 32 * kib, diskBytes: 96 * kib };
 
 const themes: readonly Partial<Profile>[] = [
   { theme: 'one calm host', machines: 1, compression: 'zstd', payloadBytesMax: 1500 },
@@ -59,7 +59,12 @@ const themes: readonly Partial<Profile>[] = [
     capacityBytes: 100 * kib,
     diskBytes: 320 * kib,
   },
-  { theme: 'eviction', ...pressed, payloadBytesMax: 9000, extra: { fresh: 8, 'hold-borrow': 6 } },
+  {
+    theme: 'eviction',
+    ...pressed,
+    payloadBytesMax: 9000,
+    extra: { fresh: 8, 'hold-borrow': 6, stall: 8 },
+  },
   {
     theme: 'two processes a host',
     processesPerMachine: 2,

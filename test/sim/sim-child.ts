@@ -12,7 +12,9 @@ export interface SeedsReport {
   readonly comparisons: number;
 }
 
+/** The seeds to run, and whether to stop at the first that fails. */
 const seeds = JSON.parse(process.argv[2] ?? '[]') as readonly number[];
+const stopsAtFailure = process.argv[3] === 'first';
 const counts = new FaultCounts();
 const failures: { readonly seed: number; readonly failure: string }[] = [];
 let operations = 0;
@@ -25,7 +27,9 @@ for (const seed of seeds) {
   operations += result.operations;
   comparisons += result.comparisons;
   crashes = Math.min(crashes, result.counts.get('process killed'));
-  if (result.failure !== undefined) failures.push({ seed, failure: result.failure });
+  if (result.failure === undefined) continue;
+  failures.push({ seed, failure: result.failure });
+  if (stopsAtFailure) break;
 }
 const faults = faultKinds.map((kind) => counts.get(kind));
 process.send?.({ failures, faults, operations, crashes, comparisons } satisfies SeedsReport);

@@ -57,7 +57,7 @@ export class SimWorld {
   readonly #mortal = new Map<SimMachine, { running: number; begun: number }>();
   #outages = 0;
   #lastKillMs = Number.NEGATIVE_INFINITY;
-  #lastOutageMs = Number.NEGATIVE_INFINITY;
+  #lastTroubleMs = Number.NEGATIVE_INFINITY;
   #failure: SimFailure | undefined;
   #zstd: Zstd | undefined;
   readonly #parts: SimWorldParts;
@@ -203,8 +203,8 @@ export class SimWorld {
   /** True when every request gets its answer soon. */
   get isNetworkCalm(): boolean {
     if (!this.isTroubled) return true;
-    const isLong = this.nowMs - this.#lastOutageMs < 4_000_000;
-    return this.profile.network.trouble === 0 && !isLong && this.bucket?.mode !== 'gone';
+    const isLong = this.nowMs - this.#lastTroubleMs < 4_000_000;
+    return this.profile.network.trouble === 0 && !isLong;
   }
 
   get areDisksBad(): boolean {
@@ -240,7 +240,11 @@ export class SimWorld {
 
   noteOutage(): void {
     this.#outages += 1;
-    this.#lastOutageMs = this.nowMs;
+  }
+
+  /** From now on, and for a while after it has ended, the bucket may not answer. */
+  noteTrouble(): void {
+    this.#lastTroubleMs = this.nowMs;
   }
 
   /** A use of the machine's mortal chain begins. The result tells whether it was the only one. */

@@ -5,7 +5,7 @@ import {
   blockObjectKey,
 } from '../../src/format/object-keys.ts';
 import { allowErrors } from './allowed-errors.ts';
-import { blocksOf, callLimitMs, saveBlocks } from './block-operations.ts';
+import { blocksOf, callLimitMs, loadAndCheck, saveBlocks } from './block-operations.ts';
 import { FileNode } from './disk-nodes.ts';
 import type { Dice } from './dice.ts';
 import { cacheDirectory, keyPrefix } from './sim-world.ts';
@@ -87,6 +87,7 @@ export async function outage(
   const mode = outageModes[world.outages];
   bucket.mode = mode;
   world.noteOutage();
+  world.noteTrouble();
   world.trace.add('bucket', mode);
   for (let step = 0; step < 3; step += 1) await act(dice.pick(world.slots));
   await world.scheduler.wait(mode === 'refusing puts' ? 60_000 : hourMs);
@@ -94,6 +95,16 @@ export async function outage(
   if (bucket.mode === mode) bucket.mode = 'normal';
   if (mode === 'gone') counts.add('bucket gone for an hour');
   if (mode === 'throttled') counts.add('bucket throttled for an hour');
+}
+
+/** The bucket takes nothing for a moment, in which others go on saving: what is pending grows. */
+export async function stall(world: SimWorld, dice: Dice): Promise<void> {
+  const { bucket } = world;
+  if (bucket === undefined || bucket.mode !== 'normal') return;
+  bucket.mode = 'throttled';
+  world.noteTrouble();
+  await world.scheduler.wait(1000 + dice.fraction() * 8000);
+  if (bucket.mode === 'throttled') bucket.mode = 'normal';
 }
 
 /** Saves and deletes on a chain that only this machine uses and of which nothing is certain. */
@@ -140,17 +151,22 @@ export async function deleteNamespace(world: SimWorld, slot: Slot): Promise<void
   allowErrors(world, 'delete', outcome, { isCut: false, mayMissBucket: true, codes: [] });
 }
 
-/** Somebody removes an object, behind the back of every store. */
-export async function removeObject(world: SimWorld, dice: Dice): Promise<void> {
+/** Somebody removes an object, behind the back of a store that has just seen it. */
+export async function removeObject(world: SimWorld, slot: Slot, dice: Dice): Promise<void> {
   const { bucket, oracle, counts } = world;
   const keys = [...(bucket?.keys() ?? [])].filter((key) => key.includes('/block/'));
   if (bucket === undefined || keys.length === 0) return;
-  const key = dice.pick(keys);
-  const id = parseFormatKey(keyPrefix, key);
+  const objectKey = dice.pick(keys);
+  const id = parseFormatKey(keyPrefix, objectKey);
   if (id?.kind !== 'block') return;
-  oracle.weaken(id.namespace, [id.key]);
+  const { namespace, key } = id;
+  oracle.weaken(namespace, [key]);
+  await world.call(slot, 'lookup before a removal', callLimitMs, (store) =>
+    store.lookup([key], { namespace }),
+  );
   counts.add('object removed under a live entry');
-  await bucket.delete(parseObjectKey(key));
+  await bucket.delete(parseObjectKey(objectKey));
+  await loadAndCheck(world, slot, { namespace, keys: [key] });
 }
 
 /** Changes bytes of the machine's log, under a living process or a dead one. */
