@@ -1,0 +1,104 @@
+import { Dice } from './dice.ts';
+import { calmNetwork } from './network-faults.ts';
+import type { NetworkShares } from './network-faults.ts';
+import { noDiskFaults } from './sim-machine.ts';
+import type { DiskFaultShares } from './sim-machine.ts';
+import type { OperationKind } from './operation-kind.ts';
+
+const kib = 1024;
+
+/** What kind of world a seed makes. Every tenth seed has the same theme. */
+export interface Profile {
+  readonly theme: string;
+  readonly machines: number;
+  /** Store processes of each machine, which share its cache directory. */
+  readonly processesPerMachine: number;
+  /** `directory`: the real directory store on the disk of the one machine. */
+  readonly bucket: 'cloud' | 'directory';
+  readonly network: NetworkShares;
+  readonly disk: DiskFaultShares;
+  readonly skewMsMax: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  /** Room on each disk. */
+  readonly capacityBytes: number;
+  readonly objectStoreBytesMax: number | false;
+  readonly compression: 'zstd' | 'off';
+  readonly payloadBytesMax: number;
+  /** Kinds of operations that this theme makes beside the usual ones, with their weights. */
+  readonly extra: Partial<Record<OperationKind, number>>;
+}
+
+const usual: Omit<Profile, 'theme'> = {
+  machines: 2,
+  processesPerMachine: 1,
+  bucket: 'cloud',
+  network: calmNetwork,
+  disk: noDiskFaults,
+  skewMsMax: 0,
+  memoryBytes: 256 * kib,
+  diskBytes: 4096 * kib,
+  capacityBytes: Number.POSITIVE_INFINITY,
+  objectStoreBytesMax: false,
+  compression: 'off',
+  payloadBytesMax: 4000,
+  extra: {},
+};
+
+const stormy: NetworkShares = { trouble: 0.06, altered: 0, damaged: 0, staleLists: 0 };
+const pressed = { memoryBytes: 32 * kib, diskBytes: 96 * kib };
+
+const themes: readonly Partial<Profile>[] = [
+  { theme: 'one calm host', machines: 1, compression: 'zstd', payloadBytesMax: 1500 },
+  { theme: 'three calm hosts', machines: 3, skewMsMax: 7_200_000 },
+  { theme: 'stormy network', network: { ...stormy, staleLists: 0.2 } },
+  { theme: 'outages', network: { ...stormy, trouble: 0.02 }, extra: { outage: 14, jump: 2 } },
+  {
+    theme: 'bad disks',
+    disk: { read: 0.01, write: 0.02, sync: 0, open: 0.01, slow: 0.01 },
+    capacityBytes: 100 * kib,
+    diskBytes: 320 * kib,
+  },
+  {
+    theme: 'eviction',
+    ...pressed,
+    payloadBytesMax: 9000,
+    extra: { fresh: 8, 'hold-borrow': 6, stall: 8 },
+  },
+  {
+    theme: 'two processes a host',
+    processesPerMachine: 2,
+    diskBytes: 400 * kib,
+    extra: { crash: 10, stranger: 4 },
+  },
+  {
+    theme: 'directory and power loss',
+    machines: 1,
+    bucket: 'directory',
+    disk: { ...noDiskFaults, sync: 0.01 },
+    extra: { 'power-loss': 8 },
+  },
+  {
+    theme: 'damage',
+    network: { trouble: 0.01, altered: 0.06, damaged: 0.05, staleLists: 0.05 },
+    diskBytes: 400 * kib,
+    extra: { 'remove-object': 8, 'damage-log': 6, 'newer-log': 3, 'strange-object': 8 },
+  },
+  {
+    theme: 'collection and deletion',
+    ...pressed,
+    objectStoreBytesMax: 200 * kib,
+    network: { ...stormy, trouble: 0.01 },
+    skewMsMax: 600_000,
+    extra: { jump: 10, 'delete-blocks': 6, 'delete-subtree': 3, 'delete-namespace': 2 },
+  },
+];
+
+/** The profile of a seed. */
+export function profileOf(seed: number): Profile {
+  const dice = new Dice(`profile/${seed}`);
+  const theme = themes[seed % themes.length];
+  const mixed = dice.chance(0.3) ? { network: stormy, skewMsMax: 60_000 } : {};
+  const compression = dice.chance(0.05) ? { compression: 'zstd' as const } : {};
+  return { theme: '', ...usual, ...mixed, ...compression, ...theme };
+}

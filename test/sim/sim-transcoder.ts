@@ -1,0 +1,13 @@
+import type { Zstd } from '../../src/format/zstd.ts';
+import { decodeNow, encodeNow } from '../../src/store/transcoder.ts';
+import type { Transcoder } from '../../src/store/transcoder.ts';
+import type { SimProcess } from './sim-process.ts';
+
+/** The real codec and checksums, at the moment that the schedule says instead of in a thread. */
+export function simTranscoder(process: SimProcess, zstd: () => Zstd): Transcoder {
+  return {
+    encode: (task) => process.ask(0.1, () => encodeNow(task, zstd)),
+    decode: (task) => process.ask(0.1, () => decodeNow(task, zstd)),
+    close: () => Promise.resolve(),
+  };
+}
