@@ -18,6 +18,11 @@ export interface FileStatus {
  */
 export interface Files {
   open(path: string, mode: OpenMode): Promise<OpenFile>;
+  /**
+   * A new file in the directory that nobody else can find, and that is gone when it is closed or the
+   * process ends. Fails with `ENOTSUP` where the system has no such files.
+   */
+  openAnonymous(directory: string): Promise<AnonymousFile>;
   /** The whole file; fails with `EFBIG` when it is longer than `byteLengthMax`. */
   readSmall(path: string, byteLengthMax: number): Promise<Uint8Array>;
   /** What the path is, or undefined when nothing is there. */
@@ -51,6 +56,13 @@ export interface Files {
 export interface DirectoryEntry {
   readonly name: string;
   readonly kind: 'file' | 'directory' | 'other';
+}
+
+/** A file without a name. */
+export interface AnonymousFile {
+  /** Opens the file again, in this process, while it is open. */
+  readonly path: string;
+  readonly file: OpenFile;
 }
 
 /** An open file. The owner closes it. Positions and lengths are in bytes. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { after, describe, it } from 'node:test';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import { nodeFiles } from './node-files.ts';
@@ -212,6 +212,18 @@ describe('nodeFiles: names', () => {
     const all = ['a', 'a/b', 'a/b/c', 'a/b/d', 'a/b/c/e'].map((name) => `${path}/${name}`);
     await Promise.all([...all, ...all].map((each) => nodeFiles.makeDirectory(each)));
     for (const each of all) assert.ok((await stat(each)).isDirectory());
+  });
+
+  it('opens a file without a name, which its path opens again while it is open', async () => {
+    const directory = freshPath();
+    await mkdir(directory);
+    const { path, file } = await nodeFiles.openAnonymous(directory);
+    assert.deepEqual(await readdir(directory), []);
+    await file.write([Uint8Array.of(1, 2, 3)], 0);
+    assert.deepEqual([...(await readFile(path))], [1, 2, 3]);
+    await file.close();
+    await assert.rejects(readFile(path), { code: 'ENOENT' });
+    await assert.rejects(nodeFiles.openAnonymous(freshPath()), { code: 'ENOENT' });
   });
 
   it('makes no directory where none can be: in a file, and where the system allows none', async () => {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import {
   link,
@@ -48,6 +49,20 @@ const sharedFileSystems: ReadonlySet<number> = new Set([
 export const nodeFiles: Files = {
   async open(path, mode) {
     return new NodeOpenFile(await open(path, flagsOf[mode], 0o600));
+  },
+  async openAnonymous(directory) {
+    const name = `${directory}/wombatkv-${process.pid}-${randomBytes(8).toString('hex')}.nameless`;
+    const handle = await open(name, flagsOf['create-new'], 0o600);
+    const path = `/proc/self/fd/${handle.fd}`;
+    try {
+      await unlink(name);
+      // Only Linux shows the open files of a process as files.
+      if (!(await stat(path)).isFile()) throw new Error(`${path} is not the file`);
+    } catch (cause) {
+      await handle.close();
+      throw Object.assign(new Error('files without a name', { cause }), { code: 'ENOTSUP' });
+    }
+    return { path, file: new NodeOpenFile(handle) };
   },
   async readSmall(path, byteLengthMax) {
     const handle = await open(path, constants.O_RDONLY);

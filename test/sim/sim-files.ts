@@ -1,4 +1,5 @@
 import type {
+  AnonymousFile,
   DirectoryEntry,
   FileStatus,
   Files,
@@ -137,6 +138,11 @@ export class SimFiles implements Files {
     return this.#call(undefined, `free ${path}`, () => {
       return Math.max(0, this.#disk.capacityBytes - this.#disk.usedBytes);
     });
+  }
+
+  /** The store makes none. */
+  openAnonymous(): Promise<AnonymousFile> {
+    return Promise.reject(systemError('ENOTSUP'));
   }
 
   isLocalFileSystem(): Promise<boolean> {

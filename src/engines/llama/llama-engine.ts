@@ -117,6 +117,7 @@ interface Connection {
   readonly identity: LlamaIdentity | undefined;
   readonly uncachedReason: string | undefined;
   remember(sequence: LlamaContextSequence): CachedSequence | undefined;
+  close(): Promise<void>;
 }
 
 /** A model and a context with a memory. */
@@ -171,6 +172,7 @@ export class LlamaEngine {
   /** Saves what is new and frees context and model. The store stays open. */
   async dispose(): Promise<void> {
     await this.settle();
+    await this.#connection.close();
     await this.context.dispose();
     await this.model.dispose();
     await this.#llama?.dispose();
@@ -193,7 +195,10 @@ async function connect(engine: EngineParts, options: ConnectOptions): Promise<Co
     if (!isHarmless) throw error;
     const uncachedReason = messageOf(error);
     logger.info('llama: the context is not cached', { reason: uncachedReason });
-    return { statistics, identity: undefined, uncachedReason, remember: () => undefined };
+    return {
+      ...{ statistics, identity: undefined, uncachedReason },
+      ...{ remember: () => undefined, close: () => Promise.resolve() },
+    };
   }
 }
 
@@ -207,6 +212,7 @@ async function connectStore(
   const identity = await identifyEngine(platform, engine, options);
   const stateFiles = new StateFiles(platform);
   await stateFiles.removeLeftovers();
+  await stateFiles.keepOne();
   // The first prompt would pay for the compilation of the hash: 5 to 17 ms of a restore.
   new Prefix(identity.seed, blockTokens).append(new Int32Array(warmUpBlocks * blockTokens));
   const payback = new Payback(identity.decodeMs, engine.model.llama.gpu !== false);
@@ -228,6 +234,7 @@ async function connectStore(
     identity,
     uncachedReason: undefined,
     remember: (sequence) => new CachedSequence(sequence, { ...common, restore, save }),
+    close: () => stateFiles.close(),
   };
 }
 

@@ -282,21 +282,14 @@ export class LlamaRestore {
     tokens: Int32Array,
     payloads: readonly Uint8Array[],
   ): Promise<void> {
-    const { platform, identity, stateFiles } = this.#parts;
+    const { identity, stateFiles } = this.#parts;
     const target = { streams: identity.streams, stream: 0, sequenceId: 0 };
     const plan = planImage(identity.geometry, tokens, target);
-    const path = await stateFiles.create(plan.byteLength);
-    try {
-      const file = await platform.files.open(path, 'read-write');
-      try {
-        await file.write(imageBuffers(plan, payloads), 0);
-      } finally {
-        await file.close();
-      }
+    await stateFiles.withFile(plan.byteLength, async ({ path, file }) => {
+      await file.write(imageBuffers(plan, payloads), 0);
+      await file.truncate(plan.byteLength);
       await loadState(path, { acceptRisk: true });
-    } finally {
-      await stateFiles.remove(path);
-    }
+    });
     if (sequence.nextTokenIndex === tokens.length) return;
     const got = `${sequence.nextTokenIndex} tokens instead of ${tokens.length}`;
     await sequence.clearHistory();

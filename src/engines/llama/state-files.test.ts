@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isStoreError } from '../../base/errors.ts';
@@ -95,6 +95,74 @@ describe('StateFiles', () => {
     assert.ok(left.includes(basename(young)) && left.includes('wombatkv-notes.state'));
   });
 
+  describe('withFile()', () => {
+    const write = async (files: StateFiles, byteLength: number): Promise<string> => {
+      let used = '';
+      await files.withFile(byteLength, async ({ path, file }) => {
+        used = path;
+        await file.write([new Uint8Array(byteLength).fill(7)], 0);
+        await file.truncate(byteLength);
+        assert.deepEqual(await readFile(path), Buffer.alloc(byteLength, 7));
+      });
+      return used;
+    };
+
+    it('lends a new file, and removes it', async () => {
+      const files = new StateFiles(machine());
+      const before = await allFiles();
+      assert.ok((await write(files, 1000)).startsWith(memory));
+      assert.deepEqual(await allFiles(), before);
+    });
+
+    it('lends the kept file again and again, which has no name', async () => {
+      const files = new StateFiles(machine());
+      const before = await allFiles();
+      await files.keepOne();
+      assert.deepEqual(await allFiles(), before);
+      const first = await write(files, 5000);
+      assert.ok(first.startsWith('/proc/self/fd/'));
+      assert.equal(await write(files, 3000), first);
+      await files.close();
+      assert.ok((await write(files, 1000)).startsWith(memory));
+    });
+
+    it('lends another one while the kept one is used, or for a larger state', async () => {
+      const files = new StateFiles(machine());
+      await files.keepOne();
+      await files.withFile(1000, async (kept) => {
+        const other = await write(files, 1000);
+        assert.notEqual(other, kept.path);
+      });
+      await files.withFile(33 * 1024 * 1024, async ({ path }) => {
+        assert.ok(path.startsWith(memory));
+      });
+      await files.close();
+    });
+
+    it('keeps the file when its use failed, and closes it when closed meanwhile', async () => {
+      const files = new StateFiles(machine());
+      await files.keepOne();
+      let path = '';
+      const failing = files.withFile(1000, async (kept) => {
+        path = kept.path;
+        throw new Error('refused');
+      });
+      await assert.rejects(failing, /refused/);
+      assert.equal(await write(files, 1000), path);
+      await files.withFile(1000, () => files.close());
+      await assert.rejects(stat(path), { code: 'ENOENT' });
+    });
+
+    it('keeps none where memory is short or there are no such files', async () => {
+      for (const platform of [machine({ memoryFree: 1e8 }), withoutNameless(machine())]) {
+        const files = new StateFiles(platform);
+        await files.keepOne();
+        const path = await write(files, 1000);
+        assert.ok(path.startsWith(memory) || path.startsWith(temporary));
+      }
+    });
+  });
+
   it('leaves what it may not look at', async () => {
     const platform = machine();
     const files = { ...platform.files, list: () => Promise.reject(systemError('EACCES')) };
@@ -113,6 +181,11 @@ describe('StateFiles', () => {
       host: { ...platform.host, memoryDirectory: memory, temporaryDirectory: temporary },
       files: { ...platform.files, freeBytes: (path) => Promise.resolve(free.get(path) ?? 0) },
     };
+  }
+
+  function withoutNameless(platform: Platform): Platform {
+    const openAnonymous = (): Promise<never> => Promise.reject(systemError('ENOTSUP'));
+    return { ...platform, files: { ...platform.files, openAnonymous } };
   }
 
   async function allFiles(): Promise<string[]> {

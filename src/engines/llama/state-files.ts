@@ -1,9 +1,20 @@
 import { StoreError, systemErrorCode } from '../../base/errors.ts';
+import type { AnonymousFile, OpenFile } from '../../platform/files.ts';
 import type { Platform } from '../../platform/platform.ts';
 
 /** A state file lives for seconds; one that was not written for so long has lost its process. */
 const leftoverAgeMs = 3_600_000;
 const namePattern = /^wombatkv-\d+-[0-9a-f]{16}\.state$/;
+
+/** Bytes of the file that is kept: it holds a state of 2,700 tokens of a model of 0.5 B parameters. */
+const keptBytes = 32 * 1024 * 1024;
+const zerosBytes = 1024 * 1024;
+
+/** A state file to write. `path` is for the engine, which opens it by its own means. */
+export interface StateFile {
+  readonly path: string;
+  readonly file: OpenFile;
+}
 
 /**
  * Where state files live for the moment between engine and store: in memory when free space there is
@@ -12,6 +23,10 @@ const namePattern = /^wombatkv-\d+-[0-9a-f]{16}\.state$/;
  */
 export class StateFiles {
   readonly #platform: Pick<Platform, 'clock' | 'files' | 'host' | 'random'>;
+
+  /** The kept file while nobody uses it. */
+  #kept: AnonymousFile | undefined;
+  #isClosed = false;
 
   constructor(platform: Pick<Platform, 'clock' | 'files' | 'host' | 'random'>) {
     this.#platform = platform;
@@ -48,6 +63,64 @@ export class StateFiles {
   /** Removes a file that {@link create} made, if it is there. */
   async remove(path: string): Promise<void> {
     await this.#platform.files.remove(path);
+  }
+
+  /**
+   * Makes the file that is kept, if memory has room for four of them. {@link close} gives it back;
+   * so does the end of the process.
+   */
+  async keepOne(): Promise<void> {
+    const { files, host } = this.#platform;
+    const { memoryDirectory } = host;
+    if (memoryDirectory === undefined) return;
+    try {
+      if ((await files.freeBytes(memoryDirectory)) < 4 * keptBytes) return;
+      const made = await files.openAnonymous(memoryDirectory);
+      const zeros = new Uint8Array(zerosBytes);
+      for (let at = 0; at < keptBytes; at += zerosBytes) await made.file.write([zeros], at);
+      await this.#keep(made);
+    } catch (error) {
+      // Without it every file is a new one.
+      if (systemErrorCode(error) === undefined) throw error;
+    }
+  }
+
+  /** Lends a file for a state of that many bytes; what is in it is to be replaced, whole. */
+  async withFile(byteLength: number, use: (state: StateFile) => Promise<void>): Promise<void> {
+    const kept = byteLength <= keptBytes ? this.#kept : undefined;
+    if (kept === undefined) return this.#withNewFile(byteLength, use);
+    this.#kept = undefined;
+    try {
+      await use(kept);
+    } finally {
+      await this.#keep(kept);
+    }
+    return undefined;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#kept?.file.close();
+    this.#kept = undefined;
+  }
+
+  async #keep(made: AnonymousFile): Promise<void> {
+    if (this.#isClosed) await made.file.close();
+    else this.#kept = made;
+  }
+
+  async #withNewFile(byteLength: number, use: (state: StateFile) => Promise<void>): Promise<void> {
+    const path = await this.create(byteLength);
+    try {
+      const file = await this.#platform.files.open(path, 'read-write');
+      try {
+        await use({ path, file });
+      } finally {
+        await file.close();
+      }
+    } finally {
+      await this.remove(path);
+    }
   }
 
   /**
