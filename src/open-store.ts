@@ -1,3 +1,4 @@
+import { crc32c } from './base/crc32c.ts';
 import { silentLogger } from './base/logger.ts';
 import type { Logger } from './base/logger.ts';
 import type { KvStore } from './blocks/kv-store.ts';
@@ -85,6 +86,8 @@ async function openResolved(
   const cacheDirectory = config.objectStore.startsWith('memory:') ? false : config.cacheDirectory;
   const settings = { ...config, cacheDirectory, prefaultBytes };
   transcoder.warmUp();
+  // Loads the native code now: the first read from disk would wait 4 ms for it.
+  crc32c(new Uint8Array(4096));
   try {
     return await assembleStore({ platform, logger, objects, transcoder, settings });
   } catch (error) {

@@ -315,6 +315,14 @@ describe('prefault', () => {
     assert.deepEqual(made, [4]);
   });
 
+  it('takes slabs that the first large payloads get, though they need little of them', () => {
+    const mib = 1024 * 1024;
+    const tier = new SlabMemoryTier(1024 * mib);
+    tier.prefault(64 * mib);
+    for (let i = 0; i < 14; i += 1) assert.ok(tier.allocate(1.5 * mib) !== undefined);
+    assert.equal(tier.usage.slabBytes, 64 * mib);
+  });
+
   it('stays within the budget and gives way to other lengths', () => {
     const tier = new SlabMemoryTier(64 * unit);
     tier.prefault(1000 * unit);

@@ -254,13 +254,14 @@ export class SlabMemoryTier implements MemoryTier {
   /** Adds a slab to the class: one made ahead of need, or new memory within the budget. */
   #grow(sizeClass: SizeClass): boolean {
     const wantedBytes = this.#nextSlabBytes(sizeClass);
-    const blank = this.#memory.takeBlank((buffer) => fits(buffer, sizeClass, wantedBytes));
+    const mostBytes = Math.max(wantedBytes, (blankSlotsMax / 2) * sizeClass.extentBytes);
+    const blank = this.#memory.takeBlank((buffer) => fits(buffer, sizeClass, mostBytes));
     if (blank !== undefined) {
       this.#addSlab(blank, sizeClass);
       return true;
     }
-    const mostBytes = Math.min(wantedBytes, this.#memory.roomBytes);
-    const byteLength = roundDown(mostBytes, sizeClass.extentBytes);
+    const newBytes = Math.min(wantedBytes, this.#memory.roomBytes);
+    const byteLength = roundDown(newBytes, sizeClass.extentBytes);
     const buffer = byteLength > 0 ? this.#memory.take(byteLength) : undefined;
     if (buffer === undefined) return false;
     this.#addSlab(buffer, sizeClass);
@@ -303,6 +304,12 @@ const muchOlder = 2;
 
 /** Most of a slab, as its fraction, that may be lost when it is carved for a class anew. */
 const lossMax = 1 / 8;
+
+/**
+ * Extents that a class may get at once from memory that was made ahead of need, though it wants fewer
+ * for now: the first load would take new memory otherwise, and that one be made for nothing.
+ */
+const blankSlotsMax = 64;
 
 /** True when a class that wants a slab of that length can use the buffer. */
 function fits(buffer: SharedArrayBuffer, { extentBytes }: SizeClass, wantedBytes: number): boolean {
