@@ -42,6 +42,8 @@ export const limits = {
 
   /** Object-store requests in flight for one call. Eight fill a loopback server. */
   fetchesInFlightMax: 8,
+  /** Wait of a save for the object store's word on a block that only a list names. */
+  confirmMs: 1000,
   /** Uploads in flight for one store. */
   uploadsInFlightMax: 4,
   /** Saves whose uploads are under way side by side; the others wait their turn. */

@@ -8,7 +8,7 @@ import type { CacheEntry, PayloadFacts } from '../cache/cache-entry.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Clock } from '../platform/clock.ts';
-import type { Call } from './call.ts';
+import { Call } from './call.ts';
 import type { Counters } from './counters.ts';
 import type { ObjectTier } from './object-tier.ts';
 import type { Uploads } from './uploads.ts';
@@ -109,9 +109,7 @@ export class WritePath {
       seen.add(id);
       candidates.push({ facts, payload, saveIndex });
     });
-    const isFresh = await mapBounded(candidates, limits.fetchesInFlightMax, ({ facts }) =>
-      this.#isFresh(facts, call),
-    );
+    const isFresh = await this.#confirmFresh(candidates, call);
     return candidates.filter((_, index) => isFresh[index]);
   }
 
@@ -121,16 +119,33 @@ export class WritePath {
     return cache.find(facts) !== undefined || catalog.presence(facts) === 'confirmed';
   }
 
-  /** A payload known only from a list is asked for: what is not there must not count as stored. */
-  async #isFresh(facts: PayloadToSave['facts'], call: Call): Promise<boolean> {
-    const { catalog, objectTier } = this.#parts;
-    if (facts.kind === 'raw-tail' || catalog.presence(facts) !== 'listed') return true;
-    try {
-      return !(await call.race(objectTier.confirm(facts, call.signal)));
-    } catch (error) {
-      if (isStoreError(error, 'UNAVAILABLE')) return true;
-      throw error;
-    }
+  /**
+   * For each whether it is stored nowhere. One known only from a list is asked for: what is not there
+   * must not count as stored. A bucket that does not answer soon is asked no more: a save does not
+   * wait for it, and saving what is stored costs a request that finds it present.
+   */
+  #confirmFresh(candidates: readonly Candidate[], call: Call): Promise<readonly boolean[]> {
+    const { catalog } = this.#parts;
+    let isAnswering = true;
+    return mapBounded(candidates, limits.fetchesInFlightMax, async ({ facts }) => {
+      const isListed = facts.kind !== 'raw-tail' && catalog.presence(facts) === 'listed';
+      if (!isListed || !isAnswering) return true;
+      try {
+        return !(await this.#confirm(facts, call));
+      } catch (error) {
+        call.throwIfAborted();
+        if (!isStoreError(error, 'UNAVAILABLE') && !isStoreError(error, 'ABORTED')) throw error;
+        isAnswering = false;
+        return true;
+      }
+    });
+  }
+
+  #confirm(facts: PayloadToSave['facts'], { signal }: Call): Promise<boolean> {
+    const { clock, objectTier } = this.#parts;
+    return Call.run(clock, { signal }, limits.confirmMs, (call) =>
+      call.race(objectTier.confirm(facts, call.signal)),
+    );
   }
 
   #checkRoom(fresh: readonly Candidate[], savedBytes: number): void {

@@ -7,6 +7,8 @@ import type { Outcome } from './slot.ts';
 export interface Excuses {
   /** Its caller aborted it. */
   readonly isCut: boolean;
+  /** Its store was closed meanwhile. */
+  readonly isClosing?: boolean;
   /** It needed the bucket, which may be out of reach. */
   readonly mayMissBucket: boolean;
   /** Codes that are always in order for this call. */
@@ -29,6 +31,7 @@ export function allowErrors<Value>(
 
 function isExcused(world: SimWorld, code: StoreErrorCode, excuses: Excuses): boolean {
   const { isCut, mayMissBucket, codes } = excuses;
+  if (excuses.isClosing === true && mayMissBucket) return true;
   if (codes.includes(code) || code === 'CLOSED') return true;
   const isBucketCalm = world.isNetworkCalm && !world.isBucketOnBadDisk;
   if (code === 'ABORTED') return isCut || (mayMissBucket && !isBucketCalm);

@@ -73,7 +73,7 @@ export async function saveBlocks(
   const { signal, isCut } = cutShort(world, dice);
   const { durable, namespace } = options;
   const what = `save ${keys.length} ${keys[0].slice(0, 8)} ${durable === true ? 'durable' : ''}`;
-  const { process } = slot;
+  const { process, store: asked } = slot;
   const outcome = await world.call(slot, what, callLimitMs, (store) => {
     const saving = store.save(blocks, { ...options, signal });
     return process === undefined ? saving : process.during('save', saving);
@@ -89,7 +89,8 @@ export async function saveBlocks(
     return outcome.value;
   }
   const codes = ['BUSY', 'TOO_LARGE', 'CORRUPT'] as const;
-  allowErrors(world, what, outcome, { isCut, mayMissBucket: durable === true, codes });
+  const isClosing = slot.store !== asked;
+  allowErrors(world, what, outcome, { isCut, isClosing, mayMissBucket: durable === true, codes });
   return undefined;
 }
 

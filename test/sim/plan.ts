@@ -31,8 +31,8 @@ const usualWeights: Partial<Record<OperationKind, number>> = {
   'load-raw-tail': 5,
   'hold-borrow': 2,
   flush: 4,
-  reopen: 3,
-  crash: 5,
+  reopen: 2,
+  crash: 4,
   wipe: 1,
   jump: 1,
   'clock-jump': 1,
@@ -50,14 +50,19 @@ export function planOf(seed: number): Plan {
   const kinds = weights.flatMap(([kind, weight]) => new Array<string>(weight).fill(kind));
   const count = operationsMin + dice.below(20);
   const operations = Array.from({ length: count }, (_, id): Operation => {
-    // Every plan has a crash in its first half, whatever the dice say.
-    const kind = id === 70 ? 'crash' : (dice.pick(kinds) as OperationKind);
+    const kind = fixedKind(id, profile) ?? (dice.pick(kinds) as OperationKind);
     return {
       id,
       kind,
-      isAwaited: dice.chance(0.5) && kind !== 'stall',
+      isAwaited: kind === 'outage' || (dice.chance(0.5) && kind !== 'stall'),
       gapMs: dice.fraction() * dice.pick([1, 10, 60]),
     };
   });
   return { seed, profile, operations };
+}
+
+/** What every plan has, whatever the dice say: a crash, and its outages where there are any. */
+function fixedKind(id: number, { extra }: Profile): OperationKind | undefined {
+  if (id === 70) return 'crash';
+  return extra.outage !== undefined && id % 45 === 30 ? 'outage' : undefined;
 }

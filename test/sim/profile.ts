@@ -51,8 +51,8 @@ const pressed = { memoryBytes: 32 * kib, diskBytes: 96 * kib };
 const themes: readonly Partial<Profile>[] = [
   { theme: 'one calm host', machines: 1, compression: 'zstd', payloadBytesMax: 1500 },
   { theme: 'three calm hosts', machines: 3, skewMsMax: 7_200_000 },
-  { theme: 'stormy network', network: { ...stormy, staleLists: 0.2 } },
-  { theme: 'outages', network: { ...stormy, trouble: 0.02 }, extra: { outage: 14, jump: 2 } },
+  { theme: 'stormy network', network: { ...stormy, staleLists: 0.6 } },
+  { theme: 'outages', network: { ...stormy, trouble: 0.02 }, extra: { outage: 1, jump: 2 } },
   {
     theme: 'bad disks',
     disk: { read: 0.01, write: 0.02, sync: 0, open: 0.01, slow: 0.01 },
@@ -63,13 +63,13 @@ const themes: readonly Partial<Profile>[] = [
     theme: 'eviction',
     ...pressed,
     payloadBytesMax: 9000,
-    extra: { fresh: 8, 'hold-borrow': 6, stall: 8 },
+    extra: { fresh: 8, 'hold-borrow': 6, stall: 4 },
   },
   {
     theme: 'two processes a host',
     processesPerMachine: 2,
     diskBytes: 400 * kib,
-    extra: { crash: 10, stranger: 4 },
+    extra: { crash: 7, stranger: 4 },
   },
   {
     theme: 'directory and power loss',
@@ -80,7 +80,7 @@ const themes: readonly Partial<Profile>[] = [
   },
   {
     theme: 'damage',
-    network: { trouble: 0.01, altered: 0.06, damaged: 0.05, staleLists: 0.05 },
+    network: { trouble: 0.01, altered: 0.06, damaged: 0.05, staleLists: 0.4 },
     diskBytes: 400 * kib,
     extra: { 'remove-object': 8, 'damage-log': 6, 'newer-log': 3, 'strange-object': 8 },
   },

@@ -48,6 +48,8 @@ export class SimWorld {
   readonly bucket: SimBucket | undefined;
   readonly truth: BucketTruth;
   readonly oracle: Oracle;
+  /** Which kind of outage comes first in this world. */
+  readonly outageOffset: number;
   readonly namespaces = ['default', 'tenant/b'].map(parseNamespace);
   /** False from the moment when every fault ends. */
   isTroubled = true;
@@ -66,6 +68,7 @@ export class SimWorld {
   constructor(plan: Plan, keepsTrace: boolean) {
     const { profile, seed } = plan;
     this.profile = profile;
+    this.outageOffset = Math.floor(seed / 10) % 3;
     const dice = new Dice(`world/${seed}`);
     this.trace = new Trace(this.scheduler, keepsTrace);
     const { scheduler, trace, counts } = this;
@@ -367,6 +370,8 @@ export class SimWorld {
     limitMs: number,
     task: () => Promise<Value>,
   ): Promise<Outcome<Value>> {
+    // Killed by something that does not know the slot, such as a wipe of the machine.
+    if (!process.isAlive) return Promise.resolve({ kind: 'died' });
     return new Promise((resolve) => {
       const end = (outcome: Outcome<Value>): void => {
         forget();

@@ -38,10 +38,8 @@ export async function loadTail(world: SimWorld, slot: Slot, dice: Dice): Promise
   const name = pickTip(world, slot, 'tail', dice);
   const { namespace, tip } = name;
   const tokens = tokensOf(dice.between(1, tailTokensMax));
-  const { process, machine } = world.asker(slot);
-  const names = machine === undefined ? [process] : [process, machine];
-  const isSure = world.isNetworkCalm && !world.areDisksBad && !world.isCollected;
-  const least = isSure ? world.oracle.tails.longest(name, tokens, names) : 0;
+  const { store: asked } = slot;
+  const least = longestAccepted(world, slot, name, tokens);
   const outcome = await world.call(slot, `load tail of ${tokens.length}`, callLimitMs, (store) =>
     store.loadTail({ tip, tokens }, { namespace }),
   );
@@ -49,12 +47,26 @@ export async function loadTail(world: SimWorld, slot: Slot, dice: Dice): Promise
   if (outcome.kind !== 'answer') return;
   const borrow = outcome.value;
   const found = borrow?.tokens ?? 0;
-  if (found < least && world.isNetworkCalm && !world.oracle.tails.isWeak) {
+  const isStillSure = world.isNetworkCalm && slot.store === asked && !world.oracle.tails.isWeak;
+  if (isStillSure && found < least) {
     world.fail(`a tail of ${found} tokens was found under ${tip}, ${least} were accepted`);
   }
   if (borrow === undefined) return;
   world.oracle.tails.check(name, tokens.slice(0, found), borrow.payload);
   borrow.release();
+}
+
+/** Tokens of the longest tail that this slot must find; 0 when it may find none. */
+function longestAccepted(
+  world: SimWorld,
+  slot: Slot,
+  name: TipName,
+  tokens: readonly number[],
+): number {
+  const { process, machine } = world.asker(slot);
+  const names = machine === undefined ? [process] : [process, machine];
+  const isSure = world.isNetworkCalm && !world.areDisksBad && !world.isCollected;
+  return isSure ? world.oracle.tails.longest(name, tokens, names) : 0;
 }
 
 export async function saveRawTail(world: SimWorld, slot: Slot, dice: Dice): Promise<void> {
@@ -76,12 +88,14 @@ export async function loadRawTail(world: SimWorld, slot: Slot, dice: Dice): Prom
   const { namespace, tip } = name;
   const { machine } = world.asker(slot);
   const look = world.oracle.rawTails.watch(name);
+  const { store: asked } = slot;
   const outcome = await world.call(slot, `load raw tail ${tip.slice(0, 8)}`, callLimitMs, (store) =>
     store.loadRawTail(tip, { namespace }),
   );
   allowErrors(world, 'load raw tail', outcome, { isCut: false, mayMissBucket: false, codes: [] });
   if (outcome.kind !== 'answer') return;
-  const mayMiss = !world.isNetworkCalm || world.areDisksBad || world.isCollected;
+  const isClosing = slot.store !== asked;
+  const mayMiss = !world.isNetworkCalm || world.areDisksBad || world.isCollected || isClosing;
   const borrow = outcome.value;
   if (borrow !== undefined || !mayMiss) look(borrow?.payload, machine);
   borrow?.release();

@@ -20,7 +20,7 @@ export async function crash(world: SimWorld, slot: Slot, dice: Dice): Promise<vo
     await Promise.race([closing, world.scheduler.wait(dice.fraction() * 30)]);
   } else await world.scheduler.wait(dice.fraction() * dice.pick([1, 10, 40]));
   world.kill(slot);
-  while (dice.chance(0.25)) {
+  while (dice.chance(0.2)) {
     const opening = world.open(slot);
     await world.scheduler.wait(dice.fraction() * 12);
     world.kill(slot);
@@ -43,6 +43,9 @@ export async function wipe(world: SimWorld, slot: Slot, dice: Dice): Promise<voi
     await other.change;
     world.kill(other);
   }
+  // Others may have opened a store while this one closed.
+  for (const other of world.slots) if (other.machine === slot.machine) world.kill(other);
+  for (const process of slot.machine.processes) process.kill();
   slot.machine.disk.removeTree(cacheDirectory);
   world.counts.add('cache wiped');
   world.trace.add(slot.machine.name, 'cache wiped');
@@ -67,8 +70,9 @@ export function clockJump(world: SimWorld, slot: Slot, dice: Dice): void {
 
 const hourMs = 3_600_000;
 
-/** The outages of one world, in order. */
-const outageModes = ['gone', 'throttled', 'refusing puts', 'gone', 'throttled'] as const;
+/** Outages of one world: their hours are full of attempts, so they are few. */
+const outagesMax = 4;
+const outageModes = ['gone', 'throttled', 'refusing puts'] as const;
 
 /** The bucket is out of reach for an hour, in which everybody goes on as far as it goes. */
 export async function outage(
@@ -77,14 +81,14 @@ export async function outage(
   act: (slot: Slot) => Promise<void>,
 ): Promise<void> {
   const { bucket, counts } = world;
-  if (bucket === undefined || bucket.mode !== 'normal' || world.outages === outageModes.length) {
+  if (bucket === undefined || bucket.mode !== 'normal' || world.outages === outagesMax) {
     return;
   }
   // What is pending is tried again and again for the whole hour: little of it is enough.
   for (const slot of world.slots) {
     await world.call(slot, 'flush before an outage', 66_000, (store) => store.flush());
   }
-  const mode = outageModes[world.outages];
+  const mode = outageModes[(world.outages + world.outageOffset) % outageModes.length];
   bucket.mode = mode;
   world.noteOutage();
   world.noteTrouble();
