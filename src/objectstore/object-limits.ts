@@ -59,6 +59,12 @@ export const objectLimits = {
   /** A hundred retries in a row, then one for ten successes: a tenth more load at most. */
   retryBudget: { most: 100, successesForOne: 10 },
 
+  /**
+   * Calls on a bucket at once: as many as there are connections, so that none waits for one with
+   * its time running. The store has a few lanes; whoever waits is a program with thousands of calls.
+   */
+  bucketCalls: { callsMax: 32, waitingMax: 10_000 },
+
   /** Connections to one S3 server; each carries one request at a time. */
   s3ConnectionsMax: 32,
   /** An exchange with an S3 server without a body that is worth counting. */

@@ -1,7 +1,7 @@
 import { StoreError } from '../../base/errors.ts';
-import type { HttpRequest } from '../../platform/http.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { objectLimits } from '../object-limits.ts';
+import type { RequestLedger } from '../request-ledger.ts';
 import { proxyFor } from './proxy.ts';
 import { addressOf, parseEndpoint } from './s3-address.ts';
 import { S3Connection } from './s3-connection.ts';
@@ -28,8 +28,8 @@ export interface S3Settings {
   readonly isLocalDevelopment?: boolean | undefined;
   /** Where bodies are cut; for tests. */
   readonly sizes?: S3Sizes | undefined;
-  /** Told of every request that goes over the wire. */
-  readonly onRequest?: ((method: HttpRequest['method']) => void) | undefined;
+  /** Gets every request that goes over the wire. */
+  readonly ledger?: RequestLedger | undefined;
 }
 
 const defaultRegion = 'us-east-1';
@@ -42,7 +42,7 @@ const defaultRegion = 'us-east-1';
 export function openS3(url: string, platform: Platform, settings: S3Settings = {}): S3ObjectStore {
   const { bucket, root, endpoint: endpointOfUrl } = parseS3Url(url);
   const endpoint = endpointOfUrl ?? originOf(settings.endpoint);
-  const { region = defaultRegion, isPathStyle, certificates, onRequest } = settings;
+  const { region = defaultRegion, isPathStyle, certificates, ledger } = settings;
   const address = addressOf({ bucket, endpoint, region, isPathStyle });
   const origin = platform.http.open({
     origin: address.origin,
@@ -52,7 +52,7 @@ export function openS3(url: string, platform: Platform, settings: S3Settings = {
   });
   const source = checkedSource(credentialSource(platform, settings), address.hostName, settings);
   const connection = new S3Connection({
-    ...{ origin, address, region, onRequest },
+    ...{ origin, address, region, ledger },
     clock: platform.clock,
     credentials: new CredentialCache(source, platform.clock),
   });

@@ -9,6 +9,8 @@ import type {
   HttpResponse,
 } from '../../platform/http.ts';
 import { objectLimits } from '../object-limits.ts';
+import { moneyClassOf } from '../request-ledger.ts';
+import type { MoneyClass, RequestLedger } from '../request-ledger.ts';
 import { pathOf } from './s3-address.ts';
 import type { S3Address } from './s3-address.ts';
 import type { CredentialCache, S3Credentials } from './s3-credentials.ts';
@@ -43,8 +45,8 @@ export interface S3ConnectionParts {
   readonly address: S3Address;
   readonly region: string;
   readonly credentials: CredentialCache;
-  /** Called before each request that goes over the wire. */
-  readonly onRequest?: ((method: HttpRequest['method']) => void) | undefined;
+  /** Gets every request that goes over the wire. */
+  readonly ledger?: RequestLedger | undefined;
 }
 
 /**
@@ -101,7 +103,7 @@ export class S3Connection {
   }
 
   async #exchange(request: S3Request, credentials: S3Credentials): Promise<S3Response> {
-    const { address, region, clock, origin, onRequest } = this.#parts;
+    const { address, region, clock, origin, ledger } = this.#parts;
     const { what, method, key, query, headers, body, receive, signal } = request;
     const path = pathOf(address, key, query);
     const signed = signedHeaders(
@@ -112,7 +114,7 @@ export class S3Connection {
       },
       credentials,
     );
-    onRequest?.(method);
+    ledger?.add(billedAs(request));
     const byteLength = (body ?? []).reduce((sum, part) => sum + part.length, 0);
     const http: HttpRequest = {
       ...{ method, path, headers: signed, body, signal },
@@ -149,4 +151,21 @@ export class S3Connection {
 export function exchangeMs(byteLength: number): number {
   const { s3RequestMs, s3BytesPerSecondMin } = objectLimits;
   return s3RequestMs + Math.ceil((byteLength / s3BytesPerSecondMin) * 1000);
+}
+
+/** A get without a key is a list, which costs what a put does. */
+function billedAs({ method, key }: S3Request): MoneyClass {
+  switch (method) {
+    case 'GET':
+      return moneyClassOf(key === undefined ? 'list' : 'get');
+    case 'HEAD':
+      return moneyClassOf('head');
+    case 'PUT':
+    case 'POST':
+      return moneyClassOf('put');
+    case 'DELETE':
+      return moneyClassOf('delete');
+    default:
+      return method satisfies never;
+  }
 }

@@ -4,7 +4,6 @@ import {
 } from '../../../test/conformance/object-store-suite.ts';
 import { S3Server } from '../../../test/support/s3-server/s3-server.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
-import { openObjectStore } from '../open-object-store.ts';
 import { openS3 } from './open-s3.ts';
 
 const mib = 1024 * 1024;
@@ -17,7 +16,7 @@ const platform = nodePlatform();
 const plain = await S3Server.start();
 const plainUrl = `s3://wombat?endpoint=${plain.endpoint}`;
 objectStoreSuite('S3 on our own server', {
-  open: () => Promise.resolve(openObjectStore(plainUrl, platform)),
+  open: () => Promise.resolve(openS3(plainUrl, platform)),
   racePuts: (store, race) => racePutsAcrossProcesses(store.url, race),
   cleanup: () => plain.close(),
 });

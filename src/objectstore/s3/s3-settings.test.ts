@@ -9,6 +9,7 @@ import type { CloudIdentity } from '../../platform/cloud-credentials.ts';
 import type { Http } from '../../platform/http.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
 import { parseObjectKey } from '../object-key.ts';
+import { RequestLedger } from '../request-ledger.ts';
 import { openS3 } from './open-s3.ts';
 
 const key = parseObjectKey('kv/object');
@@ -283,12 +284,22 @@ describe('the place of an S3 bucket', () => {
 });
 
 describe('requests to S3', () => {
-  it('are told one by one to whoever pays for them', async () => {
-    const methods: string[] = [];
-    const one = await open({ settings: { onRequest: (method) => void methods.push(method) } });
+  it('are counted one by one as the bill counts them', async () => {
+    const ledger = new RequestLedger();
+    const mib = 1024 * 1024;
+    const sizes = { multipartBytesMin: mib, parallelGetBytesMin: mib, partBytes: mib };
+    const server = { partBytesMin: 1, skewMs: hour };
+    const one = await open({ server, settings: { ledger, sizes } });
+    await one.store.head(key);
+    assert.deepEqual(ledger.snapshot(), { write: 0, read: 2, free: 0 }, 'sent again for the clock');
     await roundTrip(one);
+    assert.deepEqual(ledger.snapshot(), { write: 1, read: 3, free: 0 });
+    await one.store.put(key, [Buffer.alloc(3 * mib)]);
+    assert.deepEqual(ledger.snapshot(), { write: 6, read: 3, free: 0 });
+    await one.store.get(key);
+    assert.deepEqual(ledger.snapshot(), { write: 6, read: 6, free: 0 });
     await one.store.list('');
     await one.store.delete(key);
-    assert.deepEqual(methods, ['PUT', 'GET', 'GET', 'DELETE']);
+    assert.deepEqual(ledger.snapshot(), { write: 7, read: 6, free: 1 });
   });
 });
