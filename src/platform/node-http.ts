@@ -9,21 +9,24 @@ const connectMsMax = 5000;
 /** How long an idle connection is kept: shorter than the 5 s after which common servers close it. */
 const keepAliveMs = 4000;
 
-/** HTTP by undici, which is loaded for the first request: loading takes longer than many commands. */
+/** HTTP by undici, which is loaded when an origin is opened: loading takes longer than many commands. */
 export const nodeHttp: Http = { open: (options) => new NodeHttpOrigin(options) };
 
 class NodeHttpOrigin implements HttpOrigin {
   readonly #options: HttpOriginOptions;
-  #dispatcher: Promise<Dispatcher> | undefined;
+  readonly #dispatcher: Promise<Dispatcher>;
 
   constructor(options: HttpOriginOptions) {
     this.#options = options;
+    // Not with the first request, which may have a short deadline.
+    this.#dispatcher = openDispatcher(options);
+    // Each request tells of a failure; before the first nobody listens.
+    this.#dispatcher.catch(() => undefined);
   }
 
   async send(request: HttpRequest): Promise<HttpResponse> {
     const exchange = new HttpExchange(this.#options.origin, request);
     try {
-      this.#dispatcher ??= openDispatcher(this.#options);
       exchange.start(await this.#dispatcher);
     } catch (error) {
       exchange.fail(error);
@@ -32,7 +35,7 @@ class NodeHttpOrigin implements HttpOrigin {
   }
 
   async close(): Promise<void> {
-    const dispatcher = await this.#dispatcher;
+    const dispatcher = await this.#dispatcher.catch(() => undefined);
     await dispatcher?.destroy(new Error('the store is closing'));
   }
 }

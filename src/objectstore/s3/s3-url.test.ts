@@ -33,6 +33,8 @@ describe('parseS3Url()', () => {
       's3:bucket',
       's3://bucket#x',
       's3://bucket?region=x',
+      's3://key:hunter2@bucket',
+      's3://bucket/hunter2@x',
       's3://bucket/%zz',
       's3://bucket/a%00b',
       's3://bucket?endpoint=ftp://x',

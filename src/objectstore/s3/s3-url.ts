@@ -20,14 +20,14 @@ export const acceptedS3Url =
  * @throws StoreError `INVALID` saying what is wrong.
  */
 export function parseS3Url(text: string): S3Url {
-  const match = /^s3:\/\/([^/?#]+)(\/[^?#]*)?(?:\?endpoint=([^&#]+))?$/is.exec(text);
+  const match = /^s3:\/\/([\w.-]{1,255})(\/[^?#@]*)?(?:\?endpoint=([^&#]+))?$/is.exec(text);
   if (match === null) throw refusal(text, `accepted is ${acceptedS3Url}`);
   const [, bucket = '', path = '', endpoint] = match;
   const root = decoded(text, path).replace(/^\/|\/$/g, '');
   const fault = faultOfKeyText(root);
   if (fault !== undefined) throw refusal(text, `the prefix ${fault}`);
   return {
-    bucket: decoded(text, bucket),
+    bucket,
     root: root === '' ? '' : `${root}/`,
     endpoint: endpoint === undefined ? undefined : parseEndpoint(decoded(text, endpoint)).origin,
   };
@@ -38,7 +38,7 @@ export function s3UrlOf({ bucket, root, endpoint }: S3Url): string {
   const names = root.split('/').filter((_, index, all) => index < all.length - 1);
   const path = names.map((name) => `/${encodeURIComponent(name)}`).join('');
   const query = endpoint === undefined ? '' : `?endpoint=${endpoint}`;
-  return `s3://${encodeURIComponent(bucket)}${path}${query}`;
+  return `s3://${bucket}${path}${query}`;
 }
 
 function decoded(url: string, text: string): string {
@@ -53,7 +53,7 @@ function refusal(text: string, why: string): StoreError {
   return new StoreError('INVALID', `object store ${quoted(withoutQuery(text))}: ${why}`);
 }
 
-/** The query may hold a password by mistake. */
+/** What stands before an @ or in the query may be a password. */
 function withoutQuery(text: string): string {
-  return text.replace(/\?.*$/s, '?…');
+  return text.replace(/^.*@/s, '…@').replace(/\?.*$/s, '?…');
 }
