@@ -219,6 +219,14 @@ describe('openStore() and openFromEnvironment() in a program', { concurrency: 2 
       lookupDeadlineMs: 250,
       loadDeadlineMs: 10_000,
       callDeadlineMsMax: 30_000,
+      bucket: '',
+      s3Endpoint: '',
+      s3AccessKey: '',
+      s3SecretKey: '',
+      s3Region: 'us-east-1',
+      s3CaFile: '',
+      s3PathStyle: 'auto',
+      localDevelopment: false,
     });
   });
 

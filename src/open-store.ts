@@ -6,7 +6,8 @@ import { limits } from './blocks/limits.ts';
 import { configFromEnvironment as resolveEnvironment } from './config/environment.ts';
 import { resolveStoreConfig } from './config/store-config.ts';
 import type { ResolvedStoreConfig, StoreConfig } from './config/store-config.ts';
-import { openObjectStore } from './objectstore/open-object-store.ts';
+import { RequestLedger } from './objectstore/request-ledger.ts';
+import { openBucket } from './open-bucket.ts';
 import { nodePlatform } from './platform/node-platform.ts';
 import type { Platform } from './platform/platform.ts';
 import { WorkerPool } from './platform/worker-pool.ts';
@@ -72,13 +73,14 @@ async function openResolved(
   options: OpenOptions,
 ): Promise<KvStore> {
   const workers = Math.min(limits.workersMax, platform.host.processors);
+  const ledger = new RequestLedger();
+  const objects = await openBucket(config, platform, ledger);
   const pool = new WorkerPool({
     module: new URL('./store/transcode-worker.js', import.meta.url),
     workersMax: workers,
     tasksMax: limits.workerTasksMax,
     taskMs: limits.workerTaskMs,
   });
-  const objects = openObjectStore(config.objectStore, platform);
   const transcoder = new WorkerTranscoder(pool, workers);
   const logger = options.logger ?? silentLogger;
   const prefaultBytes = Math.min(limits.prefaultBytes, config.memoryBytes / 4);
@@ -89,7 +91,7 @@ async function openResolved(
   // Loads the native code now: the first read from disk would wait 4 ms for it.
   crc32c(new Uint8Array(4096));
   try {
-    return await assembleStore({ platform, logger, objects, transcoder, settings });
+    return await assembleStore({ platform, logger, objects, ledger, transcoder, settings });
   } catch (error) {
     await transcoder.close();
     await objects.close();

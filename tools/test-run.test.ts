@@ -110,8 +110,8 @@ describe('runTests()', () => {
     assert.equal((await run(`it('a', () => {});`, { speed: 'slow' })).failed, 0);
   });
 
-  it('tells quick suites from slow ones, and filters by path', () => {
-    for (const name of ['a.test.js', 'b.slow.test.js', 'c.js']) {
+  it('tells quick suites from slow ones and those of S3, and filters by path', () => {
+    for (const name of ['a.test.js', 'b.slow.test.js', 'c.js', 'd.s3.test.js']) {
       writeFileSync(join(directory, name), '');
     }
     const find = (speed: TestRunOptions['speed'], ...filters: string[]): readonly string[] =>
@@ -120,6 +120,7 @@ describe('runTests()', () => {
     assert.deepEqual(find('slow'), ['b.slow.test.js']);
     assert.deepEqual(find('all'), ['a.test.js', 'b.slow.test.js']);
     assert.deepEqual(find('all', 'a.test.ts'), ['a.test.js']);
+    assert.deepEqual(find('s3'), ['d.s3.test.js']);
   });
 
   it('ends with the words that .ci/run reads', () => {

@@ -8,8 +8,8 @@ import type { TestRecord } from './test-report.ts';
 export interface TestRunOptions {
   /** Where compiled test files are looked for. */
   readonly directory: string;
-  /** Which of the two kinds: `*.test.js`, `*.slow.test.js`, or both. */
-  readonly speed: 'quick' | 'slow' | 'all';
+  /** Which kinds: `*.test.js`, `*.slow.test.js`, both, or `*.s3.test.js`, which need a server. */
+  readonly speed: 'quick' | 'slow' | 'all' | 's3';
   /** Only files whose path has one of these in it; all when empty. */
   readonly filters: readonly string[];
   readonly concurrency: number;
@@ -64,7 +64,7 @@ export function findTestFiles(
   const entries = readdirSync(options.directory, { recursive: true, encoding: 'utf8' });
   return entries
     .filter((path) => path.endsWith('.test.js'))
-    .filter((path) => options.speed === 'all' || isSlow(path) === (options.speed === 'slow'))
+    .filter((path) => isOfSpeed(path, options.speed))
     .filter((path) => {
       const names = [path, sourceOf(path)];
       const { filters } = options;
@@ -75,8 +75,14 @@ export function findTestFiles(
     .sort();
 }
 
+function isOfSpeed(path: string, speed: TestRunOptions['speed']): boolean {
+  const needsServer = path.endsWith('.s3.test.js');
+  if (speed === 's3' || needsServer) return speed === 's3' && needsServer;
+  return speed === 'all' || isSlow(path) === (speed === 'slow');
+}
+
 function isSlow(path: string): boolean {
-  return path.endsWith('.slow.test.js');
+  return path.endsWith('.slow.test.js') || path.endsWith('.s3.test.js');
 }
 
 function sourceOf(path: string): string {

@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { projectRoot } from './project.ts';
 import { formatCounts, runTests } from './test-run.ts';
+import type { TestRunOptions } from './test-run.ts';
 
 const help = `npm test -- [options] [part of a path ...]
 
   --slow           run the slow suites too (*.slow.test.ts)
   --slow-only      run only those
+  --s3-only        run only those that need an S3 server (*.s3.test.ts; npm run s3 starts one)
   --concurrency N  test files at a time (default: the number of processors)
   --timeout S      seconds that a test file may take (default 300; slow ones 4 times that)
 `;
@@ -25,6 +27,7 @@ async function main(): Promise<number> {
       help: { type: 'boolean', default: false },
       slow: { type: 'boolean', default: false },
       'slow-only': { type: 'boolean', default: false },
+      's3-only': { type: 'boolean', default: false },
       concurrency: { type: 'string', default: String(availableParallelism()) },
       timeout: { type: 'string', default: String(fileTimeoutSeconds) },
     },
@@ -39,7 +42,7 @@ async function main(): Promise<number> {
   }
   const counts = await runTests({
     directory: join(projectRoot(), 'dist'),
-    speed: values['slow-only'] ? 'slow' : values.slow ? 'all' : 'quick',
+    speed: speedOf(values),
     filters: positionals,
     concurrency: positive('concurrency', values.concurrency),
     fileTimeoutMs: positive('timeout', values.timeout) * 1000,
@@ -49,6 +52,16 @@ async function main(): Promise<number> {
   });
   console.log(formatCounts(counts));
   return counts.failed === 0 && !interrupted.signal.aborted ? 0 : 1;
+}
+
+function speedOf(values: {
+  readonly slow: boolean;
+  readonly 'slow-only': boolean;
+  readonly 's3-only': boolean;
+}): TestRunOptions['speed'] {
+  if (values['s3-only']) return 's3';
+  if (values['slow-only']) return 'slow';
+  return values.slow ? 'all' : 'quick';
 }
 
 function positive(option: string, text: string): number {

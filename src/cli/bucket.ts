@@ -4,10 +4,10 @@ import type { ResolvedStoreConfig } from '../config/store-config.ts';
 import { decodeNamespace, parseObjectKey } from '../format/object-keys.ts';
 import type { ParsedObjectKey } from '../format/object-keys.ts';
 import { objectLimits } from '../objectstore/object-limits.ts';
-import { openObjectStore } from '../objectstore/open-object-store.ts';
 import type { ObjectInfo, ObjectStore } from '../objectstore/object-store.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Platform } from '../platform/platform.ts';
+import { openBucket } from '../open-bucket.ts';
 import { Call } from '../store/call.ts';
 
 /** The object store as the commands look at it: without a cache, and without changing anything. */
@@ -44,7 +44,7 @@ export async function withBucket<Result>(
   config: ResolvedStoreConfig,
   task: (bucket: Bucket) => Promise<Result>,
 ): Promise<Result> {
-  const objects = openObjectStore(config.objectStore, platform);
+  const objects = await openBucket(config, platform);
   try {
     return await task({ objects, keyPrefix: config.keyPrefix, clock: platform.clock });
   } finally {

@@ -1,6 +1,8 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { StoreError, systemErrorCode } from '../base/errors.ts';
+import { memoryObjectStoreUrl } from '../config/object-store-url.ts';
+import { bucketAccessOf } from '../config/store-config.ts';
 import type { Files } from '../platform/files.ts';
 import { printJson, settingsInEffect, wholeNumberFlag, withJsonFlag } from './command-context.ts';
 import type { CommandContext, OutputFlags, StoreFlags } from './command-context.ts';
@@ -40,7 +42,10 @@ export function addDemoCommand(
     .description('watch an engine answer, die, restart, and answer again without computing')
     .option('--model <path>', 'your own model, a GGUF file')
     .option('--prompt <path>', 'a text file with the prompt, instead of the one that is built in')
-    .option('--store <url>', 'object store to use, file://…; the demo cleans up behind itself')
+    .option(
+      '--store <url>',
+      'object store to use, file://… or s3://…; the demo cleans up behind itself',
+    )
     .option(
       '--tokens <count>',
       'tokens of each answer',
@@ -61,9 +66,13 @@ export function addDemoCommand(
 async function demo(context: CommandContext, flags: DemoFlags): Promise<number> {
   const { platform, terminal } = context;
   // The demo takes the defaults, so that its figures are comparable; a wrong setting is told anyway.
-  const { objectStore, keyPrefix } = settingsInEffect(context, flags);
-  if (flags.store !== undefined && !objectStore.startsWith('file:')) {
-    throw new StoreError('INVALID', '--store: the processes of the demo need a store of files');
+  const config = settingsInEffect(context, flags);
+  const { objectStore, keyPrefix } = config;
+  if (flags.store !== undefined && objectStore === memoryObjectStoreUrl) {
+    throw new StoreError(
+      'INVALID',
+      '--store: the processes of the demo need a store that they share',
+    );
   }
   requireEngine();
   const interrupted = new AbortController();
@@ -79,6 +88,7 @@ async function demo(context: CommandContext, flags: DemoFlags): Promise<number> 
         flags.model === undefined ? undefined : await modelPath(platform.files, flags.model),
       promptPath: flags.prompt === undefined ? undefined : resolve(flags.prompt),
       objectStore: flags.store === undefined ? undefined : objectStore,
+      access: flags.store === undefined ? {} : bucketAccessOf(config),
       keyPrefix,
       answerTokens: flags.tokens,
       threads: flags.threads ?? (flags.quick === true ? 1 : platform.host.processors),

@@ -3,6 +3,7 @@ import { messageOf } from '../base/errors.ts';
 import { inspectDirectories } from '../cache/cache-directory.ts';
 import type { DirectoryState } from '../cache/cache-directory.ts';
 import { objectStoreDirectory } from '../config/object-store-url.ts';
+import { withoutSecrets } from '../config/store-config.ts';
 import type { ResolvedStoreConfig } from '../config/store-config.ts';
 import { allObjectsPrefix, listBucket, withBucket } from './bucket.ts';
 import type { Bucket, BucketObject, ObjectKind } from './bucket.ts';
@@ -71,7 +72,11 @@ async function status(context: CommandContext, flags: StatusFlags): Promise<numb
     Promise.all([lookAtCache(context, config, opened), lookAtBucket(context, opened, flags.limit)]),
   );
   if (flags.json === true) {
-    printJson(context, { settings: config, cacheDirectories: directories, objectStore: bucket });
+    printJson(context, {
+      settings: withoutSecrets(config),
+      cacheDirectories: directories,
+      objectStore: bucket,
+    });
   } else {
     const { results } = context.terminal;
     results.write(settingsText(results, config));

@@ -1,8 +1,8 @@
 import type { Setting } from './setting.ts';
 
 /**
- * Settings of the contract that this version does not obey: the S3 store, the daemon and its
- * clients are not part of it.
+ * Settings of the contract that this version does not obey: the daemon and its clients are not part
+ * of it.
  */
 export const acceptedSettings: readonly Setting[] = [
   {
@@ -28,72 +28,6 @@ export const acceptedSettings: readonly Setting[] = [
     help: 'Use the daemon at that address, over HTTP.',
     readBy: ['library'],
     effect: 'refused',
-  },
-  {
-    name: 'WMBT_KV_S3_ENDPOINT',
-    kind: 'url',
-    default: '',
-    help: 'S3 endpoint.',
-    readBy: ['library', 'daemon'],
-    effect: 'refused',
-  },
-  {
-    name: 'WMBT_KV_BUCKET',
-    kind: 'text',
-    default: '',
-    help: 'S3 bucket.',
-    readBy: ['library', 'daemon'],
-    effect: 'refused',
-  },
-  {
-    name: 'WMBT_KV_S3_ACCESS_KEY',
-    kind: 'text',
-    default: '',
-    help: 'S3 access key.',
-    readBy: ['library', 'daemon'],
-    effect: 'accepted',
-    isSecret: true,
-  },
-  {
-    name: 'WMBT_KV_S3_SECRET_KEY',
-    kind: 'text',
-    default: '',
-    help: 'S3 secret key.',
-    readBy: ['library', 'daemon'],
-    effect: 'accepted',
-    isSecret: true,
-  },
-  {
-    name: 'WMBT_KV_S3_REGION',
-    kind: 'text',
-    default: 'us-east-1',
-    help: 'S3 region.',
-    readBy: ['library', 'daemon'],
-    effect: 'accepted',
-  },
-  {
-    name: 'WMBT_KV_S3_CA_FILE',
-    kind: 'path',
-    default: '',
-    help: 'Certificates that the S3 endpoint is checked against.',
-    readBy: ['library', 'daemon'],
-    effect: 'accepted',
-  },
-  {
-    name: 'WMBT_KV_S3_FORCE_PATH_STYLE',
-    kind: 'boolean',
-    default: 'on with an endpoint',
-    help: 'Bucket in the path of the URL rather than in the host name.',
-    readBy: ['library', 'daemon'],
-    effect: 'accepted',
-  },
-  {
-    name: 'WMBT_KV_LOCAL_DEV',
-    kind: 'boolean',
-    default: 'off',
-    help: 'Permit the well-known credentials of a local S3 server for other hosts.',
-    readBy: ['library', 'daemon'],
-    effect: 'accepted',
   },
   {
     name: 'WMBT_KV_RUNTIME_DIR',

@@ -2,7 +2,8 @@ import { StoreError, messageOf } from '../base/errors.ts';
 import type { Host } from '../platform/platform.ts';
 import { quote } from './display.ts';
 import { nearestName } from './nearest-name.ts';
-import { acceptedObjectStores } from './object-store-url.ts';
+import { bucketSettings } from './bucket-settings.ts';
+import { isBucketUrl } from './object-store-url.ts';
 import { parseSetting } from './parse.ts';
 import { acceptedText } from './setting.ts';
 import type { EffectiveSetting, Setting } from './setting.ts';
@@ -34,7 +35,7 @@ const unknownNamesMax = 16;
  * `StoreConfig` too, and resolving it again changes nothing.
  *
  * @throws StoreError `INVALID` for a value that does not parse, naming the variable and what is
- *   accepted; for a variable that asks for a bucket or a daemon, which this version does not have;
+ *   accepted; for a variable that asks for a daemon, which this version does not have;
  *   for directories inside one another; in strict mode for an unknown name. TypeError or RangeError
  *   for a bad override.
  *
@@ -49,13 +50,13 @@ export function configFromEnvironment(
   const report = options.report ?? ignore;
   const overrides = options.overrides ?? {};
   reportUnknownNames(environment, options.mode ?? 'library', report);
-  refuseOtherPlaces(environment, overrides);
+  refuseDaemons(environment);
   const config = resolveStoreConfig(
     { ...readFields(environment, host), ...withoutUndefined(overrides) },
     host,
   );
   reportReplacedValues(environment, report);
-  reportIdleNames(environment, report);
+  reportIdleNames(environment, config, report);
   return config;
 }
 
@@ -93,31 +94,15 @@ function describeUnknownName(name: string): string {
   return `${shownName} (the nearest known name is ${nearestName(name, ours)})`;
 }
 
-/** An object store that is given beats a bucket; nothing that can be given here beats a daemon. */
-function refuseOtherPlaces(environment: Environment, overrides: StoreConfig): void {
-  const hasObjectStore =
-    overrides.objectStore !== undefined ||
-    valueOf(environment, 'WMBT_KV_OBJECT_STORE') !== undefined;
+function refuseDaemons(environment: Environment): void {
   for (const setting of settings) {
     if (setting.effect !== 'refused' || valueOf(environment, setting.name) === undefined) continue;
-    if (!isBucketSetting(setting)) {
-      throw new StoreError(
-        'INVALID',
-        `${setting.name} asks for a daemon, and this version has no daemon client; accepted: ` +
-          'unset, which opens the store in this process',
-      );
-    }
-    if (hasObjectStore) continue;
     throw new StoreError(
       'INVALID',
-      `${setting.name} asks for a bucket, and this version has no S3 store; accepted: unset, or ` +
-        `with WMBT_KV_OBJECT_STORE, which wins over it (${acceptedObjectStores})`,
+      `${setting.name} asks for a daemon, and this version has no daemon client; accepted: ` +
+        'unset, which opens the store in this process',
     );
   }
-}
-
-function isBucketSetting(setting: Setting): boolean {
-  return setting.name === 'WMBT_KV_BUCKET' || setting.name === 'WMBT_KV_S3_ENDPOINT';
 }
 
 function readFields(environment: Environment, host: Host): UncheckedStoreConfig {
@@ -152,10 +137,15 @@ function reportReplacedValues(environment: Environment, report: (line: string) =
   }
 }
 
-/** Known names without effect, all in one line. */
-function reportIdleNames(environment: Environment, report: (line: string) => void): void {
+/** Known names without effect, all in one line: also those of a bucket, when another store is used. */
+function reportIdleNames(
+  environment: Environment,
+  { objectStore }: ResolvedStoreConfig,
+  report: (line: string) => void,
+): void {
+  const idleBucket: readonly Setting[] = isBucketUrl(objectStore) ? [] : bucketSettings;
   const names = settings
-    .filter((setting) => setting.effect !== 'now')
+    .filter((setting) => setting.effect !== 'now' || idleBucket.includes(setting))
     .filter((setting) => valueOf(environment, setting.name) !== undefined)
     .map((setting) =>
       setting.readBy.includes('engine') ? `${setting.name} (the engine reads it)` : setting.name,

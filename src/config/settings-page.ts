@@ -53,7 +53,8 @@ const values = `## How values are written
 - **Booleans**: \`1\`, \`true\`, \`yes\`, \`on\`, or \`0\`, \`false\`, \`no\`, \`off\`, in either case.
 - **Paths**: absolute, or with \`~/\` for the home directory.
 - **Object stores**: \`file:///path\` with percent-encoding (a space is \`%20\`), \`file://~/path\` below the
-  home directory, or \`memory:\`, which ends with the process. The directory of the object store and
+  home directory, \`s3://bucket/prefix\` with \`?endpoint=http://host:port\` where it is not AWS
+  ([OBJECT-STORES](OBJECT-STORES.md)), or \`memory:\`, which ends with the process. The directory of the object store and
   the cache directory must not lie inside one another. Paths are compared as text, so a symbolic
   link between them is not noticed.
 
@@ -63,14 +64,14 @@ Values of secrets, and credentials in a URL, are never shown.
 A name that begins with \`WMBT_KV_\` and is not on this page is an error in the command line. In the
 library, which shares the engine's environment, it is one line with the nearest known name.`;
 
-const refused = `These ask for a bucket or a daemon, which this version cannot use. To ignore them would put the data
-where nobody looks for it, so opening fails and says why. \`WMBT_KV_OBJECT_STORE\` wins over the two S3
-names: with it they are only named.`;
+const refused = `These ask for a daemon, which this version cannot use. To ignore them would put the data where nobody
+looks for it, so opening fails and says why.`;
 
 const accepted = `These are known, and are not parsed. Those that are set are named once, together in one line.`;
 
 const foreign = `These mean something to the Rust version only, or to the engine that reads them itself. They are
-accepted and named like those above. \`AWS_*\` variables are not read and not named.`;
+accepted and named like those above. Of \`AWS_*\` variables the three of credentials are read, and the
+others by what looks for credentials.`;
 
 const typedConfiguration = `## The typed configuration
 
@@ -102,7 +103,16 @@ export WMBT_KV_PUFFER_DISK_BYTES=16GiB
 export WMBT_KV_PUFFER_RAM_BYTES=512MiB
 \`\`\`
 
-The same in code:
+A bucket of an S3 server in the house:
+
+\`\`\`sh
+export WMBT_KV_OBJECT_STORE=s3://kv-cache
+export WMBT_KV_S3_ENDPOINT=https://minio.example.org:9000
+export WMBT_KV_S3_CA_FILE=/etc/ssl/house.pem
+export WMBT_KV_S3_ACCESS_KEY=… WMBT_KV_S3_SECRET_KEY=…
+\`\`\`
+
+The first in code:
 
 \`\`\`ts
 const config: StoreConfig = {

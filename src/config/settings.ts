@@ -1,4 +1,5 @@
 import { acceptedSettings } from './accepted-settings.ts';
+import { bucketSettings } from './bucket-settings.ts';
 import { acceptedObjectStores } from './object-store-url.ts';
 import { rustSettings } from './rust-settings.ts';
 import type { EffectiveSetting, Setting } from './setting.ts';
@@ -6,8 +7,8 @@ import type { EffectiveSetting, Setting } from './setting.ts';
 /** Every variable of ours begins with this. */
 export const settingPrefix = 'WMBT_KV_';
 
-/** Settings that this version obeys. A default stands here as text and is tested against the code. */
-export const effectiveSettings: readonly EffectiveSetting[] = [
+/** Those that every object store has. A default stands here as text and is tested against the code. */
+const generalSettings: readonly EffectiveSetting[] = [
   {
     name: 'WMBT_KV_NAMESPACE',
     field: 'namespace',
@@ -37,7 +38,7 @@ export const effectiveSettings: readonly EffectiveSetting[] = [
     default: '20 GiB',
     help:
       'Bound of the object store: least recently used chains go first, deepest blocks first. ' +
-      'The default holds for a directory; `memory:` has no bound unless one is set.',
+      'The default holds for a directory; others have no bound unless one is set.',
     readBy: ['library', 'daemon'],
     effect: 'now',
   },
@@ -139,6 +140,12 @@ export const effectiveSettings: readonly EffectiveSetting[] = [
     readBy: ['library', 'daemon'],
     effect: 'now',
   },
+];
+
+/** Settings that this version obeys. */
+export const effectiveSettings: readonly EffectiveSetting[] = [
+  ...generalSettings,
+  ...bucketSettings,
 ];
 
 /** Every variable that is known: obeyed, refused or only accepted. Names are unique. */

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { isStoreError } from '../base/errors.ts';
 import type { Host } from '../platform/platform.ts';
 import { objectStoreDirectory } from './object-store-url.ts';
-import { resolveStoreConfig } from './store-config.ts';
+import { resolveStoreConfig, withoutSecrets } from './store-config.ts';
 import type { StoreConfig, UncheckedStoreConfig } from './store-config.ts';
 
 const gib = 1024 ** 3;
@@ -34,6 +34,14 @@ describe('resolveStoreConfig()', () => {
       lookupDeadlineMs: 250,
       loadDeadlineMs: 10_000,
       callDeadlineMsMax: 30_000,
+      bucket: '',
+      s3Endpoint: '',
+      s3AccessKey: '',
+      s3SecretKey: '',
+      s3Region: 'us-east-1',
+      s3CaFile: '',
+      s3PathStyle: 'auto',
+      localDevelopment: false,
     });
   });
 
@@ -82,7 +90,15 @@ describe('a field out of range', () => {
       [{ namespace: 'n'.repeat(81) }, RangeError],
       [{ namespace: '\ud800' }, RangeError],
       [{ objectStore: 7 }, TypeError],
-      [{ objectStore: 's3://bucket/prefix' }, RangeError],
+      [{ objectStore: 's3:bucket/prefix' }, RangeError],
+      [{ bucket: 'a/b' }, RangeError],
+      [{ s3Endpoint: 'host:9000' }, RangeError],
+      [{ s3Endpoint: 'http://host/path' }, RangeError],
+      [{ s3Region: '' }, RangeError],
+      [{ s3CaFile: 'ca.pem' }, RangeError],
+      [{ s3PathStyle: 'yes' }, RangeError],
+      [{ s3SecretKey: 7 }, TypeError],
+      [{ localDevelopment: 1 }, TypeError],
       [{ objectStore: '' }, RangeError],
       [{ objectStoreBytesMax: true }, TypeError],
       [{ objectStoreBytesMax: 0 }, RangeError],
@@ -154,6 +170,9 @@ describe('the object store URL', () => {
     ['file:///srv/%3F%23', 'file:///srv/%3F%23'],
     ['file://~/kv', 'file:///home/some%20body/kv'],
     ['Memory:', 'memory:'],
+    ['S3://bucket/', 's3://bucket'],
+    ['s3://bucket/a b/%c3%a9/', 's3://bucket/a%20b/%C3%A9'],
+    ['s3://bucket?endpoint=HTTP%3A//Host:80/', 's3://bucket?endpoint=http://host'],
   ];
   for (const [text, url] of canonical) {
     it(`${text} is ${url}`, () => assert.equal(objectStoreOf(text), url));
@@ -176,7 +195,12 @@ describe('the object store URL', () => {
     ['file:///a%00', /NUL/],
     ['file:///a%zz', /percent-encoding/],
     ['https://example.com/', /neither/],
-    ['s3://bucket', /no S3 store/],
+    ['gs://bucket', /neither/],
+    ['s3:bucket', /not s3:\/\/bucket\/prefix/],
+    ['s3://bucket?region=x', /not s3:\/\/bucket\/prefix/],
+    ['s3://bucket/a@b', /not s3:\/\/bucket\/prefix/],
+    ['s3://bucket/%00', /no NUL/],
+    ['s3://bucket?endpoint=host:1', /no http:\/\/ or https:\/\/ origin/],
   ];
   for (const [text, message] of refused) {
     it(`${text} is refused`, () => {
@@ -189,6 +213,7 @@ describe('the object store URL', () => {
     for (const text of [
       's3://AKIA1:hunter2/+x@bucket/prefix',
       'http://me:hunter2@host/',
+      's3://bucket?endpoint=http://me:hunter2@host',
       'me:hunter2@host',
       'hunter2:x@host',
       'https://host/bucket?X-Amz-Signature=hunter2',
@@ -198,6 +223,41 @@ describe('the object store URL', () => {
         (error) => error instanceof RangeError && !error.message.includes('hunter2'),
       );
     }
+  });
+});
+
+describe('a bucket', () => {
+  const resolved = (config: StoreConfig) => resolveStoreConfig(config, host);
+
+  it('is the object store where no URL is given, and has no bound by default', () => {
+    const config = resolved({ bucket: 'kv', s3Endpoint: 'http://host:9000/' });
+    assert.equal(config.objectStore, 's3://kv?endpoint=http://host:9000');
+    assert.equal(config.objectStoreBytesMax, false);
+    assert.equal(resolved({ bucket: 'kv' }).objectStore, 's3://kv');
+    assert.deepEqual(resolveStoreConfig(config, host), config, 'resolving again changes nothing');
+  });
+
+  it('gives way to a URL, which takes the endpoint unless it names one', () => {
+    const s3Endpoint = 'http://host:9000';
+    const of = (objectStore: string): string =>
+      resolved({ objectStore, bucket: 'other', s3Endpoint }).objectStore;
+    assert.equal(of('memory:'), 'memory:');
+    assert.equal(of('s3://kv/a'), 's3://kv/a?endpoint=http://host:9000');
+    assert.equal(of('s3://kv?endpoint=http://own'), 's3://kv?endpoint=http://own');
+  });
+
+  it('must be named when a server is', () => {
+    assert.throws(
+      () => resolved({ s3Endpoint: 'http://host:9000' }),
+      (error) => isStoreError(error, 'INVALID') && error.message.includes('WMBT_KV_BUCKET'),
+    );
+  });
+
+  it('has keys that are not shown', () => {
+    const config = resolved({ bucket: 'kv', s3AccessKey: 'hunter1', s3SecretKey: 'hunter2' });
+    assert.equal(config.s3SecretKey, 'hunter2');
+    assert.doesNotMatch(JSON.stringify(withoutSecrets(config)), /hunter/);
+    assert.equal(withoutSecrets(resolved({})).s3AccessKey, '');
   });
 });
 

@@ -3,11 +3,14 @@ import type { Namespace } from '../blocks/namespace.ts';
 import type { Host } from '../platform/platform.ts';
 import { quote } from './display.ts';
 import { nearestName } from './nearest-name.ts';
-import { objectStoreDirectory } from './object-store-url.ts';
+import { objectStoreDirectory, withEndpoint } from './object-store-url.ts';
 import { fieldResolvers, wrongType } from './store-fields.ts';
 
 /** How blocks are compressed in the object store. */
 export type Compression = 'zstd' | 'off';
+
+/** Where an S3 bucket is named in requests. */
+export type S3PathStyle = 'auto' | 'on' | 'off';
 
 /**
  * How a store is opened. Every field may be left out; `resolveStoreConfig` fills the defaults, and
@@ -15,6 +18,7 @@ export type Compression = 'zstd' | 'off';
  *
  * Of the Rust crate's `CabiConfig` these are here: `namespace`, `puffer_dir` (`cacheDirectory`),
  * `puffer_ram_bytes` (`memoryBytes`), `puffer_disk_bytes` (`diskBytes`), `s3_prefix` (`keyPrefix`).
+ * An S3 bucket is `bucket` and the fields behind it, or a URL in `objectStore`.
  * `remote_prefix`, `tcp_addr` and `http_addr` name a daemon, which this version has no client for;
  * `puffer_block_size_bytes` and `slatedb_path` describe parts that this store does not have.
  *
@@ -28,7 +32,10 @@ export type Compression = 'zstd' | 'off';
 export interface StoreConfig {
   /** Name that keeps tenants apart, where a call names none. Empty: `default`. */
   readonly namespace?: string | undefined;
-  /** `file:///path` (percent-encoded) or `memory:`. `~/` after `file://` is the home directory. */
+  /**
+   * `file:///path` (percent-encoded), `s3://bucket/prefix` or `memory:`. `~/` after `file://` is the
+   * home directory.
+   */
   readonly objectStore?: string | undefined;
   /** Bound of the object store; `false` for none. The default is 20 GiB for a directory. */
   readonly objectStoreBytesMax?: number | false | undefined;
@@ -49,6 +56,20 @@ export interface StoreConfig {
   readonly loadDeadlineMs?: number | undefined;
   /** Caps the deadline of every call but flush. */
   readonly callDeadlineMsMax?: number | undefined;
+  /** S3 bucket, where `objectStore` is left out. Empty: none. */
+  readonly bucket?: string | undefined;
+  /** `http://host:port` of an S3 server, where `objectStore` names none. Empty: AWS. */
+  readonly s3Endpoint?: string | undefined;
+  /** Both keys, or neither: then the usual places of AWS are looked at. */
+  readonly s3AccessKey?: string | undefined;
+  readonly s3SecretKey?: string | undefined;
+  readonly s3Region?: string | undefined;
+  /** File of certificates that are trusted besides those of Node. Empty: none. */
+  readonly s3CaFile?: string | undefined;
+  /** Bucket in the path of the URL rather than in the host name; `auto`: with an endpoint. */
+  readonly s3PathStyle?: S3PathStyle | undefined;
+  /** Permits the well-known credentials of local S3 servers on any host. */
+  readonly localDevelopment?: boolean | undefined;
 }
 
 /**
@@ -73,6 +94,30 @@ export interface ResolvedStoreConfig {
   readonly loadDeadlineMs: number;
   /** The store takes the smaller of this and a call's own deadline. */
   readonly callDeadlineMsMax: number;
+  /** As it was given; `objectStore` says what holds. */
+  readonly bucket: string;
+  /** Canonical; `objectStore` says what holds. */
+  readonly s3Endpoint: string;
+  readonly s3AccessKey: string;
+  readonly s3SecretKey: string;
+  readonly s3Region: string;
+  readonly s3CaFile: string;
+  readonly s3PathStyle: S3PathStyle;
+  readonly localDevelopment: boolean;
+}
+
+/** The fields that a bucket needs besides the URL of the object store. */
+export type BucketAccessField =
+  'localDevelopment' | Extract<keyof ResolvedStoreConfig, `s3${string}`>;
+
+/** The part of a configuration that {@link BucketAccessField} names. */
+export function bucketAccessOf(
+  config: ResolvedStoreConfig,
+): Pick<ResolvedStoreConfig, BucketAccessField> {
+  const { s3Endpoint, s3AccessKey, s3SecretKey, s3Region, s3CaFile, s3PathStyle } = config;
+  const keys = { s3AccessKey, s3SecretKey };
+  const { localDevelopment } = config;
+  return { s3Endpoint, ...keys, s3Region, s3CaFile, s3PathStyle, localDevelopment };
 }
 
 /** A configuration from outside, of which nothing is known but its fields. */
@@ -87,7 +132,7 @@ export type UncheckedStoreConfig = { readonly [Field in keyof StoreConfig]: unkn
  */
 export function resolveStoreConfig(config: UncheckedStoreConfig, host: Host): ResolvedStoreConfig {
   refuseUnknownFields(config);
-  const objectStore = fieldResolvers.objectStore(config.objectStore, host);
+  const objectStore = resolveObjectStore(config, host);
   const hasLimit =
     config.objectStoreBytesMax !== undefined || objectStoreDirectory(objectStore) !== undefined;
   return {
@@ -105,6 +150,7 @@ export function resolveStoreConfig(config: UncheckedStoreConfig, host: Host): Re
     lookupDeadlineMs: fieldResolvers.lookupDeadlineMs(config.lookupDeadlineMs),
     loadDeadlineMs: fieldResolvers.loadDeadlineMs(config.loadDeadlineMs),
     callDeadlineMsMax: fieldResolvers.callDeadlineMsMax(config.callDeadlineMsMax),
+    ...resolveBucket(config, host),
   };
 }
 
@@ -120,6 +166,46 @@ function refuseUnknownFields(config: UncheckedStoreConfig): void {
         `the nearest is ${nearestName(field, known)}`,
     );
   }
+}
+
+/** Keys, and where to look for the server. What they belong to is in the object store's URL. */
+function resolveBucket(
+  config: UncheckedStoreConfig,
+  host: Host,
+): Pick<ResolvedStoreConfig, 'bucket' | BucketAccessField> {
+  return {
+    s3AccessKey: fieldResolvers.s3AccessKey(config.s3AccessKey),
+    s3SecretKey: fieldResolvers.s3SecretKey(config.s3SecretKey),
+    bucket: fieldResolvers.bucket(config.bucket),
+    s3Endpoint: fieldResolvers.s3Endpoint(config.s3Endpoint),
+    s3Region: fieldResolvers.s3Region(config.s3Region),
+    s3CaFile: fieldResolvers.s3CaFile(config.s3CaFile, host),
+    s3PathStyle: fieldResolvers.s3PathStyle(config.s3PathStyle),
+    localDevelopment: fieldResolvers.localDevelopment(config.localDevelopment),
+  };
+}
+
+/** A URL wins over a bucket, and a bucket over the directory below the home directory. */
+function resolveObjectStore(config: UncheckedStoreConfig, host: Host): string {
+  const bucket = fieldResolvers.bucket(config.bucket);
+  const endpoint = fieldResolvers.s3Endpoint(config.s3Endpoint);
+  const given =
+    config.objectStore === undefined && bucket !== '' ? `s3://${bucket}` : config.objectStore;
+  if (given !== undefined || endpoint === '') {
+    return withEndpoint(fieldResolvers.objectStore(given, host), endpoint);
+  }
+  throw new StoreError(
+    'INVALID',
+    's3Endpoint (WMBT_KV_S3_ENDPOINT) names an S3 server and nothing names a bucket; accepted: ' +
+      'bucket (WMBT_KV_BUCKET), or objectStore (WMBT_KV_OBJECT_STORE), besides',
+  );
+}
+
+/** The configuration as it may be shown: keys are only said to be set. */
+export function withoutSecrets(config: ResolvedStoreConfig): ResolvedStoreConfig {
+  const shown = (secret: string): string => (secret === '' ? '' : '(not shown)');
+  const { s3AccessKey, s3SecretKey } = config;
+  return { ...config, s3AccessKey: shown(s3AccessKey), s3SecretKey: shown(s3SecretKey) };
 }
 
 function resolveDiskTier(

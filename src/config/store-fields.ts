@@ -3,8 +3,13 @@ import { limits } from '../blocks/limits.ts';
 import { defaultNamespaceName, parseNamespace } from '../blocks/namespace.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { Host } from '../platform/platform.ts';
-import { quote } from './display.ts';
-import { expandHome, parseObjectStoreUrl, withoutEndSlash } from './object-store-url.ts';
+import { displayUrl, quote } from './display.ts';
+import {
+  expandHome,
+  parseObjectStoreUrl,
+  parseOrigin,
+  withoutEndSlash,
+} from './object-store-url.ts';
 
 const gib = 1024 ** 3;
 
@@ -38,17 +43,10 @@ export const fieldResolvers = {
     checkKeyPrefix(prefix);
     return prefix;
   },
-  cacheDirectory: (value: unknown, host: Host): string | false => {
-    if (value === false) return false;
-    const text = textField('cacheDirectory', value, '~/.wombatkv/puffer');
-    const path = expandHome(text, host.homeDirectory);
-    if (!isAbsolute(path) || path.includes('\0')) {
-      throw new RangeError(
-        `cacheDirectory must be an absolute path, or one that begins with ~/; got ${quote(text)}`,
-      );
-    }
-    return withoutEndSlash(normalize(path));
-  },
+  cacheDirectory: (value: unknown, host: Host): string | false =>
+    value === false
+      ? false
+      : pathField('cacheDirectory', textField('cacheDirectory', value, '~/.wombatkv/puffer'), host),
   memoryBytes: (value: unknown): number => budgetField('memoryBytes', value, gib),
   diskBytes: (value: unknown): number =>
     value === 0 ? 0 : budgetField('diskBytes', value, 8 * gib),
@@ -59,14 +57,39 @@ export const fieldResolvers = {
   },
   compressionLevel: (value: unknown): number =>
     numberField('compressionLevel', value, { default: 1, least: 1, most: compressionLevelMax }),
-  putDurable: (value: unknown): boolean => {
-    if (value === undefined) return false;
-    if (typeof value !== 'boolean') throw wrongType('putDurable', 'a boolean', value);
-    return value;
-  },
+  putDurable: (value: unknown): boolean => booleanField('putDurable', value),
   lookupDeadlineMs: (value: unknown): number => deadlineField('lookupDeadlineMs', value, 250),
   loadDeadlineMs: (value: unknown): number => deadlineField('loadDeadlineMs', value, 10_000),
   callDeadlineMsMax: (value: unknown): number => deadlineField('callDeadlineMsMax', value, 30_000),
+  bucket: (value: unknown): string => {
+    const bucket = textField('bucket', value, '');
+    if (/^[\w.-]{0,255}$/.test(bucket)) return bucket;
+    throw new RangeError(`bucket must be the name of an S3 bucket; got ${quote(bucket)}`);
+  },
+  s3Endpoint: (value: unknown): string => {
+    const endpoint = textField('s3Endpoint', value, '');
+    const origin = endpoint === '' ? '' : parseOrigin(endpoint);
+    if (origin !== undefined) return origin;
+    const shown = displayUrl(endpoint);
+    throw new RangeError(`s3Endpoint must be http(s)://host:port and nothing else; got ${shown}`);
+  },
+  s3AccessKey: (value: unknown): string => textField('s3AccessKey', value, ''),
+  s3SecretKey: (value: unknown): string => textField('s3SecretKey', value, ''),
+  s3Region: (value: unknown): string => {
+    const region = textField('s3Region', value, 'us-east-1');
+    if (/^[a-z0-9-]{1,64}$/i.test(region)) return region;
+    throw new RangeError(`s3Region must be letters, digits and hyphens; got ${quote(region)}`);
+  },
+  s3CaFile: (value: unknown, host: Host): string => {
+    const text = textField('s3CaFile', value, '');
+    return text === '' ? '' : pathField('s3CaFile', text, host);
+  },
+  s3PathStyle: (value: unknown): 'auto' | 'on' | 'off' => {
+    const text = textField('s3PathStyle', value, 'auto');
+    if (text === 'auto' || text === 'on' || text === 'off') return text;
+    throw new RangeError(`s3PathStyle must be 'auto', 'on' or 'off'; got ${quote(text)}`);
+  },
+  localDevelopment: (value: unknown): boolean => booleanField('localDevelopment', value),
 } as const;
 
 /** The error for a value of the wrong type. The value itself is not shown: it may be anything. */
@@ -80,6 +103,20 @@ function textField(field: string, value: unknown, defaultText: string): string {
   if (value === undefined) return defaultText;
   if (typeof value !== 'string') throw wrongType(field, 'a string', value);
   return value;
+}
+
+function booleanField(field: string, value: unknown): boolean {
+  if (value === undefined) return false;
+  if (typeof value !== 'boolean') throw wrongType(field, 'a boolean', value);
+  return value;
+}
+
+function pathField(field: string, text: string, host: Host): string {
+  const path = expandHome(text, host.homeDirectory);
+  if (isAbsolute(path) && !path.includes('\0')) return withoutEndSlash(normalize(path));
+  throw new RangeError(
+    `${field} must be an absolute path, or one that begins with ~/; got ${quote(text)}`,
+  );
 }
 
 function numberField(

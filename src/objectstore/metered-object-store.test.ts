@@ -7,6 +7,7 @@ import { FaultyObjectStore, scriptedFaults } from './faulty-object-store.ts';
 import { MemoryObjectStore } from './memory-object-store.ts';
 import { MeteredObjectStore } from './metered-object-store.ts';
 import { parseObjectKey } from './object-key.ts';
+import { RequestLedger } from './request-ledger.ts';
 
 const { clock } = nodePlatform();
 const key = parseObjectKey('a/b');
@@ -35,7 +36,17 @@ describe('MeteredObjectStore', () => {
       readBytes: 110,
       writtenBytes: 100,
       lastFailure: undefined,
+      billed: { write: 3, read: 4, free: 1 },
     });
+  });
+
+  it('tells of the bill what a ledger tells', async () => {
+    const ledger = new RequestLedger();
+    const store = new MeteredObjectStore(new MemoryObjectStore(clock), ledger);
+    await store.put(key, []);
+    assert.deepEqual(store.snapshot().billed, { write: 0, read: 0, free: 0 });
+    ledger.add('write');
+    assert.deepEqual(store.snapshot().billed, { write: 1, read: 0, free: 0 });
   });
 
   it('counts no bytes of a put that stored nothing', async () => {

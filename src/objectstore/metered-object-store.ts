@@ -12,6 +12,7 @@ import type {
   PutOptions,
   PutResult,
 } from './object-store.ts';
+import type { BilledRequests, RequestLedger } from './request-ledger.ts';
 
 /** What a {@link MeteredObjectStore} counted since it was made. */
 export interface ObjectStoreMeter {
@@ -27,12 +28,15 @@ export interface ObjectStoreMeter {
   readonly writtenBytes: number;
   /** The message of the last failure. */
   readonly lastFailure: string | undefined;
+  /** Requests by what they cost: those of the ledger, or the calls where there is none. */
+  readonly billed: BilledRequests;
 }
 
 /**
- * Counts calls, bytes and failures. Sits directly on the store that makes the requests, below
- * retries: `retrying(metered(s3))`. So each attempt counts, while what a store below does for one
- * call (parts of an upload, redirects) does not.
+ * Counts calls, bytes and failures. Directly on the store that makes the requests, below retries
+ * (`retrying(metered(s3))`), each attempt counts; around everything, each call does. What a store
+ * below does for one call (parts of an upload, a second request) counts only in `billed`, and only
+ * when that store writes to the ledger that this one is given.
  */
 export class MeteredObjectStore implements ObjectStore {
   readonly url: string;
@@ -43,9 +47,11 @@ export class MeteredObjectStore implements ObjectStore {
   #readBytes = 0;
   #writtenBytes = 0;
   #lastFailure: string | undefined;
+  readonly #ledger: RequestLedger | undefined;
 
-  constructor(inner: ObjectStore) {
+  constructor(inner: ObjectStore, ledger?: RequestLedger) {
     this.#inner = inner;
+    this.#ledger = ledger;
     this.url = inner.url;
   }
 
@@ -58,6 +64,7 @@ export class MeteredObjectStore implements ObjectStore {
       readBytes: this.#readBytes,
       writtenBytes: this.#writtenBytes,
       lastFailure: this.#lastFailure,
+      billed: this.#ledger?.snapshot() ?? billedAs(this.#requests),
     };
   }
 
@@ -108,6 +115,11 @@ export class MeteredObjectStore implements ObjectStore {
       throw error;
     }
   }
+}
+
+function billedAs(requests: Readonly<Record<ObjectVerb, number>>): BilledRequests {
+  const { put, get, head, list, delete: deletes } = requests;
+  return { write: put + list, read: get + head, free: deletes };
 }
 
 function noneByVerb(): Record<ObjectVerb, number> {

@@ -3,8 +3,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, homedir, hostname, tmpdir } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, ScheduledCall } from './clock.ts';
+import { nodeCloudCredentials } from './node-cloud-credentials.ts';
 import { nodeEndpoints } from './node-endpoints.ts';
 import { nodeFiles } from './node-files.ts';
+import { nodeHttp } from './node-http.ts';
 import type { Host, Platform } from './platform.ts';
 import type { Random } from './random.ts';
 
@@ -15,6 +17,8 @@ export function nodePlatform(): Platform {
     random: nodeRandom,
     files: nodeFiles,
     endpoints: nodeEndpoints,
+    http: nodeHttp,
+    cloudCredentials: nodeCloudCredentials,
     host: readHost(),
     environment: { ...process.env },
   };

@@ -1,11 +1,13 @@
 import type { Clock } from './clock.ts';
+import type { CloudCredentials } from './cloud-credentials.ts';
 import type { Endpoints } from './endpoints.ts';
 import type { Files } from './files.ts';
+import type { Http } from './http.ts';
 import type { Random } from './random.ts';
 
 /**
  * The only door to the world outside the process. Everything above this folder reaches time,
- * randomness, files and sockets through the object it was given, so that the same store runs on
+ * randomness, files, sockets and HTTP through the object it was given, so that the same store runs on
  * Node and on a simulated machine.
  */
 export interface Platform {
@@ -13,6 +15,8 @@ export interface Platform {
   readonly random: Random;
   readonly files: Files;
   readonly endpoints: Endpoints;
+  readonly http: Http;
+  readonly cloudCredentials: CloudCredentials;
   /** This process, this machine, and this boot of it. */
   readonly host: Host;
   /** The variables of the environment, as they were when the platform was made. */

@@ -10,6 +10,7 @@ import { LocalCache } from '../cache/local-cache.ts';
 import { SlabMemoryTier } from '../cache/slab-memory-tier.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
+import type { RequestLedger } from '../objectstore/request-ledger.ts';
 import type { ObjectStore } from '../objectstore/object-store.ts';
 import type { Platform } from '../platform/platform.ts';
 import { Adoption } from './adopt.ts';
@@ -53,6 +54,8 @@ export interface StoreFoundation {
   readonly platform: Platform;
   readonly logger: Logger;
   readonly objects: ObjectStore;
+  /** Where the object store writes what its requests cost, if it does. */
+  readonly ledger?: RequestLedger | undefined;
   readonly transcoder: Transcoder;
   readonly settings: StoreSettings;
 }
@@ -69,7 +72,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const { platform, logger, transcoder, settings } = foundation;
   const { keyPrefix } = settings;
   const { clock } = platform;
-  const objects = new MeteredObjectStore(foundation.objects);
+  const objects = new MeteredObjectStore(foundation.objects, foundation.ledger);
   const { memory, cache, own } = await openLocalTiers(foundation);
   const catalog = new Catalog(clock);
   const counters = new Counters();

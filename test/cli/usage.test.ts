@@ -58,7 +58,7 @@ describe('wombatkv', () => {
       [['inspect'], /^wombatkv: missing required argument 'key'/],
       [['inspect', 'xyz'], /^wombatkv: "xyz" is no key/],
       [['status', 'now'], /^wombatkv: too many arguments/],
-      [['config', '--store', 's3://bucket'], /^wombatkv: --store: objectStore is "s3:/],
+      [['config', '--store', 'gs://bucket'], /^wombatkv: --store: objectStore is "gs:/],
       [['config', '--namespace', 'n'.repeat(81)], /^wombatkv: --namespace: namespace must have/],
       [['config', '--cache-directory', 'here'], /^wombatkv: --cache-directory: cacheDirectory/],
       [['config', '--prefix', 'a//b'], /^wombatkv: --prefix: keyPrefix must be/],

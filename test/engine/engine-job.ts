@@ -28,9 +28,12 @@ export type EngineContext = Pick<
   | 'experimentalKvCacheValueType'
 >;
 
-/** Directories of a store: its objects outlive its cache. */
+/** Where a store is: its objects outlive its cache. */
 export interface StorePlace {
+  /** A directory. */
   readonly objects: string;
+  /** URL of a bucket that takes the place of that directory. */
+  readonly bucket?: string | undefined;
   readonly cache: string;
 }
 

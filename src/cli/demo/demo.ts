@@ -21,6 +21,8 @@ export interface DemoOptions {
   readonly promptPath: string | undefined;
   /** The user's object store, in canonical form; one of the demo's own when absent. */
   readonly objectStore: string | undefined;
+  /** What that needs besides its URL when it is a bucket. */
+  readonly access: StoreConfig;
   readonly keyPrefix: string;
   readonly answerTokens: number;
   readonly threads: number;
@@ -281,6 +283,7 @@ function newWorkplace(options: DemoOptions, { host, random }: Platform): Workpla
   return {
     directory,
     store: {
+      ...options.access,
       objectStore: options.objectStore ?? objectStoreUrl(join(directory, 'objects')),
       // The user's objects are not the demo's to collect.
       objectStoreBytesMax: false,

@@ -1,0 +1,40 @@
+import {
+  racePutsAcrossProcesses,
+  objectStoreSuite,
+} from '../../../test/conformance/object-store-suite.ts';
+import { S3Server } from '../../../test/support/s3-server/s3-server.ts';
+import { nodePlatform } from '../../platform/node-platform.ts';
+import { openS3 } from './open-s3.ts';
+
+const mib = 1024 * 1024;
+
+// The contenders of races are processes that find the credentials where programs of AWS do.
+process.env['AWS_ACCESS_KEY_ID'] = 'test';
+process.env['AWS_SECRET_ACCESS_KEY'] = 'testtest';
+const platform = nodePlatform();
+
+const plain = await S3Server.start();
+const plainUrl = `s3://wombat?endpoint=${plain.endpoint}`;
+objectStoreSuite('S3 on our own server', {
+  open: () => Promise.resolve(openS3(plainUrl, platform)),
+  racePuts: (store, race) => racePutsAcrossProcesses(store.url, race),
+  cleanup: () => plain.close(),
+});
+
+// Everything that is larger than a part goes in parts, in both directions.
+const cutting = await S3Server.start({
+  partBytesMin: 1,
+  conditions: 'unquoted',
+  checksums: 'unknown',
+});
+const cuttingUrl = `s3://wombat?endpoint=${cutting.endpoint}`;
+objectStoreSuite('S3 in parts, on a server like radosgw', {
+  open: () =>
+    Promise.resolve(
+      openS3(cuttingUrl, platform, {
+        sizes: { multipartBytesMin: 3 * mib, parallelGetBytesMin: mib, partBytes: mib },
+      }),
+    ),
+  racePuts: (store, race) => racePutsAcrossProcesses(store.url, race),
+  cleanup: () => cutting.close(),
+});

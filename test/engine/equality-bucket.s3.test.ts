@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { EngineResult, StorePlace } from './engine-job.ts';
+import { EqualityScene, blockTokens, prompts } from './equality-scene.ts';
+import type { Configuration, PromptName } from './equality-scene.ts';
+
+const url = process.env['WOMBATKV_TEST_S3_URL'] ?? '';
+assert.notEqual(url, '', 'started by npm run s3');
+
+/** The two ends, as in the quick suite of the equality matrix. */
+const configurations: readonly Configuration[] = [
+  {
+    name: 'flash attention, F16',
+    model: 'micro',
+    context: { flashAttention: true },
+    isChunkingFree: false,
+  },
+  {
+    name: 'flash attention off, keys Q8_0',
+    model: 'micro',
+    context: { flashAttention: false, experimentalKvCacheKeyType: 'Q8_0' },
+    isChunkingFree: true,
+  },
+];
+
+const inBlocks = 5 * blockTokens;
+
+/**
+ * The matrix with everything from a real bucket: each prompt is answered by a fresh process with an
+ * empty cache, and must be what an uncached process answers, bit for bit.
+ */
+for (const configuration of configurations) {
+  describe(`equal to an uncached process, from a bucket: ${configuration.name}`, () => {
+    const { isChunkingFree } = configuration;
+    const bucket = url.replace('?', `/equality-${process.pid}-${isChunkingFree}?`);
+    let scene: EqualityScene;
+    let filling: EngineResult;
+
+    /** Another host: the same bucket, and nothing else. */
+    const freshHost = async (): Promise<StorePlace> => ({ ...(await scene.newPlace()), bucket });
+
+    before(async () => {
+      scene = await EqualityScene.make(configuration);
+      const job = { store: await freshHost(), restore: 'never', ending: 'save' } as const;
+      filling = await scene.restart('prompt', job);
+      scene.useAsReference('prompt', filling);
+    });
+    after(() => scene.remove());
+
+    it('a process that saves', async () => {
+      await scene.assertEqual(filling.runs[0], 'prompt');
+      assert.equal(filling.statistics.savedBlocks, 5);
+      assert.equal(filling.statistics.failures, 0);
+      assert.equal(filling.stats.lastFailure, undefined);
+    });
+
+    const cases: readonly (readonly [PromptName, number])[] = [
+      ['prompt', prompts.prompt.length - 1],
+      ['suffix', 4 * blockTokens],
+      ['threeLonger', isChunkingFree ? prompts.prompt.length - 1 : inBlocks],
+      ['otherTail', inBlocks],
+    ];
+    for (const [name, restored] of cases) {
+      it(`${name}: ${restored} tokens restored, and the same answer`, async () => {
+        const result = await scene.restart(name, { store: await freshHost() });
+        await scene.assertEqual(result.runs[0], name);
+        assert.equal(result.statistics.restoredTokens, restored);
+        assert.equal(result.statistics.failures, 0);
+        assert.equal(result.stats.disk.hits + result.stats.memory.hits, 0);
+        assert.ok(result.stats.object.hits >= Math.floor(restored / blockTokens));
+      });
+    }
+  });
+}

@@ -1,0 +1,24 @@
+/**
+ * A certificate for 127.0.0.1 and localhost that signed itself, and its key, for servers of tests.
+ * Nothing trusts it unless it is told to.
+ */
+export const testCertificate = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBojCCAUmgAwIBAgIUTDAk6jG2CZhnX2yjzGnocU2jEqgwCgYIKoZIzj0EAwIw
+GDEWMBQGA1UEAwwNd29tYmF0a3YgdGVzdDAgFw0yNjExMjIyMjE1MDlaGA8yMTI2
+MTAyOTIyMTUwOVowGDEWMBQGA1UEAwwNd29tYmF0a3YgdGVzdDBZMBMGByqGSM49
+AgEGCCqGSM49AwEHA0IABCfuS4ffEbFzDwWJRK4j5nPIYPfkxWwwuFMFlJ7/CdJo
+ppWImH1YTJIyzT2NAQkyCfx8InPwNWZclAI0nRv5YWyjbzBtMB0GA1UdDgQWBBSo
+qlawH1zT/Jj2u74kOPueb9ODIjAfBgNVHSMEGDAWgBSoqlawH1zT/Jj2u74kOPue
+b9ODIjAPBgNVHRMBAf8EBTADAQH/MBoGA1UdEQQTMBGHBH8AAAGCCWxvY2FsaG9z
+dDAKBggqhkjOPQQDAgNHADBEAiATyM/k9eAl3+gKoFXT97r049L9UMLj9FXyvM9z
+0v9ZdQIgIRbDD88icPO94syz+GyI8Y9wJggpatFuSECtVlL+xII=
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgwtwI1U4vasLElu23
+S68/dvrwt4UfI2BkRaBL/R5NNAqhRANCAAQn7kuH3xGxcw8FiUSuI+ZzyGD35MVs
+MLhTBZSe/wnSaKaViJh9WEySMs09jQEJMgn8fCJz8DVmXJQCNJ0b+WFs
+-----END PRIVATE KEY-----
+`,
+} as const;
