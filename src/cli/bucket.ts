@@ -81,6 +81,23 @@ export async function listBucket(
   return { objects: found, isCut: true };
 }
 
+/** All objects whose key begins so, in key order, a page at a time. */
+export async function* pagesOf(
+  bucket: Bucket,
+  beginning: string,
+): AsyncGenerator<readonly BucketObject[], void, undefined> {
+  let startAfter: string | undefined;
+  for (;;) {
+    const after = startAfter;
+    const page = await request(bucket, (signal) =>
+      bucket.objects.list(beginning, { startAfter: after, signal }),
+    );
+    yield page.objects.map((info) => describeObject(bucket, info));
+    startAfter = page.objects.at(-1)?.key;
+    if (!page.isTruncated || startAfter === undefined) return;
+  }
+}
+
 /** What the name of the object says. */
 export function describeObject({ keyPrefix }: Bucket, info: ObjectInfo): BucketObject {
   const name = parseObjectKey(keyPrefix, info.key);

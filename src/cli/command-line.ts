@@ -10,6 +10,7 @@ import { packageVersion } from './package-version.ts';
 import { settingsHelp } from './settings-help.ts';
 import { addStatusCommand } from './status-command.ts';
 import { processTerminal } from './terminal.ts';
+import { addVerifyCommand } from './verify-command.ts';
 
 /** Exit codes: of a failure while the command ran, and of a command or setting that is wrong. */
 const failed = 1;
@@ -55,6 +56,7 @@ async function buildProgram(
     addStatusCommand,
     addListCommand,
     addInspectCommand,
+    addVerifyCommand,
     addConfigCommand,
   ];
   for (const add of commands) add(program, context, finish);

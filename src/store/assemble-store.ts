@@ -1,9 +1,9 @@
-import { blake3 } from '../base/blake3.ts';
 import type { Logger } from '../base/logger.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { claimDirectory } from '../cache/cache-directory.ts';
 import type { OwnedDirectory, StoreIdentity } from '../cache/cache-directory.ts';
+import { storeDigestOf } from '../cache/cache-owner.ts';
 import { DiskTier } from '../cache/disk-tier.ts';
 import { EntryIndex } from '../cache/entry-index.ts';
 import { LocalCache } from '../cache/local-cache.ts';
@@ -148,11 +148,6 @@ function startAdoption(
 
 function identityOf(foundation: StoreFoundation): StoreIdentity {
   return { url: foundation.objects.url, keyPrefix: foundation.settings.keyPrefix };
-}
-
-/** What the segment files record of the object store that their payloads belong to. */
-function storeDigestOf(identity: StoreIdentity): Uint8Array {
-  return blake3(new TextEncoder().encode(`${identity.url}\n${identity.keyPrefix}`));
 }
 
 /** No call but flush may take longer than the cap. */
