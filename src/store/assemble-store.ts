@@ -3,6 +3,7 @@ import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { claimDirectory } from '../cache/cache-directory.ts';
 import type { OwnedDirectory, StoreIdentity } from '../cache/cache-directory.ts';
+import type { PayloadId } from '../cache/cache-entry.ts';
 import { storeDigestOf } from '../cache/cache-owner.ts';
 import { DiskTier } from '../cache/disk-tier.ts';
 import { EntryIndex } from '../cache/entry-index.ts';
@@ -70,8 +71,8 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const { keyPrefix } = settings;
   const { clock } = platform;
   const objects = new MeteredObjectStore(foundation.objects);
-  const { memory, cache, own } = await openLocalTiers(foundation);
   const catalog = new Catalog(clock);
+  const { memory, cache, own } = await openLocalTiers(foundation, catalog);
   const counters = new Counters();
   const compression = {
     compress: settings.compression === 'zstd',
@@ -103,11 +104,12 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   });
 }
 
-async function openLocalTiers(foundation: StoreFoundation): Promise<LocalTiers> {
+async function openLocalTiers(foundation: StoreFoundation, catalog: Catalog): Promise<LocalTiers> {
   const { platform, logger, settings } = foundation;
   const memory = new SlabMemoryTier(settings.memoryBytes);
   const index = new EntryIndex();
-  const common = { memory, index, clock: platform.clock };
+  const onEvict = (id: PayloadId): void => catalog.noteEvicted(id);
+  const common = { memory, index, clock: platform.clock, onEvict };
   const { cacheDirectory, diskBytes } = settings;
   if (cacheDirectory === false) {
     return { memory, cache: new LocalCache({ ...common, disk: undefined }), own: undefined };
@@ -123,7 +125,7 @@ async function openLocalTiers(foundation: StoreFoundation): Promise<LocalTiers> 
   const storeDigest = storeDigestOf(identityOf(foundation));
   const log = { files, random, directory: own.path, budgetBytes: diskBytes, storeDigest };
   try {
-    const disk = await DiskTier.open({ ...log, index, logger });
+    const disk = await DiskTier.open({ ...log, index, logger, onEvict });
     return { memory, cache: new LocalCache({ ...common, disk }), own };
   } catch (error) {
     await own.release();

@@ -236,6 +236,7 @@ export class Collector implements BackgroundTask {
     if (entry !== undefined) await cache.remove(entry);
     await this.#request((signal) => objects.delete(objectTier.objectKey(object), { signal }));
     catalog.deny(object);
+    catalog.noteEvicted(object);
     const late = cache.find(object);
     if (late?.isPending === false) await cache.remove(late);
     return true;
