@@ -7,6 +7,7 @@ import { addDemoCommand } from './demo-command.ts';
 import { addInspectCommand } from './inspect-command.ts';
 import { addListCommand } from './list-command.ts';
 import { packageVersion } from './package-version.ts';
+import { addPruneCommand } from './prune-command.ts';
 import { settingsHelp } from './settings-help.ts';
 import { addStatusCommand } from './status-command.ts';
 import { processTerminal } from './terminal.ts';
@@ -57,6 +58,7 @@ async function buildProgram(
     addListCommand,
     addInspectCommand,
     addVerifyCommand,
+    addPruneCommand,
     addConfigCommand,
   ];
   for (const add of commands) add(program, context, finish);
