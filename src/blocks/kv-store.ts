@@ -92,6 +92,11 @@ export interface CallOptions {
 export interface LoadOptions extends CallOptions {
   /** Takes payloads that hold tokens decoded one by one for misses. */
   readonly exact?: boolean | undefined;
+  /**
+   * The caller's model, 64 hex characters. Payloads whose frame names another one are taken for
+   * misses; those that name none are not. Zeros mean unknown, as in a frame.
+   */
+  readonly fingerprint?: string | undefined;
 }
 
 export interface SaveOptions extends CallOptions {
@@ -138,13 +143,24 @@ export interface Lookup {
 /**
  * Why a block was not had.
  *
- * - `unknown`: it was never stored, or was removed. - `corrupt`: its bytes failed a check and were
- * set aside. - `decoded`: it holds decoded tokens and the caller wants exact ones.
+ * - `unknown`: nobody knows of it: it was never stored, or a caller removed it. - `evicted`: this
+ * store had it or saw it in the object store, and it was dropped there for lack of room or removed
+ * by another. As far as it is remembered: `unknown` otherwise. - `corrupt`: its bytes failed a check
+ * and were set aside. - `decoded`: it holds decoded tokens and the caller wants exact ones.
+ * - `other-fingerprint`: another model's, by its frame and the caller's `fingerprint`.
  * - `deadline`: time ran out. - `unavailable`: the object store did not answer.
  * - `incompatible`: written by a newer version. - `closed`: the store was closing.
  */
 export type MissReason =
-  'unknown' | 'corrupt' | 'decoded' | 'deadline' | 'unavailable' | 'incompatible' | 'closed';
+  | 'unknown'
+  | 'evicted'
+  | 'corrupt'
+  | 'decoded'
+  | 'other-fingerprint'
+  | 'deadline'
+  | 'unavailable'
+  | 'incompatible'
+  | 'closed';
 
 /** Where bytes were found. */
 export type Tier = 'memory' | 'disk' | 'object';

@@ -63,6 +63,8 @@ export const limits = {
   /** Keys that the catalog remembers as absent, and for how long. */
   negativeKeysMax: 65_536,
   negativeMs: 1000,
+  /** Keys remembered as dropped or removed for lack of room; each takes about 150 bytes. */
+  evictedKeysMax: 65_536,
   /** How long a corrupt object is remembered and not read again. */
   corruptMs: 600_000,
   corruptKeysMax: 65_536,

@@ -1,3 +1,4 @@
+import { blake3 } from '../base/blake3.ts';
 import type { Host } from '../platform/platform.ts';
 
 /**
@@ -90,6 +91,11 @@ export function isSameStore(
   b: OwnerRecord['storeIdentity'],
 ): boolean {
   return a.url === b.url && a.keyPrefix === b.keyPrefix;
+}
+
+/** What segment files record of the object store that their payloads belong to. */
+export function storeDigestOf(identity: OwnerRecord['storeIdentity']): Uint8Array {
+  return blake3(new TextEncoder().encode(`${identity.url}\n${identity.keyPrefix}`));
 }
 
 function parseJson(bytes: Uint8Array): unknown {

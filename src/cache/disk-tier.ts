@@ -4,7 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { CacheEntry } from './cache-entry.ts';
-import type { PayloadFacts } from './cache-entry.ts';
+import type { PayloadFacts, PayloadId } from './cache-entry.ts';
 import { DiskLog } from './disk-log.ts';
 import type { DiskLocation, DiskLogOptions, LogAppend } from './disk-log.ts';
 import type { EntryIndex } from './entry-index.ts';
@@ -36,6 +36,7 @@ export class DiskTier {
   readonly #index: EntryIndex;
   readonly #logger: Logger;
   readonly #budgetBytes: number;
+  readonly #onEvict: ((id: PayloadId) => void) | undefined;
   /** Entries whose bytes lie in each segment. */
   readonly #occupants = new Map<LogSegment, Set<CacheEntry>>();
   /** One writer at a time: making room and appending belong together. */
@@ -51,21 +52,28 @@ export class DiskTier {
     index: EntryIndex;
     budgetBytes: number;
     logger: Logger;
+    onEvict: ((id: PayloadId) => void) | undefined;
   }) {
     this.#log = parts.log;
     this.recovered = parts.recovered;
     this.#index = parts.index;
     this.#budgetBytes = parts.budgetBytes;
     this.#logger = parts.logger;
+    this.#onEvict = parts.onEvict;
   }
 
   /** Opens the directory's log and puts what it holds into the index. */
   static async open(
-    options: DiskLogOptions & { readonly index: EntryIndex; readonly logger: Logger },
+    options: DiskLogOptions & {
+      readonly index: EntryIndex;
+      readonly logger: Logger;
+      /** Told of a payload that leaves the disk and is not in memory. */
+      readonly onEvict?: ((id: PayloadId) => void) | undefined;
+    },
   ): Promise<DiskTier> {
-    const { index, logger, budgetBytes } = options;
+    const { index, logger, budgetBytes, onEvict } = options;
     const { log, recovered } = await DiskLog.open(options);
-    const tier = new DiskTier({ log, recovered, index, budgetBytes, logger });
+    const tier = new DiskTier({ log, recovered, index, budgetBytes, logger, onEvict });
     tier.#showRecovered();
     return tier;
   }
@@ -318,6 +326,7 @@ export class DiskTier {
     if (entry.extent === undefined) {
       entry.isCurrent = false;
       this.#index.remove(entry);
+      this.#onEvict?.(entry.facts);
     }
   }
 }

@@ -41,6 +41,8 @@ export interface LocalCacheParts {
   /** Absent when no cache directory could be had. */
   readonly disk: DiskTier | undefined;
   readonly clock: Clock;
+  /** Told of a payload that no local tier has room for any more. */
+  readonly onEvict?: ((id: PayloadId) => void) | undefined;
 }
 
 /**
@@ -52,6 +54,7 @@ export class LocalCache {
   readonly #disk: DiskTier | undefined;
   readonly #index: EntryIndex;
   readonly #clock: Clock;
+  readonly #onEvict: LocalCacheParts['onEvict'];
   readonly #admissions: Admission[] = [];
   #admissionBytes = 0;
   #admissionTimer: ScheduledCall | undefined;
@@ -68,6 +71,7 @@ export class LocalCache {
     this.#index = index;
     this.#disk = disk;
     this.#clock = clock;
+    this.#onEvict = parts.onEvict;
     this.#nextSequence = (disk?.recovered.lastSequence ?? 0) + 1;
     this.#firstSaveId = (disk?.recovered.lastSaveId ?? 0) + 1;
     this.#nextSaveId = this.#firstSaveId;
@@ -266,6 +270,7 @@ export class LocalCache {
     if (entry.extent !== undefined || entry.disk !== undefined || entry.isPending) return;
     entry.isCurrent = false;
     this.#index.remove(entry);
+    this.#onEvict?.(entry.facts);
   }
 
   /** Plans to write the payload to disk; false when that is not going to happen. */

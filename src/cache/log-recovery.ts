@@ -21,9 +21,20 @@ export interface RecoveredPayload {
   readonly isPending: boolean;
 }
 
+/** Bytes of a segment in which no intact record lies. */
+export interface LogGap {
+  readonly segment: LogSegment;
+  readonly offset: number;
+  readonly byteLength: number;
+  /** True for the end of the segment, which a crash may leave torn. */
+  readonly isEnd: boolean;
+}
+
 /** What a scan of segments found. */
 export interface RecoveredLog {
   readonly payloads: readonly RecoveredPayload[];
+  /** Damaged record headers with what lies behind each, up to the next intact record. */
+  readonly gaps: readonly LogGap[];
   /** Keys of the saves that have pending payloads, by save id. */
   readonly chains: ReadonlyMap<number, readonly BlockKey[]>;
   /** Highest sequence number and save id in use. */
@@ -51,12 +62,20 @@ export async function recoverLog(segments: readonly LogSegment[]): Promise<Recov
 class Recovery {
   readonly #payloads = new Map<string, RecoveredPayload>();
   readonly #chains = new Map<number, readonly BlockKey[]>();
+  readonly #gaps: LogGap[] = [];
   #lastSequence = 0;
   #lastSaveId = 0;
 
   addChain(saveId: number, keys: readonly BlockKey[]): void {
     this.#chains.set(saveId, keys);
     this.#lastSaveId = Math.max(this.#lastSaveId, saveId);
+  }
+
+  /** No intact record was found from `offset` to `end`. */
+  addGap(segment: LogSegment, offset: number, end: number): void {
+    if (end === offset) return;
+    const isEnd = end === segment.byteLength;
+    this.#gaps.push({ segment, offset, byteLength: end - offset, isEnd });
   }
 
   add(record: LogRecord, segment: LogSegment, offset: number): void {
@@ -81,6 +100,7 @@ class Recovery {
     const chains = new Map([...this.#chains].filter(([saveId]) => pendingSaves.has(saveId)));
     return {
       payloads,
+      gaps: this.#gaps,
       chains,
       lastSequence: this.#lastSequence,
       lastSaveId: this.#lastSaveId,
@@ -91,6 +111,7 @@ class Recovery {
 async function scanSegment(segment: LogSegment, found: Recovery): Promise<void> {
   const window = new ScanWindow(segment);
   let offset = segmentHeaderBytes;
+  let intactEnd = offset;
   while (offset + recordAlignment <= segment.byteLength) {
     const header = await window.at(offset);
     const record = decodeRecord(header, { segment: segment.number, offset, salt: segment.salt });
@@ -98,13 +119,16 @@ async function scanSegment(segment: LogSegment, found: Recovery): Promise<void> 
       offset += recordAlignment;
       continue;
     }
+    found.addGap(segment, intactEnd, offset);
     const payloadOffset = offset + headerLength(record);
     if (payloadOffset + record.payloadLength > segment.byteLength) return;
     if (record.type === 'save') await readChain(record, segment, payloadOffset, found);
     else found.add(record, segment, payloadOffset);
     window.expect(record.payloadLength);
     offset += recordLength(record);
+    intactEnd = offset;
   }
+  found.addGap(segment, Math.min(intactEnd, segment.byteLength), segment.byteLength);
 }
 
 async function readChain(

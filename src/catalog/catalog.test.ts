@@ -52,6 +52,25 @@ describe('Catalog', () => {
     assert.deepEqual(beliefs(id), ['confirmed', false, undefined]);
   });
 
+  it('remembers what was dropped, or was there and is gone, until it is seen again', () => {
+    const { catalog } = freshCatalog();
+    catalog.deny(id);
+    assert.equal(catalog.absenceReason(id), 'unknown');
+    catalog.noteEvicted(id);
+    assert.equal(catalog.absenceReason(id), 'evicted');
+    catalog.confirm(id);
+    assert.equal(catalog.absenceReason(id), 'unknown');
+    catalog.deny(id);
+    assert.equal(catalog.absenceReason(id), 'evicted');
+    catalog.noteRemoved(id);
+    assert.equal(catalog.absenceReason(id), 'unknown');
+    // A list that names it may be old.
+    const listed = idOf('listed');
+    catalog.hope(listed);
+    catalog.deny(listed);
+    assert.equal(catalog.absenceReason(listed), 'unknown');
+  });
+
   it('hopes for what a list names, until an answer tells', () => {
     const { catalog, beliefs } = freshCatalog();
     catalog.hope(id);

@@ -31,6 +31,8 @@ export class Catalog {
   readonly #corrupt = new BoundedMap<string, { readonly etag: string; readonly until: number }>(
     limits.corruptKeysMax,
   );
+  /** What was dropped or removed for lack of room, until it is seen again. */
+  readonly #evicted = new BoundedMap<string, true>(limits.evictedKeysMax);
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -52,9 +54,20 @@ export class Catalog {
     return corrupt !== undefined && corrupt.until > this.#clock.nowMs() ? corrupt.etag : undefined;
   }
 
+  /** Why it is absent, for the one who asked: it was there once, or nobody knows of it. */
+  absenceReason(id: CatalogId): 'evicted' | 'unknown' {
+    return this.#evicted.get(idText(id)) === true ? 'evicted' : 'unknown';
+  }
+
+  /** It was dropped here, or removed from the object store, for lack of room. */
+  noteEvicted(id: CatalogId): void {
+    this.#evicted.set(idText(id), true);
+  }
+
   /** The object store holds it: an answer said so. */
   confirm(id: CatalogId): void {
     const text = idText(id);
+    this.#evicted.delete(text);
     this.#absent.delete(text);
     this.#corrupt.delete(text);
     this.#present.set(text, 'confirmed');
@@ -67,12 +80,19 @@ export class Catalog {
     if (this.#present.get(text) === undefined) this.#present.set(text, 'listed');
   }
 
-  /** The object store does not hold it: an answer said so. */
+  /** The object store does not hold it: an answer said so. It was removed if one said otherwise. */
   deny(id: CatalogId): void {
     const text = idText(id);
+    if (this.#present.get(text) === 'confirmed') this.#evicted.set(text, true);
     this.#present.delete(text);
     this.#corrupt.delete(text);
     this.#absent.set(text, this.#clock.nowMs() + limits.negativeMs);
+  }
+
+  /** A caller had it removed: it is absent, as if it had never been there. */
+  noteRemoved(id: CatalogId): void {
+    this.deny(id);
+    this.#evicted.delete(idText(id));
   }
 
   /** Its object of that tag failed a check: it counts as absent until it is replaced. */
@@ -88,6 +108,7 @@ export class Catalog {
     this.#present.delete(text);
     this.#absent.delete(text);
     this.#corrupt.delete(text);
+    this.#evicted.delete(text);
   }
 }
 

@@ -3,6 +3,8 @@ import type { Namespace } from '../blocks/namespace.ts';
 import type { ResolvedStoreConfig } from '../config/store-config.ts';
 import { decodeNamespace, parseObjectKey } from '../format/object-keys.ts';
 import type { ParsedObjectKey } from '../format/object-keys.ts';
+import { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
+import type { ObjectStoreMeter } from '../objectstore/metered-object-store.ts';
 import { objectLimits } from '../objectstore/object-limits.ts';
 import type { ObjectInfo, ObjectStore } from '../objectstore/object-store.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -13,6 +15,8 @@ import { Call } from '../store/call.ts';
 /** The object store as the commands look at it: without a cache, and without changing anything. */
 export interface Bucket {
   readonly objects: ObjectStore;
+  /** What the command asked of it so far. */
+  readonly meter?: () => ObjectStoreMeter;
   readonly keyPrefix: string;
   readonly clock: Clock;
 }
@@ -44,9 +48,10 @@ export async function withBucket<Result>(
   config: ResolvedStoreConfig,
   task: (bucket: Bucket) => Promise<Result>,
 ): Promise<Result> {
-  const objects = await openBucket(config, platform);
+  const objects = new MeteredObjectStore(await openBucket(config, platform));
+  const meter = (): ObjectStoreMeter => objects.snapshot();
   try {
-    return await task({ objects, keyPrefix: config.keyPrefix, clock: platform.clock });
+    return await task({ objects, meter, keyPrefix: config.keyPrefix, clock: platform.clock });
   } finally {
     await objects.close();
   }
@@ -79,6 +84,23 @@ export async function listBucket(
     startAfter = page.objects.at(-1)?.key;
   }
   return { objects: found, isCut: true };
+}
+
+/** All objects whose key begins so, in key order, a page at a time. */
+export async function* pagesOf(
+  bucket: Bucket,
+  beginning: string,
+): AsyncGenerator<readonly BucketObject[], void, undefined> {
+  let startAfter: string | undefined;
+  for (;;) {
+    const after = startAfter;
+    const page = await request(bucket, (signal) =>
+      bucket.objects.list(beginning, { startAfter: after, signal }),
+    );
+    yield page.objects.map((info) => describeObject(bucket, info));
+    startAfter = page.objects.at(-1)?.key;
+    if (!page.isTruncated || startAfter === undefined) return;
+  }
 }
 
 /** What the name of the object says. */

@@ -96,3 +96,24 @@ export function wholeNumberFlag(flag: string, least: number): (text: string) => 
     throw new StoreError('INVALID', `${flag} must be a whole number from ${least} up; got ${got}`);
   };
 }
+
+/** Milliseconds of each unit of a duration. */
+const unitMs: Readonly<Record<string, number>> = {
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
+
+/** Reads a duration such as `12h` of at least so many milliseconds, as commander wants it. */
+export function durationFlag(flag: string, leastMs: number): (text: string) => number {
+  return (text) => {
+    const [, digits, unit] = /^(\d{1,6})([smhdw])$/.exec(text) ?? [];
+    const ms = digits === undefined ? Number.NaN : Number(digits) * unitMs[unit];
+    if (ms >= leastMs) return ms;
+    const accepted = `a whole number with s, m, h, d or w, at least ${leastMs / 1000}s`;
+    const got = JSON.stringify(text);
+    throw new StoreError('INVALID', `${flag} must be a duration (${accepted}); got ${got}`);
+  };
+}

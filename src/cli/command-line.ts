@@ -7,9 +7,11 @@ import { addDemoCommand } from './demo-command.ts';
 import { addInspectCommand } from './inspect-command.ts';
 import { addListCommand } from './list-command.ts';
 import { packageVersion } from './package-version.ts';
+import { addPruneCommand } from './prune-command.ts';
 import { settingsHelp } from './settings-help.ts';
 import { addStatusCommand } from './status-command.ts';
 import { processTerminal } from './terminal.ts';
+import { addVerifyCommand } from './verify-command.ts';
 
 /** Exit codes: of a failure while the command ran, and of a command or setting that is wrong. */
 const failed = 1;
@@ -55,6 +57,8 @@ async function buildProgram(
     addStatusCommand,
     addListCommand,
     addInspectCommand,
+    addVerifyCommand,
+    addPruneCommand,
     addConfigCommand,
   ];
   for (const add of commands) add(program, context, finish);

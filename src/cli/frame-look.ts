@@ -1,5 +1,5 @@
 import { blake3Stream } from '../base/blake3.ts';
-import { isStoreError, messageOf } from '../base/errors.ts';
+import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import {
   checkFrame,
@@ -28,6 +28,8 @@ export interface FrameLook {
   readonly reason: string | undefined;
   /** What the header says, when it could be read. It may be what is wrong. */
   readonly header: FrameHeader | undefined;
+  /** The tag of the object that was read; undefined when it was not. */
+  readonly etag?: string | undefined;
   /** The payload of an object of the v1 format, which has no header. */
   readonly legacyPayload?: LegacyPayload | undefined;
 }
@@ -47,6 +49,7 @@ export async function lookAtHeader(bucket: Bucket, object: BucketObject): Promis
 export async function verifyObject(bucket: Bucket, object: BucketObject): Promise<FrameLook> {
   if (object.kind === 'v1') return verifyLegacy(bucket, object);
   return look(bucket, object, undefined, (header, bytes) => {
+    checkPlausible(header, object.name);
     const stored = bytes.subarray(frameHeaderLength(header.following.length));
     const target = header.codec === 'raw' ? undefined : new Uint8Array(header.rawLength);
     decodeNow({ header, stored, target }, loadZstd);
@@ -64,10 +67,12 @@ async function verifyLegacy(bucket: Bucket, { info }: BucketObject): Promise<Fra
     const stream = blake3Stream();
     stream.update(payload);
     const legacyPayload = { byteLength: payload.length, blake3: stream.digestHex() };
-    return { verdict: 'sound', reason: undefined, header: undefined, legacyPayload };
+    const { etag } = body.info;
+    return { verdict: 'sound', reason: undefined, header: undefined, etag, legacyPayload };
   } catch (error) {
     if (!isStoreError(error)) throw error;
-    return { verdict: 'damaged', reason: messageOf(error), header: undefined };
+    const { etag } = body.info;
+    return { verdict: 'damaged', reason: messageOf(error), header: undefined, etag };
   }
 }
 
@@ -86,15 +91,16 @@ async function look(
     return { verdict: 'gone', reason: 'it was removed meanwhile', header: undefined };
   }
   let header: FrameHeader | undefined;
+  const { etag } = body.info;
   try {
     header = decodeFrameHeader(body.bytes);
     checkFrame(header, { ...expectedOf(name), byteLength: body.info.byteLength });
     checkPayload(header, body.bytes);
-    return { verdict: 'sound', reason: undefined, header };
+    return { verdict: 'sound', reason: undefined, header, etag };
   } catch (error) {
     if (!isStoreError(error)) throw error;
     const verdict = error.code === 'INCOMPATIBLE' ? 'newer' : 'damaged';
-    return { verdict, reason: messageOf(error), header };
+    return { verdict, reason: messageOf(error), header, etag };
   }
 }
 
@@ -110,4 +116,25 @@ function expectedOf(name: ParsedObjectKey): Parameters<typeof checkFrame>[1] {
     default:
       return name satisfies never;
   }
+}
+
+/**
+ * What no checksum tells: a frame that a writer made whole, and wrongly. Nothing follows a tail, no
+ * block follows itself or its parent, and a tail covers what its name says.
+ */
+function checkPlausible(header: FrameHeader, name: ParsedObjectKey | undefined): void {
+  const { key, kind, parent, tokens, following } = header;
+  if (kind !== 'block' && following.length > 0) {
+    throw new StoreError('CORRUPT', `frame of ${key} is a ${kind} and lists following keys`);
+  }
+  const chain = [key, ...(parent === undefined ? [] : [parent]), ...following];
+  if (new Set(chain).size < chain.length) {
+    throw new StoreError('CORRUPT', `frame of ${key} lists a key of its chain twice`);
+  }
+  if (name?.kind !== 'tail') return;
+  // A header cannot tell a tip of zeros from none.
+  const isOfTip = parent === undefined || parent === name.tip;
+  if (isOfTip && tokens === name.tokens) return;
+  const named = `a tail of ${name.tokens} tokens of ${name.tip}`;
+  throw new StoreError('CORRUPT', `frame of ${key} is not ${named}, as its name says`);
 }

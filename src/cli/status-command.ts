@@ -1,10 +1,13 @@
 import type { Command } from 'commander';
-import { messageOf } from '../base/errors.ts';
+import { messageOf, systemErrorCode } from '../base/errors.ts';
 import { inspectDirectories } from '../cache/cache-directory.ts';
-import type { DirectoryState } from '../cache/cache-directory.ts';
+import type { DirectoryState, StoreIdentity } from '../cache/cache-directory.ts';
+import { auditLog } from '../cache/log-audit.ts';
 import { objectStoreDirectory } from '../config/object-store-url.ts';
 import { withoutSecrets } from '../config/store-config.ts';
 import type { ResolvedStoreConfig } from '../config/store-config.ts';
+import type { ObjectStoreMeter } from '../objectstore/metered-object-store.ts';
+import type { Platform } from '../platform/platform.ts';
 import { allObjectsPrefix, listBucket, withBucket } from './bucket.ts';
 import type { Bucket, BucketObject, ObjectKind } from './bucket.ts';
 import {
@@ -15,7 +18,7 @@ import {
   withStoreFlags,
 } from './command-context.ts';
 import type { CommandContext, OutputFlags, StoreFlags } from './command-context.ts';
-import { formatBytes, formatCount, formatDuration } from './quantity.ts';
+import { formatBytes, formatCount, formatDuration, formatPayloads } from './quantity.ts';
 import type { Output } from './terminal.ts';
 import { renderFacts, renderTable } from './text-table.ts';
 
@@ -31,6 +34,12 @@ interface NamespaceUse {
   readonly byKind: Readonly<Partial<Record<ObjectKind, number>>>;
 }
 
+/** A sub-directory, and what in it waits for its upload; undefined where that cannot be read. */
+interface CacheState extends DirectoryState {
+  readonly pending: number | undefined;
+  readonly pendingBytes: number | undefined;
+}
+
 interface BucketStatus {
   readonly isReachable: boolean;
   /** Why not. */
@@ -42,6 +51,8 @@ interface BucketStatus {
   /** True when there are more objects than were counted. */
   readonly isCut: boolean;
   readonly namespaces: readonly NamespaceUse[];
+  /** What this command asked of the object store; other processes count their own. */
+  readonly meter: ObjectStoreMeter | undefined;
 }
 
 /** Ten pages of a listing: a second or so on a directory, ten billed requests on a bucket. */
@@ -90,11 +101,34 @@ async function lookAtCache(
   { platform }: CommandContext,
   { cacheDirectory }: ResolvedStoreConfig,
   { objects, keyPrefix }: Bucket,
-): Promise<readonly DirectoryState[]> {
+): Promise<readonly CacheState[]> {
   if (cacheDirectory === false) return [];
   const identity = { url: objects.url, keyPrefix };
   const states = await inspectDirectories(platform, cacheDirectory, identity);
-  return states.filter(({ state, byteLength }) => state !== 'free' || byteLength > 0);
+  const shown = states.filter(({ state, byteLength }) => state !== 'free' || byteLength > 0);
+  const withPending: CacheState[] = [];
+  for (const state of shown) {
+    withPending.push({ ...state, ...(await pendingIn(platform, identity, state)) });
+  }
+  return withPending;
+}
+
+/** What waits for upload, by the records of the log: their payloads are not read. */
+async function pendingIn(
+  platform: Platform,
+  identity: StoreIdentity,
+  { state, path }: DirectoryState,
+): Promise<Pick<CacheState, 'pending' | 'pendingBytes'>> {
+  if (state !== 'alive' && state !== 'dead') return { pending: undefined, pendingBytes: undefined };
+  try {
+    const log = { platform, directory: path, identity, isDeep: false };
+    const { pending, pendingBytes } = await auditLog(log);
+    return { pending, pendingBytes };
+  } catch (error) {
+    // Another user's, or removed under us: the rest of the status is still of use.
+    if (systemErrorCode(error) === undefined) throw error;
+    return { pending: undefined, pendingBytes: undefined };
+  }
 }
 
 async function lookAtBucket(
@@ -105,6 +139,7 @@ async function lookAtBucket(
   const startMs = bucket.clock.nowMs();
   const directory = objectStoreDirectory(bucket.objects.url);
   const unknown = { isThere: true, isCut: false, namespaces: [] };
+  const meter = (): ObjectStoreMeter | undefined => bucket.meter?.();
   try {
     const isThere =
       directory === undefined || (await platform.files.status(directory)) !== undefined;
@@ -112,11 +147,12 @@ async function lookAtBucket(
     const { objects, isCut } = await listBucket(bucket, prefix, objectsMax);
     const listMs = bucket.clock.nowMs() - startMs;
     const namespaces = usesOf(objects);
-    return { isReachable: true, failure: undefined, isThere, listMs, isCut, namespaces };
+    const reached = { isReachable: true, failure: undefined, isThere, listMs, isCut };
+    return { ...reached, namespaces, meter: meter() };
   } catch (error) {
     const listMs = bucket.clock.nowMs() - startMs;
     const failure = messageOf(error);
-    return { ...unknown, isReachable: false, failure, listMs };
+    return { ...unknown, isReachable: false, failure, listMs, meter: meter() };
   }
 }
 
@@ -171,7 +207,7 @@ const meanings: Readonly<Record<DirectoryState['state'], string>> = {
 function directoriesText(
   output: Output,
   { cacheDirectory }: ResolvedStoreConfig,
-  directories: readonly DirectoryState[],
+  directories: readonly CacheState[],
 ): string {
   const title = `\n${heading(output, 'Cache directory')}`;
   if (cacheDirectory === false) return `${title}  none: there is no disk tier\n`;
@@ -179,12 +215,14 @@ function directoriesText(
   const columns = [
     { title: '  part', align: 'right' },
     { title: 'bytes', align: 'right' },
+    { title: 'to upload', align: 'right' },
     { title: 'state', align: 'left' },
     { title: 'last owner', align: 'left' },
   ] as const;
-  const rows = directories.map(({ number, state, owner, byteLength }) => [
+  const rows = directories.map(({ number, state, owner, byteLength, ...own }) => [
     String(number),
     formatBytes(byteLength),
+    formatPayloads(own.pending ?? 0, own.pendingBytes ?? 0),
     meanings[state],
     owner === undefined ? '–' : ownerText(owner, state),
   ]);
@@ -205,7 +243,7 @@ function bucketText(output: Output, bucket: BucketStatus, objectsMax: number): s
     return `${title}  ${output.style('red', 'not reachable')}: ${bucket.failure}\n`;
   }
   if (!bucket.isThere) return `${title}  not there yet; the first save makes it\n`;
-  const reached = `${title}  reachable; listed in ${formatDuration(bucket.listMs)}\n`;
+  const reached = `${title}  reachable; listed in ${formatDuration(bucket.listMs)}${askedText(bucket)}\n`;
   if (bucket.namespaces.length === 0) return `${reached}  empty\n`;
   const columns = [
     { title: '  objects', align: 'right' },
@@ -230,6 +268,13 @@ function bucketText(output: Output, bucket: BucketStatus, objectsMax: number): s
     ? `  only the first ${formatCount(objectsMax)} objects were counted (--limit)\n`
     : '';
   return reached + renderTable(columns, rows, (text) => output.style('dim', text)) + cut;
+}
+
+/** `, by 2 list`: what the look cost. */
+function askedText({ meter }: BucketStatus): string {
+  const asked = Object.entries(meter?.requests ?? {}).filter(([, count]) => count > 0);
+  if (asked.length === 0) return '';
+  return `, by ${asked.map(([verb, count]) => `${formatCount(count)} ${verb}`).join(', ')}`;
 }
 
 function heading(output: Output, text: string, aside?: string): string {

@@ -7,6 +7,7 @@ import { nodePlatform } from '../platform/node-platform.ts';
 import { FaultyObjectStore } from './faulty-object-store.ts';
 import { LimitedObjectStore } from './limited-object-store.ts';
 import type { ObjectStoreLimits } from './limited-object-store.ts';
+import { eventually } from '../../test/support/waiting.ts';
 import { MemoryObjectStore } from './memory-object-store.ts';
 import { parseObjectKey } from './object-key.ts';
 
@@ -54,8 +55,7 @@ describe('LimitedObjectStore', () => {
     assert.equal(store.waiting, 3);
     for (const left of [2, 2, 2, 1, 0]) {
       letGo();
-      await clock.sleep(5);
-      assert.equal(running(), left);
+      await eventually(`${left} are running`, async () => running() === left);
     }
     await Promise.all(calls);
     assert.deepEqual(ended, [0, 1, 2, 3, 4]);

@@ -1,9 +1,10 @@
-import { blake3 } from '../base/blake3.ts';
 import type { Logger } from '../base/logger.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { claimDirectory } from '../cache/cache-directory.ts';
 import type { OwnedDirectory, StoreIdentity } from '../cache/cache-directory.ts';
+import type { PayloadId } from '../cache/cache-entry.ts';
+import { storeDigestOf } from '../cache/cache-owner.ts';
 import { DiskTier } from '../cache/disk-tier.ts';
 import { EntryIndex } from '../cache/entry-index.ts';
 import { LocalCache } from '../cache/local-cache.ts';
@@ -73,8 +74,8 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const { keyPrefix } = settings;
   const { clock } = platform;
   const objects = new MeteredObjectStore(foundation.objects, foundation.ledger);
-  const { memory, cache, own } = await openLocalTiers(foundation);
   const catalog = new Catalog(clock);
+  const { memory, cache, own } = await openLocalTiers(foundation, catalog);
   const counters = new Counters();
   const compression = {
     compress: settings.compression === 'zstd',
@@ -106,11 +107,12 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   });
 }
 
-async function openLocalTiers(foundation: StoreFoundation): Promise<LocalTiers> {
+async function openLocalTiers(foundation: StoreFoundation, catalog: Catalog): Promise<LocalTiers> {
   const { platform, logger, settings } = foundation;
   const memory = new SlabMemoryTier(settings.memoryBytes);
   const index = new EntryIndex();
-  const common = { memory, index, clock: platform.clock };
+  const onEvict = (id: PayloadId): void => catalog.noteEvicted(id);
+  const common = { memory, index, clock: platform.clock, onEvict };
   const { cacheDirectory, diskBytes } = settings;
   if (cacheDirectory === false) {
     return { memory, cache: new LocalCache({ ...common, disk: undefined }), own: undefined };
@@ -126,7 +128,7 @@ async function openLocalTiers(foundation: StoreFoundation): Promise<LocalTiers> 
   const storeDigest = storeDigestOf(identityOf(foundation));
   const log = { files, random, directory: own.path, budgetBytes: diskBytes, storeDigest };
   try {
-    const disk = await DiskTier.open({ ...log, index, logger });
+    const disk = await DiskTier.open({ ...log, index, logger, onEvict });
     return { memory, cache: new LocalCache({ ...common, disk }), own };
   } catch (error) {
     await own.release();
@@ -151,11 +153,6 @@ function startAdoption(
 
 function identityOf(foundation: StoreFoundation): StoreIdentity {
   return { url: foundation.objects.url, keyPrefix: foundation.settings.keyPrefix };
-}
-
-/** What the segment files record of the object store that their payloads belong to. */
-function storeDigestOf(identity: StoreIdentity): Uint8Array {
-  return blake3(new TextEncoder().encode(`${identity.url}\n${identity.keyPrefix}`));
 }
 
 /** No call but flush may take longer than the cap. */

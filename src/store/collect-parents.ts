@@ -12,7 +12,8 @@ import type { Pause } from './collect-turns.ts';
 export type HeaderAnswer = FrameHeader | 'absent' | undefined;
 
 export interface ParentsParts {
-  readonly cache: LocalCache;
+  /** What the local tiers hold; what of it is pending keeps what it hangs on. */
+  readonly cache: Pick<LocalCache, 'entriesOf'>;
   readonly readHeader: (block: StoredObject) => Promise<HeaderAnswer>;
   readonly pause: Pause;
 }

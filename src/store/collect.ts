@@ -14,11 +14,10 @@ import type { Platform } from '../platform/platform.ts';
 import { Call } from './call.ts';
 import { Inventory } from './collect-inventory.ts';
 import type { StoredObject } from './collect-inventory.ts';
-import { runLanes } from './collect-lanes.ts';
+import { removeInOrder } from './collect-order.ts';
 import { Parents } from './collect-parents.ts';
 import type { HeaderAnswer } from './collect-parents.ts';
 import { planRemoval } from './collect-plan.ts';
-import { SmallestFirst } from './collect-queue.ts';
 import { RecentUses } from './collect-uses.ts';
 import type { Counters } from './counters.ts';
 import type { ObjectTier } from './object-tier.ts';
@@ -203,27 +202,14 @@ export class Collector implements BackgroundTask {
     return header === undefined && catalog.isAbsent(block) ? 'absent' : header;
   }
 
-  /** Removes in the order of the plan, as far as nothing is left that hangs on an object. */
-  async #removePlanned(plan: readonly StoredObject[]): Promise<number> {
-    const ready = new SmallestFirst<StoredObject>();
-    plan.forEach((object, index) => {
-      if (object.children === 0) ready.push(object, index);
-    });
-    let removed = 0;
-    await runLanes(async () => {
-      // An object whose last child goes is taken by the lane that removed the child.
-      const object = ready.pop();
-      if (object === undefined) return false;
-      if (!(await this.#remove(object))) return true;
-      removed += 1;
+  /** Removes what is planned; resolves to how many were. */
+  #removePlanned(plan: readonly StoredObject[]): Promise<number> {
+    return removeInOrder(plan, async (object, removedBefore) => {
+      if (!(await this.#remove(object))) return false;
       this.#listedBytes -= object.byteLength;
-      this.#reportProgress(removed, plan.length);
-      const { above } = object;
-      const isFree = above?.removeChild() === true;
-      if (isFree && above.planIndex !== undefined) ready.push(above, above.planIndex);
+      this.#reportProgress(removedBefore + 1, plan.length);
       return true;
     });
-    return removed;
   }
 
   /** Removes the object and local copies of it; false when it was used since it was listed. */
@@ -236,6 +222,7 @@ export class Collector implements BackgroundTask {
     if (entry !== undefined) await cache.remove(entry);
     await this.#request((signal) => objects.delete(objectTier.objectKey(object), { signal }));
     catalog.deny(object);
+    catalog.noteEvicted(object);
     const late = cache.find(object);
     if (late?.isPending === false) await cache.remove(late);
     return true;

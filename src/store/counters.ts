@@ -6,8 +6,10 @@ export class Counters {
   readonly hitBytes: Record<Tier, number> = { memory: 0, disk: 0, object: 0 };
   readonly misses: Record<MissReason, number> = {
     unknown: 0,
+    evicted: 0,
     corrupt: 0,
     decoded: 0,
+    'other-fingerprint': 0,
     deadline: 0,
     unavailable: 0,
     incompatible: 0,

@@ -126,7 +126,7 @@ export class ObjectTier {
   async fetch(ref: PayloadRef, signal: AbortSignal): Promise<FetchedPayload | MissReason> {
     const { objects, cache, catalog } = this.#parts;
     if (catalog.corruptEtag(ref) !== undefined) return 'corrupt';
-    if (catalog.isAbsent(ref)) return 'unknown';
+    if (catalog.isAbsent(ref)) return catalog.absenceReason(ref);
     let scratch: Extent | undefined;
     const allocate = (byteLength: number): Uint8Array => {
       if (byteLength > limits.payloadBytesMax) {
@@ -139,7 +139,7 @@ export class ObjectTier {
       const body = await objects.get(this.objectKey(ref), { allocate, signal });
       if (body !== undefined && scratch !== undefined) return await this.#open(ref, body, scratch);
       catalog.deny(ref);
-      return 'unknown';
+      return catalog.absenceReason(ref);
     } catch (error) {
       return this.#reasonOf(error);
     } finally {

@@ -58,7 +58,7 @@ class Rig {
 
   load(keys: readonly BlockKey[], options?: CallOptions): Promise<Borrow> {
     return Call.run(this.parts.clock, options, loadDeadlineMs, (call) =>
-      this.readPath.load(tenant, keys, call, false),
+      this.readPath.load(tenant, keys, call),
     );
   }
 

@@ -2,7 +2,14 @@ import { isStoreError } from '../base/errors.ts';
 import { mapBounded } from '../base/map-bounded.ts';
 import { SingleFlight } from '../base/single-flight.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
-import type { Borrow, LoadedBlock, Lookup, MissReason, Tier } from '../blocks/kv-store.ts';
+import type {
+  Borrow,
+  LoadedBlock,
+  LoadOptions,
+  Lookup,
+  MissReason,
+  Tier,
+} from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { PayloadFacts } from '../cache/cache-entry.ts';
@@ -21,6 +28,9 @@ export interface Acquired {
   readonly pinned: PinnedPayload;
   readonly tier: Tier;
 }
+
+/** What a caller wants of the payloads that it loads. */
+export type LoadWish = Pick<LoadOptions, 'exact' | 'fingerprint'>;
 
 export interface ReadPathParts {
   readonly clock: Clock;
@@ -59,8 +69,10 @@ export class ReadPath {
     }
     if (progress === keys.length) return { matched: progress, reason: undefined };
     const next = blockRef(namespace, keys[progress]);
-    const isCorrupt = this.#parts.catalog.corruptEtag(next) !== undefined;
-    return { matched: progress, reason: isCorrupt ? 'corrupt' : reason };
+    const { catalog } = this.#parts;
+    if (catalog.corruptEtag(next) !== undefined) reason = 'corrupt';
+    else if (reason === 'unknown') reason = catalog.absenceReason(next);
+    return { matched: progress, reason };
   }
 
   /** For each block whether it is stored. What the object store does not tell counts as absent. */
@@ -88,7 +100,7 @@ export class ReadPath {
     namespace: Namespace,
     keys: readonly BlockKey[],
     call: Call,
-    exact: boolean,
+    wish: LoadWish = {},
   ): Promise<Borrow> {
     const found: (Acquired | undefined)[] = [];
     let next = this.#pinLeading(namespace, keys, found);
@@ -110,9 +122,11 @@ export class ReadPath {
       }
     };
     await Promise.all(Array.from({ length: limits.fetchesInFlightMax }, lane));
-    if (exact) {
-      const decoded = found.findIndex((one) => one?.facts.hasDecodedTokens === true);
-      if (decoded >= 0 && decoded < end) [end, reason] = [decoded, 'decoded'];
+    for (const [index, one] of found.slice(0, end).entries()) {
+      const refusal = one === undefined ? undefined : refusalOf(one.facts, wish);
+      if (refusal === undefined) continue;
+      [end, reason] = [index, refusal];
+      break;
     }
     const taken = failure === undefined ? end : 0;
     for (const extra of found.splice(taken)) extra?.pinned.extent.unpin();
@@ -173,20 +187,25 @@ export class ReadPath {
 
   /** The flight: its own pin lasts until everyone who waited has had a turn to take one. */
   async #bring(ref: PayloadRef, signal: AbortSignal): Promise<Acquired | MissReason> {
-    const result = (await this.#bringFromDisk(ref)) ?? (await this.#bringFromObject(ref, signal));
+    const fromDisk = await this.#bringFromDisk(ref);
+    const isLocal = typeof fromDisk === 'object';
+    let result = isLocal ? fromDisk : await this.#bringFromObject(ref, signal);
+    const isGone = result === 'unknown' || result === 'evicted';
+    if (fromDisk === 'corrupt' && isGone) result = 'corrupt';
     if (typeof result !== 'string') {
       void this.#parts.clock.yield().then(() => result.pinned.extent.unpin());
     }
     return result;
   }
 
-  async #bringFromDisk(ref: PayloadRef): Promise<Acquired | undefined> {
+  /** Undefined when the disk does not have it, or refuses to give it. */
+  async #bringFromDisk(ref: PayloadRef): Promise<Acquired | 'corrupt' | undefined> {
     const { cache, counters } = this.#parts;
     const entry = cache.find(ref);
     if (entry?.disk === undefined) return this.#pinIfResident(ref);
     try {
       const pinned = await cache.readFromDisk(entry);
-      if (pinned !== undefined) return { facts: entry.facts, pinned, tier: 'disk' };
+      return pinned === undefined ? 'corrupt' : { facts: entry.facts, pinned, tier: 'disk' };
     } catch (error) {
       // What the disk refuses to give is in the object store too, unless it is pending.
       if (entry.isPending || !isStoreError(error, 'UNAVAILABLE')) throw error;
@@ -273,6 +292,21 @@ export class ReadPath {
 /** The reference of a block. */
 export function blockRef(namespace: Namespace, key: BlockKey): PayloadRef {
   return { namespace, kind: 'block', key, parent: undefined, tokens: 0 };
+}
+
+/** Why a payload that is there is none for the caller; undefined when it is. */
+export function refusalOf(facts: PayloadFacts, wish: LoadWish): MissReason | undefined {
+  const isOther =
+    isKnown(wish.fingerprint) &&
+    isKnown(facts.fingerprint) &&
+    wish.fingerprint !== facts.fingerprint;
+  if (isOther) return 'other-fingerprint';
+  return wish.exact === true && facts.hasDecodedTokens ? 'decoded' : undefined;
+}
+
+/** In a frame zeros mean that nobody knows. */
+function isKnown(fingerprint: string | undefined): boolean {
+  return fingerprint !== undefined && !/^0*$/.test(fingerprint);
 }
 
 function releaseFetched(fetched: FetchedPayload | MissReason): void {

@@ -99,7 +99,7 @@ export class Removal {
     const entry = cache.find(ref);
     if (entry !== undefined) await this.#forget(entry, call);
     await call.race(objects.delete(objectKey, { signal: call.signal }));
-    catalog.deny(ref);
+    catalog.noteRemoved(ref);
   }
 
   async #forget(entry: CacheEntry, call: Call): Promise<void> {

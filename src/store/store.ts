@@ -111,7 +111,7 @@ export class Store implements KvStore {
     const { readPath, deadlines } = this.#parts;
     return this.#call(options, deadlines.loadMs, (call, namespace) => {
       this.#parts.uses?.noteUse(namespace, 'block', keys);
-      return readPath.load(namespace, keys, call, options?.exact ?? false);
+      return readPath.load(namespace, keys, call, options);
     });
   }
 
@@ -145,7 +145,7 @@ export class Store implements KvStore {
     const { tails, deadlines } = this.#parts;
     return this.#call(options, deadlines.tailMs, (call, namespace) => {
       this.#parts.uses?.noteUse(namespace, 'tail', [query.tip]);
-      return tails.load(namespace, query, call, options?.exact ?? false);
+      return tails.load(namespace, query, call, options);
     });
   }
 

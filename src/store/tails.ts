@@ -13,7 +13,8 @@ import type { Clock } from '../platform/clock.ts';
 import type { Call } from './call.ts';
 import type { Counters } from './counters.ts';
 import type { ObjectTier, PayloadRef } from './object-tier.ts';
-import type { Acquired, ReadPath } from './read-path.ts';
+import { refusalOf } from './read-path.ts';
+import type { Acquired, LoadWish, ReadPath } from './read-path.ts';
 
 export interface TailsParts {
   readonly clock: Clock;
@@ -55,7 +56,7 @@ export class Tails {
     namespace: Namespace,
     query: TailQuery,
     call: Call,
-    exact: boolean,
+    wish: LoadWish = {},
   ): Promise<TailBorrow | undefined> {
     const matches = await this.#matches(namespace, query, call);
     let reason: MissReason = 'unknown';
@@ -72,13 +73,13 @@ export class Tails {
         reason = found;
         continue;
       }
-      const isUsable = found.facts.tokens === tokens && !(exact && found.facts.hasDecodedTokens);
-      if (isUsable) {
+      const refusal = refusalOf(found.facts, wish);
+      if (refusal === undefined && found.facts.tokens === tokens) {
         const { hasDecodedTokens } = found.facts;
         return { ...this.#borrow(found), tokens, hasDecodedTokens };
       }
       found.pinned.extent.unpin();
-      reason = 'decoded';
+      reason = refusal ?? 'corrupt';
     }
     this.#parts.counters.misses[reason] += 1;
     return undefined;

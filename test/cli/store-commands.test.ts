@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -220,6 +220,8 @@ describe('the commands that look at a store', () => {
     );
     assert.ok(cacheDirectories[0].byteLength > 100_000);
     assert.equal(cacheDirectories[0].owner.processId, process.pid);
+    assert.deepEqual([cacheDirectories[0].pending, cacheDirectories[0].pendingBytes], [0, 0]);
+    assert.equal(objectStore.meter.requests.list, 1);
     assert.equal(objectStore.isReachable, true);
     assert.equal(objectStore.isCut, false);
     const uses: { namespace?: string; objects: number; byKind: unknown }[] = objectStore.namespaces;
@@ -231,6 +233,24 @@ describe('the commands that look at a store', () => {
         ['team', 4, { block: 3, tail: 1 }],
       ],
     );
+  });
+
+  it('status shows what waits for upload in the cache', async () => {
+    const cacheDirectory = join(directory.path, 'pending-cache');
+    const away = join(directory.path, 'away');
+    const store = await openStore({ objectStore: pathToFileURL(away).href, cacheDirectory });
+    try {
+      await rm(away, { recursive: true, force: true });
+      await writeFile(away, 'in the way');
+      await store.save([{ key: first, payload: new Uint8Array(2048) }]);
+      const args = ['status', '--store', pathToFileURL(away).href];
+      const flagsOfAway = [...args, '--cache-directory', cacheDirectory];
+      const result = await runCli(flagsOfAway, { home: directory.path });
+      assert.equal(result.exitCode, 1);
+      assert.match(result.stdout, /^ +0 .* 1 payload, 2 KiB +in use/m);
+    } finally {
+      await store.close();
+    }
   });
 
   it('status counts up to a limit and says so', async () => {

@@ -364,6 +364,39 @@ export const basicCases: readonly KvStoreCase[] = [
     },
   },
   {
+    name: 'loads with a fingerprint take blocks and tails of another one for misses',
+    async run(world) {
+      const chain = chainOf('fingerprints', 4);
+      const [own, other] = ['ab'.repeat(32), 'cd'.repeat(32)];
+      const store = await openStore(world, 'host');
+      await store.save(chain.blocks.slice(0, 1), { fingerprint: own });
+      await store.save(chain.blocks.slice(1, 2));
+      await store.save(chain.blocks.slice(2), { fingerprint: other });
+      const tail = { tip: chain.keys[3], tokens: [1, 2], payload: chain.blocks[0].payload };
+      await store.saveTail(tail, { fingerprint: other });
+      let current = store;
+      for (const round of ['live', 'wiped']) {
+        const refused = { count: 2, reason: 'other-fingerprint' } as const;
+        await assertLoads(current, chain, refused, { fingerprint: own });
+        assert.equal(await current.loadTail(tail, { fingerprint: own }), undefined);
+        const { misses } = await current.stats();
+        assert.equal(misses['other-fingerprint'], 2, 'a block and a tail, counted by their reason');
+        await assertLoads(
+          current,
+          chain,
+          { count: 0, reason: 'other-fingerprint' },
+          { fingerprint: other },
+        );
+        // Whoever does not say what it is, or says zeros, takes what is there.
+        await assertLoadsAll(current, chain);
+        await assertLoadsAll(current, chain, { fingerprint: '00'.repeat(32) });
+        (await current.loadTail(tail, { fingerprint: other }))?.release();
+        if (round === 'live') current = await wipeAndReopen(world, 'host', current);
+      }
+      await current.close();
+    },
+  },
+  {
     name: 'prefetch() brings leading blocks to the memory tier',
     async run(world) {
       const chain = chainOf('prefetch', 6, 30_000);

@@ -14,8 +14,10 @@ import {
 
 const missReasons = [
   'unknown',
+  'evicted',
   'corrupt',
   'decoded',
+  'other-fingerprint',
   'deadline',
   'unavailable',
   'incompatible',

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { Clock, ScheduledCall } from '../../src/platform/clock.ts';
 import type { Platform } from '../../src/platform/platform.ts';
 import type { Dice } from './dice.ts';
@@ -51,6 +52,9 @@ export class SimProcess implements ProcessDoor {
       random: { fraction: () => parts.dice.fraction(), hex: (count) => parts.dice.hex(count) },
       files: this.files,
       endpoints: this.endpoints,
+      // The bucket is reached through the simulated network; nothing else is outside.
+      http: { open: () => assert.fail('a simulated process has no HTTP') },
+      cloudCredentials: { fetch: () => assert.fail('a simulated process has no credentials') },
       host: {
         processId: 1000 + machine.processesStarted,
         bootId: machine.bootId,

@@ -94,12 +94,17 @@ export class LlamaRestore {
     const isShort = request.tokens.length < this.#parts.blockTokens;
     if (policy === 'never' || missing <= 0 || isShort) return undefined;
     const plan = payback.planLookup(missing);
-    if (policy === 'when-it-pays' && !plan.pays) return undefined;
+    if (policy === 'when-it-pays' && !plan.pays) return this.#leave();
     const start = platform.clock.nowMs();
     const restored = await this.#restore(request, plan.deadlineMs);
     const saved = restored === undefined ? 0 : restored.tokens - request.live;
     payback.noteOutcome(saved, platform.clock.nowMs() - start);
     return restored;
+  }
+
+  /** What is stored is left alone: computing is as fast. */
+  #leave(): undefined {
+    this.#parts.statistics.notWorthIt += 1;
   }
 
   async #restore(request: RestoreRequest, lookupDeadlineMs: number): Promise<Restored | undefined> {
@@ -128,7 +133,7 @@ export class LlamaRestore {
     const bytes = payloadByteLength(identity.geometry, most);
     if (most <= request.live || bytes > stateFileBytesMax) return undefined;
     const plan = payback.planRestore(most - request.live, bytes);
-    if (policy === 'when-it-pays' && !plan.pays) return undefined;
+    if (policy === 'when-it-pays' && !plan.pays) return this.#leave();
     const deadlineMs = policy === 'always' ? undefined : plan.deadlineMs;
     const start = platform.clock.nowMs();
     const found = await this.#load(prefix, request, matched, deadlineMs);
@@ -155,7 +160,7 @@ export class LlamaRestore {
       const options = policy === 'always' ? { namespace } : { namespace, deadlineMs };
       const { matched, reason } = await store.lookup(prefix.keys, options);
       this.#noteMissing(prefix, matched, reason);
-      const isAnswer = reason === undefined || reason === 'unknown' || reason === 'corrupt';
+      const isAnswer = reason === undefined || isLoss(reason);
       return matched > 0 || isAnswer ? matched : undefined;
     } catch (error) {
       statistics.failures += 1;
@@ -185,7 +190,8 @@ export class LlamaRestore {
         }
       }
       const keys = prefix.keys.slice(0, matched);
-      const borrow = await store.load(keys, { namespace, deadlineMs, exact });
+      const { fingerprint } = this.#parts.identity;
+      const borrow = await store.load(keys, { namespace, deadlineMs, exact, fingerprint });
       this.#noteMissing(prefix, borrow.blocks.length, borrow.reason);
       return this.#fit(prefix, request.rule, borrow, await loadingTail);
     } catch (error) {
@@ -203,12 +209,13 @@ export class LlamaRestore {
     deadlineMs: number | undefined,
   ): Promise<TailBorrow | undefined> {
     const { store, namespace, exact, stored, statistics, logger } = this.#parts;
+    const { fingerprint } = this.#parts.identity;
     const start = matched * prefix.blockTokens;
     const end = Math.min(start + prefix.blockTokens, prefix.tokenCount);
     if (start === end) return undefined;
     const query = { tip: prefix.tip(matched), tokens: prefix.tokens(start, end) };
     try {
-      const tail = await store.loadTail(query, { namespace, deadlineMs, exact });
+      const tail = await store.loadTail(query, { namespace, deadlineMs, exact, fingerprint });
       // An exact load does not tell a tail with decoded tokens from none.
       if (tail === undefined && !exact) stored.delete([tailDigest(query.tip, query.tokens)]);
       return tail;
@@ -221,7 +228,7 @@ export class LlamaRestore {
 
   /** What the store lost can be saved again. */
   #noteMissing(prefix: Prefix, found: number, reason: MissReason | undefined): void {
-    if (reason !== 'unknown' && reason !== 'corrupt') return;
+    if (reason === undefined || !isLoss(reason)) return;
     this.#parts.stored.delete(prefix.keys.slice(found));
   }
 
@@ -295,6 +302,11 @@ export class LlamaRestore {
     await sequence.clearHistory();
     throw new StoreError('INCOMPATIBLE', `the engine loaded ${got}`);
   }
+}
+
+/** True when the store does not have the block, so that a save stores it. */
+function isLoss(reason: MissReason): boolean {
+  return reason === 'unknown' || reason === 'evicted' || reason === 'corrupt';
 }
 
 /** Whether `rest` tokens of a prompt may be computed after those restored; see {@link BatchRule}. */

@@ -16,6 +16,11 @@ export interface LlamaStatistics {
   tooLarge: number;
   /** States not saved because the sequence was shifted, or somebody else loaded it. */
   tainted: number;
+  /**
+   * Prompts whose stored beginning was not looked for, or not loaded, because computing it was
+   * expected to be as fast: the adapter's own reason of a miss. Stores do not count these.
+   */
+  notWorthIt: number;
   /** Lookups, loads and saves that failed; the engine went on without. */
   failures: number;
 }
@@ -33,6 +38,7 @@ export function newStatistics(): LlamaStatistics {
     skippedSaves: 0,
     tooLarge: 0,
     tainted: 0,
+    notWorthIt: 0,
     failures: 0,
   };
 }

@@ -1,0 +1,95 @@
+import { silentLogger } from '../base/logger.ts';
+import { messageOf, systemErrorCode } from '../base/errors.ts';
+import { inspectDirectories } from '../cache/cache-directory.ts';
+import type { DirectoryState, StoreIdentity } from '../cache/cache-directory.ts';
+import { auditLog, dropDamaged } from '../cache/log-audit.ts';
+import type { LogAudit, LogDamage } from '../cache/log-audit.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { Progress } from './progress.ts';
+import { formatBytes } from './quantity.ts';
+
+/** Damage in a log, and what repair did: `left` when its owner lives or nothing can be dropped. */
+export interface CacheFinding extends LogDamage {
+  readonly repair: 'dropped' | 'left' | undefined;
+}
+
+/** What was found in one sub-directory of the cache. */
+export interface CacheAudit {
+  readonly number: number;
+  readonly state: DirectoryState['state'];
+  readonly payloads: number;
+  readonly bytes: number;
+  readonly pending: number;
+  readonly findings: readonly CacheFinding[];
+  /** Why it could not be read. */
+  readonly failure: string | undefined;
+}
+
+export interface CacheAuditOptions {
+  readonly platform: Platform;
+  readonly cacheDirectory: string;
+  readonly diskBytes: number;
+  readonly identity: StoreIdentity;
+  readonly isRepair: boolean;
+  readonly progress: Progress;
+}
+
+/** Reads the logs of all sub-directories that belong to the object store. */
+export async function auditCache(options: CacheAuditOptions): Promise<readonly CacheAudit[]> {
+  const { platform, cacheDirectory, identity, progress } = options;
+  const states = await inspectDirectories(platform, cacheDirectory, identity);
+  const own = states.filter(
+    ({ state, byteLength }) => byteLength > 0 && state !== 'foreign' && state !== 'newer',
+  );
+  if (own.length === 0) return [];
+  progress.begin('checking the cache directory');
+  const total = own.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  let done = 0;
+  const onRead = (byteLength: number): void => {
+    done += byteLength;
+    progress.update({ activity: '', done: Math.min(done, total), total, isBytes: true });
+  };
+  const audits: CacheAudit[] = [];
+  for (const state of own) audits.push(await auditDirectory(options, state, onRead));
+  progress.end(formatBytes(done));
+  return options.isRepair ? dropFrom(options, audits) : audits;
+}
+
+async function auditDirectory(
+  { platform, identity }: CacheAuditOptions,
+  { number, state, path }: DirectoryState,
+  onRead: (byteLength: number) => void,
+): Promise<CacheAudit> {
+  const none = { payloads: 0, bytes: 0, pending: 0, findings: [] };
+  try {
+    const log = { platform, directory: path, identity, isDeep: true, onRead };
+    const { payloads, bytes, pending, damages }: LogAudit = await auditLog(log);
+    const findings = damages.map((damage) => ({ ...damage, repair: undefined }));
+    return { number, state, payloads, bytes, pending, findings, failure: undefined };
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error;
+    return { number, state, ...none, failure: messageOf(error) };
+  }
+}
+
+/** Drops what is damaged where no living process owns it. */
+async function dropFrom(
+  options: CacheAuditOptions,
+  audits: readonly CacheAudit[],
+): Promise<readonly CacheAudit[]> {
+  const damages = audits.flatMap(({ findings }) => findings);
+  if (damages.length === 0) return audits;
+  const { platform, cacheDirectory, identity, diskBytes } = options;
+  const held = audits.reduce((sum, { bytes }) => sum + bytes, 0);
+  // The notes of what is dropped must not make the log drop anything else.
+  const budgetBytes = Math.max(diskBytes, 2 * held);
+  const place = { platform, cacheDirectory, identity, budgetBytes, logger: silentLogger };
+  const dropped = new Set(await dropDamaged({ ...place, damages }));
+  return audits.map((audit) => ({
+    ...audit,
+    findings: audit.findings.map((finding) => ({
+      ...finding,
+      repair: dropped.has(finding) ? 'dropped' : 'left',
+    })),
+  }));
+}

@@ -1,0 +1,132 @@
+import type { Command } from 'commander';
+import { parseNamespace } from '../blocks/namespace.ts';
+import { namespaceObjectPrefix } from '../format/object-keys.ts';
+import { allObjectsPrefix, withBucket } from './bucket.ts';
+import { printJson, settingsInEffect, withJsonFlag, withStoreFlags } from './command-context.ts';
+import type { CommandContext, OutputFlags, StoreFlags } from './command-context.ts';
+import { Progress } from './progress.ts';
+import { formatBytes, formatCount } from './quantity.ts';
+import type { Output } from './terminal.ts';
+import { auditBucket } from './verify-bucket.ts';
+import type { BucketAudit, ObjectFinding } from './verify-bucket.ts';
+import { auditCache } from './verify-cache.ts';
+import type { CacheAudit, CacheFinding } from './verify-cache.ts';
+
+interface VerifyFlags extends StoreFlags, OutputFlags {
+  readonly repair?: boolean;
+}
+
+const explanation = `
+Every object under the key prefix (with --namespace, those of one namespace) and every record of the
+local cache is read, and each of its checksums compared. The store may be in use. Exit code 1: damage
+was found, or something could not be read.
+
+--repair removes a damaged object if it is still the one that was found damaged, and damaged copies
+from caches that no process is using. A payload that was removed is a miss; the next save stores it
+again. Objects in the format of the Rust WombatKV, of newer versions, and of others are never removed.`;
+
+export function addVerifyCommand(
+  program: Command,
+  context: CommandContext,
+  finish: (exitCode: number) => void,
+): void {
+  const command = program
+    .command('verify')
+    .description('read everything that is stored, and check every byte of it')
+    .option('--repair', 'remove what is damaged')
+    .addHelpText('after', explanation);
+  withJsonFlag(withStoreFlags(command)).action(async (flags: VerifyFlags) =>
+    finish(await verify(context, flags)),
+  );
+}
+
+async function verify(context: CommandContext, flags: VerifyFlags): Promise<number> {
+  const { platform, terminal } = context;
+  const config = settingsInEffect(context, flags);
+  const { keyPrefix, cacheDirectory, diskBytes } = config;
+  const progress = new Progress(terminal.notes, platform.clock);
+  const isRepair = flags.repair === true;
+  const beginning =
+    flags.namespace === undefined
+      ? allObjectsPrefix(keyPrefix)
+      : namespaceObjectPrefix(keyPrefix, parseNamespace(config.namespace));
+  try {
+    const [objectStore, caches] = await withBucket(platform, config, async (bucket) => {
+      const identity = { url: bucket.objects.url, keyPrefix };
+      const local =
+        cacheDirectory === false
+          ? []
+          : await auditCache({ platform, cacheDirectory, diskBytes, identity, isRepair, progress });
+      return [await auditBucket(bucket, { beginning, isRepair, progress }), local] as const;
+    });
+    if (flags.json === true) printJson(context, { objectStore, cacheDirectories: caches });
+    else terminal.results.write(reportText(terminal.results, objectStore, caches));
+    return isSound(objectStore, caches) ? 0 : 1;
+  } catch (error) {
+    progress.fail();
+    throw error;
+  }
+}
+
+function isSound({ byVerdict }: BucketAudit, caches: readonly CacheAudit[]): boolean {
+  const isBucketSound = byVerdict.damaged === 0 && byVerdict.unreadable === 0;
+  return (
+    isBucketSound &&
+    caches.every(({ findings, failure }) => findings.length === 0 && failure === undefined)
+  );
+}
+
+function reportText(
+  output: Output,
+  objectStore: BucketAudit,
+  caches: readonly CacheAudit[],
+): string {
+  const { objects, bytes, byVerdict, findings } = objectStore;
+  const lines = findings.map((finding) => objectLine(output, finding));
+  const untold = byVerdict.damaged + byVerdict.unreadable - findings.length;
+  if (untold > 0) lines.push(`… and ${formatCount(untold)} more`);
+  for (const { number, findings: inCache, failure } of caches) {
+    if (failure !== undefined) lines.push(`${output.style('red', 'unreadable')}  ${failure}`);
+    lines.push(...inCache.map((finding) => cacheLine(output, number, finding)));
+  }
+  const verdicts = Object.entries(byVerdict).filter(([, count]) => count > 0);
+  const counts = verdicts.map(([verdict, count]) => `${formatCount(count)} ${verdict}`).join(', ');
+  const summary = `object store: ${formatCount(objects)} objects, ${formatBytes(bytes)}`;
+  lines.push(counts === '' ? summary : `${summary}: ${counts}`);
+  for (const cache of caches) lines.push(cacheSummary(cache));
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+function objectLine(output: Output, { verdict, objectKey, reason, repair }: ObjectFinding): string {
+  const outcome = repair === undefined ? '' : ` – ${outcomes[repair]}`;
+  return `${output.style('red', verdict)}  ${objectKey}: ${reason}${outcome}`;
+}
+
+/** What repair did, for who reads it. */
+const outcomes: Readonly<Record<NonNullable<ObjectFinding['repair']>, string>> = {
+  removed: 'removed',
+  changed: 'replaced or removed meanwhile, and left',
+  left: 'left, for this version never removes such objects',
+};
+
+function cacheLine(output: Output, number: number, finding: CacheFinding): string {
+  const { kind, path, offset, byteLength, record, isPending, repair } = finding;
+  const place = `${formatCount(byteLength)} bytes from ${formatCount(offset)} of ${path}`;
+  const what = record === undefined ? `${kind} in ${place}` : `${record.kind} ${record.key}`;
+  const lost = isPending ? '; it was never uploaded and is lost' : '';
+  return `${output.style('red', 'damaged')}  cache part ${number}, ${what}${lost}${outcomeOf(kind, repair)}`;
+}
+
+function outcomeOf(kind: CacheFinding['kind'], repair: CacheFinding['repair']): string {
+  if (repair === undefined) return '';
+  if (repair === 'dropped') return ' – dropped';
+  return kind === 'payload'
+    ? ' – left to the process that owns the cache'
+    : ' – left; it goes with its segment';
+}
+
+function cacheSummary({ number, payloads, bytes, pending, findings }: CacheAudit): string {
+  const text = `cache part ${number}: ${formatCount(payloads)} payloads, ${formatBytes(bytes)}`;
+  const waiting = pending === 0 ? '' : `, ${formatCount(pending)} of them wait for upload`;
+  return `${text}${waiting}: ${formatCount(findings.length)} damaged`;
+}

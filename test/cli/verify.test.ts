@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { openObjectStore } from '../../src/objectstore/open-object-store.ts';
+import { parseObjectKey } from '../../src/objectstore/object-key.ts';
+import type { ObjectStore } from '../../src/objectstore/object-store.ts';
+import { openStore } from '../../src/open-store.ts';
+import type { StoreConfig } from '../../src/index.ts';
+import { nodePlatform } from '../../src/platform/node-platform.ts';
+import { chainOf } from '../support/chains.ts';
+import { blockObject, flipBitAt, objectKeys, rewriteObject } from '../support/stored-objects.ts';
+import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
+import type { TemporaryDirectory } from '../support/temporary-directory.ts';
+import { runCli } from './run-cli.ts';
+import type { CliResult } from './run-cli.ts';
+
+/** Each test has a bucket and a cache of its own, with one chain of four blocks in both. */
+describe('wombatkv verify', () => {
+  const chain = chainOf('verify', 4, 20_000);
+  let directory: TemporaryDirectory;
+  let bucket: ObjectStore;
+  let config: StoreConfig;
+  let scenes = 0;
+
+  before(async () => {
+    directory = await makeTemporaryDirectory('cli-verify');
+  });
+  after(async () => {
+    await bucket.close();
+    await directory.remove();
+  });
+  beforeEach(async () => {
+    scenes += 1;
+    const objectStore = pathToFileURL(join(directory.path, `objects-${scenes}`)).href;
+    config = {
+      ...{ objectStore, cacheDirectory: join(directory.path, `cache-${scenes}`) },
+      compression: 'off',
+    };
+    const store = await openStore(config);
+    await store.save(chain.blocks, { durable: true });
+    await store.close();
+    bucket = openObjectStore(objectStore, nodePlatform());
+  });
+
+  const run = (...args: string[]): Promise<CliResult> => {
+    const { objectStore, cacheDirectory } = config;
+    const flags = ['--store', String(objectStore), '--cache-directory', String(cacheDirectory)];
+    return runCli(['verify', ...args, ...flags], { home: directory.path });
+  };
+
+  const objectOf = (index: number) =>
+    blockObject(bucket, { namespace: 'default', key: chain.keys[index] });
+
+  /** Flips a bit in the middle of the payload in the log of the first sub-directory. */
+  const damageCache = async (index: number): Promise<void> => {
+    const place = join(String(config.cacheDirectory), 'v1', '0');
+    let damaged = 0;
+    for (const name of await readdir(place)) {
+      if (!name.startsWith('segment-')) continue;
+      const bytes = await readFile(join(place, name));
+      const at = bytes.indexOf(chain.blocks[index].payload);
+      if (at < 0) continue;
+      bytes[at + 10_000] ^= 4;
+      damaged += 1;
+      await writeFile(join(place, name), bytes);
+    }
+    assert.equal(damaged, 1);
+  };
+
+  it('reads all of a sound store, and exits with 0', async () => {
+    const { exitCode, stdout, stderr } = await run();
+    assert.equal(exitCode, 0, stdout);
+    assert.match(stdout, /^object store: 4 objects, .*: 4 sound$/m);
+    assert.match(stdout, /^cache part 0: 4 payloads, 78\.1 KiB: 0 damaged$/m);
+    // Plain lines where there is no terminal.
+    assert.match(stderr, /^checking objects \.\.\.\n {2}4 objects, /m);
+    assert.doesNotMatch(stdout + stderr, /\u001b/);
+  });
+
+  it('finds a flipped bit and a swapped object, and changes nothing unasked', async () => {
+    await rewriteObject(bucket, await objectOf(1), flipBitAt(-1));
+    const swapped = await bucket.get(await objectOf(0));
+    assert.ok(swapped !== undefined);
+    await bucket.put(await objectOf(3), [swapped.bytes]);
+    const { exitCode, stdout } = await run('--json');
+    assert.equal(exitCode, 1);
+    const { objectStore } = JSON.parse(stdout);
+    assert.equal(objectStore.byVerdict.damaged, 2);
+    assert.equal(objectStore.byVerdict.sound, 2);
+    const reasons: { objectKey: string; reason: string }[] = objectStore.findings;
+    const reasonOf = (objectKey: string): string =>
+      reasons.find((finding) => finding.objectKey === objectKey)?.reason ?? '';
+    assert.match(reasonOf(await objectOf(1)), /checksum/);
+    assert.match(reasonOf(await objectOf(3)), /says that it is/);
+    assert.equal((await objectKeys(bucket)).length, 4);
+  });
+
+  it('--repair removes what is damaged and nothing else, and the next save mends it', async () => {
+    await rewriteObject(bucket, await objectOf(1), flipBitAt(-1));
+    await bucket.put(parseObjectKey('kv/cabi/notes.txt'), [new Uint8Array(5)]);
+    const repaired = await run('--repair');
+    assert.equal(repaired.exitCode, 1);
+    assert.match(repaired.stdout, /^damaged {2}.*stored bytes fail their checksum – removed$/m);
+    assert.equal((await objectKeys(bucket)).length, 4);
+    const again = await run();
+    assert.equal(again.exitCode, 0, again.stdout);
+    assert.match(again.stdout, /3 sound, 1 foreign/);
+    const store = await openStore({ ...config, cacheDirectory: false });
+    await store.save(chain.blocks, { durable: true });
+    await store.close();
+    assert.match((await run()).stdout, /4 sound/);
+  });
+
+  it('finds damage in a cache that nobody uses, and --repair drops it', async () => {
+    await damageCache(2);
+    const found = await run('--json');
+    assert.equal(found.exitCode, 1);
+    const [{ findings }] = JSON.parse(found.stdout).cacheDirectories;
+    assert.equal(findings.length, 1);
+    assert.equal(findings[0].kind, 'payload');
+    assert.equal(findings[0].record.key, chain.keys[2]);
+    assert.equal(findings[0].isPending, false);
+    assert.match((await run('--repair')).stdout, new RegExp(`${chain.keys[2]} – dropped$`, 'm'));
+    const again = await run();
+    assert.equal(again.exitCode, 0, again.stdout);
+    assert.match(again.stdout, /^cache part 0: 3 payloads/m);
+  });
+
+  it('leaves the cache of a living process to it', async () => {
+    const store = await openStore(config);
+    try {
+      await damageCache(0);
+      const { exitCode, stdout } = await run('--repair');
+      assert.equal(exitCode, 1);
+      assert.match(stdout, / – left to the process that owns the cache$/m);
+      const borrow = await store.load(chain.keys);
+      assert.equal(borrow.blocks.length, 4);
+      borrow.release();
+    } finally {
+      await store.close();
+    }
+  });
+
+  it('finds records that cannot be read in the middle of a log', async () => {
+    const place = join(String(config.cacheDirectory), 'v1', '0');
+    const [name] = (await readdir(place)).filter((file) => file.startsWith('segment-'));
+    const bytes = await readFile(join(place, name));
+    const at = bytes.indexOf(chain.blocks[2].payload);
+    bytes[at - 60] ^= 1;
+    await writeFile(join(place, name), bytes);
+    const { exitCode, stdout } = await run();
+    assert.equal(exitCode, 1, stdout);
+    assert.match(stdout, /^damaged {2}cache part 0, records in 20,\d\d\d bytes from/m);
+    assert.match(stdout, /^cache part 0: 3 payloads/m);
+  });
+
+  it('exits with 1 and one line when the object store is out of reach', async () => {
+    const file = join(directory.path, 'a-file');
+    await writeFile(file, '');
+    const store = pathToFileURL(file).href;
+    const { exitCode, stderr } = await runCli(['verify', '--store', store], {
+      home: directory.path,
+    });
+    assert.equal(exitCode, 1);
+    assert.match(stderr, /^wombatkv: .*a-file is a file/m);
+  });
+});
