@@ -293,11 +293,7 @@ export class DiskTier {
     // While it was read the entry may have been replaced or removed.
     if (entry.disk !== disk) return;
     if (!isIntact) {
-      this.#logger.error('disk tier: a payload is damaged or cannot be read', {
-        key: entry.facts.key,
-      });
-      // The upload of a pending entry finds that nothing is left and says so.
-      entry.isLost = entry.isPending && entry.extent === undefined;
+      this.forgetDamaged(entry);
       this.#evict(entry);
       return;
     }

@@ -47,6 +47,8 @@ export interface OracleOptions {
   readonly staleMs: number;
   /** True when disks fail: then what is stored may be out of reach for a while. */
   readonly disksFail: boolean;
+  /** True when bytes on disks are changed: any block may have been on one. */
+  readonly logsAreAltered: boolean;
   /** True when somebody removes objects: then nothing need be found. */
   readonly isCollected: boolean;
   readonly fail: (message: string) => void;
@@ -143,11 +145,12 @@ export class Oracle {
     const block = this.#of(namespace, key);
     const what = `${reason} for block ${key} in ${namespace} by ${asker.process}`;
     if (reason === 'corrupt') {
-      if (!block.isAltered) this.#options.fail(`${what}: nobody altered it`);
+      const isExcused = block.isAltered || this.#options.logsAreAltered;
+      if (!isExcused) this.#options.fail(`${what}: nobody altered it`);
       return;
     }
     if (block.isFragile || this.#options.isCollected) return;
-    if (reason === 'unknown') this.#checkUnknown(block, asker, what);
+    if (reason === 'unknown' || reason === 'evicted') this.#checkUnknown(block, asker, what);
     else if (this.#acceptedMs(block, asker) < asker.startedMs && !this.#options.disksFail) {
       const isPending = this.#options.bucket.find(block.objectKey) === undefined;
       if (isPending) this.#options.fail(`${what}: it is pending, so it is on this host`);

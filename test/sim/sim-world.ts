@@ -94,6 +94,7 @@ export class SimWorld {
       nowMs: () => scheduler.nowMs,
       staleMs: profile.network.trouble > 0 ? 60_000 : 2000,
       disksFail: profile.disk.read + profile.disk.open > 0,
+      logsAreAltered: profile.extra['damage-log'] !== undefined,
       isCollected: profile.objectStoreBytesMax !== false,
       fail: (message) => this.fail(message),
     });
