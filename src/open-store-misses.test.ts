@@ -3,6 +3,7 @@ import { after, test } from 'node:test';
 import { chainOf } from '../test/support/chains.ts';
 import { blockObjects } from '../test/support/stored-objects.ts';
 import { makeTemporaryDirectory } from '../test/support/temporary-directory.ts';
+import { eventually } from '../test/support/waiting.ts';
 import { openObjectStore } from './objectstore/open-object-store.ts';
 import { openStore } from './open-store.ts';
 import { nodePlatform } from './platform/node-platform.ts';
@@ -28,7 +29,10 @@ test('a miss tells what was dropped for lack of room from what never was', async
   const bucket = openObjectStore(objectStore, nodePlatform());
   try {
     (await store.load(chain.keys)).release();
+    // What was fetched is written to disk after a rest.
+    await eventually('it is on disk', async () => (await store.stats()).disk.entries === 3);
     for (const key of other.keys) (await store.load([key])).release();
+    await eventually('it is pushed out', async () => (await store.stats()).disk.evictions >= 30);
     for (const object of await blockObjects(bucket, 'default', chain.keys)) {
       await bucket.delete(object);
     }
