@@ -114,11 +114,11 @@ export async function saveFresh(
   world: SimWorld,
   slot: Slot,
   dice: Dice,
-  id: number,
+  name: string,
 ): Promise<void> {
   const namespace = dice.pick(world.namespaces);
   const count = dice.chance(0.06) ? dice.between(64, 70) : dice.between(2, 7);
-  const keys = world.payloads.chain(`fresh-${id}`, count);
+  const keys = world.payloads.chain(name, count);
   const payloadBytesMax = count > 60 ? 100 : world.profile.payloadBytesMax;
   const part = { namespace, keys, parent: undefined, payloadBytesMax };
   world.oracle.expectWhole(namespace, keys, slot.machine.name);

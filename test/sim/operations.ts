@@ -38,7 +38,7 @@ export async function runOperation(
     case 'reopen':
       return reopen(world, slot);
     case 'crash':
-      return crash(world, slot, dice);
+      return crash(world, slot, dice, operation);
     case 'wipe':
       return wipe(world, slot, dice);
     case 'power-loss':
@@ -93,7 +93,7 @@ async function runCall(
     case 'save':
       return save(world, slot, dice);
     case 'fresh':
-      return saveFresh(world, slot, dice, id);
+      return saveFresh(world, slot, dice, `fresh-${id}`);
     case 'load':
       return load(world, slot, dice);
     case 'lookup':

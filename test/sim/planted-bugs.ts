@@ -73,7 +73,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'skipped verification of objects',
-    seed: 8,
+    seed: 28,
     changes: [
       {
         file: 'src/store/transcoder.ts',
@@ -102,7 +102,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'eviction of a pending block',
-    seed: 5,
+    seed: 105,
     changes: [
       {
         file: 'src/cache/disk-tier.ts',
@@ -195,7 +195,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'adoption that empties a place without copying what is pending',
-    seed: 6,
+    seed: 36,
     changes: [
       {
         file: 'src/store/adopt.ts',
@@ -228,7 +228,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'a log without order: a save is written from its first block to its last',
-    seed: 2,
+    seed: 12,
     changes: [
       {
         file: 'src/cache/local-cache.ts',

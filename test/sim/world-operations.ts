@@ -5,17 +5,29 @@ import {
   blockObjectKey,
 } from '../../src/format/object-keys.ts';
 import { allowErrors } from './allowed-errors.ts';
-import { blocksOf, callLimitMs, loadAndCheck, saveBlocks } from './block-operations.ts';
+import { blocksOf, callLimitMs, loadAndCheck, saveBlocks, saveFresh } from './block-operations.ts';
 import { FileNode } from './disk-nodes.ts';
 import type { Dice } from './dice.ts';
 import { cacheDirectory, keyPrefix } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 import { newSlot } from './slot.ts';
+import type { Operation } from './plan.ts';
 import type { Slot } from './slot.ts';
 
 /** Kills the process of the slot in the middle of whatever runs, and mostly opens it again. */
-export async function crash(world: SimWorld, slot: Slot, dice: Dice): Promise<void> {
-  if (dice.chance(0.15)) {
+export async function crash(
+  world: SimWorld,
+  slot: Slot,
+  dice: Dice,
+  { id }: Operation,
+): Promise<void> {
+  if (dice.chance(0.4)) {
+    // In the middle of the write of a save, which is soon over.
+    const saving = saveFresh(world, slot, dice, `torn-${id}`);
+    await world.scheduler.wait(dice.fraction() * 0.6);
+    world.kill(slot);
+    await saving;
+  } else if (dice.chance(0.2)) {
     const closing = world.close(slot);
     await Promise.race([closing, world.scheduler.wait(dice.fraction() * 30)]);
   } else await world.scheduler.wait(dice.fraction() * dice.pick([1, 10, 40]));
