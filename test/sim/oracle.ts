@@ -21,6 +21,8 @@ interface BlockKnowledge {
   isFragile: boolean;
   /** Bytes of it were altered on the way or in the bucket: it may be called corrupt. */
   isAltered: boolean;
+  /** Machines that lost, and may hold in part, the only copy of it: they may call it corrupt. */
+  readonly tornOn: Set<string>;
   /** When a save of it began last: it may be stored since, though nobody said so. */
   offeredMs: number;
 }
@@ -106,10 +108,11 @@ export class Oracle {
     for (const key of keys) this.#of(namespace, key).isFragile = true;
   }
 
-  /** Local tiers of the machine lost something: what is not in the bucket may be gone. */
+  /** Local tiers of the machine lost something: what is not in the bucket may be gone, or torn. */
   forgetMachine(machine: string): void {
-    for (const { objectKey, accepted } of this.#blocks.values()) {
+    for (const { objectKey, accepted, tornOn } of this.#blocks.values()) {
       if (this.#options.bucket.find(objectKey) !== undefined) continue;
+      tornOn.add(machine);
       for (const name of accepted.keys()) if (isOf(machine, name)) accepted.delete(name);
     }
     for (const [head, batch] of this.#freshBatches) {
@@ -145,7 +148,8 @@ export class Oracle {
     const block = this.#of(namespace, key);
     const what = `${reason} for block ${key} in ${namespace} by ${asker.process}`;
     if (reason === 'corrupt') {
-      const isExcused = block.isAltered || this.#options.logsAreAltered;
+      const isTorn = [...block.tornOn].some((machine) => isOf(machine, asker.process));
+      const isExcused = block.isAltered || isTorn || this.#options.logsAreAltered;
       if (!isExcused) this.#options.fail(`${what}: nobody altered it`);
       return;
     }
@@ -265,7 +269,8 @@ export class Oracle {
     if (block === undefined) {
       const objectKey = blockObjectKey(this.#options.keyPrefix, namespace, key);
       const flags = { isFragile: false, isAltered: false, offeredMs: -Infinity };
-      block = { namespace, key, objectKey, variants: [], accepted: new Map(), ...flags };
+      const marks = { variants: [], accepted: new Map(), tornOn: new Set<string>() };
+      block = { namespace, key, objectKey, ...marks, ...flags };
       this.#blocks.set(id, block);
       this.#byObject.set(objectKey, block);
     }
