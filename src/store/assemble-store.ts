@@ -59,6 +59,8 @@ export interface StoreFoundation {
   readonly ledger?: RequestLedger | undefined;
   readonly transcoder: Transcoder;
   readonly settings: StoreSettings;
+  /** What else runs beside the store, and is stopped when it closes. */
+  readonly background?: readonly BackgroundTask[] | undefined;
 }
 
 /** The local tiers, and the claim on the directory that holds the disk tier. */
@@ -91,7 +93,10 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const tails = new Tails({ ...common, objectTier, readPath });
   const removal = new Removal({ ...common, objectTier, uploads });
   for (const { entries, chain } of cache.takePending()) uploads.enqueue({ entries, chain });
-  const background: BackgroundTask[] = [new Prefault(memory, clock, settings.prefaultBytes ?? 0)];
+  const background: BackgroundTask[] = [
+    new Prefault(memory, clock, settings.prefaultBytes ?? 0),
+    ...(foundation.background ?? []),
+  ];
   if (own !== undefined) {
     background.push(startAdoption(foundation, { cache, own }, uploads, backlogBytesMax));
   }

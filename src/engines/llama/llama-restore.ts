@@ -28,7 +28,7 @@ export type RestorePolicy = 'when-it-pays' | 'always' | 'never';
 
 export interface RestoreParts {
   readonly platform: Platform;
-  readonly store: KvStore;
+  readonly store: Pick<KvStore, 'lookup' | 'load' | 'loadTail' | 'prefetch'>;
   readonly namespace: Namespace | undefined;
   readonly logger: Logger;
   readonly identity: LlamaIdentity;
@@ -293,8 +293,8 @@ export class LlamaRestore {
     const target = { streams: identity.streams, stream: 0, sequenceId: 0 };
     const plan = planImage(identity.geometry, tokens, target);
     await stateFiles.withFile(plan.byteLength, async ({ path, file }) => {
+      // What a kept file holds behind the image stays: the engine reads as much as the state says.
       await file.write(imageBuffers(plan, payloads), 0);
-      await file.truncate(plan.byteLength);
       await loadState(path, { acceptRisk: true });
     });
     if (sequence.nextTokenIndex === tokens.length) return;
