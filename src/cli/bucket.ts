@@ -5,6 +5,7 @@ import { decodeNamespace, parseObjectKey } from '../format/object-keys.ts';
 import type { ParsedObjectKey } from '../format/object-keys.ts';
 import { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
 import type { ObjectStoreMeter } from '../objectstore/metered-object-store.ts';
+import { RequestLedger } from '../objectstore/request-ledger.ts';
 import { objectLimits } from '../objectstore/object-limits.ts';
 import type { ObjectInfo, ObjectStore } from '../objectstore/object-store.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -19,6 +20,8 @@ export interface Bucket {
   readonly meter?: () => ObjectStoreMeter;
   readonly keyPrefix: string;
   readonly clock: Clock;
+  /** Milliseconds for one request, instead of the usual. */
+  readonly requestMs?: number;
 }
 
 /**
@@ -48,7 +51,8 @@ export async function withBucket<Result>(
   config: ResolvedStoreConfig,
   task: (bucket: Bucket) => Promise<Result>,
 ): Promise<Result> {
-  const objects = new MeteredObjectStore(await openBucket(config, platform));
+  const ledger = new RequestLedger();
+  const objects = new MeteredObjectStore(await openBucket(config, platform, ledger), ledger);
   const meter = (): ObjectStoreMeter => objects.snapshot();
   try {
     return await task({ objects, meter, keyPrefix: config.keyPrefix, clock: platform.clock });
@@ -59,10 +63,10 @@ export async function withBucket<Result>(
 
 /** Runs a request of the bucket, which ends with `ABORTED` when it takes too long. */
 export function request<Result>(
-  { clock }: Bucket,
+  { clock, requestMs = limits.collectRequestMs }: Bucket,
   send: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
-  return Call.run(clock, undefined, limits.collectRequestMs, ({ signal }) => send(signal));
+  return Call.run(clock, undefined, requestMs, ({ signal }) => send(signal));
 }
 
 /** Objects whose key begins so, in key order: at most so many. */

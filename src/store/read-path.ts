@@ -295,7 +295,10 @@ export function blockRef(namespace: Namespace, key: BlockKey): PayloadRef {
 }
 
 /** Why a payload that is there is none for the caller; undefined when it is. */
-export function refusalOf(facts: PayloadFacts, wish: LoadWish): MissReason | undefined {
+export function refusalOf(
+  facts: Pick<PayloadFacts, 'fingerprint' | 'hasDecodedTokens'>,
+  wish: LoadWish,
+): 'other-fingerprint' | 'decoded' | undefined {
   const isOther =
     isKnown(wish.fingerprint) &&
     isKnown(facts.fingerprint) &&

@@ -140,6 +140,11 @@ export class LlamaEngine {
     return this.#connection.identity?.fingerprint;
   }
 
+  /** All that stored blocks depend on, with the seed of their keys; undefined when nothing is cached. */
+  get identity(): LlamaIdentity | undefined {
+    return this.#connection.identity;
+  }
+
   /** Why nothing is cached; undefined when the context is. */
   get uncachedReason(): string | undefined {
     return this.#connection.uncachedReason;
@@ -147,7 +152,8 @@ export class LlamaEngine {
 
   /** A copy of the counters. */
   get statistics(): Readonly<LlamaStatistics> {
-    return { ...this.#connection.statistics };
+    const { statistics } = this.#connection;
+    return { ...statistics, misses: { ...statistics.misses } };
   }
 
   /** A free sequence of the context, for whatever node-llama-cpp can do with one. */
