@@ -4,13 +4,7 @@ import { rustNamespaces } from '../test/golden/rust-bucket.ts';
 import type { RustNamespace } from '../test/golden/rust-bucket.ts';
 import { chainOf } from '../test/support/chains.ts';
 import { flipBitAt } from '../test/support/stored-objects.ts';
-import {
-  digestOf,
-  loadDigests,
-  rawTailDigest,
-  requestsOf,
-  V1Rig,
-} from '../test/support/v1-rig.ts';
+import { digestOf, loadDigests, rawTailDigest, requestsOf, V1Rig } from '../test/support/v1-rig.ts';
 import { parseNamespace } from './blocks/namespace.ts';
 import { blockObjectKey, legacyBlockObjectKey, legacyObjectPrefix } from './format/object-keys.ts';
 
