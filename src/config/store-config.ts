@@ -232,7 +232,9 @@ function resolveFormats(
   // The level of the Rust version, for who writes for it.
   const usualLevel = writeFormat === 'v1' ? 3 : undefined;
   return {
-    compressionLevel: fieldResolvers.compressionLevel(config.compressionLevel ?? usualLevel),
+    compressionLevel: fieldResolvers.compressionLevel(
+      config.compressionLevel === undefined ? usualLevel : config.compressionLevel,
+    ),
     readV1: writeFormat === 'v1' ? 'on' : readV1,
     writeFormat,
   };
