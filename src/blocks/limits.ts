@@ -68,6 +68,10 @@ export const limits = {
   /** How long a corrupt object is remembered and not read again. */
   corruptMs: 600_000,
   corruptKeysMax: 65_536,
+  /** Namespaces of which is remembered whether they hold objects of the v1 format. */
+  legacyNamespacesMax: 65_536,
+  /** Wait for the list that tells it; whoever needs it meanwhile has a deadline of its own. */
+  legacyListMs: 10_000,
   /** Lists of following keys shorter than this in a row make lookup probe ahead instead. */
   shortListsBeforeProbing: 2,
   /** Age from which a raw tail that another host may have replaced is revalidated. */

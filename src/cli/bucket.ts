@@ -1,8 +1,8 @@
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { ResolvedStoreConfig } from '../config/store-config.ts';
-import { decodeNamespace, parseObjectKey } from '../format/object-keys.ts';
-import type { ParsedObjectKey } from '../format/object-keys.ts';
+import { decodeNamespace, parseLegacyKey, parseObjectKey } from '../format/object-keys.ts';
+import type { ParsedLegacyKey, ParsedObjectKey } from '../format/object-keys.ts';
 import { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
 import type { ObjectStoreMeter } from '../objectstore/metered-object-store.ts';
 import { RequestLedger } from '../objectstore/request-ledger.ts';
@@ -37,6 +37,8 @@ export interface BucketObject {
   readonly namespace: Namespace | undefined;
   /** What the name says; undefined for `v1` and `other`. */
   readonly name: ParsedObjectKey | undefined;
+  /** What the name of an object of the v1 format says. */
+  readonly legacyName?: ParsedLegacyKey | undefined;
 }
 
 export interface Listing {
@@ -111,6 +113,10 @@ export async function* pagesOf(
 export function describeObject({ keyPrefix }: Bucket, info: ObjectInfo): BucketObject {
   const name = parseObjectKey(keyPrefix, info.key);
   if (name !== undefined) return { info, kind: name.kind, namespace: name.namespace, name };
+  const legacyName = parseLegacyKey(keyPrefix, info.key);
+  if (legacyName !== undefined) {
+    return { info, kind: 'v1', namespace: legacyName.namespace, name, legacyName };
+  }
   const start = allObjectsPrefix(keyPrefix);
   const [encoded = '', ...rest] = info.key.slice(start.length).split('/');
   const isOurs = info.key.startsWith(start) && rest[0] === 'wombatkv';

@@ -20,7 +20,8 @@ import type { ChainSource } from '../catalog/chain-search.ts';
 import type { Clock } from '../platform/clock.ts';
 import { Call } from './call.ts';
 import type { Counters } from './counters.ts';
-import type { FetchedPayload, ObjectTier, PayloadRef } from './object-tier.ts';
+import type { ObjectTier } from './object-tier.ts';
+import type { FetchedPayload, PayloadRef } from './payload-objects.ts';
 
 /** A payload on loan to one caller, who unpins its extent. */
 export interface Acquired {
@@ -70,7 +71,7 @@ export class ReadPath {
     if (progress === keys.length) return { matched: progress, reason: undefined };
     const next = blockRef(namespace, keys[progress]);
     const { catalog } = this.#parts;
-    if (catalog.corruptEtag(next) !== undefined) reason = 'corrupt';
+    if (catalog.corruptObject(next) !== undefined) reason = 'corrupt';
     else if (reason === 'unknown') reason = catalog.absenceReason(next);
     return { matched: progress, reason };
   }

@@ -103,6 +103,8 @@ function unowned(transcoder: Transcoder): Transcoder {
   return {
     encode: (task) => transcoder.encode(task),
     decode: (task) => transcoder.decode(task),
+    encodeLegacy: (task) => transcoder.encodeLegacy(task),
+    decodeLegacy: (task) => transcoder.decodeLegacy(task),
     close: () => Promise.resolve(),
   };
 }
