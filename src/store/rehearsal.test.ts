@@ -5,7 +5,7 @@ import type { LogFields, Logger } from '../base/logger.ts';
 import { loadZstd } from '../format/zstd.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { Rehearsal } from './rehearsal.ts';
-import { decodeNow, encodeNow } from './transcoder.ts';
+import { decodeLegacyNow, decodeNow, encodeLegacyNow, encodeNow } from './transcoder.ts';
 import type { Transcoder } from './transcoder.ts';
 
 /** The codec in this thread, which counts what it is asked. */
@@ -23,6 +23,18 @@ class CountingTranscoder implements Transcoder {
   decode(task: Parameters<Transcoder['decode']>[0]): Promise<void> {
     this.decoded += 1;
     return Promise.resolve(decodeNow(task, () => this.#zstd));
+  }
+
+  encodeLegacy(
+    task: Parameters<Transcoder['encodeLegacy']>[0],
+  ): ReturnType<Transcoder['encodeLegacy']> {
+    return Promise.resolve(encodeLegacyNow(task, () => this.#zstd));
+  }
+
+  decodeLegacy(
+    task: Parameters<Transcoder['decodeLegacy']>[0],
+  ): ReturnType<Transcoder['decodeLegacy']> {
+    return Promise.resolve(decodeLegacyNow(task, () => this.#zstd));
   }
 
   close(): Promise<void> {

@@ -10,6 +10,7 @@ import { assembleStore } from './assemble-store.ts';
 import type { StoreSettings } from './assemble-store.ts';
 import type { BackgroundTask } from './background-task.ts';
 import type { Store } from './store.ts';
+import { borrowed } from './transcoder.ts';
 import type { Transcoder } from './transcoder.ts';
 
 const blocks = 8;
@@ -65,12 +66,8 @@ export class Rehearsal implements BackgroundTask {
 
   async #run(platform: Platform, transcoder: Transcoder): Promise<void> {
     const objects = new MemoryObjectStore(platform.clock);
-    const borrowed: Transcoder = {
-      encode: (task) => transcoder.encode(task),
-      decode: (task) => transcoder.decode(task),
-      close: () => Promise.resolve(),
-    };
-    const parts = { platform, logger: silentLogger, objects, transcoder: borrowed, settings };
+    const common = { platform, logger: silentLogger, objects, settings };
+    const parts = { ...common, transcoder: borrowed(transcoder) };
     const saver = await assembleStore(parts);
     const loader = await assembleStore(parts);
     try {

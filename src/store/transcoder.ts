@@ -58,6 +58,17 @@ export interface Transcoder {
   close(): Promise<void>;
 }
 
+/** The transcoder for a store that must not close it: it is somebody else's. */
+export function borrowed(transcoder: Transcoder): Transcoder {
+  return {
+    encode: (task) => transcoder.encode(task),
+    decode: (task) => transcoder.decode(task),
+    encodeLegacy: (task) => transcoder.encodeLegacy(task),
+    decodeLegacy: (task) => transcoder.decodeLegacy(task),
+    close: () => Promise.resolve(),
+  };
+}
+
 /** What a worker is sent. */
 export type TranscodeTask =
   | ({ readonly kind: 'encode' } & EncodeTask)
