@@ -16,8 +16,8 @@ export interface RestoreJob {
   readonly shape: ChainShape;
   /** A new directory for the cache. */
   readonly cacheDirectory: string;
-  /** Between opening and the lookup. */
-  readonly restMs: number;
+  /** Milliseconds between opening and the lookup; or until the store has prepared all that it will. */
+  readonly rest: number | 'until idle';
 }
 
 export interface RestoreResult {

@@ -9,7 +9,7 @@ import type { BenchContext } from '../scenario.ts';
 import { medianOf } from '../statistics.ts';
 import type { RestoreResult, SaveJobResult } from './client-job.ts';
 import { ClientProcess } from './client-process.ts';
-import { chainName, restMs } from './place.ts';
+import { chainName } from './place.ts';
 import type { Place } from './place.ts';
 import { buildRustPeer, runRustPeer, rustVersion } from './rust-peer.ts';
 import type { RustResult } from './rust-peer.ts';
@@ -75,7 +75,7 @@ async function runRound(
     return runRustPeer(sides.program, { verb, access, cacheDirectory, keysPath, payloadsPath });
   };
   const cache = (name: string): string => join(directory, name);
-  const job = { access, shape, restMs } as const;
+  const job = { access, shape, rest: 'until idle' } as const;
   const rustPut = await rust('put');
   const save = await sides.client.run({ ...job, kind: 'save', cacheDirectory: cache('save') });
   const rustGet = await rust('get');

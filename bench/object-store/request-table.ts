@@ -122,7 +122,7 @@ async function turnRows(context: BenchContext, { near, far }: Places): Promise<R
     for (let round = 0; round < (context.rounds ?? (isQuick ? 2 : 5)); round += 1) {
       const cacheDirectory = join(directory, `turns-${rest}-${round}`);
       const job = { kind: 'restore', access: far.access, shape, cacheDirectory } as const;
-      results.push(await runFresh({ ...job, restMs: rest }));
+      results.push(await runFresh({ ...job, rest }));
     }
     return results;
   };

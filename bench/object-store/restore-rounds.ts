@@ -11,8 +11,6 @@ const sdkLanes = 8;
 /** Few, which some servers serve faster, and as many as the store has connections. */
 const plainLanes = [8, 16, 32];
 const smallGets = 10;
-/** Threads and memory are prepared by then, even on a busy machine: their CPU time is no load's. */
-const restMs = 600;
 
 /** What all rounds of one chain at one place brought. */
 export interface RestoreRounds {
@@ -56,7 +54,13 @@ export async function measureRestore(
   try {
     for (let round = 0; round <= options.rounds; round += 1) {
       const cacheDirectory = join(options.directory, `cache-${round}`);
-      const restore = { kind: 'restore', access, shape, cacheDirectory, restMs } as const;
+      const restore = {
+        kind: 'restore',
+        access,
+        shape,
+        cacheDirectory,
+        rest: 'until idle',
+      } as const;
       store.push(await storeClient.run(restore));
       rmSync(cacheDirectory, { recursive: true });
       sdk.push(await sdkClient.run(get('sdk', sdkLanes)));
