@@ -119,7 +119,7 @@ async function turnRows(context: BenchContext, { near, far }: Places): Promise<R
   await saveByTurns(near.access, join(directory, 'turns'), shape);
   const lookups = async (rest: number): Promise<readonly RestoreResult[]> => {
     const results: RestoreResult[] = [];
-    for (let round = 0; round < (context.rounds ?? (isQuick ? 2 : 5)); round += 1) {
+    for (let round = 0; round < (context.rounds ?? (isQuick ? 1 : 5)); round += 1) {
       const cacheDirectory = join(directory, `turns-${rest}-${round}`);
       const job = { kind: 'restore', access: far.access, shape, cacheDirectory } as const;
       results.push(await runFresh({ ...job, rest }));

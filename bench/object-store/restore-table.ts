@@ -28,7 +28,7 @@ export async function restoreTable(
   { near, relayed, far }: Places,
 ): Promise<Table> {
   const { isQuick } = context;
-  const rounds = context.rounds ?? (isQuick ? 2 : 7);
+  const rounds = context.rounds ?? (isQuick ? 1 : 7);
   const small = { seed: 'round trip', blocks: 1, blockBytes: 64 };
   const [smallKey] = objectKeysOf(small);
   await saveChain(near.access, join(context.directory, 'save-small'), small);
