@@ -122,7 +122,7 @@ export class ReadPath {
         }
       }
     };
-    await Promise.all(Array.from({ length: limits.fetchesInFlightMax }, lane));
+    await Promise.all(Array.from({ length: limits.loadsInFlightMax }, lane));
     for (const [index, one] of found.slice(0, end).entries()) {
       const refusal = one === undefined ? undefined : refusalOf(one.facts, wish);
       if (refusal === undefined) continue;
