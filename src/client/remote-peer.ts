@@ -1,5 +1,5 @@
 import { backoffMs } from '../base/backoff.ts';
-import { StoreError } from '../base/errors.ts';
+import { isStoreError, StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
@@ -65,16 +65,29 @@ export class RemotePeer {
   async connection(use: Use, signal: AbortSignal): Promise<ClientConnection> {
     const idlest = this.#idlest(use);
     if (idlest !== undefined && (idlest.load === 0 || !this.#hasRoom(use))) return idlest;
+    const isJoining = this.#opening[use] !== undefined;
     const opening = this.#openOrJoin(use);
     if (this.#failures === 0) return idlest ?? raceSignal(opening, signal);
-    const { clock } = this.#parts;
-    const patience = clock.sleep(limits.awayWaitMs, signal).then(() => {
-      if (!this.#isReached) throw new StoreError('UNAVAILABLE', 'the daemon is away');
-      // It is back, and answers as soon as it can.
-      return raceSignal(opening, signal);
-    });
+    // An attempt that began before this call says nothing of the daemon as it is now.
+    const fresh = isJoining ? opening.catch(() => this.#openOrJoin(use)) : opening;
+    fresh.catch(() => undefined);
+    const patience = this.#patience(fresh, signal);
     patience.catch(() => undefined);
-    return Promise.race([opening, patience]);
+    return Promise.race([fresh, patience]);
+  }
+
+  /** Rejects when the daemon has not been reached for some time; else gives the connection. */
+  async #patience(
+    opening: Promise<ClientConnection>,
+    signal: AbortSignal,
+  ): Promise<ClientConnection> {
+    const { clock } = this.#parts;
+    await clock.sleep(limits.awayWaitMs, signal);
+    // What has happened on sockets meanwhile is told after timers.
+    await clock.yield();
+    if (!this.#isReached) throw new StoreError('UNAVAILABLE', 'the daemon is away');
+    // It is back, and answers as soon as it can.
+    return raceSignal(opening, signal);
   }
 
   /** Ends all connections; calls under way fail with `CLOSED`. */
@@ -112,28 +125,41 @@ export class RemotePeer {
     const gapMs = this.#lastAttemptMs + limits.awayGapMs - clock.nowMs();
     if (this.#failures > 0 && gapMs > 0) await clock.sleep(gapMs);
     this.#throwIfClosed();
-    this.#lastAttemptMs = clock.nowMs();
-    this.#isReached = false;
     try {
-      const connection = await ClientConnection.open({
-        ...this.#parts,
-        hello: this.#hello,
-        onReached: () => {
-          this.#isReached = true;
-        },
-        onClosed: (one) => this.#onClosed(use, one),
-      });
+      const connection = await this.#reach(use);
       if (this.#isClosed) connection.destroy(new StoreError('CLOSED', 'the store was closed'));
       this.#throwIfClosed();
       this.#failures = 0;
       this.#retry?.cancel();
-      this.#open[use].push(connection);
+      // One that is lost already is told by the call that uses it.
+      if (connection.isOpen) this.#open[use].push(connection);
       return connection;
     } catch (error) {
       this.#throwIfClosed();
       this.#failures += 1;
       this.#retryLater();
       throw unreachable(error);
+    }
+  }
+
+  /** Connects; once more when a connection is lost before it stands, which says little of the daemon. */
+  async #reach(use: Use): Promise<ClientConnection> {
+    for (let attempts = 1; ; attempts += 1) {
+      this.#lastAttemptMs = this.#parts.clock.nowMs();
+      this.#isReached = false;
+      try {
+        return await ClientConnection.open({
+          ...this.#parts,
+          hello: this.#hello,
+          onReached: () => {
+            this.#isReached = true;
+          },
+          onClosed: (one) => this.#onClosed(use, one),
+        });
+      } catch (error) {
+        const isLost = this.#isReached && isStoreError(error, 'UNAVAILABLE');
+        if (!isLost || this.#isClosed || attempts >= limits.callAttemptsMax) throw error;
+      }
     }
   }
 
