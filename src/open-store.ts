@@ -3,6 +3,11 @@ import { silentLogger } from './base/logger.ts';
 import type { Logger } from './base/logger.ts';
 import type { KvStore } from './blocks/kv-store.ts';
 import { limits } from './blocks/limits.ts';
+import type { ServedStore } from './blocks/served-store.ts';
+import { connect, readToken } from './client/connect.ts';
+import { socketPathOf } from './blocks/socket-path.ts';
+import { doorsFromEnvironment, runtimeDirectoryOf } from './config/door-settings.ts';
+import type { DoorConfig } from './config/door-settings.ts';
 import { configFromEnvironment as resolveEnvironment } from './config/environment.ts';
 import { resolveStoreConfig } from './config/store-config.ts';
 import type { ResolvedStoreConfig, StoreConfig } from './config/store-config.ts';
@@ -49,12 +54,38 @@ export async function openStore(
 }
 
 /**
- * Opens a store by the variables of the environment (docs/CONFIG.md).
+ * Opens what the variables of the environment name (docs/CONFIG.md): the daemon of
+ * `WMBT_KV_REMOTE_PREFIX` on this host, else the one at `WMBT_KV_TCP_ADDR`, else a store in this
+ * process.
  *
- * @throws StoreError `INVALID` naming a variable that is wrong, else as {@link openStore}.
+ * @throws StoreError `INVALID` naming a variable that is wrong; `UNAVAILABLE` when the daemon is not
+ * reached; else as {@link openStore}.
  */
 export async function openFromEnvironment(options: OpenOptions = {}): Promise<KvStore> {
-  return openResolved(configFromEnvironment(options), nodePlatform(), options);
+  const platform = nodePlatform();
+  const config = configFromEnvironment(options);
+  const doors = doorsFromEnvironment(platform.environment, platform.host.homeDirectory);
+  const url = await daemonUrl(doors, platform);
+  if (url === undefined) return openResolved(config, platform, options);
+  const token = doors.tokenFile === undefined ? undefined : await readToken(doors.tokenFile);
+  return connect(url, { ...config, token });
+}
+
+async function daemonUrl(doors: DoorConfig, platform: Platform): Promise<string | undefined> {
+  const { remotePrefix, tcpAddress } = doors;
+  if (remotePrefix !== undefined) {
+    return `unix:${socketPathOf(await runtimeDirectoryOf(doors, platform), remotePrefix)}`;
+  }
+  return tcpAddress === undefined ? undefined : `tcp://${tcpAddress}`;
+}
+
+/** Opens the store of a daemon, which gives its uploads `drainMs` when it is closed. */
+export function openServedStore(
+  config: ResolvedStoreConfig,
+  platform: Platform,
+  options: OpenOptions & { readonly drainMs: number },
+): Promise<ServedStore> {
+  return openResolved(config, platform, options);
 }
 
 /**
@@ -71,8 +102,8 @@ export function configFromEnvironment(options: OpenOptions = {}): ResolvedStoreC
 async function openResolved(
   config: ResolvedStoreConfig,
   platform: Platform,
-  options: OpenOptions,
-): Promise<KvStore> {
+  options: OpenOptions & { readonly drainMs?: number },
+): Promise<ServedStore> {
   const workers = Math.min(limits.workersMax, platform.host.processors);
   const ledger = new RequestLedger();
   const objects = await openBucket(config, platform, ledger);
@@ -87,7 +118,8 @@ async function openResolved(
   const prefaultBytes = Math.min(limits.prefaultBytes, config.memoryBytes / 4);
   // A bucket in memory ends with the process: a cache that outlives it would remember what is gone.
   const cacheDirectory = config.objectStore.startsWith('memory:') ? false : config.cacheDirectory;
-  const settings = { ...config, cacheDirectory, prefaultBytes };
+  const { drainMs } = options;
+  const settings = { ...config, cacheDirectory, prefaultBytes, drainMs };
   transcoder.warmUp();
   // Loads the native code now: the first read from disk would wait 4 ms for it.
   crc32c(new Uint8Array(4096));

@@ -185,12 +185,16 @@ export interface LoadedBlock {
   readonly tokens: number;
   readonly hasDecodedTokens: boolean;
   readonly tier: Tier;
+  /** CRC32C of the payload, where it is known: whoever passes the bytes on need not compute it. */
+  readonly crc?: number | undefined;
 }
 
 /** One payload on loan, by the rules of {@link Borrow}. */
 export interface PayloadBorrow {
   readonly payload: Uint8Array;
   readonly tier: Tier;
+  /** CRC32C of the payload, where it is known. */
+  readonly crc?: number | undefined;
   release(): void;
 }
 

@@ -124,6 +124,60 @@ export const limits = {
   /** Bytes that a call may check or copy before it lets other work of the thread have a turn. */
   turnBytesMax: 4 * mib,
 
+  /** Bytes of a message of the protocol, a piece of a payload aside: one with all keys fits. */
+  messageBytesMax: 8 * mib,
+  /** The same before a client has said who it is. */
+  greetingBytesMax: 8 * kib,
+  /** Bytes of a piece of a payload: what another call on the same connection waits for at most. */
+  pieceBytesMax: mib,
+  /** Payload bytes that a client sends with a save unasked: below them a round trip costs more. */
+  eagerBytesMax: 128 * kib,
+  /** Connections to a daemon, and those of one client among them. */
+  connectionsMax: 512,
+  connectionsPerClientMax: 16,
+  /** Calls that a client may have under way at a daemon. */
+  callsPerClientMax: 256,
+  /** Loads of a client that a daemon works on side by side; the others wait their turn. */
+  loadsPerClientMax: 4,
+  /** Payload bytes that a load keeps pinned at a time, and blocks of its first part. */
+  loadPartBytes: 32 * mib,
+  loadPartBlocksMin: 16,
+  /** Payload bytes of a save that a daemon has in memory at a time; a larger batch goes in groups. */
+  saveGroupBytes: 64 * mib,
+  /** Payload bytes on the way into a daemon: of one client, and of all. */
+  intakeBytesPerClientMax: 256 * mib,
+  intakeBytesMax: 1024 * mib,
+  /** Memory for payloads on the way that is kept for the next ones. */
+  intakeKeptBytes: 128 * mib,
+  /** Bytes of answers queued on a connection, beyond which nothing more is read from it. */
+  queuedBytesMax: 8 * mib,
+  /** A client that has not said who it is by then has gone or is none. */
+  greetingMs: 5000,
+  /** A frame that has begun is whole by then, and queued bytes have moved. */
+  stalledMs: 30_000,
+  /** Pause between two looks for connections that do neither. */
+  stalledLookMs: 1000,
+  /** Time for a client to connect and be let in. */
+  connectMs: 5000,
+  /** What a client waits beyond a call's deadline for the answer that the daemon gives by it. */
+  answerGraceMs: 250,
+  /** How long a call waits for a daemon that was away when it was last tried; 50 ms is the promise. */
+  awayWaitMs: 30,
+  /** Pause between two attempts to reach it that calls make, and those that nobody waits for. */
+  awayGapMs: 15,
+  awayRetryFirstMs: 50,
+  awayRetryMostMs: 5000,
+  /** Attempts of one call whose connection is lost under way. */
+  callAttemptsMax: 4,
+  /** Connections of a client for payloads, besides the one for small calls. */
+  bulkConnectionsMax: 4,
+  /** Memory for payloads that a client keeps for the next load. */
+  receiveKeptBytes: 128 * mib,
+  /** How long a connection that was refused may stay, to read why. */
+  lingerMs: 1000,
+  /** The longest deadline of a call that a daemon keeps. */
+  servedDeadlineMsMax: 3_600_000,
+
   /** Threads for compression and bulk copies. Two keep up with a loopback bucket. */
   workersMax: 2,
   /** Tasks queued for them. */

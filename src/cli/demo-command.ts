@@ -6,6 +6,7 @@ import { bucketAccessOf } from '../config/store-config.ts';
 import type { Files } from '../platform/files.ts';
 import { printJson, settingsInEffect, wholeNumberFlag, withJsonFlag } from './command-context.ts';
 import type { CommandContext, OutputFlags, StoreFlags } from './command-context.ts';
+import type { DemoTransport } from './demo/demo-daemon.ts';
 import { demoText } from './demo/demo-table.ts';
 import { Progress } from './progress.ts';
 
@@ -14,6 +15,7 @@ interface DemoFlags extends Pick<StoreFlags, 'store'>, OutputFlags {
   readonly prompt?: string;
   readonly tokens: number;
   readonly threads?: number;
+  readonly through: DemoTransport;
   readonly quick?: boolean;
   readonly keep?: boolean;
 }
@@ -57,6 +59,12 @@ export function addDemoCommand(
       'threads (default: all processors; 1 with --quick)',
       wholeNumberFlag('--threads', 1),
     )
+    .option(
+      '--through <transport>',
+      'unix or tcp: all processes use a daemon',
+      throughFlag,
+      'process',
+    )
     .option('--quick', 'a toy model and a short prompt, to see that everything works')
     .option('--keep', 'leave the temporary directory, or what is in the object store')
     .addHelpText('after', explanation);
@@ -93,6 +101,7 @@ async function demo(context: CommandContext, flags: DemoFlags): Promise<number> 
       answerTokens: flags.tokens,
       threads: flags.threads ?? (flags.quick === true ? 1 : platform.host.processors),
       isQuick: flags.quick === true,
+      through: flags.through,
       keep: flags.keep === true,
     },
     { platform, progress, signal: interrupted.signal },
@@ -100,6 +109,12 @@ async function demo(context: CommandContext, flags: DemoFlags): Promise<number> 
   if (flags.json === true) printJson(context, report);
   else terminal.results.write(demoText(terminal.results, report));
   return report.isGood ? 0 : 1;
+}
+
+function throughFlag(text: string): DemoTransport {
+  if (text === 'unix' || text === 'tcp') return text;
+  const got = JSON.stringify(text.slice(0, 80));
+  throw new StoreError('INVALID', `--through must be unix or tcp; got ${got}`);
 }
 
 async function modelPath(files: Files, flag: string): Promise<string> {

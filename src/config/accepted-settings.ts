@@ -1,26 +1,7 @@
 import type { Setting } from './setting.ts';
 
-/**
- * Settings of the contract that this version does not obey: the daemon and its clients are not part
- * of it.
- */
+/** Settings of the contract that this version does not obey. */
 export const acceptedSettings: readonly Setting[] = [
-  {
-    name: 'WMBT_KV_REMOTE_PREFIX',
-    kind: 'text',
-    default: '',
-    help: 'Use the daemon of that name on this host.',
-    readBy: ['library'],
-    effect: 'refused',
-  },
-  {
-    name: 'WMBT_KV_TCP_ADDR',
-    kind: 'address',
-    default: '',
-    help: 'Use the daemon at that address, over TCP.',
-    readBy: ['library'],
-    effect: 'refused',
-  },
   {
     name: 'WMBT_KV_HTTP_ADDR',
     kind: 'address',
@@ -28,22 +9,6 @@ export const acceptedSettings: readonly Setting[] = [
     help: 'Use the daemon at that address, over HTTP.',
     readBy: ['library'],
     effect: 'refused',
-  },
-  {
-    name: 'WMBT_KV_RUNTIME_DIR',
-    kind: 'path',
-    default: '$XDG_RUNTIME_DIR/wombatkv',
-    help: 'Directory of the sockets by which a daemon is found.',
-    readBy: ['library', 'daemon'],
-    effect: 'accepted',
-  },
-  {
-    name: 'WMBT_KV_TOKEN_FILE',
-    kind: 'path',
-    default: '',
-    help: 'File with the token that a daemon asks for.',
-    readBy: ['library'],
-    effect: 'accepted',
   },
   {
     name: 'WMBT_KV_TLS_CA_FILE',
@@ -78,26 +43,10 @@ export const acceptedSettings: readonly Setting[] = [
     effect: 'accepted',
   },
   {
-    name: 'WMBT_KV_TCP',
-    kind: 'list',
-    default: '',
-    help: 'More TCP listeners of the daemon.',
-    readBy: ['daemon'],
-    effect: 'accepted',
-  },
-  {
     name: 'WMBT_KV_HTTP',
     kind: 'list',
     default: '',
     help: 'More HTTP listeners of the daemon.',
-    readBy: ['daemon'],
-    effect: 'accepted',
-  },
-  {
-    name: 'WMBT_KV_DAEMON_SHUTDOWN_DRAIN_TIMEOUT_SECS',
-    kind: 'seconds',
-    default: '10',
-    help: 'Time that a stopping daemon gives its uploads.',
     readBy: ['daemon'],
     effect: 'accepted',
   },

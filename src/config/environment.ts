@@ -35,8 +35,8 @@ const unknownNamesMax = 16;
  * `StoreConfig` too, and resolving it again changes nothing.
  *
  * @throws StoreError `INVALID` for a value that does not parse, naming the variable and what is
- *   accepted; for a variable that asks for a daemon, which this version does not have;
- *   for directories inside one another; in strict mode for an unknown name. TypeError or RangeError
+ *   accepted; for a variable that asks for a daemon in a way that this version cannot use; for
+ *   directories inside one another; in strict mode for an unknown name. TypeError or RangeError
  *   for a bad override.
  *
  * @example
@@ -99,8 +99,7 @@ function refuseDaemons(environment: Environment): void {
     if (setting.effect !== 'refused' || valueOf(environment, setting.name) === undefined) continue;
     throw new StoreError(
       'INVALID',
-      `${setting.name} asks for a daemon, and this version has no daemon client; accepted: ` +
-        'unset, which opens the store in this process',
+      `${setting.name} asks for a daemon over HTTP, which this version cannot use; accepted: unset`,
     );
   }
 }

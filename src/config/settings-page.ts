@@ -1,3 +1,4 @@
+import { doorSettings } from './door-settings.ts';
 import { acceptedText, unitOf } from './setting.ts';
 import type { Setting, SettingEffect } from './setting.ts';
 import { effectiveSettings, settings } from './settings.ts';
@@ -18,6 +19,9 @@ export function settingsPage(): string {
         acceptedText(setting),
       ]),
     ),
+    '## Daemons and their clients',
+    doors,
+    shortTable(doorSettings),
     values,
     '## What is refused',
     refused,
@@ -64,7 +68,10 @@ Values of secrets, and credentials in a URL, are never shown.
 A name that begins with \`WMBT_KV_\` and is not on this page is an error in the command line. In the
 library, which shares the engine's environment, it is one line with the nearest known name.`;
 
-const refused = `These ask for a daemon, which this version cannot use. To ignore them would put the data where nobody
+const doors = `\`openFromEnvironment()\` opens the store in this process unless one of the first two is set. The daemon's
+flags win over these.`;
+
+const refused = `These ask for a daemon in a way that this version cannot use. To ignore them would put the data where nobody
 looks for it, so opening fails and says why.`;
 
 const accepted = `These are known, and are not parsed. Those that are set are named once, together in one line.`;
@@ -86,7 +93,8 @@ ${table(
     ['`puffer_dir`', '`cacheDirectory` (`false`: no disk tier)'],
     ['`puffer_ram_bytes`', '`memoryBytes`'],
     ['`puffer_disk_bytes`', '`diskBytes` (`0`: no disk tier)'],
-    ['`remote_prefix`, `tcp_addr`, `http_addr`', 'none: this version has no daemon client'],
+    ['`remote_prefix`, `tcp_addr`', 'none: `connect()` is given the address'],
+    ['`http_addr`', 'none: this version has no client over HTTP'],
     ['`puffer_block_size_bytes`, `slatedb_path`', 'none: this store has no such part'],
   ],
 )}`;

@@ -1,5 +1,6 @@
 import { acceptedSettings } from './accepted-settings.ts';
 import { bucketSettings } from './bucket-settings.ts';
+import { doorSettings } from './door-settings.ts';
 import { acceptedObjectStores } from './object-store-url.ts';
 import { rustSettings } from './rust-settings.ts';
 import type { EffectiveSetting, Setting } from './setting.ts';
@@ -169,7 +170,7 @@ const generalSettings: readonly EffectiveSetting[] = [
   },
 ];
 
-/** Settings that this version obeys. */
+/** Settings of the store that this version obeys. */
 export const effectiveSettings: readonly EffectiveSetting[] = [
   ...generalSettings,
   ...bucketSettings,
@@ -178,6 +179,7 @@ export const effectiveSettings: readonly EffectiveSetting[] = [
 /** Every variable that is known: obeyed, refused or only accepted. Names are unique. */
 export const settings: readonly Setting[] = [
   ...effectiveSettings,
+  ...doorSettings,
   ...acceptedSettings,
   ...rustSettings,
 ];

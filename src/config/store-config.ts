@@ -28,7 +28,7 @@ export type S3PathStyle = 'auto' | 'on' | 'off';
  * Of the Rust crate's `CabiConfig` these are here: `namespace`, `puffer_dir` (`cacheDirectory`),
  * `puffer_ram_bytes` (`memoryBytes`), `puffer_disk_bytes` (`diskBytes`), `s3_prefix` (`keyPrefix`).
  * An S3 bucket is `bucket` and the fields behind it, or a URL in `objectStore`.
- * `remote_prefix`, `tcp_addr` and `http_addr` name a daemon, which this version has no client for;
+ * `remote_prefix`, `tcp_addr` and `http_addr` name a daemon: `connect()` is given its address;
  * `puffer_block_size_bytes` and `slatedb_path` describe parts that this store does not have.
  *
  * @example

@@ -10,6 +10,9 @@ export interface FileStatus {
   readonly changedMs: number;
   /** Device and inode as text: equal means the same file. */
   readonly identity: string;
+  /** Bits of `rwxrwxrwx`, and whether the user of this process owns it; where the system tells. */
+  readonly permissions?: number | undefined;
+  readonly isOwn?: boolean | undefined;
 }
 
 /**

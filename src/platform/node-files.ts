@@ -248,6 +248,8 @@ function statusOf(stats: Stats): FileStatus {
     modifiedMs: stats.mtimeMs,
     changedMs: stats.ctimeMs,
     identity: `${stats.dev}:${stats.ino}`,
+    permissions: stats.mode & 0o777,
+    isOwn: process.getuid === undefined ? undefined : stats.uid === process.getuid(),
   };
 }
 

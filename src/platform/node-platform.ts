@@ -63,6 +63,7 @@ function readHost(): Host {
     processId: process.pid,
     bootId: existsSync(bootIdFile) ? readFileSync(bootIdFile, 'utf8').trim() : '',
     hostName: hostname(),
+    userId: process.getuid?.(),
     homeDirectory: homedir(),
     temporaryDirectory: tmpdir(),
     memoryDirectory: existsSync('/dev/shm') ? '/dev/shm' : undefined,

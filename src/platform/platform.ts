@@ -29,6 +29,8 @@ export interface Host {
   /** Changes with every boot of the machine; empty where the system does not tell. */
   readonly bootId: string;
   readonly hostName: string;
+  /** The user of this process, where the system has numbers for users. */
+  readonly userId?: number | undefined;
   /** The home directory of the user, absolute. */
   readonly homeDirectory: string;
   /** The directory for temporary files, absolute. */

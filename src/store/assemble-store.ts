@@ -54,6 +54,8 @@ export interface StoreSettings {
   readonly callDeadlineMsMax: number;
   /** Bytes that may be accepted and not yet durable; a share of the disk budget when absent. */
   readonly backlogBytesMax?: number | undefined;
+  /** Time that closing gives uploads; that of the limits when absent. */
+  readonly drainMs?: number | undefined;
   /** Bytes of the memory tier to touch ahead of need; none when absent. */
   readonly prefaultBytes?: number | undefined;
 }
@@ -116,6 +118,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   return new Store({
     ...common,
     ...{ namespace: settings.namespace, putDurable: settings.putDurable, deadlines },
+    drainMs: settings.drainMs ?? limits.drainMs,
     ...{ transcoder, readPath, writePath, uploads, tails, removal, background, uses: collector },
     release: async () => own?.release(),
   });

@@ -1,3 +1,4 @@
+import { AssertionError } from '../base/assert.ts';
 import { StoreError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
@@ -6,7 +7,6 @@ import type {
   Borrow,
   CallOptions,
   DeleteResult,
-  KvStore,
   LoadOptions,
   Lookup,
   PayloadBorrow,
@@ -21,6 +21,7 @@ import type {
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { tailDigest } from '../blocks/prefix.ts';
+import type { SaveWantedOptions, ServedStore, WantedBlock } from '../blocks/served-store.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -31,7 +32,7 @@ import {
   checkTail,
   checkTip,
   checkTokens,
-} from './arguments.ts';
+} from '../blocks/call-arguments.ts';
 import type { BackgroundTask } from './background-task.ts';
 import { Call } from './call.ts';
 import type { Collector } from './collect.ts';
@@ -60,6 +61,8 @@ export interface StoreParts {
   readonly counters: Counters;
   readonly deadlines: Deadlines;
   readonly putDurable: boolean;
+  /** Time that close() gives uploads. */
+  readonly drainMs: number;
   /** Hears what is used, so that what is not goes first; absent when the bucket has no budget. */
   readonly uses: Pick<Collector, 'noteUse'> | undefined;
   /** Work in the background that the store started; `stop` ends it. */
@@ -67,6 +70,16 @@ export interface StoreParts {
   /** Gives up what the store holds outside of itself: the cache directory. */
   readonly release: () => Promise<void>;
 }
+
+/** Of a block of which only the key matters. */
+const unknownFacts = {
+  kind: 'block',
+  parent: undefined,
+  fingerprint: undefined,
+  tokens: 0,
+  position: undefined,
+  hasDecodedTokens: false,
+} as const;
 
 /** Milliseconds that calls may take unless they say otherwise. */
 export interface Deadlines {
@@ -80,7 +93,7 @@ export interface Deadlines {
  * The store: the contract over memory, disk and bucket of one process. This file is the table of
  * contents; each line of a call leads to the part that does it.
  */
-export class Store implements KvStore {
+export class Store implements ServedStore {
   readonly #parts: StoreParts;
   #closing: Promise<void> | undefined;
 
@@ -117,6 +130,24 @@ export class Store implements KvStore {
 
   async save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult> {
     checkBlocks(blocks);
+    return withPayloads(await this.saveWanted(blocks, options));
+  }
+
+  async wants(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]> {
+    checkKeys(keys);
+    const { writePath, deadlines } = this.#parts;
+    return this.#call(options, deadlines.saveMs, (call, namespace) =>
+      writePath.wants(
+        keys.map((key) => ({ facts: { ...unknownFacts, namespace, key } })),
+        call,
+      ),
+    );
+  }
+
+  async saveWanted(
+    blocks: readonly WantedBlock[],
+    options?: SaveWantedOptions,
+  ): Promise<SaveResult | 'payload-needed'> {
     const { writePath, deadlines } = this.#parts;
     return this.#call(options, deadlines.saveMs, (call, namespace) => {
       const chain = blocks.map(({ key }) => key);
@@ -124,6 +155,7 @@ export class Store implements KvStore {
       this.#parts.uses?.noteUse(namespace, 'block', [...parents, ...chain]);
       const payloads = blocks.map((block, index) => ({
         payload: block.payload,
+        crc: block.crc,
         facts: {
           namespace,
           kind: 'block' as const,
@@ -135,7 +167,8 @@ export class Store implements KvStore {
           hasDecodedTokens: block.hasDecodedTokens ?? false,
         },
       }));
-      return writePath.save({ payloads, chain, durable: this.#isDurable(options) }, call);
+      const whole = [...chain, ...(options?.following ?? [])];
+      return writePath.save({ payloads, chain: whole, durable: this.#isDurable(options) }, call);
     });
   }
 
@@ -166,7 +199,7 @@ export class Store implements KvStore {
       };
       const payloads = [{ facts, payload: tail.payload }];
       const durable = this.#isDurable(options);
-      const result = await writePath.save({ payloads, chain: [], durable }, call);
+      const result = withPayloads(await writePath.save({ payloads, chain: [], durable }, call));
       await tails.trim(namespace, tail.tip, call);
       return result;
     });
@@ -202,7 +235,7 @@ export class Store implements KvStore {
       };
       const payloads = [{ facts, payload }];
       const durable = this.#isDurable(options);
-      const result = await writePath.save({ payloads, chain: [], durable }, call);
+      const result = withPayloads(await writePath.save({ payloads, chain: [], durable }, call));
       tails.noteRawTailSaved(namespace, tip);
       return result;
     });
@@ -261,7 +294,7 @@ export class Store implements KvStore {
     const { background, platform, uploads, cache, transcoder, objects, release } = this.#parts;
     await Promise.all(background.map((task) => task.stop()));
     // What cannot be uploaded in time, or at all now, stays pending on disk.
-    await Call.run(platform.clock, undefined, limits.drainMs, (call) =>
+    await Call.run(platform.clock, undefined, this.#parts.drainMs, (call) =>
       call.race(uploads.flush()),
     ).catch(() => undefined);
     await uploads.stop();
@@ -270,4 +303,10 @@ export class Store implements KvStore {
     await objects.close();
     await release();
   }
+}
+
+/** The result of a save whose payloads all came along. */
+function withPayloads(result: SaveResult | 'payload-needed'): SaveResult {
+  if (result === 'payload-needed') throw new AssertionError('every payload came along');
+  return result;
 }

@@ -218,7 +218,7 @@ export class Tails {
       if (isHeld) pinned.extent.unpin();
       isHeld = false;
     };
-    return { payload: pinned.payload, tier, release };
+    return { payload: pinned.payload, tier, crc: facts.crc, release };
   }
 }
 

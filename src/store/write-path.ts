@@ -13,10 +13,13 @@ import type { Counters } from './counters.ts';
 import type { ObjectTier } from './object-tier.ts';
 import type { Uploads } from './uploads.ts';
 
-/** A payload to save; its checksum is computed here. */
+/** A payload to save. */
 export interface PayloadToSave {
   readonly facts: Omit<PayloadFacts, 'length' | 'crc'>;
-  readonly payload: Uint8Array;
+  /** Undefined: it is believed to be stored. */
+  readonly payload: Uint8Array | undefined;
+  /** CRC32C of the payload, when the caller has just computed it; else it is computed here. */
+  readonly crc?: number | undefined;
 }
 
 /** What one call saves: payloads of one namespace, and every key of the chain given to it. */
@@ -42,7 +45,12 @@ interface Candidate extends PayloadToSave {
   readonly saveIndex: number;
 }
 
-type Accepted = PayloadToSave & { readonly facts: PayloadFacts; readonly saveIndex: number };
+/** A candidate that is really to be stored: its bytes are here. */
+interface Fresh extends Candidate {
+  readonly payload: Uint8Array;
+}
+
+type Accepted = Fresh & { readonly facts: PayloadFacts };
 
 /**
  * Accepts payloads: drops those already stored, checks the limits, writes the rest to the log in one
@@ -58,13 +66,16 @@ export class WritePath {
     this.#parts = parts;
   }
 
-  async save(request: SaveRequest, call: Call): Promise<SaveResult> {
+  /** Stores nothing and says so when a payload that is stored nowhere did not come along. */
+  async save(request: SaveRequest, call: Call): Promise<SaveResult | 'payload-needed'> {
     const { counters, cache } = this.#parts;
-    let fresh: readonly Candidate[];
+    let candidates: readonly Candidate[];
     do {
       await this.#awaitTwins(request.payloads, call);
-      fresh = await this.#dropKnown(request, call);
-    } while (fresh.some(({ facts }) => this.#hasTwin(facts)));
+      candidates = await this.#dropKnown(request.payloads, call);
+    } while (candidates.some(({ facts }) => this.#hasTwin(facts)));
+    const fresh = candidates.filter(hasPayload);
+    if (fresh.length < candidates.length) return 'payload-needed';
     // From here to the moment when the batch counts as being accepted nothing is awaited.
     call.throwIfAborted();
     const savedBytes = sumOfLengths(fresh);
@@ -76,6 +87,19 @@ export class WritePath {
     counters.savedBytes += savedBytes;
     counters.known += known;
     return { saved: fresh.length, known, savedBytes };
+  }
+
+  /** For each payload whether a save would store it now, as far as is known. */
+  async wants(
+    payloads: readonly Pick<PayloadToSave, 'facts'>[],
+    call: Call,
+  ): Promise<readonly boolean[]> {
+    const asked = payloads.map(({ facts }) => ({ facts, payload: undefined }));
+    const wanted = payloads.map(() => false);
+    for (const { facts, saveIndex } of await this.#dropKnown(asked, call)) {
+      wanted[saveIndex] = this.#twinOf(facts) === undefined;
+    }
+    return wanted;
   }
 
   /** Waits until payloads that another call is accepting are in, or known not to be. */
@@ -100,14 +124,14 @@ export class WritePath {
   }
 
   /** The payloads that are stored nowhere yet, each once. */
-  async #dropKnown(request: SaveRequest, call: Call): Promise<readonly Candidate[]> {
+  async #dropKnown(payloads: readonly PayloadToSave[], call: Call): Promise<readonly Candidate[]> {
     const seen = new Set<string>();
     const candidates: Candidate[] = [];
-    request.payloads.forEach(({ facts, payload }, saveIndex) => {
-      const id = idOf(facts);
-      if (seen.has(id) || this.#isStored(facts)) return;
+    payloads.forEach((one, saveIndex) => {
+      const id = idOf(one.facts);
+      if (seen.has(id) || this.#isStored(one.facts)) return;
       seen.add(id);
-      candidates.push({ facts, payload, saveIndex });
+      candidates.push({ ...one, saveIndex });
     });
     const isFresh = await this.#confirmFresh(candidates, call);
     return candidates.filter((_, index) => isFresh[index]);
@@ -148,7 +172,7 @@ export class WritePath {
     );
   }
 
-  #checkRoom(fresh: readonly Candidate[], savedBytes: number): void {
+  #checkRoom(fresh: readonly Fresh[], savedBytes: number): void {
     const { uploads, counters, backlogBytesMax } = this.#parts;
     const most = Math.min(backlogBytesMax, limits.payloadBytesMax);
     for (const { facts, payload } of fresh) {
@@ -168,7 +192,7 @@ export class WritePath {
 
   async #accept(
     request: SaveRequest,
-    fresh: readonly Candidate[],
+    fresh: readonly Fresh[],
     savedBytes: number,
     call: Call,
   ): Promise<void> {
@@ -193,7 +217,7 @@ export class WritePath {
     await call.race(uploads.whenDurable(entries));
   }
 
-  async #acceptFresh(chain: readonly BlockKey[], fresh: readonly Candidate[]): Promise<void> {
+  async #acceptFresh(chain: readonly BlockKey[], fresh: readonly Fresh[]): Promise<void> {
     if (fresh.length === 0) return;
     const { cache, uploads } = this.#parts;
     const entries = await cache.accept(await this.#withChecksums(fresh), chain);
@@ -201,11 +225,7 @@ export class WritePath {
   }
 
   /** Without a disk tier nothing can be accepted: the save returns when the payloads are durable. */
-  async #writeThrough(
-    request: SaveRequest,
-    fresh: readonly Candidate[],
-    call: Call,
-  ): Promise<void> {
+  async #writeThrough(request: SaveRequest, fresh: readonly Fresh[], call: Call): Promise<void> {
     const { objectTier, catalog } = this.#parts;
     const accepted = await this.#withChecksums(fresh);
     const put = async ({ facts, payload, saveIndex }: Accepted): Promise<void> => {
@@ -224,23 +244,28 @@ export class WritePath {
     for (const head of accepted.filter((_, index) => isHead(index)).reverse()) await put(head);
   }
 
-  async #withChecksums(fresh: readonly Candidate[]): Promise<readonly Accepted[]> {
+  async #withChecksums(fresh: readonly Fresh[]): Promise<readonly Accepted[]> {
     const accepted: Accepted[] = [];
     let turnBytes = 0;
-    for (const { facts, payload, saveIndex } of fresh) {
-      turnBytes += payload.length;
+    for (const one of fresh) {
+      const { facts, payload } = one;
+      turnBytes += one.crc === undefined ? payload.length : 0;
       if (turnBytes > limits.turnBytesMax) {
         await this.#parts.clock.yield();
         turnBytes = payload.length;
       }
-      const checked = { ...facts, length: payload.length, crc: crc32c(payload) };
-      accepted.push({ facts: checked, payload, saveIndex });
+      const crc = one.crc ?? crc32c(payload);
+      accepted.push({ ...one, facts: { ...facts, length: payload.length, crc } });
     }
     return accepted;
   }
 }
 
-function sumOfLengths(payloads: readonly PayloadToSave[]): number {
+function hasPayload(candidate: Candidate): candidate is Fresh {
+  return candidate.payload !== undefined;
+}
+
+function sumOfLengths(payloads: readonly Fresh[]): number {
   let sum = 0;
   for (const { payload } of payloads) sum += payload.length;
   return sum;

@@ -4,9 +4,9 @@ import type { LogFields, Logger } from '../../base/logger.ts';
 import type { KvStore, StoreStats } from '../../blocks/kv-store.ts';
 import { openLlama } from '../../engines/llama/llama-engine.ts';
 import type { LlamaEngine } from '../../engines/llama/llama-engine.ts';
-import { openStore } from '../../open-store.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
 import type { AnswerJob, DemoAnswer, DemoMessage, DemoPrompt, StoreUse } from './demo-job.ts';
+import { openJobStore } from './demo-store.ts';
 
 type Tell = (message: DemoMessage) => Promise<void>;
 
@@ -24,7 +24,8 @@ const tokensPerMessage = 4;
 export async function answer(job: AnswerJob, tell: Tell): Promise<void> {
   const { clock } = nodePlatform();
   const failures = new LastFailure();
-  const store = await openStore(job.store, { logger: failures });
+  const store = await openJobStore(job, failures);
+  const atFirst = await store.stats();
   await tell({ kind: 'activity', activity: 'loading the model' });
   const engine = await openEngine(job, store, failures);
   if (engine.uncachedReason !== undefined) {
@@ -41,7 +42,9 @@ export async function answer(job: AnswerJob, tell: Tell): Promise<void> {
     await engine.settle();
   }
   const savedMs = clock.nowMs() - startMs;
-  const { saved, savedBytes } = await store.stats();
+  const atLast = await store.stats();
+  const saved = atLast.saved - atFirst.saved;
+  const savedBytes = atLast.savedBytes - atFirst.savedBytes;
   const statistics = engine.statistics;
   const result: DemoAnswer = {
     firstTokenMs: measured.firstTokenMs,

@@ -1,8 +1,8 @@
 import { isStoreError, messageOf } from '../../base/errors.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
-import { openStore } from '../../open-store.ts';
 import { answer } from './demo-answer.ts';
 import type { DemoJob, DemoMessage, FlushJob } from './demo-job.ts';
+import { openJobStore } from './demo-store.ts';
 
 /** The program of the demo's processes: takes one job from its parent, does it and ends. */
 function tell(message: DemoMessage): Promise<void> {
@@ -25,10 +25,10 @@ async function run(job: DemoJob): Promise<void> {
   }
 }
 
-async function flush({ store: config }: FlushJob): Promise<void> {
+async function flush(job: FlushJob): Promise<void> {
   const { clock } = nodePlatform();
   const startMs = clock.nowMs();
-  const store = await openStore(config);
+  const store = await openJobStore(job);
   const { pending } = await store.stats();
   await store.flush();
   await store.close();

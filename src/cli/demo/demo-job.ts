@@ -12,6 +12,8 @@ export type DemoJob = AnswerJob | FlushJob;
 export interface AnswerJob {
   readonly kind: 'answer';
   readonly store: StoreConfig;
+  /** The daemon that has the store; undefined: the process opens it itself. */
+  readonly daemonUrl?: string | undefined;
   readonly engine: DemoEngine;
   readonly prompt: DemoPrompt;
   /** Tokens that the answer has at most. */
@@ -28,6 +30,7 @@ export interface AnswerJob {
 export interface FlushJob {
   readonly kind: 'flush';
   readonly store: StoreConfig;
+  readonly daemonUrl?: string | undefined;
 }
 
 export interface DemoEngine {

@@ -8,6 +8,8 @@ import type { Progress } from '../progress.ts';
 import { formatBytes, formatCount, formatDuration } from '../quantity.ts';
 import { removeTree } from '../remove-tree.ts';
 import type { AnswerJob, DemoAnswer, DemoEngine, DemoFlush, DemoPrompt } from './demo-job.ts';
+import { DemoDaemon } from './demo-daemon.ts';
+import type { DemoTransport } from './demo-daemon.ts';
 import { demoCacheDirectory, randomModelPath } from './demo-model.ts';
 import { runDemoProcess } from './demo-process.ts';
 import { distinctOf, problemsOf, rowsOf } from './demo-report.ts';
@@ -28,6 +30,8 @@ export interface DemoOptions {
   readonly threads: number;
   /** A toy model and a shorter prompt. */
   readonly isQuick: boolean;
+  /** How the processes reach the store. */
+  readonly through: DemoTransport;
   /** Leave everything where it is at the end. */
   readonly keep: boolean;
 }
@@ -71,6 +75,7 @@ export async function runDemo(options: DemoOptions, parts: DemoParts): Promise<D
     return await demo.run(document);
   } finally {
     parts.progress.fail();
+    await demo.end();
     if (!options.keep) await cleanUp(options, platform, workplace);
   }
 }
@@ -92,6 +97,7 @@ class Demo {
   readonly #workplace: Workplace;
   readonly #engine: DemoEngine;
   #step = 0;
+  #daemon: DemoDaemon | undefined;
 
   constructor(
     options: DemoOptions,
@@ -113,14 +119,20 @@ class Demo {
 
   async run(document: string | undefined): Promise<DemoReport> {
     const { platform } = this.#parts;
+    await this.#startDaemon();
     const cold = await this.#answer('cold: a new process, and nothing stored yet', {
       prompt: this.#firstPrompt(document),
       ending: 'wait-for-death',
     });
+    // The daemon dies like the process that it served; the next one has all that was accepted.
+    await this.#daemon?.kill();
+    await this.#startDaemon();
     const flush = await this.#flush();
     const prompt = promptOfTokens(cold.promptTokens);
     const restarted = await this.#answer('restarted: a new process, the same prompt', { prompt });
+    await this.#daemon?.stop();
     await removeTree(platform.files, this.#workplace.store.cacheDirectory);
+    await this.#startDaemon();
     const wiped = await this.#answer('cache wiped: only the object store is left', { prompt });
     const sharedTokens = sharedTokensOf(cold, document);
     const other = {
@@ -129,6 +141,7 @@ class Demo {
     };
     const otherCold = await this.#answer('another ending, computed without WombatKV', {
       ...{ prompt: other, restore: 'never' as const, ending: 'drop' as const },
+      daemonUrl: undefined,
       store: { objectStore: 'memory:', cacheDirectory: false },
     });
     const otherRestored = await this.#answer('another ending, its beginning restored', {
@@ -146,6 +159,18 @@ class Demo {
     );
   }
 
+  /** Ends the daemon, if there is one. */
+  async end(): Promise<void> {
+    await this.#daemon?.stop();
+  }
+
+  async #startDaemon(): Promise<void> {
+    const { through: transport } = this.#options;
+    if (transport === 'process') return;
+    const { directory, store } = this.#workplace;
+    this.#daemon = await DemoDaemon.start(this.#parts.platform, { transport, directory }, store);
+  }
+
   /** Runs one step: an answer by a process of its own. */
   async #answer(title: string, changes: Partial<AnswerJob>): Promise<DemoAnswer> {
     const { progress, platform, signal } = this.#parts;
@@ -155,6 +180,7 @@ class Demo {
     const job: AnswerJob = {
       kind: 'answer',
       store: this.#workplace.store,
+      daemonUrl: this.#daemon?.url,
       engine: this.#engine,
       prompt: promptOfTokens([]),
       answerTokens: this.#options.answerTokens,
@@ -181,7 +207,8 @@ class Demo {
   async #flush(): Promise<DemoFlush> {
     const { progress, platform, signal } = this.#parts;
     progress.begin('    upload: a short process finishes what the killed one had begun');
-    const job = { kind: 'flush', store: this.#workplace.store } as const;
+    const { store } = this.#workplace;
+    const job = { kind: 'flush', store, daemonUrl: this.#daemon?.url } as const;
     const { clock } = platform;
     const result = await runDemoProcess(job, { clock, signal, onMessage: () => undefined });
     if (!('pending' in result)) throw new StoreError('INVALID', 'a process did not flush');

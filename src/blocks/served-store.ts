@@ -1,0 +1,35 @@
+import type { BlockKey } from './block-key.ts';
+import type { BlockToSave, CallOptions, KvStore, SaveOptions, SaveResult } from './kv-store.ts';
+
+/**
+ * A store behind a daemon: the contract, and a save in two steps, so that payloads that are stored
+ * already need not come to the daemon at all.
+ */
+export interface ServedStore extends KvStore {
+  /**
+   * For each block whether {@link saveWanted} needs its payload. False only where it is stored, or
+   * another call is accepting it, or the key came before. What nobody is sure of is wanted.
+   */
+  wants(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]>;
+
+  /**
+   * Like `save`, with blocks whose payload is left out because it is stored. When one of them is
+   * stored no more nothing of the batch is stored, and the answer is `payload-needed`.
+   */
+  saveWanted(
+    blocks: readonly WantedBlock[],
+    options?: SaveWantedOptions,
+  ): Promise<SaveResult | 'payload-needed'>;
+}
+
+export interface WantedBlock extends Omit<BlockToSave, 'payload'> {
+  /** Undefined: the block is believed to be stored. */
+  readonly payload: Uint8Array | undefined;
+  /** CRC32C of the payload, when the caller has just computed it from these bytes. */
+  readonly crc?: number | undefined;
+}
+
+export interface SaveWantedOptions extends SaveOptions {
+  /** Keys of the chain behind the last block, which are stored. */
+  readonly following?: readonly BlockKey[] | undefined;
+}

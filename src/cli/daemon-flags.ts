@@ -1,0 +1,69 @@
+import { Command } from 'commander';
+import { StoreError, messageOf } from '../base/errors.ts';
+import { parseHostAndPort } from '../config/door-settings.ts';
+import type { HostAndPort } from '../config/door-settings.ts';
+import { settingsHelp } from './settings-help.ts';
+import type { Terminal } from './terminal.ts';
+
+/** What the flags of the daemon say. */
+export interface DaemonFlags {
+  readonly prefix: readonly string[];
+  readonly tcp: readonly HostAndPort[];
+  readonly unix: readonly string[];
+  readonly config?: string;
+  readonly insecure?: boolean;
+  readonly tpc?: boolean;
+}
+
+const explanation = `
+Without a transport it serves the prefix "default". Every change of state is a line of JSON on standard
+output; the line with "event":"ready" lists the addresses. SIGTERM and SIGINT drain: calls that run
+end, uploads get some time, the rest stays pending on this host. A second signal ends it at once.
+
+Exit codes: 0 stopped in order, 1 failed while it ran, 2 wrong flags or settings, 3 an address is taken.
+`;
+
+/**
+ * Reads the flags.
+ *
+ * @throws CommanderError for wrong flags and for help, which has been written by then; StoreError
+ * `INVALID` for a value that is wrong.
+ */
+export function parseDaemonFlags(args: readonly string[], terminal: Terminal): DaemonFlags {
+  const { results, notes } = terminal;
+  const command = new Command('wombatkv-daemon')
+    .description('Serves one WombatKV store to engines on this host and on others.')
+    .option('--prefix <name>', 'a Unix socket <name>.sock in the runtime directory', collect, [])
+    .option('--tcp <host:port>', 'a TCP port; 0 for any, which is printed', collectAddress, [])
+    .option('--unix <path>', 'a Unix socket at that path', collectPath, [])
+    .option('--config <file>', 'settings, one NAME=value a line; the environment wins over them')
+    .option('--insecure', 'permit TCP on addresses beyond this host without a token')
+    .option('--tpc', 'accepted for the sake of old scripts; without effect')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => results.write(text),
+      writeErr: (text) => notes.write(text),
+      outputError: (text, write) => write(`wombatkv-daemon: ${text.replace(/^error: /, '')}`),
+    })
+    .addHelpText('after', () => `${explanation}\n${settingsHelp(results.columns)}`);
+  command.parse(args, { from: 'user' });
+  return command.opts<DaemonFlags>();
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+function collectPath(value: string, before: readonly string[]): readonly string[] {
+  if (value.startsWith('/')) return [...before, value];
+  const got = JSON.stringify(value.slice(0, 200));
+  throw new StoreError('INVALID', `--unix must be an absolute path; got ${got}`);
+}
+
+function collectAddress(value: string, before: readonly HostAndPort[]): readonly HostAndPort[] {
+  try {
+    return [...before, parseHostAndPort(value)];
+  } catch (cause) {
+    throw new StoreError('INVALID', `--tcp: ${messageOf(cause)}`, { cause });
+  }
+}

@@ -1,0 +1,82 @@
+import { StoreError } from '../base/errors.ts';
+import type { SaveResult } from '../blocks/kv-store.ts';
+import { limits } from '../blocks/limits.ts';
+import type { FrameType } from '../protocol/frame-types.ts';
+import type { Loaded } from '../protocol/read-messages.ts';
+import type { SaveHead } from '../protocol/write-messages.ts';
+import { LoadAttempt } from './load-attempt.ts';
+import type { LoadCollection } from './load-attempt.ts';
+import type { Attempt, CallPlan } from './remote-call.ts';
+import { SaveAttempt } from './save-attempt.ts';
+
+/** A call whose answer is one frame. */
+export function smallPlan<Result>(
+  type: FrameType,
+  codec: {
+    readonly encode: (deadlineMs: number) => Uint8Array;
+    readonly decode: (body: Uint8Array) => Result;
+  },
+): CallPlan<Result> {
+  return {
+    use: 'small',
+    attempt: (leftMs): Attempt<Result> => ({
+      type,
+      body: codec.encode(leftMs),
+      started: () => undefined,
+      ended: () => undefined,
+      onFrame: (other) => {
+        throw new StoreError('INVALID', `${type} is not answered by ${other}`);
+      },
+      answer: (_answer, body) => codec.decode(body),
+      dataTarget: () => {
+        throw new StoreError('INVALID', `${type} is not answered by data`);
+      },
+      onData: () => undefined,
+    }),
+  };
+}
+
+/** A load. What has come when time runs out, or the daemon goes, is its result. */
+export function loadPlan(
+  call: {
+    readonly type: FrameType;
+    readonly countMax: number;
+    readonly encode: (deadlineMs: number) => Uint8Array;
+  },
+  collection: LoadCollection,
+): CallPlan<Loaded> {
+  const { type, countMax } = call;
+  return {
+    use: 'bulk',
+    attempt: (leftMs) => {
+      const most = countMax - collection.count;
+      return new LoadAttempt({ type, body: call.encode(leftMs) }, collection, most);
+    },
+    partial: (reason) => {
+      const { count } = collection;
+      if (count === 0) return undefined;
+      return { count, reason: count === countMax ? undefined : reason };
+    },
+  };
+}
+
+/** A save of payloads. */
+export function savePlan(
+  type: FrameType,
+  payloads: readonly Uint8Array[],
+  encode: (head: Omit<SaveHead, 'namespace' | 'durable' | 'fingerprint'>) => Uint8Array,
+): CallPlan<SaveResult> {
+  const byteLength = payloads.reduce((sum, { length }) => sum + length, 0);
+  let isWhole = false;
+  const onResend = (): void => {
+    isWhole = true;
+  };
+  return {
+    use: byteLength <= limits.eagerBytesMax ? 'small' : 'bulk',
+    attempt: (deadlineMs, eagerBytesMax) => {
+      const isUnasked = byteLength <= eagerBytesMax;
+      const body = encode({ deadlineMs, isUnasked, isWhole });
+      return new SaveAttempt({ type, body, isUnasked, onResend }, payloads);
+    },
+  };
+}

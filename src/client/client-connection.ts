@@ -1,0 +1,246 @@
+import { crc32c } from '../base/crc32c.ts';
+import { deferred } from '../base/deferred.ts';
+import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
+import { limits } from '../blocks/limits.ts';
+import type { Clock } from '../platform/clock.ts';
+import type {
+  SocketAddress,
+  SocketConnection,
+  SocketReceiver,
+  Sockets,
+} from '../platform/sockets.ts';
+import { encodeDataHeader, encodeFrame, encodeFrameHeader } from '../protocol/frame.ts';
+import type { FrameHeader } from '../protocol/frame.ts';
+import { FrameReader } from '../protocol/frame-reader.ts';
+import type { FrameHandler } from '../protocol/frame-reader.ts';
+import type { FrameType } from '../protocol/frame-types.ts';
+import { encodePayloadNotice } from '../protocol/read-messages.ts';
+import { decodeFailure, decodeWelcome, encodeHello } from '../protocol/session-messages.ts';
+import type { Hello, Welcome } from '../protocol/session-messages.ts';
+
+/** What a call does with what comes for it. What a handler throws ends the connection. */
+export interface CallHandler {
+  /** A frame that does not end the call. */
+  onFrame(type: FrameType, body: Uint8Array): void;
+  /** The frame that ends it, `error` excepted. */
+  onAnswer(type: FrameType, body: Uint8Array): void;
+  /** Memory for the next piece of a payload. */
+  dataTarget(length: number): Uint8Array;
+  onData(length: number): void;
+  /** The call has failed. With `isLost` nobody knows how far it came: it may be made again. */
+  onFailure(error: StoreError, isLost: boolean): void;
+}
+
+export interface ConnectionParts {
+  readonly sockets: Sockets;
+  readonly clock: Clock;
+  readonly address: SocketAddress;
+  readonly hello: Hello;
+  /** Told when somebody listens at the address; whether he is a daemon is not known yet. */
+  readonly onReached: () => void;
+  /** Told when the connection, which stood, is over. */
+  readonly onClosed: (connection: ClientConnection, cause: StoreError) => void;
+}
+
+/** The frames that end a call. */
+const closing: ReadonlySet<FrameType> = new Set([
+  'looked-up',
+  'present',
+  'loaded',
+  'saved',
+  'resend',
+  'prefetched',
+  'flushed',
+  'deleted',
+  'statistics',
+]);
+
+/** One connection to a daemon, over which calls run side by side. */
+export class ClientConnection implements SocketReceiver, FrameHandler {
+  readonly #parts: ConnectionParts;
+  readonly #reader = new FrameReader(this);
+  readonly #calls = new Map<number, CallHandler>();
+  /** Calls that nobody waits for any more, until their last frame has come. */
+  readonly #abandoned = new Set<number>();
+  readonly #greeting = deferred<Welcome>();
+  #socket: SocketConnection | undefined;
+  #welcome: Welcome | undefined;
+  #nextId = 1;
+  #receiving: CallHandler | undefined;
+  #isClosed = false;
+  #failure: StoreError | undefined;
+
+  private constructor(parts: ConnectionParts) {
+    this.#parts = parts;
+    // Whoever opens the connection may have failed before it waits for this.
+    this.#greeting.promise.catch(() => undefined);
+  }
+
+  /**
+   * Connects and is let in.
+   *
+   * @throws StoreError `UNAVAILABLE` when the daemon is not reached, else what it answers.
+   */
+  static async open(parts: ConnectionParts): Promise<ClientConnection> {
+    const connection = new ClientConnection(parts);
+    const { address, clock, hello, sockets } = parts;
+    const timer = clock.schedule(
+      limits.connectMs,
+      () => connection.destroy(new StoreError('UNAVAILABLE', 'the daemon does not answer hello')),
+      'awaited',
+    );
+    try {
+      connection.#socket = await sockets.connect(address, limits.connectMs, () => connection);
+      parts.onReached();
+      connection.#send('hello', 0, encodeHello(hello));
+      connection.#welcome = await connection.#greeting.promise;
+      connection.#socket.setAwaited(false);
+      return connection;
+    } catch (error) {
+      connection.destroy(unreachable(error));
+      throw connection.#failure ?? unreachable(error);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  get isOpen(): boolean {
+    return !this.#isClosed;
+  }
+
+  /** Calls under way. */
+  get load(): number {
+    return this.#calls.size;
+  }
+
+  get eagerBytesMax(): number {
+    return Math.min(this.#welcome?.eagerBytesMax ?? 0, limits.eagerBytesMax);
+  }
+
+  get queuedBytes(): number {
+    return this.#socket?.queuedBytes ?? 0;
+  }
+
+  /** Makes a call; gives its id. */
+  begin(type: FrameType, body: Uint8Array, handler: CallHandler): number {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    this.#calls.set(id, handler);
+    if (this.#calls.size === 1) this.#socket?.setAwaited(true);
+    if (this.#nextId > 0xffffffff) this.destroy(new StoreError('UNAVAILABLE', 'ids are used up'));
+    else this.#send(type, id, body);
+    return id;
+  }
+
+  /** Nobody waits for the call any more; nothing of its handler is called from now on. */
+  cancel(id: number): void {
+    if (!this.#calls.has(id)) return;
+    this.#abandoned.add(id);
+    this.#send('cancel', id);
+    this.#forget(id);
+  }
+
+  /** Sends a payload of a save. Its memory is read until the call has ended. */
+  sendPayload(id: number, index: number, payload: Uint8Array): void {
+    const facts = { index, length: payload.length, crc: crc32c(payload), tokens: 0 };
+    const notice = encodePayloadNotice({ ...facts, hasDecodedTokens: false, tier: 'memory' });
+    const parts = [encodeFrameHeader('payload', id, notice), notice];
+    const most = this.#welcome?.dataBytesMax ?? limits.pieceBytesMax;
+    for (let at = 0; at < payload.length; at += most) {
+      const piece = payload.subarray(at, at + most);
+      parts.push(encodeDataHeader(id, piece.length), piece);
+    }
+    this.#socket?.write(parts);
+  }
+
+  /** Resolves when the system has what was sent; rejects when the connection ends. */
+  async flushed(): Promise<void> {
+    await this.#socket?.flushed();
+  }
+
+  destroy(cause: StoreError): void {
+    this.#failure ??= cause;
+    if (this.#socket === undefined) this.#greeting.reject(cause);
+    this.#socket?.destroy(cause);
+  }
+
+  nextBuffer(): Uint8Array {
+    return this.#reader.nextBuffer();
+  }
+
+  received(count: number): void {
+    this.#reader.received(count);
+  }
+
+  closed(cause: Error | undefined): void {
+    this.#isClosed = true;
+    const failure = this.#failure ?? unreachable(cause);
+    this.#greeting.reject(failure);
+    const lost = [...this.#calls.values()];
+    this.#calls.clear();
+    for (const handler of lost) handler.onFailure(failure, true);
+    if (this.#welcome !== undefined) this.#parts.onClosed(this, failure);
+  }
+
+  bodyBytesMax(): number {
+    return limits.messageBytesMax;
+  }
+
+  onFrame({ type, id }: FrameHeader, body: Uint8Array): void {
+    if (type === 'welcome' && this.#welcome === undefined) {
+      this.#greeting.resolve(decodeWelcome(body));
+      return;
+    }
+    if (type === 'error' && id === 0) {
+      throw (this.#failure ??= decodeFailure(body));
+    }
+    const isLast = type === 'error' || closing.has(type);
+    const handler = this.#calls.get(id);
+    if (handler === undefined) {
+      this.#expectAbandoned(type, id, isLast);
+      return;
+    }
+    if (!isLast) {
+      handler.onFrame(type, body);
+      return;
+    }
+    this.#forget(id);
+    if (type === 'error') handler.onFailure(decodeFailure(body), false);
+    else handler.onAnswer(type, body);
+  }
+
+  dataTarget(id: number, length: number): Uint8Array | undefined {
+    this.#receiving = this.#calls.get(id);
+    if (this.#receiving === undefined) this.#expectAbandoned('data', id, false);
+    return this.#receiving?.dataTarget(length);
+  }
+
+  onData(id: number, length: number, isKept: boolean): void {
+    const handler = this.#receiving;
+    this.#receiving = undefined;
+    if (isKept && this.#calls.get(id) === handler) handler?.onData(length);
+  }
+
+  #send(type: FrameType, id: number, body?: Uint8Array): void {
+    this.#socket?.write(encodeFrame(type, id, body));
+  }
+
+  #forget(id: number): void {
+    this.#calls.delete(id);
+    if (this.#calls.size === 0) this.#socket?.setAwaited(false);
+  }
+
+  #expectAbandoned(type: FrameType, id: number, isLast: boolean): void {
+    if (!this.#abandoned.has(id)) {
+      throw new StoreError('INVALID', `the daemon sent ${type} for call ${id}, which there is not`);
+    }
+    if (isLast) this.#abandoned.delete(id);
+  }
+}
+
+/** The error for a daemon that cannot be reached, or has gone. */
+export function unreachable(cause: unknown): StoreError {
+  if (isStoreError(cause) && cause.code !== 'ABORTED') return cause;
+  const why = cause === undefined ? 'it closed the connection' : messageOf(cause);
+  return new StoreError('UNAVAILABLE', `the daemon cannot be reached: ${why}`, { cause });
+}

@@ -1,0 +1,86 @@
+import { StoreError } from '../base/errors.ts';
+import { defaultNamespaceName, parseNamespace } from '../blocks/namespace.ts';
+import { limits } from '../blocks/limits.ts';
+import { nodePlatform } from '../platform/node-platform.ts';
+import { nodeSockets } from '../platform/node-sockets.ts';
+import type { SocketAddress } from '../platform/sockets.ts';
+import { RemotePeer } from './remote-peer.ts';
+import { RemoteStore } from './remote-store.ts';
+
+/** How a client is connected. Every field may be left out. */
+export interface ConnectOptions {
+  /** The namespace of calls that name none; `default` when absent. */
+  readonly namespace?: string | undefined;
+  /** What the daemon asks for over TCP. */
+  readonly token?: string | undefined;
+  /** Milliseconds that calls may take, as in `StoreConfig`. */
+  readonly lookupDeadlineMs?: number | undefined;
+  readonly loadDeadlineMs?: number | undefined;
+  /** Caps the usual deadline of every call but flush. */
+  readonly callDeadlineMsMax?: number | undefined;
+}
+
+const agent = 'wombatkv-node';
+
+/**
+ * Connects to a daemon: `unix:/path/of.sock` or `tcp://host:port`. What it gives is used like a
+ * store in this process. It connects again by itself; while the daemon is away calls fail soon with
+ * `UNAVAILABLE`. Closing it leaves the daemon running.
+ *
+ * @throws RangeError for an address that is none; StoreError `UNAVAILABLE` when the daemon is not
+ * reached, `INVALID` when it wants another token, `INCOMPATIBLE` when it speaks no version in common.
+ *
+ * @example
+ * ```ts
+ * const store = await connect('unix:/run/wombatkv/default.sock');
+ * await store.lookup(keys);
+ * await store.close();
+ * ```
+ */
+export async function connect(url: string, options: ConnectOptions = {}): Promise<RemoteStore> {
+  const address = parseAddress(url);
+  const namespace = parseNamespace(options.namespace || defaultNamespaceName);
+  const { clock, random } = nodePlatform();
+  const { token = '' } = options;
+  const peer = new RemotePeer({ sockets: nodeSockets, clock, random, address, token, agent });
+  const cap = (ms: number): number => Math.min(ms, options.callDeadlineMsMax ?? 30_000);
+  const deadlines = {
+    lookupMs: cap(options.lookupDeadlineMs ?? 250),
+    loadMs: cap(options.loadDeadlineMs ?? 10_000),
+    saveMs: cap(limits.saveDeadlineMs),
+    tailMs: cap(limits.tailDeadlineMs),
+  };
+  const store = new RemoteStore({ peer, clock, namespace, deadlines });
+  try {
+    await peer.connection('small', new AbortController().signal);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  return store;
+}
+
+/**
+ * The address in a URL.
+ *
+ * @throws RangeError naming what is accepted.
+ */
+export function parseAddress(url: string): SocketAddress {
+  if (typeof url !== 'string') throw new TypeError(`address must be a string; got ${typeof url}`);
+  if (url.startsWith('unix:/')) return { kind: 'unix', path: url.slice('unix:'.length) };
+  const [, host, port] = /^tcp:\/\/(\[[0-9a-f:.]+\]|[^\s/:[\]@]+):(\d{1,5})$/i.exec(url) ?? [];
+  const number = Number(port);
+  if (host === undefined || !(number >= 1 && number <= 65_535)) {
+    const shown = JSON.stringify(url.slice(0, 200));
+    throw new RangeError(`address must be unix:/path or tcp://host:port; got ${shown}`);
+  }
+  return { kind: 'tcp', host: host.replace(/^\[|\]$/g, ''), port: number };
+}
+
+/** Reads the token of a file: its text without white space around it. */
+export async function readToken(path: string): Promise<string> {
+  const bytes = await nodePlatform().files.readSmall(path, 4096);
+  const token = new TextDecoder().decode(bytes).trim();
+  if (token !== '') return token;
+  throw new StoreError('INVALID', `token file ${path} is empty`);
+}

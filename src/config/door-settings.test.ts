@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { StoreError } from '../base/errors.ts';
+import { nodePlatform } from '../platform/node-platform.ts';
+import { doorsFromEnvironment, parseHostAndPort, runtimeDirectoryOf } from './door-settings.ts';
+
+describe('the doors of the environment', () => {
+  it('have defaults that name no daemon', () => {
+    const doors = doorsFromEnvironment({}, '/srv/me');
+    assert.deepEqual(doors, {
+      remotePrefix: undefined,
+      tcpAddress: undefined,
+      runtimeDirectory: undefined,
+      tokenFile: undefined,
+      tcpListeners: [],
+      drainMs: 10_000,
+    });
+  });
+
+  it('are read from their variables', () => {
+    const doors = doorsFromEnvironment(
+      {
+        WMBT_KV_REMOTE_PREFIX: 'gpu-0',
+        WMBT_KV_TCP_ADDR: '[::1]:7700',
+        WMBT_KV_RUNTIME_DIR: '~/run/',
+        WMBT_KV_TOKEN_FILE: '/etc/token',
+        WMBT_KV_TCP: '127.0.0.1:0, localhost:7701',
+        WMBT_KV_DAEMON_SHUTDOWN_DRAIN_TIMEOUT_SECS: '3',
+      },
+      '/srv/me',
+    );
+    assert.deepEqual(doors, {
+      remotePrefix: 'gpu-0',
+      tcpAddress: '[::1]:7700',
+      runtimeDirectory: '/srv/me/run',
+      tokenFile: '/etc/token',
+      tcpListeners: ['127.0.0.1:0', 'localhost:7701'],
+      drainMs: 3000,
+    });
+  });
+
+  it('are refused by name when a value is wrong', () => {
+    const wrong = {
+      WMBT_KV_TCP_ADDR: 'host',
+      WMBT_KV_RUNTIME_DIR: 'relative',
+      WMBT_KV_TOKEN_FILE: 'relative',
+      WMBT_KV_TCP: 'a:1,b',
+      WMBT_KV_DAEMON_SHUTDOWN_DRAIN_TIMEOUT_SECS: 'soon',
+    };
+    for (const [name, text] of Object.entries(wrong)) {
+      assert.throws(
+        () => doorsFromEnvironment({ [name]: text }, '/srv/me'),
+        (error: unknown) =>
+          error instanceof StoreError && error.code === 'INVALID' && error.message.includes(name),
+        name,
+      );
+    }
+  });
+});
+
+describe('parseHostAndPort()', () => {
+  it('reads names, addresses, and those in brackets', () => {
+    assert.deepEqual(parseHostAndPort('node-7.local:80'), { host: 'node-7.local', port: 80 });
+    assert.deepEqual(parseHostAndPort('[::1]:0'), { host: '::1', port: 0 });
+  });
+
+  it('refuses everything else', () => {
+    for (const text of ['', 'host', ':1', 'host:', 'host:65536', 'a b:1', '::1:1', 'u@h:1']) {
+      assert.throws(() => parseHostAndPort(text), RangeError, text);
+    }
+  });
+});
+
+describe('the runtime directory', () => {
+  const doors = doorsFromEnvironment({}, '/srv/me');
+
+  it('is the one that is set, else the one of the session', async () => {
+    const platform = { ...nodePlatform(), environment: { XDG_RUNTIME_DIR: '/run/user/7' } };
+    assert.equal(await runtimeDirectoryOf(doors, platform), '/run/user/7/wombatkv');
+    const set = { ...doors, runtimeDirectory: '/srv/run' };
+    assert.equal(await runtimeDirectoryOf(set, platform), '/srv/run');
+  });
+
+  it('is below /run for the system and in the temporary directory for others', async () => {
+    const { host, ...rest } = nodePlatform();
+    const files = { ...rest.files, status: () => Promise.resolve(undefined) };
+    const as = (userId: number): Promise<string> =>
+      runtimeDirectoryOf(doors, {
+        ...{ ...rest, files, environment: {} },
+        host: { ...host, userId, temporaryDirectory: '/tmp' },
+      });
+    assert.equal(await as(0), '/run/wombatkv');
+    assert.equal(await as(1000), '/tmp/wombatkv-1000');
+  });
+});

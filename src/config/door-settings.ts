@@ -1,0 +1,180 @@
+import { StoreError, messageOf } from '../base/errors.ts';
+import type { Platform } from '../platform/platform.ts';
+import { quote } from './display.ts';
+import { expandHome } from './object-store-url.ts';
+import { parseSetting } from './parse.ts';
+import { acceptedText } from './setting.ts';
+import type { Setting } from './setting.ts';
+
+/** Where a daemon is, and how one is run. Unlike a `StoreConfig` it says nothing of the store. */
+export interface DoorConfig {
+  /** Use the daemon of that prefix on this host. */
+  readonly remotePrefix: string | undefined;
+  /** Use the daemon at that address. */
+  readonly tcpAddress: string | undefined;
+  /** Absolute; undefined: the usual one, see `runtimeDirectoryOf`. */
+  readonly runtimeDirectory: string | undefined;
+  /** Absolute. */
+  readonly tokenFile: string | undefined;
+  readonly tcpListeners: readonly string[];
+  readonly drainMs: number;
+}
+
+/** A setting of clients and daemons that is obeyed. */
+export interface DoorSetting extends Setting {
+  readonly effect: 'now';
+  readonly door: keyof DoorConfig;
+}
+
+export const doorSettings: readonly DoorSetting[] = [
+  {
+    name: 'WMBT_KV_REMOTE_PREFIX',
+    door: 'remotePrefix',
+    kind: 'text',
+    default: '',
+    accepts: '1 to 64 letters, digits, dots, underscores or hyphens',
+    help: 'Use the daemon of that name on this host, by its socket. Wins over `WMBT_KV_TCP_ADDR`.',
+    readBy: ['library'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_TCP_ADDR',
+    door: 'tcpAddress',
+    kind: 'address',
+    default: '',
+    help: 'Use the daemon at that address, over TCP.',
+    readBy: ['library'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_RUNTIME_DIR',
+    door: 'runtimeDirectory',
+    kind: 'path',
+    default: '$XDG_RUNTIME_DIR/wombatkv',
+    help:
+      'Directory of the sockets by which a daemon is found: 0700, of this user. Without ' +
+      '`XDG_RUNTIME_DIR`: `/run/wombatkv` if this user has it or may make it, else ' +
+      '`wombatkv-<uid>` in the temporary directory.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_TOKEN_FILE',
+    door: 'tokenFile',
+    kind: 'path',
+    default: '',
+    help: 'File with the token that a daemon asks for over TCP, and that its clients give.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_TCP',
+    door: 'tcpListeners',
+    kind: 'list',
+    default: '',
+    help: 'More TCP listeners of the daemon, as with `--tcp`.',
+    readBy: ['daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_DAEMON_SHUTDOWN_DRAIN_TIMEOUT_SECS',
+    door: 'drainMs',
+    kind: 'seconds',
+    default: '10',
+    help: 'Time that a stopping daemon gives its calls, and then its uploads.',
+    readBy: ['daemon'],
+    effect: 'now',
+  },
+];
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Where a daemon is, by the variables of the environment.
+ *
+ * @throws StoreError `INVALID` naming the variable that is wrong.
+ */
+export function doorsFromEnvironment(environment: Environment, homeDirectory: string): DoorConfig {
+  const path = (name: string): string | undefined => {
+    const text = textOf(environment, name);
+    if (text === undefined) return undefined;
+    const expanded = expandHome(text, homeDirectory);
+    if (expanded.startsWith('/') && !expanded.includes('\0'))
+      return expanded.replace(/(?<=.)\/+$/, '');
+    throw refused(name, text);
+  };
+  const address = textOf(environment, 'WMBT_KV_TCP_ADDR');
+  const listeners = (textOf(environment, 'WMBT_KV_TCP') ?? '').split(',').map((one) => one.trim());
+  return {
+    remotePrefix: textOf(environment, 'WMBT_KV_REMOTE_PREFIX'),
+    tcpAddress: address === undefined ? undefined : checked('WMBT_KV_TCP_ADDR', address),
+    runtimeDirectory: path('WMBT_KV_RUNTIME_DIR'),
+    tokenFile: path('WMBT_KV_TOKEN_FILE'),
+    tcpListeners: listeners.filter((one) => one !== '').map((one) => checked('WMBT_KV_TCP', one)),
+    drainMs: secondsOf(environment) * 1000,
+  };
+}
+
+/** Host and port of `host:port`; port 0 where a listener is meant. */
+export interface HostAndPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Reads `host:port`, `[::1]:port`. Throws a RangeError for anything else. */
+export function parseHostAndPort(text: string): HostAndPort {
+  const [, host, digits] = /^(\[[0-9a-f:.]+\]|[^\s/:[\]@]+):(\d{1,5})$/i.exec(text) ?? [];
+  const port = Number(digits);
+  if (host === undefined || port > 65_535) {
+    throw new RangeError(`${quote(text)} is no address; accepted: host:port`);
+  }
+  return { host: host.replace(/^\[|\]$/g, ''), port };
+}
+
+/**
+ * The directory of the sockets: the one that is set, else the usual one. Daemons and clients of one
+ * user find the same.
+ */
+export async function runtimeDirectoryOf(doors: DoorConfig, platform: Platform): Promise<string> {
+  if (doors.runtimeDirectory !== undefined) return doors.runtimeDirectory;
+  const { environment, files, host } = platform;
+  const session = textOf(environment, 'XDG_RUNTIME_DIR');
+  if (session?.startsWith('/')) return `${session.replace(/\/+$/, '')}/wombatkv`;
+  const common = '/run/wombatkv';
+  if (host.userId === 0 || (await files.status(common))?.isOwn === true) return common;
+  return `${host.temporaryDirectory}/wombatkv-${host.userId ?? 'user'}`;
+}
+
+function checked(name: string, text: string): string {
+  try {
+    parseHostAndPort(text);
+    return text;
+  } catch (cause) {
+    throw new StoreError('INVALID', `${name}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function secondsOf(environment: Environment): number {
+  const name = 'WMBT_KV_DAEMON_SHUTDOWN_DRAIN_TIMEOUT_SECS';
+  const setting = settingOf(name);
+  const text = textOf(environment, name) ?? setting.default;
+  const seconds = parseSetting(setting, text);
+  if (typeof seconds === 'number' && seconds <= 86_400) return seconds;
+  throw refused(name, text);
+}
+
+function refused(name: string, text: string): StoreError {
+  const accepted = acceptedText(settingOf(name));
+  return new StoreError('INVALID', `${name} is ${quote(text)}; accepted: ${accepted}`);
+}
+
+function settingOf(name: string): DoorSetting {
+  const found = doorSettings.find((setting) => setting.name === name);
+  if (found === undefined) throw new RangeError(`no setting ${name}`);
+  return found;
+}
+
+function textOf(environment: Environment, name: string): string | undefined {
+  const text = Object.hasOwn(environment, name) ? environment[name] : undefined;
+  return text === '' ? undefined : text;
+}

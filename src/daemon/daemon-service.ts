@@ -1,0 +1,19 @@
+import type { Logger } from '../base/logger.ts';
+import type { ServedStore } from '../blocks/served-store.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Sockets } from '../platform/sockets.ts';
+import type { ClientAccounts } from './client-accounts.ts';
+import type { DaemonCounters } from './daemon-counters.ts';
+
+/** What every transport serves. */
+export interface DaemonService {
+  readonly store: ServedStore;
+  readonly clock: Clock;
+  readonly sockets: Sockets;
+  readonly logger: Logger;
+  /** Limits of clients, over all transports. */
+  readonly accounts: ClientAccounts;
+  readonly counters: DaemonCounters;
+  /** Name and version of this program. */
+  readonly agent: string;
+}

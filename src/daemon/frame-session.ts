@@ -1,0 +1,255 @@
+import { assertDefined } from '../base/assert.ts';
+import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
+import { limits } from '../blocks/limits.ts';
+import type { SocketConnection, SocketReceiver } from '../platform/sockets.ts';
+import { encodeDataHeader, encodeFrame, encodeFrameHeader } from '../protocol/frame.ts';
+import type { FrameHeader } from '../protocol/frame.ts';
+import { FrameReader } from '../protocol/frame-reader.ts';
+import type { FrameHandler } from '../protocol/frame-reader.ts';
+import type { FrameType } from '../protocol/frame-types.ts';
+import { decodePayloadNotice } from '../protocol/read-messages.ts';
+import { encodeFailure } from '../protocol/session-messages.ts';
+import type { ClientAccount } from './client-accounts.ts';
+import type { DaemonService } from './daemon-service.ts';
+import { greet } from './greeting.ts';
+import { serve } from './serve.ts';
+import { ServedCall } from './served-call.ts';
+import type { FrameSink } from './served-call.ts';
+
+/** What a session needs of the door that it came through. */
+export interface SessionDoor {
+  readonly service: DaemonService;
+  /** The token that a client must give; undefined: none. */
+  readonly token: () => string | undefined;
+  readonly isDraining: () => boolean;
+  /** The connection is over: told then, and again when its last call has ended. */
+  readonly onEnd: (session: FrameSession) => void;
+  /** No call of the session runs any more. */
+  readonly onIdle: () => void;
+}
+
+/**
+ * One connection of a client: its frames come in here, its calls run side by side, its answers go
+ * out. When it ends its calls are cancelled, which releases what they hold.
+ */
+export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
+  readonly #connection: SocketConnection;
+  readonly #door: SessionDoor;
+  readonly #reader = new FrameReader(this);
+  readonly #calls = new Map<number, ServedCall>();
+  #client: { readonly id: string; readonly account: ClientAccount } | undefined;
+  /** The call whose piece is being received. */
+  #receiving: ServedCall | undefined;
+  #isOver = false;
+  #isPaused = false;
+  /** When the last whole frame came, or the one under way began. */
+  #aliveMs: number;
+  #queuedBefore = 0;
+  #sendingMs: number;
+
+  constructor(connection: SocketConnection, door: SessionDoor) {
+    this.#connection = connection;
+    this.#door = door;
+    this.#aliveMs = door.service.clock.nowMs();
+    this.#sendingMs = this.#aliveMs;
+  }
+
+  get isIdle(): boolean {
+    return this.#calls.size === 0;
+  }
+
+  get queuedBytes(): number {
+    return this.#connection.queuedBytes;
+  }
+
+  nextBuffer(): Uint8Array {
+    return this.#reader.nextBuffer();
+  }
+
+  received(count: number): void {
+    if (this.#isOver) return;
+    if (this.#reader.isIdle) this.#aliveMs = this.#door.service.clock.nowMs();
+    try {
+      this.#reader.received(count);
+    } catch (error) {
+      this.#refuse(error);
+    }
+  }
+
+  closed(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    for (const call of this.#calls.values()) call.cancel('the client has left');
+    if (this.#client !== undefined) {
+      this.#door.service.accounts.leave(this.#client.id, this.#client.account);
+    }
+    this.#door.onEnd(this);
+  }
+
+  /** Ends the connection at once. */
+  destroy(why: string): void {
+    this.#connection.destroy(new StoreError('UNAVAILABLE', why));
+  }
+
+  /** Ends a connection that does not move on: a frame that never ends, answers that nobody reads. */
+  endIfStalled(nowMs: number): void {
+    const { queuedBytes } = this.#connection;
+    if (queuedBytes === 0 || queuedBytes < this.#queuedBefore) this.#sendingMs = nowMs;
+    this.#queuedBefore = queuedBytes;
+    const isWaiting = this.#client === undefined;
+    const isReceiving = isWaiting || (!this.#reader.isIdle && !this.#isPaused);
+    const receiveMs = isWaiting ? limits.greetingMs : limits.stalledMs;
+    const isStalled =
+      (isReceiving && nowMs - this.#aliveMs > receiveMs) ||
+      nowMs - this.#sendingMs > limits.stalledMs;
+    if (!isStalled) return;
+    this.#door.service.counters.connectionsBroken += 1;
+    this.#door.service.logger.info('connection ended: it does not move on', {
+      peer: this.#connection.peer,
+    });
+    this.destroy('the connection does not move on');
+  }
+
+  bodyBytesMax(): number {
+    return this.#client === undefined ? limits.greetingBytesMax : limits.messageBytesMax;
+  }
+
+  onFrame(header: FrameHeader, body: Uint8Array): void {
+    if (this.#isOver) return;
+    this.#aliveMs = this.#door.service.clock.nowMs();
+    if (this.#client === undefined) {
+      this.#greet(header, body);
+      return;
+    }
+    switch (header.type) {
+      case 'payload':
+        this.#calls.get(header.id)?.intake?.begin(decodePayloadNotice(body));
+        return;
+      case 'cancel':
+        this.#calls.get(header.id)?.cancel('the client cancelled the call');
+        this.#door.service.counters.callsCancelled += 1;
+        return;
+      case 'ping':
+        this.send('pong', header.id);
+        return;
+      default:
+        this.#begin(header, body);
+    }
+  }
+
+  dataTarget(id: number, length: number): Uint8Array | undefined {
+    if (this.#client === undefined || length > limits.pieceBytesMax) {
+      throw new StoreError('TOO_LARGE', `a piece of ${length} bytes is not accepted`);
+    }
+    // A call that has ended may have had pieces on their way.
+    const call = this.#calls.get(id);
+    this.#receiving = call?.intake === undefined ? undefined : call;
+    return call?.intake?.target(length);
+  }
+
+  onData(_id: number, length: number, isKept: boolean): void {
+    this.#aliveMs = this.#door.service.clock.nowMs();
+    // Whoever ended the call meanwhile has left the memory of this piece alone.
+    if (isKept) this.#receiving?.intake?.filled(length);
+    this.#receiving = undefined;
+  }
+
+  send(type: FrameType, id: number, body?: Uint8Array): void {
+    this.#connection.write(encodeFrame(type, id, body));
+  }
+
+  sendPayload(id: number, notice: Uint8Array, payload: Uint8Array): void {
+    const parts = [encodeFrameHeader('payload', id, notice), notice];
+    for (let at = 0; at < payload.length; at += limits.pieceBytesMax) {
+      const piece = payload.subarray(at, at + limits.pieceBytesMax);
+      parts.push(encodeDataHeader(id, piece.length), piece);
+    }
+    this.#connection.write(parts);
+  }
+
+  flushed(): Promise<void> {
+    return this.#connection.flushed();
+  }
+
+  #greet(header: FrameHeader, body: Uint8Array): void {
+    const { service, token } = this.#door;
+    this.#client = greet(header, body, { service, token: token(), sink: this });
+  }
+
+  /** Starts a call. Its failure is its answer; only what is no call ends the connection. */
+  #begin({ type, id }: FrameHeader, body: Uint8Array): void {
+    const { service, isDraining } = this.#door;
+    const { account } = assertDefined(this.#client, 'a client');
+    if (id === 0 || this.#calls.has(id)) {
+      throw new StoreError('INVALID', `call ${id} is not new`);
+    }
+    try {
+      if (isDraining()) throw new StoreError('CLOSED', 'the daemon is stopping');
+      account.beginCall();
+    } catch (error) {
+      service.counters.callsRefused += 1;
+      this.#answerFailure(id, error);
+      return;
+    }
+    service.counters.calls += 1;
+    const call = new ServedCall(id);
+    this.#calls.set(id, call);
+    // The body lies in the reader's memory, which the next frame takes.
+    const running = serve(type, Uint8Array.from(body), { call, sink: this, service, account });
+    void running
+      .catch((error: unknown) => this.#answerFailure(id, error))
+      .finally(() => {
+        call.end();
+        this.#calls.delete(id);
+        account.endCall();
+        if (!this.isIdle) return;
+        if (this.#isOver) this.#door.onEnd(this);
+        else this.#door.onIdle();
+      });
+    this.#holdBack();
+  }
+
+  /** Reads no more while the client does not take its answers. */
+  #holdBack(): void {
+    if (this.#isPaused || this.queuedBytes <= limits.queuedBytesMax) return;
+    this.#isPaused = true;
+    this.#connection.setReading(false);
+    const goOn = (): void => {
+      this.#isPaused = false;
+      this.#aliveMs = this.#door.service.clock.nowMs();
+      this.#connection.setReading(true);
+    };
+    // When the connection ends there is nothing to read any more.
+    this.flushed().then(goOn, () => undefined);
+  }
+
+  #answerFailure(id: number, error: unknown): void {
+    if (this.#isOver) return;
+    this.send('error', id, encodeFailure(asFailure(error, this.#door.service)));
+  }
+
+  /** What came is no frame or breaks a rule: says so and closes. */
+  #refuse(error: unknown): void {
+    const { counters, logger } = this.#door.service;
+    counters.connectionsBroken += 1;
+    const failure = asFailure(error, this.#door.service);
+    logger.info('connection refused', { peer: this.#connection.peer, why: failure.message });
+    this.#answerFailure(0, failure);
+    this.#connection.end();
+    this.closed();
+    // A peer that keeps its side open does not keep ours.
+    const { clock } = this.#door.service;
+    clock.schedule(limits.lingerMs, () => this.#connection.destroy());
+  }
+}
+
+/** Only our own errors are told to clients; anything else is a fault of ours, and logged. */
+function asFailure(error: unknown, { logger }: DaemonService): StoreError {
+  if (isStoreError(error)) return error;
+  if (error instanceof RangeError || error instanceof TypeError) {
+    return new StoreError('INVALID', error.message, { cause: error });
+  }
+  const trace = error instanceof Error ? error.stack : undefined;
+  logger.error('a call failed by a fault of the daemon', { message: messageOf(error), trace });
+  return new StoreError('UNAVAILABLE', 'the daemon failed; its log says how', { cause: error });
+}

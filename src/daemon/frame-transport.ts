@@ -1,0 +1,140 @@
+import { deferred } from '../base/deferred.ts';
+import { messageOf, StoreError, systemErrorCode } from '../base/errors.ts';
+import { limits } from '../blocks/limits.ts';
+import type { ScheduledCall } from '../platform/clock.ts';
+import type { SocketConnection, SocketListener, SocketReceiver } from '../platform/sockets.ts';
+import type { DaemonService } from './daemon-service.ts';
+import { FrameSession } from './frame-session.ts';
+import type { BoundAddress, OpenTransport, Transport } from './transport.ts';
+
+/** Binds a socket for one transport. */
+export type SocketBinder = (
+  service: DaemonService,
+  receiverOf: (connection: SocketConnection) => SocketReceiver,
+) => Promise<{ readonly listener: SocketListener; readonly address: BoundAddress }>;
+
+/** The frames of docs/PROTOCOL.md on any kind of socket. */
+export class FrameTransport implements Transport {
+  readonly #bind: SocketBinder;
+  readonly #token: string | undefined;
+
+  /** `token` is what clients must give; undefined: nothing. */
+  constructor(bind: SocketBinder, token: string | undefined) {
+    this.#bind = bind;
+    this.#token = token;
+  }
+
+  async open(service: DaemonService): Promise<OpenTransport> {
+    const sessions = new Sessions(service, this.#token);
+    const { listener, address } = await this.#bind(service, (one) => sessions.add(one));
+    return {
+      address,
+      async drain() {
+        const drained = sessions.drain();
+        await listener.close();
+        await drained;
+      },
+      async close() {
+        await listener.close();
+        await sessions.close();
+      },
+    };
+  }
+}
+
+/** What a socket that cannot be bound is called. */
+export function bindingFailure(address: string, error: unknown): StoreError {
+  const code = systemErrorCode(error);
+  if (code === 'EADDRINUSE') {
+    return new StoreError('BUSY', `${address} is taken by another process`, { cause: error });
+  }
+  const message = `cannot listen at ${address}: ${messageOf(error)}`;
+  return new StoreError('INVALID', message, { cause: error });
+}
+
+/** The connections of one door. */
+class Sessions {
+  readonly #service: DaemonService;
+  readonly #token: string | undefined;
+  readonly #open = new Set<FrameSession>();
+  #isDraining = false;
+  #onEmpty: (() => void) | undefined;
+  #look: ScheduledCall | undefined;
+
+  constructor(service: DaemonService, token: string | undefined) {
+    this.#service = service;
+    this.#token = token;
+  }
+
+  add(connection: SocketConnection): SocketReceiver {
+    const { accounts, counters, logger } = this.#service;
+    if (!accounts.admit()) {
+      counters.connectionsRefused += 1;
+      logger.info('connection refused', { peer: connection.peer, why: 'too many connections' });
+      return refusing(connection);
+    }
+    counters.connections += 1;
+    counters.connectionsTaken += 1;
+    let isCounted = true;
+    const session = new FrameSession(connection, {
+      service: this.#service,
+      token: () => this.#token,
+      isDraining: () => this.#isDraining,
+      onEnd: (one) => {
+        if (isCounted) {
+          isCounted = false;
+          accounts.dismiss();
+          counters.connections -= 1;
+        }
+        if (one.isIdle) this.#open.delete(one);
+        this.#tellIfIdle();
+      },
+      onIdle: () => this.#tellIfIdle(),
+    });
+    this.#open.add(session);
+    this.#look ??= this.#lookLater();
+    return session;
+  }
+
+  /** Refuses new calls; resolves when none runs. */
+  drain(): Promise<void> {
+    this.#isDraining = true;
+    const empty = deferred<void>();
+    this.#onEmpty = () => empty.resolve();
+    this.#tellIfIdle();
+    return empty.promise;
+  }
+
+  /** Ends all connections; resolves when their calls have let go of everything. */
+  async close(): Promise<void> {
+    this.#isDraining = true;
+    this.#look?.cancel();
+    for (const session of this.#open) session.destroy('the daemon is stopping');
+    await this.drain();
+  }
+
+  #tellIfIdle(): void {
+    for (const session of this.#open) if (!session.isIdle) return;
+    this.#onEmpty?.();
+  }
+
+  #lookLater(): ScheduledCall {
+    const { clock } = this.#service;
+    return clock.schedule(limits.stalledLookMs, () => {
+      this.#look = undefined;
+      const nowMs = clock.nowMs();
+      for (const session of this.#open) session.endIfStalled(nowMs);
+      if (this.#open.size > 0) this.#look = this.#lookLater();
+    });
+  }
+}
+
+/** Takes nothing from a connection and ends it. */
+function refusing(connection: SocketConnection): SocketReceiver {
+  const nowhere = new Uint8Array(1024);
+  return {
+    nextBuffer: () => nowhere,
+    received: () => connection.destroy(),
+    closed: () => undefined,
+  };
+}

@@ -1,0 +1,134 @@
+import { crc32c } from '../base/crc32c.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import type { Borrow, LoadOptions, MissReason, PayloadBorrow } from '../blocks/kv-store.ts';
+import { limits } from '../blocks/limits.ts';
+import {
+  decodeLoadCall,
+  decodeLoadRawTailCall,
+  decodeLoadTailCall,
+  encodeLoaded,
+  encodePayloadNotice,
+} from '../protocol/read-messages.ts';
+import type { PayloadNotice } from '../protocol/read-messages.ts';
+import type { DaemonService } from './daemon-service.ts';
+import type { FrameSink, ServedCall } from './served-call.ts';
+
+/** A load as the daemon runs it: parts whose payloads stay pinned while they are sent. */
+interface LoadRun {
+  readonly call: ServedCall;
+  readonly sink: FrameSink;
+  readonly service: DaemonService;
+}
+
+/**
+ * Answers `load`. The chain is loaded and sent in parts, the next one loading while the last is sent,
+ * so that what is pinned for a client has a bound however many blocks it asks for.
+ */
+export async function serveLoad(run: LoadRun, body: Uint8Array): Promise<void> {
+  const { keys, namespace, exact, fingerprint, deadlineMs } = decodeLoadCall(body);
+  const { call, sink, service } = run;
+  const { clock } = service;
+  const endMs = clock.nowMs() + deadlineMs;
+  let sending: Promise<void> = Promise.resolve();
+  let size: number = limits.loadPartBlocksMin;
+  let sent = 0;
+  let reason: MissReason | undefined;
+  do {
+    const part = keys.slice(sent, sent + size);
+    const left = Math.max(0, endMs - clock.nowMs());
+    const options: LoadOptions = { namespace, exact, fingerprint, deadlineMs: left };
+    const borrow = await loadPart(run, part, options);
+    try {
+      await sending;
+    } catch (error) {
+      borrow.release();
+      throw error;
+    }
+    sending = sendBlocks(run, borrow, sent);
+    // Observed at once: it may fail while the next part is being loaded.
+    sending.catch(() => undefined);
+    sent += borrow.blocks.length;
+    reason = borrow.reason;
+    size = partSize(borrow);
+  } while (reason === undefined && sent < keys.length && !call.signal.aborted);
+  await sending;
+  call.signal.throwIfAborted();
+  sink.send('loaded', call.id, encodeLoaded({ count: sent, reason }));
+}
+
+function loadPart(
+  { call, service }: LoadRun,
+  keys: readonly BlockKey[],
+  options: LoadOptions,
+): Promise<Borrow> {
+  return service.store.load(keys, { ...options, signal: call.signal });
+}
+
+/** So many blocks as the last part was, if they are as long, fill a part. */
+function partSize({ blocks }: Borrow): number {
+  const longest = blocks.reduce((most, { payload }) => Math.max(most, payload.length), 1);
+  return Math.max(1, Math.min(limits.keysPerCallMax, Math.floor(limits.loadPartBytes / longest)));
+}
+
+/** Sends the blocks and gives them back when the system has their bytes. */
+async function sendBlocks({ call, sink }: LoadRun, borrow: Borrow, first: number): Promise<void> {
+  try {
+    for (const [at, block] of borrow.blocks.entries()) {
+      if (sink.queuedBytes > limits.queuedBytesMax) await sink.flushed();
+      call.signal.throwIfAborted();
+      const { payload, tokens, hasDecodedTokens, tier } = block;
+      const crc = block.crc ?? crc32c(payload);
+      const notice = { index: first + at, length: payload.length, crc, tokens };
+      send({ call, sink }, { ...notice, hasDecodedTokens, tier }, payload);
+    }
+    await sink.flushed();
+  } finally {
+    borrow.release();
+  }
+}
+
+function send(
+  { call, sink }: Pick<LoadRun, 'call' | 'sink'>,
+  notice: PayloadNotice,
+  payload: Uint8Array,
+): void {
+  sink.sendPayload(call.id, encodePayloadNotice(notice), payload);
+}
+
+/** Answers `load-tail`. */
+export async function serveLoadTail(run: LoadRun, body: Uint8Array): Promise<void> {
+  const { tip, tokens, ...options } = decodeLoadTailCall(body);
+  const { signal } = run.call;
+  const found = await run.service.store.loadTail({ tip, tokens }, { ...options, signal });
+  await sendOne(run, found, found);
+}
+
+/** Answers `load-raw-tail`. */
+export async function serveLoadRawTail(run: LoadRun, body: Uint8Array): Promise<void> {
+  const { tip, ...options } = decodeLoadRawTailCall(body);
+  const found = await run.service.store.loadRawTail(tip, { ...options, signal: run.call.signal });
+  await sendOne(run, found, { tokens: 0, hasDecodedTokens: false });
+}
+
+async function sendOne(
+  run: LoadRun,
+  found: PayloadBorrow | undefined,
+  facts: Pick<PayloadNotice, 'tokens' | 'hasDecodedTokens'> | undefined,
+): Promise<void> {
+  const { call, sink } = run;
+  if (found !== undefined && facts !== undefined) {
+    try {
+      call.signal.throwIfAborted();
+      const { payload, tier } = found;
+      const { tokens, hasDecodedTokens } = facts;
+      const crc = found.crc ?? crc32c(payload);
+      const notice = { index: 0, length: payload.length, crc, tokens, hasDecodedTokens, tier };
+      send(run, notice, payload);
+      await sink.flushed();
+    } finally {
+      found.release();
+    }
+  }
+  const count = found === undefined ? 0 : 1;
+  sink.send('loaded', call.id, encodeLoaded({ count, reason: undefined }));
+}

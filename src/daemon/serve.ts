@@ -1,0 +1,76 @@
+import { StoreError } from '../base/errors.ts';
+import { limits } from '../blocks/limits.ts';
+import type { CallOptions } from '../blocks/kv-store.ts';
+import type { FrameType } from '../protocol/frame-types.ts';
+import {
+  decodeDeleteCall,
+  decodeHead,
+  decodeKeysCall,
+  encodeLookedUp,
+  encodeNumber,
+  encodePresent,
+  encodeStatistics,
+} from '../protocol/read-messages.ts';
+import type { CallHead } from '../protocol/read-messages.ts';
+import { serveLoad, serveLoadRawTail, serveLoadTail } from './serve-reads.ts';
+import { serveSave, serveSaveRawTail, serveSaveTail } from './serve-saves.ts';
+import type { SaveRun } from './serve-saves.ts';
+
+/** Runs one call and sends its answer. What it rejects with is the answer otherwise. */
+export async function serve(type: FrameType, body: Uint8Array, run: SaveRun): Promise<void> {
+  const { call, sink, service, account } = run;
+  const { store } = service;
+  const optionsOf = ({ namespace, deadlineMs }: CallHead): CallOptions => ({
+    namespace,
+    deadlineMs: Math.min(deadlineMs, limits.servedDeadlineMsMax),
+    signal: call.signal,
+  });
+  switch (type) {
+    case 'lookup': {
+      const { keys, ...head } = decodeKeysCall(body);
+      sink.send('looked-up', call.id, encodeLookedUp(await store.lookup(keys, optionsOf(head))));
+      return;
+    }
+    case 'contains': {
+      const { keys, ...head } = decodeKeysCall(body);
+      sink.send('present', call.id, encodePresent(await store.contains(keys, optionsOf(head))));
+      return;
+    }
+    case 'prefetch': {
+      const { keys, ...head } = decodeKeysCall(body);
+      sink.send('prefetched', call.id, encodeNumber(await store.prefetch(keys, optionsOf(head))));
+      return;
+    }
+    case 'load':
+      return account.loads.run(() => serveLoad(run, body));
+    case 'load-tail':
+      return account.loads.run(() => serveLoadTail(run, body));
+    case 'load-raw-tail':
+      return account.loads.run(() => serveLoadRawTail(run, body));
+    case 'save':
+      return serveSave(run, body);
+    case 'save-tail':
+      return serveSaveTail(run, body);
+    case 'save-raw-tail':
+      return serveSaveRawTail(run, body);
+    case 'flush':
+      await store.flush(optionsOf(decodeHead(body)));
+      sink.send('flushed', call.id);
+      return;
+    case 'delete': {
+      const { selection, ...head } = decodeDeleteCall(body);
+      const { objects } = await store.delete(selection, optionsOf(head));
+      sink.send('deleted', call.id, encodeNumber(objects));
+      return;
+    }
+    case 'stats':
+      sink.send(
+        'statistics',
+        call.id,
+        encodeStatistics(await store.stats(optionsOf(decodeHead(body)))),
+      );
+      return;
+    default:
+      throw new StoreError('INVALID', `a client does not send ${type}`);
+  }
+}

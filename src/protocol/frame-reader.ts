@@ -1,0 +1,178 @@
+import { assert } from '../base/assert.ts';
+import { crc32c } from '../base/crc32c.ts';
+import { StoreError } from '../base/errors.ts';
+import { decodeFrameHeader, frameHeaderBytes } from './frame.ts';
+import type { FrameHeader } from './frame.ts';
+
+/** Who takes the frames of a connection. What it throws ends the connection. */
+export interface FrameHandler {
+  /** Bytes that a body may have now; longer ones are refused before memory is taken. */
+  bodyBytesMax(): number;
+  /** A whole message. The body is the handler's for the time of the call only. */
+  onFrame(header: FrameHeader, body: Uint8Array): void;
+  /**
+   * Memory for the next piece of the payload of call `id`, of exactly `length` bytes; undefined to
+   * drop them.
+   */
+  dataTarget(id: number, length: number): Uint8Array | undefined;
+  /** The piece has arrived. `isKept` is false when it was dropped. */
+  onData(id: number, length: number, isKept: boolean): void;
+}
+
+/** Small frames, and the beginning of large ones, are read into this. */
+const scratchBytes = 64 * 1024;
+const dropBytes = 64 * 1024;
+
+/**
+ * Cuts a stream of bytes into frames. It gives the memory into which the stream is to be read, so
+ * that payloads land where they belong: of a piece of 1 MiB at most the first 64 KiB are copied.
+ */
+export class FrameReader {
+  readonly #handler: FrameHandler;
+  readonly #scratch = new Uint8Array(scratchBytes);
+  /** What is in the scratch and not yet used. */
+  #start = 0;
+  #end = 0;
+  #header: FrameHeader | undefined;
+  /** Where the body of `#header` goes when it does not fit or does not belong in the scratch. */
+  #target: Uint8Array | undefined;
+  #targetFilled = 0;
+  /** Bytes of a piece that are still to be dropped. */
+  #toDrop = 0;
+  #dropMemory: Uint8Array | undefined;
+
+  constructor(handler: FrameHandler) {
+    this.#handler = handler;
+  }
+
+  /** True between two frames. */
+  get isIdle(): boolean {
+    return this.#header === undefined && this.#start === this.#end;
+  }
+
+  /** Memory for the next bytes of the stream. */
+  nextBuffer(): Uint8Array {
+    if (this.#target !== undefined) return this.#target.subarray(this.#targetFilled);
+    if (this.#toDrop > 0) {
+      this.#dropMemory ??= new Uint8Array(dropBytes);
+      return this.#dropMemory.subarray(0, Math.min(this.#toDrop, dropBytes));
+    }
+    if (this.#start === this.#end) {
+      this.#start = 0;
+      this.#end = 0;
+    } else if (this.#end > scratchBytes / 2 && this.#start > 0) {
+      this.#scratch.copyWithin(0, this.#start, this.#end);
+      this.#end -= this.#start;
+      this.#start = 0;
+    }
+    assert(this.#end < scratchBytes, 'a frame in the scratch fits it');
+    return this.#scratch.subarray(this.#end);
+  }
+
+  /** So many bytes are in the memory that {@link nextBuffer} gave. */
+  received(count: number): void {
+    if (this.#target !== undefined) {
+      this.#targetFilled += count;
+      if (this.#targetFilled < this.#target.length) return;
+      this.#finishTarget();
+    } else if (this.#toDrop > 0) {
+      this.#toDrop -= count;
+      if (this.#toDrop > 0) return;
+      this.#finishData(false);
+    } else {
+      this.#end += count;
+    }
+    while (this.#step()) continue;
+  }
+
+  /** Uses what the scratch holds for one frame or its header; false when that is too little. */
+  #step(): boolean {
+    if (this.#header === undefined) {
+      if (this.#end - this.#start < frameHeaderBytes) return false;
+      const bytes = this.#scratch.subarray(this.#start, this.#start + frameHeaderBytes);
+      const header = decodeFrameHeader(bytes);
+      this.#start += frameHeaderBytes;
+      this.#header = header;
+      this.#begin(header);
+      return this.#target === undefined && this.#toDrop === 0;
+    }
+    // A message whose body fits the scratch.
+    const { length } = this.#header;
+    if (this.#end - this.#start < length) return false;
+    const body = this.#scratch.subarray(this.#start, this.#start + length);
+    this.#start += length;
+    this.#finishFrame(body);
+    return true;
+  }
+
+  #begin(header: FrameHeader): void {
+    if (header.type === 'data') {
+      this.#beginData(header);
+      return;
+    }
+    const most = this.#handler.bodyBytesMax();
+    if (header.length > most) {
+      const size = `message ${header.type} has ${header.length} bytes`;
+      throw new StoreError('TOO_LARGE', `${size}; at most ${most} are accepted`);
+    }
+    const fits = this.#start + header.length <= scratchBytes || header.length <= scratchBytes / 2;
+    if (fits) this.#makeRoom(header.length);
+    else this.#fillTarget(new Uint8Array(header.length));
+  }
+
+  /** Moves what is in the scratch so that so many bytes fit behind its start. */
+  #makeRoom(length: number): void {
+    if (this.#start + length <= scratchBytes) return;
+    this.#scratch.copyWithin(0, this.#start, this.#end);
+    this.#end -= this.#start;
+    this.#start = 0;
+  }
+
+  #beginData({ id, length }: FrameHeader): void {
+    const target = this.#handler.dataTarget(id, length);
+    if (target !== undefined) {
+      assert(target.length === length, 'memory for a piece has its length');
+      this.#fillTarget(target);
+      return;
+    }
+    const here = Math.min(length, this.#end - this.#start);
+    this.#start += here;
+    this.#toDrop = length - here;
+    if (this.#toDrop === 0) this.#finishData(false);
+  }
+
+  /** The body goes to `target`, beginning with what the scratch holds of it. */
+  #fillTarget(target: Uint8Array): void {
+    const here = Math.min(target.length, this.#end - this.#start);
+    target.set(this.#scratch.subarray(this.#start, this.#start + here));
+    this.#start += here;
+    this.#target = target;
+    this.#targetFilled = here;
+    if (here === target.length) this.#finishTarget();
+  }
+
+  #finishTarget(): void {
+    const target = this.#target;
+    assert(target !== undefined, 'a target is full');
+    this.#target = undefined;
+    if (this.#header?.type === 'data') this.#finishData(true);
+    else this.#finishFrame(target);
+  }
+
+  #finishData(isKept: boolean): void {
+    const header = this.#header;
+    assert(header !== undefined, 'data has a header');
+    this.#header = undefined;
+    this.#handler.onData(header.id, header.length, isKept);
+  }
+
+  #finishFrame(body: Uint8Array): void {
+    const header = this.#header;
+    assert(header !== undefined, 'a body has a header');
+    this.#header = undefined;
+    if (crc32c(body) !== header.crcOfBody) {
+      throw new StoreError('CORRUPT', `the checksum of a message ${header.type} does not hold`);
+    }
+    this.#handler.onFrame(header, body);
+  }
+}

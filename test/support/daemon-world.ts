@@ -1,0 +1,144 @@
+import { silentLogger } from '../../src/base/logger.ts';
+import type { KvStore } from '../../src/blocks/kv-store.ts';
+import type { ServedStore } from '../../src/blocks/served-store.ts';
+import { connect } from '../../src/client/connect.ts';
+import { ClientAccounts } from '../../src/daemon/client-accounts.ts';
+import { DaemonCounters } from '../../src/daemon/daemon-counters.ts';
+import { Daemon } from '../../src/daemon/daemon.ts';
+import { FrameTransport } from '../../src/daemon/frame-transport.ts';
+import type { SocketBinder } from '../../src/daemon/frame-transport.ts';
+import { tcpBinder } from '../../src/daemon/tcp-binder.ts';
+import { pathBinder } from '../../src/daemon/unix-binder.ts';
+import { nodePlatform } from '../../src/platform/node-platform.ts';
+import { nodeSockets } from '../../src/platform/node-sockets.ts';
+import type { Clock } from '../../src/platform/clock.ts';
+import type { KvStoreHarness, World, WorldStoreOptions } from '../conformance/kv-store-harness.ts';
+import { inProcessHarness } from './in-process-world.ts';
+import type { BucketOpener } from './in-process-world.ts';
+import { makeTemporaryDirectory } from './temporary-directory.ts';
+import type { TemporaryDirectory } from './temporary-directory.ts';
+
+/** The sockets of {@link startDaemon}. */
+export type SocketKind = 'unix' | 'tcp';
+
+/** A daemon in this process, over real sockets. */
+export async function startDaemon(
+  store: ServedStore,
+  binder: SocketBinder,
+  clock: Clock = nodePlatform().clock,
+): Promise<Daemon> {
+  const service = {
+    ...{ store, clock, sockets: nodeSockets, logger: silentLogger, agent: 'wombatkv test' },
+    ...{ accounts: new ClientAccounts(), counters: new DaemonCounters() },
+  };
+  return Daemon.start(service, [new FrameTransport(binder, undefined)], 10_000);
+}
+
+/** Binds a fresh Unix socket in the directory, or a free port. */
+export function binderOf(kind: SocketKind, directory: string, name: string): SocketBinder {
+  if (kind === 'tcp') return tcpBinder({ kind, host: '127.0.0.1', port: 0 });
+  return pathBinder(nodePlatform(), `${directory}/${name}.sock`);
+}
+
+/**
+ * Worlds in which every store stands behind a daemon and is used through a client: the daemon is in
+ * this process, its sockets are real. A crash takes the daemon's platform away and its sockets.
+ */
+export function daemonHarness(
+  openBucket: BucketOpener,
+  kindOf: (world: number) => SocketKind,
+): KvStoreHarness & { close(): Promise<void> } {
+  const inner = inProcessHarness(openBucket);
+  let worlds = 0;
+  return {
+    concurrency: inner.concurrency,
+    createWorld: async () => {
+      const kind = kindOf(worlds);
+      worlds += 1;
+      const directory = await makeTemporaryDirectory('daemon');
+      return new DaemonWorld(await inner.createWorld(), directory, kind);
+    },
+    close: () => inner.close(),
+  };
+}
+
+interface ServedHost {
+  readonly store: ServedStore;
+  readonly daemon: Daemon;
+  readonly client: KvStore;
+}
+
+class DaemonWorld implements World {
+  readonly bucket: World['bucket'];
+  readonly faults: World['faults'];
+  readonly #inner: World;
+  readonly #directory: TemporaryDirectory;
+  readonly #kind: SocketKind;
+  readonly #hosts = new Map<KvStore, ServedHost>();
+  #sockets = 0;
+
+  constructor(inner: World, directory: TemporaryDirectory, kind: SocketKind) {
+    this.#inner = inner;
+    this.#directory = directory;
+    this.#kind = kind;
+    this.bucket = inner.bucket;
+    this.faults = inner.faults;
+  }
+
+  async open(host: string, options: WorldStoreOptions = {}): Promise<KvStore> {
+    // The stores of the inner world are real ones.
+    const store = (await this.#inner.open(host, options)) as ServedStore;
+    this.#sockets += 1;
+    const binder = binderOf(this.#kind, this.#directory.path, `${this.#sockets}`);
+    const daemon = await startDaemon(store, binder);
+    const client = await connect(daemon.addresses[0].url, options);
+    const served = { store, daemon, client };
+    const handle = closingBoth(served);
+    this.#hosts.set(handle, served);
+    return handle;
+  }
+
+  async crash(handle: KvStore): Promise<void> {
+    const served = this.#hosts.get(handle);
+    if (served === undefined) return;
+    this.#hosts.delete(handle);
+    await this.#inner.crash(served.store);
+    await served.client.close();
+    // Its doors close; the store behind them does not answer any more.
+    void served.daemon.abandon();
+  }
+
+  wipe(host: string): Promise<void> {
+    return this.#inner.wipe(host);
+  }
+
+  async dispose(): Promise<void> {
+    for (const handle of [...this.#hosts.keys()]) await this.crash(handle);
+    await this.#inner.dispose();
+    await this.#directory.remove();
+  }
+}
+
+/** The client, whose close() stops the daemon too: for the suite they are one store. */
+function closingBoth({ client, daemon }: ServedHost): KvStore {
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    await client.close();
+    await daemon.stop();
+  };
+  return {
+    lookup: (keys, options) => client.lookup(keys, options),
+    contains: (keys, options) => client.contains(keys, options),
+    load: (keys, options) => client.load(keys, options),
+    save: (blocks, options) => client.save(blocks, options),
+    loadTail: (query, options) => client.loadTail(query, options),
+    saveTail: (tail, options) => client.saveTail(tail, options),
+    loadRawTail: (tip, options) => client.loadRawTail(tip, options),
+    saveRawTail: (tip, payload, options) => client.saveRawTail(tip, payload, options),
+    prefetch: (keys, options) => client.prefetch(keys, options),
+    flush: (options) => client.flush(options),
+    delete: (selection, options) => client.delete(selection, options),
+    stats: (options) => client.stats(options),
+    close: () => (closing ??= close()),
+  };
+}
