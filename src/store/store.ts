@@ -1,5 +1,13 @@
 import { StoreError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import {
+  checkBlocks,
+  checkKeys,
+  checkOptions,
+  checkTail,
+  checkTip,
+  checkTokens,
+} from '../blocks/arguments.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type {
   BlockToSave,
@@ -24,14 +32,6 @@ import { tailDigest } from '../blocks/prefix.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
 import type { Platform } from '../platform/platform.ts';
-import {
-  checkBlocks,
-  checkKeys,
-  checkOptions,
-  checkTail,
-  checkTip,
-  checkTokens,
-} from './arguments.ts';
 import type { BackgroundTask } from './background-task.ts';
 import { Call } from './call.ts';
 import type { Collector } from './collect.ts';

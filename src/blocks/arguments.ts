@@ -1,12 +1,15 @@
-import { isBlockKey } from '../blocks/block-key.ts';
-import type { BlockKey } from '../blocks/block-key.ts';
-import type { BlockToSave, CallOptions, SaveOptions, TailToSave } from '../blocks/kv-store.ts';
-import { limits } from '../blocks/limits.ts';
+import { isBlockKey } from './block-key.ts';
+import type { BlockKey } from './block-key.ts';
+import type { BlockToSave, CallOptions, SaveOptions, TailToSave } from './kv-store.ts';
+import { limits } from './limits.ts';
 
 /** The longest timer of the platform. */
 const deadlineMsMax = 2 ** 31 - 1;
 
-/** Checks at the edge of the store. Each throws TypeError or RangeError naming the argument. */
+/**
+ * Checks at the edge of every implementation of `KvStore`. Each throws TypeError or RangeError
+ * naming the argument.
+ */
 export function checkKeys(keys: readonly BlockKey[]): void {
   if (!Array.isArray(keys)) throw new TypeError('keys must be an array of block keys');
   if (keys.length > limits.keysPerCallMax) {
