@@ -8,6 +8,9 @@ export const batchBlocks = 40;
 export const blockBytes = 1024 * 1024;
 export const batchBytes = batchBlocks * blockBytes;
 
+/** The chain that is loaded without pause while small calls are timed. */
+export const smallCallsLabel = 'small calls';
+
 /** Where the child listens. */
 export interface ChildPorts {
   readonly http: number;

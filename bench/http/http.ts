@@ -13,7 +13,7 @@ import { atLeast, atMost, rowOf } from '../report.ts';
 import type { Row, ScenarioResult } from '../report.ts';
 import type { BenchContext, Scenario } from '../scenario.ts';
 import { medianOf } from '../statistics.ts';
-import { batchBytes, batchMemory, batchOf } from './http-batch.ts';
+import { batchBytes, batchMemory, batchOf, smallCallsLabel } from './http-batch.ts';
 import type { ChildPorts } from './http-batch.ts';
 import { exchangeWithNodeHttp, PlainClient } from './plain-client.ts';
 
@@ -40,21 +40,14 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
   const rounds = context.rounds ?? (isQuick ? 3 : 9);
   const place = join(directory, 'http');
   mkdirSync(place);
-  const child = spawn(
-    process.execPath,
-    [fileURLToPath(new URL('./http-child.js', import.meta.url)), place],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  );
+  const child = startChild('./http-child.js', place);
   progress.begin('http, 40 blocks of 1 MiB');
   try {
     const ports = await portsOf(child);
     const options = { platform: { ...platform, sockets: nodeTcpSockets }, host: '127.0.0.1' };
     const store = new HttpClientStore({ ...options, port: ports.http });
     const samples = await measureRounds(store, ports, rounds);
-    const smallMs = await measureSmallCalls(
-      store,
-      new HttpClientStore({ ...options, port: ports.http }),
-    );
+    const smallMs = await measureSmallCalls(store, ports.http);
     await store.close();
     progress.end('done');
     return {
@@ -109,28 +102,30 @@ async function measureRounds(
   return samples;
 }
 
-/** How long lookups take while another client loads whole batches without pause. */
-async function measureSmallCalls(
-  store: HttpClientStore,
-  bulk: HttpClientStore,
-): Promise<readonly number[]> {
-  const blocks = batchOf('small calls', batchMemory());
+/** How long lookups take while a client in another process loads whole batches without pause. */
+async function measureSmallCalls(store: HttpClientStore, port: number): Promise<readonly number[]> {
+  const blocks = batchOf(smallCallsLabel, batchMemory());
   const keys = blocks.map(({ key }) => key);
   await store.save(blocks);
   await store.flush();
-  let isDone = false;
-  const loading = (async () => {
-    while (!isDone) (await bulk.load(keys)).release();
-  })();
-  const samples: number[] = [];
-  for (let call = 0; call < 500; call += 1) {
-    samples.push(await timed(() => store.lookup(keys)));
-    await sleep(2);
+  const bulk = startChild('./bulk-child.js', String(port));
+  try {
+    if (bulk.stdout !== null) await once(bulk.stdout, 'data');
+    const samples: number[] = [];
+    for (let call = 0; call < 500; call += 1) {
+      samples.push(await timed(() => store.lookup(keys)));
+      await sleep(2);
+    }
+    return samples;
+  } finally {
+    bulk.stdin?.end();
+    await once(bulk, 'exit');
   }
-  isDone = true;
-  await loading;
-  await bulk.close();
-  return samples;
+}
+
+function startChild(module: string, argument: string): ChildProcess {
+  const path = fileURLToPath(new URL(module, import.meta.url));
+  return spawn(process.execPath, [path, argument], { stdio: ['pipe', 'pipe', 'inherit'] });
 }
 
 function rowsOf(rounds: readonly Round[], smallMs: readonly number[]): Row[] {

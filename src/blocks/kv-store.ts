@@ -185,6 +185,8 @@ export interface LoadedBlock {
   readonly tokens: number;
   readonly hasDecodedTokens: boolean;
   readonly tier: Tier;
+  /** The CRC32C of the payload as it was saved, when known: passing it on spares a look at it. */
+  readonly checksum?: number | undefined;
 }
 
 /** One payload on loan, by the rules of {@link Borrow}. */

@@ -342,7 +342,7 @@ export class HttpClientStore implements KvStore {
   ): Promise<SaveResult> {
     const records = outgoing.map((one) => ({ ...one, byteLength: one.payload.length }));
     const head = encodeBulkHead({ records, attributes });
-    const payloads = outgoing.filter(({ isLeftOut }) => !isLeftOut).map(({ payload }) => payload);
+    const payloads = outgoing.filter(({ isLeftOut }) => !isLeftOut);
     const reply = jsonReply(this.#limits.jsonBytesMax);
     const byteLength = head.length + payloadBytesOf(records);
     await this.#pool.run(

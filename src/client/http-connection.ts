@@ -157,15 +157,18 @@ export class HttpClientConnection implements TcpReceiver {
     try {
       let group = [encodeHead(`${exchange.method} ${exchange.path} HTTP/1.1`, headers)];
       let bytes = 0;
+      let before: Promise<void> = Promise.resolve();
       for (const part of exchange.body()) {
         group.push(part);
         bytes += part.length;
         if (bytes < writeBytesMax) continue;
-        await this.#write(group);
+        const writing = this.#write(group);
+        await before;
         if (this.#exchange !== exchange || this.#isLost) return;
+        before = writing;
         [group, bytes] = [[], 0];
       }
-      if (group.length > 0) await this.#write(group);
+      await Promise.all([before, ...(group.length > 0 ? [this.#write(group)] : [])]);
       this.#isSent = true;
     } catch (error) {
       // An answer may be on its way that says why nothing more is taken; closed() follows if not.
@@ -175,7 +178,10 @@ export class HttpClientConnection implements TcpReceiver {
 
   #write(group: readonly Uint8Array[]): Promise<void> {
     assert(this.#socket !== undefined, 'the connection stands');
-    return this.#socket.write(group);
+    const writing = this.#socket.write(group);
+    // Two are under way at a time; when both fail only the first one is waited for.
+    writing.catch(() => undefined);
+    return writing;
   }
 
   #consume(): void {

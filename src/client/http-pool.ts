@@ -184,15 +184,12 @@ export class HttpPool {
   /** Returns when the server answers again; rejects soon when it does not. */
   async #recover(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options.platform;
-    this.#attempt ??= this.#tryToReach().finally(() => {
-      this.#attempt = undefined;
-    });
     const timer = new AbortController();
-    const expiry = clock.sleep(this.#options.limits.recoverMs, timer.signal);
     const onAbort = (): void => timer.abort(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
+    const expiry = clock.sleep(this.#options.limits.recoverMs, timer.signal);
     try {
-      await Promise.race([this.#attempt, expiry]);
+      await Promise.race([this.#attemptSince(), expiry]);
     } finally {
       signal.removeEventListener('abort', onAbort);
       expiry.catch(() => undefined);
@@ -201,6 +198,16 @@ export class HttpPool {
     if (this.#failure === undefined) return;
     const { error } = this.#failure;
     throw new StoreError('UNAVAILABLE', `the server is gone: ${error.message}`, { cause: error });
+  }
+
+  /** An attempt that begins now: one that began before may not see a server that came since. */
+  async #attemptSince(): Promise<void> {
+    if (this.#attempt !== undefined) await this.#attempt;
+    if (this.#failure === undefined) return;
+    this.#attempt ??= this.#tryToReach().finally(() => {
+      this.#attempt = undefined;
+    });
+    await this.#attempt;
   }
 
   /** One attempt, after the pause that is due: a connection, and an answer on it. */

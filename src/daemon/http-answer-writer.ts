@@ -3,8 +3,8 @@ import { encodeHead } from '../protocol/http1-head.ts';
 import { reasonPhrases } from './http-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
 
-/** Bytes written at once; the peer's time to take them is limited. */
-const writeBytesMax = 4 * 1024 * 1024;
+/** Bytes written at once: about a millisecond of work; the peer's time to take them is limited. */
+const writeBytesMax = 2 * 1024 * 1024;
 
 export interface AnswerFacts {
   readonly method: string | undefined;

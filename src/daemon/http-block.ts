@@ -82,9 +82,10 @@ export class HttpBlock {
   }
 }
 
-function blockAnswer({ payload, tier, tokens }: LoadedBlock, request: HttpRequest): HttpAnswer {
+function blockAnswer(block: LoadedBlock, request: HttpRequest): HttpAnswer {
+  const { payload, tier, tokens } = block;
   const { headers } = request.head;
-  const checksum = crc32c(payload).toString(16).padStart(8, '0');
+  const checksum = (block.checksum ?? crc32c(payload)).toString(16).padStart(8, '0');
   const tag = `"${checksum}-${payload.length}"`;
   const common = [
     ['etag', tag],

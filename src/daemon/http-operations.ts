@@ -3,7 +3,7 @@ import type { BlockKey } from '../blocks/block-key.ts';
 import type { LoadOptions, SaveOptions, SaveResult } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { bulkParts, bulkType, encodeBulkHead, payloadBytesOf } from '../protocol/http1-bulk.ts';
-import type { BulkAttributes, BulkHead, BulkRecord } from '../protocol/http1-bulk.ts';
+import type { BulkAttributes, BulkHead, BulkPayload, BulkRecord } from '../protocol/http1-bulk.ts';
 import type { Operation } from '../protocol/http1-paths.ts';
 import { errorAnswer, jsonAnswer } from './http-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
@@ -22,9 +22,7 @@ import {
 import type { Fields } from './http-fields.ts';
 
 /** A payload on its way out, and what the record before it says. */
-interface OutgoingPayload extends Omit<BulkRecord, 'byteLength' | 'isLeftOut'> {
-  readonly payload: Uint8Array;
-}
+interface OutgoingPayload extends Omit<BulkRecord, 'byteLength' | 'isLeftOut'>, BulkPayload {}
 
 /** The operations of one namespace: every call of the store but flush and stats, many keys at once. */
 export class HttpOperations {
@@ -218,7 +216,6 @@ export class HttpOperations {
     release: () => void,
   ): HttpAnswer {
     const { metrics } = this.#parts;
-    const payloads = outgoing.map(({ payload }) => payload);
     const records = outgoing.map((one) => ({
       ...one,
       byteLength: one.payload.length,
@@ -226,15 +223,15 @@ export class HttpOperations {
     }));
     const bytes = records.reduce((sum, { byteLength }) => sum + byteLength, 0);
     const head = encodeBulkHead({ records, attributes });
-    metrics.pinned += payloads.length;
+    metrics.pinned += outgoing.length;
     metrics.pinnedBytes += bytes;
     return {
       status: 200,
       headers: [['content-type', bulkType]],
-      body: bulkParts(head, payloads),
+      body: bulkParts(head, outgoing),
       byteLength: head.length + payloadBytesOf(records),
       release: () => {
-        metrics.pinned -= payloads.length;
+        metrics.pinned -= outgoing.length;
         metrics.pinnedBytes -= bytes;
         release();
       },

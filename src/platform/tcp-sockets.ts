@@ -60,7 +60,8 @@ export interface TcpSocket {
   readonly peer: string;
   /**
    * Resolves when the system has taken all parts, in order; they must not change until then.
-   * Rejects with `UNAVAILABLE` when the connection ends first. One call at a time.
+   * Rejects with `UNAVAILABLE` when the connection ends first. Calls are carried out in order; the
+   * caller bounds how many wait.
    */
   write(parts: readonly Uint8Array[]): Promise<void>;
   /** Reads no more until {@link resume}: the peer is held back once the system's memory is full. */

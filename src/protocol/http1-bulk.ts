@@ -125,15 +125,21 @@ export function payloadBytesOf(records: readonly BulkRecord[]): number {
   );
 }
 
-/** The head and the payloads with their checksums, each computed when its turn comes. */
+/** A payload, and its CRC32C when it is known already. */
+export interface BulkPayload {
+  readonly payload: Uint8Array;
+  readonly checksum?: number | undefined;
+}
+
+/** The head and the payloads with their checksums, each computed, if need be, when its turn comes. */
 export function* bulkParts(
   head: Uint8Array,
-  payloads: Iterable<Uint8Array>,
+  payloads: Iterable<BulkPayload>,
 ): Generator<Uint8Array> {
   yield head;
-  for (const payload of payloads) {
+  for (const { payload, checksum } of payloads) {
     if (payload.length > 0) yield payload;
-    yield encodeChecksum(crc32c(payload));
+    yield encodeChecksum(checksum ?? crc32c(payload));
   }
 }
 

@@ -273,8 +273,8 @@ export class ReadPath {
     const extents = found.map((one) => {
       if (one === undefined) throw new RangeError('a block before the end is missing');
       const { facts, pinned, tier } = one;
-      const { key, tokens, hasDecodedTokens } = facts;
-      blocks.push({ key, payload: pinned.payload, tokens, hasDecodedTokens, tier });
+      const { key, tokens, hasDecodedTokens, crc: checksum } = facts;
+      blocks.push({ key, payload: pinned.payload, tokens, hasDecodedTokens, tier, checksum });
       counters.addHit(tier, facts.length);
       return pinned.extent;
     });

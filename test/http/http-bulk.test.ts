@@ -19,7 +19,7 @@ const head: BulkHead = {
   ],
   attributes: { reason: 'unknown' },
 };
-const payloads = [Buffer.from('123456789'), new Uint8Array(0)];
+const payloads = [Buffer.from('123456789'), new Uint8Array(0)].map((payload) => ({ payload }));
 
 function flags(hasDecodedTokens: boolean): { hasDecodedTokens: boolean; tier: 'disk' | undefined } {
   return { hasDecodedTokens, tier: hasDecodedTokens ? undefined : 'disk' };
