@@ -15,6 +15,7 @@ import { parseBenchOptions } from './bench-options.ts';
 import type { BenchOptions } from './bench-options.ts';
 import { writeDocuments } from './documents.ts';
 import { readMachine, readSourceVersion } from './machine.ts';
+import { http } from './http/http.ts';
 import { mainJob } from './main-job/main-job.ts';
 import { measureLimits } from './measured-limits.ts';
 import { compression } from './micro/compression.ts';
@@ -28,7 +29,9 @@ import type { ResultFile } from './result-file.ts';
 import type { BenchContext, Scenario } from './scenario.ts';
 
 /** Short ones first: who waits sees something. */
-const scenarios: readonly Scenario[] = [hashing, framing, tiers, compression, objectStore, mainJob];
+const scenarios: readonly Scenario[] = [
+  ...[hashing, framing, tiers, compression, objectStore, http, mainJob],
+];
 
 process.exitCode = await main(process.argv.slice(2));
 

@@ -34,7 +34,12 @@ const counters = [
  * @throws StoreError `INVALID` for what is no JSON object, or has something else for a number.
  */
 export function decodeStatistics(body: Uint8Array): StoreStats {
-  const root = asObject(parse(body), 'the statistics');
+  return statisticsOf(parse(body));
+}
+
+/** The same from a value that was parsed already. */
+export function statisticsOf(value: unknown): StoreStats {
+  const root = asObject(value, 'the statistics');
   const object = asObject(root['object'] ?? {}, 'object');
   const lastFailure = root['lastFailure'];
   return {

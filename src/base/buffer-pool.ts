@@ -1,0 +1,82 @@
+/**
+ * Memory that is used again: the first touch of fresh pages costs several times what a copy does.
+ * The one given back last is taken first, and at most `bytesMax` are kept.
+ */
+export class BufferPool {
+  readonly #bytesMax: number;
+  readonly #free: Uint8Array<ArrayBuffer>[] = [];
+  #bytes = 0;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Bytes that are kept for later. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Memory of at least so many bytes, and not much more; what it holds is anything. */
+  take(byteLength: number): Uint8Array<ArrayBuffer> {
+    if (byteLength < pooledBytesMin) return new Uint8Array(byteLength);
+    for (let index = this.#free.length - 1; index >= 0; index -= 1) {
+      const { length } = this.#free[index];
+      if (length < byteLength || length > 2 * byteLength) continue;
+      const [found] = this.#free.splice(index, 1);
+      this.#bytes -= length;
+      return found;
+    }
+    return new Uint8Array(byteLength);
+  }
+
+  /** Takes back what {@link take} gave. Nobody may use it any more. */
+  give(memory: Uint8Array<ArrayBuffer>): void {
+    if (memory.length < pooledBytesMin || memory.length > this.#bytesMax) return;
+    while (this.#bytes + memory.length > this.#bytesMax) {
+      this.#bytes -= this.#free.shift()?.length ?? this.#bytes;
+    }
+    this.#free.push(memory);
+    this.#bytes += memory.length;
+  }
+}
+
+/** Smaller arrays are not worth keeping, and would make the list long. */
+const pooledBytesMin = 64 * 1024;
+
+/** Payloads that share a few buffers: so many bytes of them at most, unless one alone is larger. */
+const sharedBytesMax = 64 * 1024 * 1024;
+
+/** Memory for several things, and the one way to give it back. */
+export interface PooledParts {
+  /** One part for each length, of exactly that length. */
+  readonly parts: readonly Uint8Array[];
+  /** Gives all of it back. Harmless when called again. */
+  release(): void;
+}
+
+/** Parts of those lengths, one behind the other in as few buffers as is sensible. */
+export function takeParts(pool: BufferPool, lengths: readonly number[]): PooledParts {
+  const parts: Uint8Array[] = [];
+  const taken: Uint8Array<ArrayBuffer>[] = [];
+  for (let first = 0; first < lengths.length;) {
+    let sum = lengths[first];
+    let next = first + 1;
+    while (next < lengths.length && sum + lengths[next] <= sharedBytesMax) {
+      sum += lengths[next];
+      next += 1;
+    }
+    const buffer = pool.take(sum);
+    taken.push(buffer);
+    let at = 0;
+    for (; first < next; first += 1) {
+      parts.push(buffer.subarray(at, at + lengths[first]));
+      at += lengths[first];
+    }
+  }
+  return {
+    parts,
+    release: () => {
+      for (const buffer of taken.splice(0)) pool.give(buffer);
+    },
+  };
+}

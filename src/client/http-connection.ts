@@ -1,0 +1,270 @@
+import { assert } from '../base/assert.ts';
+import { deferred } from '../base/deferred.ts';
+import type { Deferred } from '../base/deferred.ts';
+import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
+import type {
+  TcpConnectOptions,
+  TcpReceiver,
+  TcpSocket,
+  TcpSockets,
+} from '../platform/tcp-sockets.ts';
+import { BodyDecoder } from '../protocol/http1-body.ts';
+import { encodeHead, isRefusal, parseResponseHead } from '../protocol/http1-head.ts';
+import type { ResponseHead } from '../protocol/http1-head.ts';
+import { HeadScanner, latin1Text } from '../protocol/http1-scan.ts';
+import type { BodySink } from '../protocol/http1-sink.ts';
+
+/** One request. It may be sent again after a failure, so its parts can be asked for again. */
+export interface HttpExchange {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly byteLength: number;
+  /** The body, part by part; its payloads must not change until the exchange has ended. */
+  readonly body: () => Iterable<Uint8Array>;
+  /** Where the body of the answer goes. Throws what the exchange rejects with. */
+  readonly receive: (head: ResponseHead) => BodySink;
+}
+
+const scratchBytes = 64 * 1024;
+/** Shorter pieces come several at a time through the scratch buffer, which costs less. */
+const directBytesMin = 16 * 1024;
+/** Bytes written at once: while the system sends them the next ones get their checksums. */
+const writeBytesMax = 1024 * 1024;
+
+/** The client's end of one connection: one exchange at a time. */
+export class HttpClientConnection implements TcpReceiver {
+  /** When it was last given back to those who are not in use. */
+  idleSinceMs = 0;
+  readonly #host: string;
+  #socket: TcpSocket | undefined;
+  readonly #scratch = new Uint8Array(scratchBytes);
+  readonly #scanner = new HeadScanner();
+  #start = 0;
+  #end = 0;
+  #isDirect = false;
+  #isLost = false;
+  #isSent = false;
+  #exchange: HttpExchange | undefined;
+  #result: Deferred<ResponseHead> | undefined;
+  #head: ResponseHead | undefined;
+  #decoder: BodyDecoder | undefined;
+  #sink: BodySink | undefined;
+
+  private constructor(host: string) {
+    this.#host = host;
+  }
+
+  static async open(
+    sockets: TcpSockets,
+    options: TcpConnectOptions,
+  ): Promise<HttpClientConnection> {
+    const connection = new HttpClientConnection(`${options.host}:${options.port}`);
+    connection.#socket = await sockets.connect(options, connection);
+    return connection;
+  }
+
+  /** True when another exchange can be tried on it. */
+  get isUsable(): boolean {
+    return !this.#isLost && this.#exchange === undefined;
+  }
+
+  /**
+   * Sends the request and receives the answer. Rejects with the signal's reason when it fires, with
+   * `UNAVAILABLE` when the connection is lost, or with what `receive` or its sink threw; the
+   * connection is of no more use then, and no memory is touched any more.
+   */
+  async run(exchange: HttpExchange, signal: AbortSignal): Promise<ResponseHead> {
+    assert(this.isUsable, 'a connection has one exchange at a time');
+    const result = deferred<ResponseHead>();
+    this.#exchange = exchange;
+    this.#result = result;
+    this.#scanner.reset();
+    const onAbort = (): void => {
+      this.#fail(signal.reason);
+      // The server is to stop at once what nobody waits for.
+      this.#socket?.reset();
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    void this.#send(exchange);
+    try {
+      const head = await result.promise;
+      // An answer that did not wait for the whole request leaves a connection of no more use.
+      if (!this.#isSent || !head.isKeptAlive) this.destroy();
+      return head;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      this.#exchange = undefined;
+      this.#result = undefined;
+      this.#sink = undefined;
+    }
+  }
+
+  destroy(): void {
+    this.#isLost = true;
+    this.#socket?.destroy();
+  }
+
+  space(): Uint8Array {
+    const ahead = this.#decoder?.dataAhead ?? 0;
+    if (this.#start === this.#end && ahead > 0 && this.#sink !== undefined) {
+      const memory = this.#sink.space();
+      const length = Math.min(memory.length, ahead);
+      if (length >= directBytesMin) {
+        this.#isDirect = true;
+        return memory.subarray(0, length);
+      }
+    }
+    this.#isDirect = false;
+    if (this.#start === this.#end) this.#start = this.#end = 0;
+    else if (this.#end === scratchBytes) this.#compact();
+    return this.#scratch.subarray(this.#end);
+  }
+
+  received(_: Uint8Array, count: number): void {
+    if (this.#isLost) return;
+    if (this.#exchange === undefined) {
+      // Nobody asked for anything.
+      this.destroy();
+      return;
+    }
+    try {
+      if (this.#isDirect) this.#took(count);
+      else {
+        this.#end += count;
+        this.#consume();
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  ended(): void {
+    this.#fail(this.#lost('the server closed it'));
+  }
+
+  closed(error: Error | undefined): void {
+    this.#fail(this.#lost(error === undefined ? 'it was closed' : error.message, error));
+  }
+
+  async #send(exchange: HttpExchange): Promise<void> {
+    const headers = [
+      ['host', this.#host],
+      ...exchange.headers,
+      ['content-length', String(exchange.byteLength)],
+    ] as const;
+    this.#isSent = false;
+    try {
+      let group = [encodeHead(`${exchange.method} ${exchange.path} HTTP/1.1`, headers)];
+      let bytes = 0;
+      let before: Promise<void> = Promise.resolve();
+      for (const part of exchange.body()) {
+        group.push(part);
+        bytes += part.length;
+        if (bytes < writeBytesMax) continue;
+        const writing = this.#write(group);
+        await before;
+        if (this.#exchange !== exchange || this.#isLost) return;
+        before = writing;
+        [group, bytes] = [[], 0];
+      }
+      await Promise.all([before, ...(group.length > 0 ? [this.#write(group)] : [])]);
+      this.#isSent = true;
+    } catch (error) {
+      // An answer may be on its way that says why nothing more is taken; closed() follows if not.
+      if (!isStoreError(error)) this.#fail(error);
+    }
+  }
+
+  #write(group: readonly Uint8Array[]): Promise<void> {
+    assert(this.#socket !== undefined, 'the connection stands');
+    const writing = this.#socket.write(group);
+    // Two are under way at a time; when both fail only the first one is waited for.
+    writing.catch(() => undefined);
+    return writing;
+  }
+
+  #consume(): void {
+    while (this.#start < this.#end && this.#exchange !== undefined) {
+      if (this.#decoder === undefined) {
+        if (!this.#readHead(this.#exchange)) return;
+      } else if (this.#decoder.isDone) {
+        throw this.#lost('there are bytes behind the answer');
+      } else this.#readBody(this.#decoder);
+    }
+  }
+
+  #readHead(exchange: HttpExchange): boolean {
+    this.#compact();
+    const size = this.#scanner.scan(this.#scratch, this.#end);
+    if (typeof size !== 'number') throw this.#lost(size.reason);
+    if (size === 0) return false;
+    const head = parseResponseHead(latin1Text(this.#scratch, size), exchange.method);
+    if (isRefusal(head)) throw this.#lost(head.reason);
+    this.#start = size;
+    this.#scanner.reset();
+    // Informational heads come before the one that counts.
+    if (head.status < 200) return true;
+    this.#head = head;
+    this.#sink = exchange.receive(head);
+    this.#decoder = new BodyDecoder(head.body);
+    this.#endIfDone();
+    return true;
+  }
+
+  #readBody(decoder: BodyDecoder): void {
+    if (decoder.dataAhead === 0) {
+      const next = decoder.takeFraming(this.#scratch, this.#start, this.#end);
+      if (typeof next !== 'number') throw this.#lost(next.reason);
+      this.#start = next;
+      this.#endIfDone();
+      return;
+    }
+    assert(this.#sink !== undefined, 'an answer has a sink');
+    const memory = this.#sink.space();
+    const held = Math.min(decoder.dataAhead, this.#end - this.#start, memory.length);
+    memory.set(this.#scratch.subarray(this.#start, this.#start + held));
+    this.#start += held;
+    this.#took(held);
+  }
+
+  #took(count: number): void {
+    this.#decoder?.tookData(count);
+    this.#sink?.took(count);
+    this.#endIfDone();
+  }
+
+  #endIfDone(): void {
+    if (this.#decoder?.isDone !== true) return;
+    this.#sink?.finish();
+    const head = this.#head;
+    assert(head !== undefined, 'a body follows a head');
+    this.#decoder = undefined;
+    this.#sink = undefined;
+    this.#result?.resolve(head);
+    // Until the caller goes on, more bytes are nobody's.
+    this.#exchange = undefined;
+  }
+
+  #fail(error: unknown): void {
+    this.#isLost = true;
+    this.#decoder = undefined;
+    this.#sink = undefined;
+    const known = isStoreError(error) ? error : this.#lost(messageOf(error), error);
+    this.#result?.reject(known);
+    this.#result = undefined;
+    this.#socket?.destroy();
+  }
+
+  #lost(why: string, cause?: unknown): StoreError {
+    const message = `connection to ${this.#host} is lost: ${why}`;
+    return new StoreError('UNAVAILABLE', message, cause === undefined ? undefined : { cause });
+  }
+
+  #compact(): void {
+    if (this.#start === 0) return;
+    this.#scratch.copyWithin(0, this.#start, this.#end);
+    this.#end -= this.#start;
+    this.#start = 0;
+  }
+}

@@ -1,0 +1,67 @@
+import { StoreError } from '../base/errors.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import type { BlockToSave, SaveOptions } from '../blocks/kv-store.ts';
+import { limits } from '../blocks/limits.ts';
+import type { BulkAttributes, BulkRecord } from '../protocol/http1-bulk.ts';
+
+/** A payload to send, with what its record says. */
+export interface Outgoing extends Omit<BulkRecord, 'byteLength'> {
+  readonly payload: Uint8Array;
+}
+
+/** What one request of a save says. */
+export interface SaveBody {
+  readonly outgoing: readonly Outgoing[];
+  readonly attributes: BulkAttributes;
+}
+
+const nothing: Outgoing['payload'] = new Uint8Array(0);
+
+/** The server lost payloads that it had a moment ago; they are sent then. */
+export class LeftOutMissing extends Error {}
+
+export function outgoingOf(block: BlockToSave & { readonly isLeftOut?: boolean }): Outgoing {
+  const isLeftOut = block.isLeftOut ?? false;
+  return {
+    key: block.key,
+    payload: isLeftOut ? nothing : block.payload,
+    tokens: block.tokens ?? 0,
+    position: block.position,
+    hasDecodedTokens: block.hasDecodedTokens ?? false,
+    isLeftOut,
+    tier: undefined,
+  };
+}
+
+export function saveAttributes(options: SaveOptions | undefined): BulkAttributes {
+  return {
+    durable: options?.durable,
+    parent: options?.parent,
+    fingerprint: options?.fingerprint,
+  };
+}
+
+export function checkSize(key: BlockKey, payload: Uint8Array): void {
+  if (payload.length <= limits.payloadBytesMax) return;
+  const size = `payload of ${key} has ${payload.length} bytes`;
+  throw new StoreError('TOO_LARGE', `${size}; at most ${limits.payloadBytesMax} can be stored`);
+}
+
+/** Where each request of a save begins; all but the last hold about as much as one may. */
+export function partStarts(
+  blocks: readonly BlockToSave[],
+  leftOut: number,
+  bytesMax: number,
+): readonly number[] {
+  const starts = [0];
+  let bytes = 0;
+  blocks.forEach(({ payload }, index) => {
+    if (index < leftOut) return;
+    if (bytes > 0 && bytes + payload.length > bytesMax) {
+      starts.push(index);
+      bytes = 0;
+    }
+    bytes += payload.length;
+  });
+  return starts;
+}

@@ -1,0 +1,69 @@
+import { StoreError } from '../base/errors.ts';
+import type { DeleteResult, Lookup, MissReason, SaveResult } from '../blocks/kv-store.ts';
+
+/** Answers in JSON, each read field by field; what is not as it should be is `UNAVAILABLE`. */
+const reasons: readonly MissReason[] = [
+  'unknown',
+  'evicted',
+  'corrupt',
+  'decoded',
+  'other-fingerprint',
+  'deadline',
+  'unavailable',
+  'incompatible',
+  'closed',
+];
+
+type Fields = Readonly<Record<string, unknown>>;
+
+export function readLookup(value: unknown, most: number): Lookup {
+  const fields = fieldsOf(value, 'a lookup');
+  const matched = countOf(fields, 'matched');
+  const reason = reasons.find((one) => one === fields['reason']);
+  if (matched > most || matched < most !== (reason !== undefined)) {
+    throw unexpected(`a lookup of ${most} keys with ${matched} matches and reason ${reason}`);
+  }
+  return { matched, reason };
+}
+
+export function readStored(value: unknown, count: number): readonly boolean[] {
+  const { stored } = fieldsOf(value, 'a contains');
+  if (!Array.isArray(stored) || stored.length !== count) {
+    throw unexpected(`a contains of ${count} keys without as many answers`);
+  }
+  return stored.map((one: unknown) => one === true);
+}
+
+export function readLoaded(value: unknown, most: number): number {
+  const loaded = countOf(fieldsOf(value, 'a count'), 'loaded');
+  if (loaded > most) throw unexpected(`${loaded} of ${most}`);
+  return loaded;
+}
+
+export function readSaved(value: unknown): SaveResult {
+  const fields = fieldsOf(value, 'a save');
+  return {
+    saved: countOf(fields, 'saved'),
+    known: countOf(fields, 'known'),
+    savedBytes: countOf(fields, 'savedBytes'),
+  };
+}
+
+export function readDeleted(value: unknown): DeleteResult {
+  return { objects: countOf(fieldsOf(value, 'a delete'), 'objects') };
+}
+
+function countOf(fields: Fields, name: string): number {
+  const value = fields[name];
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+  throw unexpected(`${name} is no count`);
+}
+
+function fieldsOf(value: unknown, what: string): Fields {
+  if (typeof value === 'object' && value !== null) return value as Fields;
+  throw unexpected(`${what} that is no object`);
+}
+
+function unexpected(what: string): StoreError {
+  return new StoreError('UNAVAILABLE', `the server answered with ${what}`);
+}

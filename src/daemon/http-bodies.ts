@@ -1,0 +1,146 @@
+import { takeParts } from '../base/buffer-pool.ts';
+import type { PooledParts } from '../base/buffer-pool.ts';
+import { StoreError } from '../base/errors.ts';
+import { limits as storeLimits } from '../blocks/limits.ts';
+import { bulkType } from '../protocol/http1-bulk.ts';
+import type { BulkHead } from '../protocol/http1-bulk.ts';
+import { headerOf } from '../protocol/http1-head.ts';
+import { BulkSink, CollectSink } from '../protocol/http1-sink.ts';
+import type { BodySink } from '../protocol/http1-sink.ts';
+import type { HttpAnswer } from './http-answer.ts';
+import type { HttpJob } from './http-exchange.ts';
+import type { HttpParts, HttpRequest } from './http-context.ts';
+import { parseFields } from './http-fields.ts';
+import type { Fields } from './http-fields.ts';
+
+/** A request without a body. */
+export function bareJob(answer: () => Promise<HttpAnswer>): HttpJob {
+  return { sink: undefined, answer };
+}
+
+/** A request with a JSON object. */
+export async function jsonJob(
+  parts: HttpParts,
+  request: HttpRequest,
+  answer: (fields: Fields) => Promise<HttpAnswer>,
+): Promise<HttpJob> {
+  // No type that a browser sends for a form: a page of somebody else must not reach the store.
+  requireType(request, 'application/json');
+  const { jsonBytesMax } = parts.limits;
+  const byteLength = lengthOf(request, jsonBytesMax);
+  const leave = await enter(parts, request, byteLength ?? jsonBytesMax);
+  const sink = new CollectSink(jsonBytesMax, byteLength);
+  return { sink, answer: () => answer(parseFields(sink.bytes)), close: leave };
+}
+
+/** A request with one payload as it is. */
+export async function payloadJob(
+  parts: HttpParts,
+  request: HttpRequest,
+  answer: (payload: Uint8Array) => Promise<HttpAnswer>,
+): Promise<HttpJob> {
+  const byteLength = lengthOf(request, storeLimits.payloadBytesMax);
+  const { chunkedBytesMax } = parts.limits;
+  const leave = await enter(parts, request, byteLength ?? chunkedBytesMax);
+  if (byteLength === undefined) {
+    const sink = new CollectSink(chunkedBytesMax);
+    return { sink, answer: () => answer(sink.bytes), close: leave };
+  }
+  const memory = takeParts(parts.pool, [byteLength]);
+  return {
+    sink: new FixedSink(memory.parts[0]),
+    answer: () => answer(memory.parts[0]),
+    close: () => {
+      memory.release();
+      leave();
+    },
+  };
+}
+
+/** A request with a bulk body. */
+export async function bulkJob(
+  parts: HttpParts,
+  request: HttpRequest,
+  answer: (head: BulkHead, payloads: readonly Uint8Array[]) => Promise<HttpAnswer>,
+): Promise<HttpJob> {
+  requireType(request, bulkType);
+  const byteLength = lengthOf(request, parts.limits.bodyBytesMax);
+  let leave = byteLength === undefined ? undefined : await enter(parts, request, byteLength);
+  let memory: PooledParts | undefined;
+  const sink = new BulkSink((records) => {
+    const lengths = records.map((record) => (record.isLeftOut ? 0 : record.byteLength));
+    leave ??= enterNow(parts, lengths);
+    memory = takeParts(parts.pool, lengths);
+    return memory.parts;
+  }, byteLength);
+  return {
+    sink,
+    answer: () => answer(sink.result.head, sink.result.payloads),
+    close: () => {
+      memory?.release();
+      leave?.();
+    },
+  };
+}
+
+/** Memory that is exactly as long as the body. */
+class FixedSink implements BodySink {
+  readonly #memory: Uint8Array;
+  #filled = 0;
+
+  constructor(memory: Uint8Array) {
+    this.#memory = memory;
+  }
+
+  space(): Uint8Array {
+    return this.#memory.subarray(this.#filled);
+  }
+
+  took(count: number): void {
+    this.#filled += count;
+  }
+
+  finish(): void {
+    if (this.#filled === this.#memory.length) return;
+    const came = `${this.#filled} of ${this.#memory.length} bytes`;
+    throw new StoreError('INVALID', `the body ended after ${came}`);
+  }
+}
+
+/** The stated length, checked before anything is taken; undefined when it comes in chunks. */
+function lengthOf({ head }: HttpRequest, byteLengthMax: number): number | undefined {
+  if (head.body.kind === 'chunked') return undefined;
+  const { byteLength } = head.body;
+  if (byteLength <= byteLengthMax) return byteLength;
+  throw new StoreError('TOO_LARGE', `a body of ${byteLength} bytes; at most ${byteLengthMax}`);
+}
+
+async function enter(
+  { admission }: HttpParts,
+  { signal }: HttpRequest,
+  bytes: number,
+): Promise<() => void> {
+  await admission.enter(bytes, signal);
+  return () => admission.leave(bytes);
+}
+
+function enterNow({ admission, limits }: HttpParts, lengths: readonly number[]): () => void {
+  const bytes = lengths.reduce((sum, length) => sum + length, 0);
+  if (bytes > limits.bodyBytesMax) {
+    throw new StoreError('TOO_LARGE', `payloads of ${bytes} bytes; at most ${limits.bodyBytesMax}`);
+  }
+  if (!admission.tryEnter(bytes)) {
+    throw new StoreError('BUSY', `no room for payloads of ${bytes} bytes in chunks now`);
+  }
+  return () => admission.leave(bytes);
+}
+
+function requireType({ head }: HttpRequest, wanted: string): void {
+  const type = headerOf(head.headers, 'content-type')?.split(';')[0].trim().toLowerCase();
+  if (type === wanted) return;
+  const got = type === undefined ? 'of no type' : type.slice(0, 80);
+  throw new MediaTypeError(`the body must be ${wanted}; it is ${got}`);
+}
+
+/** The body has another type than the resource takes. */
+export class MediaTypeError extends Error {}

@@ -1,0 +1,51 @@
+import type { KvStore } from '../blocks/kv-store.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import type { BufferPool } from '../base/buffer-pool.ts';
+import { StoreError } from '../base/errors.ts';
+import type { Clock } from '../platform/clock.ts';
+import { headerOf } from '../protocol/http1-head.ts';
+import type { RequestHead } from '../protocol/http1-head.ts';
+import type { HttpAdmission } from './http-admission.ts';
+import type { HttpLimits } from './http-limits.ts';
+import type { HttpMetrics } from './http-metrics.ts';
+
+/** What the parts of the HTTP server share. */
+export interface HttpParts {
+  readonly store: KvStore;
+  readonly clock: Clock;
+  readonly limits: HttpLimits;
+  readonly admission: HttpAdmission;
+  readonly metrics: HttpMetrics;
+  /** Memory of bodies. */
+  readonly pool: BufferPool;
+}
+
+/** One request on its way through them. */
+export interface HttpRequest {
+  readonly head: RequestHead;
+  readonly query: URLSearchParams;
+  /** Fires when the client is gone. */
+  readonly signal: AbortSignal;
+}
+
+/** Milliseconds that the client gives the call; the store's own deadline when it says nothing. */
+export const deadlineHeader = 'wombatkv-deadline-ms';
+
+/** Options of the call that the request makes. */
+export function callOptionsOf(
+  { head, signal }: HttpRequest,
+  namespace: Namespace | undefined,
+  limits: HttpLimits,
+): {
+  readonly namespace: Namespace | undefined;
+  readonly signal: AbortSignal;
+  readonly deadlineMs: number | undefined;
+} {
+  const text = headerOf(head.headers, deadlineHeader);
+  if (text === undefined) return { namespace, signal, deadlineMs: undefined };
+  if (!/^\d{1,10}$/.test(text)) {
+    const got = JSON.stringify(text.slice(0, 40));
+    throw new StoreError('INVALID', `${deadlineHeader} takes milliseconds; got ${got}`);
+  }
+  return { namespace, signal, deadlineMs: Math.min(Number(text), limits.callMsMax) };
+}

@@ -1,0 +1,247 @@
+import { StoreError } from '../base/errors.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import type { LoadOptions, SaveOptions, SaveResult } from '../blocks/kv-store.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import { bulkParts, bulkType, encodeBulkHead, payloadBytesOf } from '../protocol/http1-bulk.ts';
+import type { BulkAttributes, BulkHead, BulkPayload, BulkRecord } from '../protocol/http1-bulk.ts';
+import type { Operation } from '../protocol/http1-paths.ts';
+import { errorAnswer, jsonAnswer } from './http-answer.ts';
+import type { HttpAnswer } from './http-answer.ts';
+import { bareJob, bulkJob, jsonJob } from './http-bodies.ts';
+import type { HttpJob } from './http-exchange.ts';
+import { callOptionsOf } from './http-context.ts';
+import type { HttpParts, HttpRequest } from './http-context.ts';
+import {
+  flagField,
+  keyField,
+  keysField,
+  optionalKeyField,
+  selectionOf,
+  tokensField,
+} from './http-fields.ts';
+import type { Fields } from './http-fields.ts';
+
+/** A payload on its way out, and what the record before it says. */
+interface OutgoingPayload extends Omit<BulkRecord, 'byteLength' | 'isLeftOut'>, BulkPayload {}
+
+/** The operations of one namespace: every call of the store but flush and stats, many keys at once. */
+export class HttpOperations {
+  readonly #parts: HttpParts;
+
+  constructor(parts: HttpParts) {
+    this.#parts = parts;
+  }
+
+  open(operation: Operation, namespace: Namespace, request: HttpRequest): Promise<HttpJob> {
+    if (operation === 'lookup' && request.head.method !== 'POST') {
+      const keys = (request.query.get('keys') ?? '').split(',').filter((key) => key !== '');
+      return Promise.resolve(bareJob(() => this.#lookup(namespace, request, { keys })));
+    }
+    const parts = this.#parts;
+    switch (operation) {
+      case 'save':
+        return bulkJob(parts, request, (head, payloads) =>
+          this.#save(namespace, request, head, payloads),
+        );
+      case 'save-tail':
+      case 'save-raw-tail':
+        return bulkJob(parts, request, (head, payloads) => {
+          if (head.records.length === 1 && !head.records[0].isLeftOut) {
+            return this.#saveTail(operation, namespace, request, { ...head, payload: payloads[0] });
+          }
+          throw new StoreError('INVALID', `a tail is one record; got ${head.records.length}`);
+        });
+      default:
+        return jsonJob(parts, request, (fields) =>
+          this.#run(operation, namespace, request, fields),
+        );
+    }
+  }
+
+  #run(
+    operation: Exclude<Operation, 'save' | 'save-tail' | 'save-raw-tail'>,
+    namespace: Namespace,
+    request: HttpRequest,
+    fields: Fields,
+  ): Promise<HttpAnswer> {
+    switch (operation) {
+      case 'lookup':
+        return this.#lookup(namespace, request, fields);
+      case 'contains':
+        return this.#contains(namespace, request, fields);
+      case 'load':
+        return this.#load(namespace, request, fields);
+      case 'load-tail':
+        return this.#loadTail(namespace, request, fields);
+      case 'load-raw-tail':
+        return this.#loadRawTail(namespace, request, fields);
+      case 'prefetch':
+        return this.#prefetch(namespace, request, fields);
+      case 'delete':
+        return this.#delete(namespace, request, fields);
+      default:
+        return operation satisfies never;
+    }
+  }
+
+  async #lookup(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
+    const options = callOptionsOf(request, ns, this.#parts.limits);
+    return jsonAnswer(await this.#parts.store.lookup(keysField(fields, 'keys'), options));
+  }
+
+  async #contains(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
+    const options = callOptionsOf(request, ns, this.#parts.limits);
+    const stored = await this.#parts.store.contains(keysField(fields, 'keys'), options);
+    return jsonAnswer({ stored });
+  }
+
+  async #load(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
+    const borrow = await this.#parts.store.load(
+      keysField(fields, 'keys'),
+      this.#loadOptions(ns, request, fields),
+    );
+    const payloads = borrow.blocks.map((block) => ({ ...block, position: undefined }));
+    const { reason } = borrow;
+    return this.#bulkAnswer(payloads, { reason }, () => borrow.release());
+  }
+
+  async #loadTail(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
+    const tip = keyField(fields, 'tip');
+    const query = { tip, tokens: tokensField(fields, 'tokens') };
+    const tail = await this.#parts.store.loadTail(query, this.#loadOptions(ns, request, fields));
+    if (tail === undefined) return this.#bulkAnswer([], {}, () => undefined);
+    const payloads = [{ ...payloadOf(tip, tail), hasDecodedTokens: tail.hasDecodedTokens }];
+    return this.#bulkAnswer(payloads, { tokens: tail.tokens }, () => tail.release());
+  }
+
+  async #loadRawTail(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
+    const tip = keyField(fields, 'tip');
+    const options = callOptionsOf(request, ns, this.#parts.limits);
+    const tail = await this.#parts.store.loadRawTail(tip, options);
+    if (tail === undefined) return this.#bulkAnswer([], {}, () => undefined);
+    return this.#bulkAnswer([payloadOf(tip, tail)], {}, () => tail.release());
+  }
+
+  async #prefetch(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
+    const options = callOptionsOf(request, ns, this.#parts.limits);
+    const loaded = await this.#parts.store.prefetch(keysField(fields, 'keys'), options);
+    return jsonAnswer({ loaded });
+  }
+
+  async #delete(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
+    const options = callOptionsOf(request, ns, this.#parts.limits);
+    return jsonAnswer(await this.#parts.store.delete(selectionOf(fields), options));
+  }
+
+  async #save(
+    ns: Namespace,
+    request: HttpRequest,
+    head: BulkHead,
+    payloads: readonly Uint8Array[],
+  ): Promise<HttpAnswer> {
+    const options = this.#saveOptions(ns, request, head.attributes);
+    const { records } = head;
+    const firstSent = records.findIndex(({ isLeftOut }) => !isLeftOut);
+    const leftOut = firstSent < 0 ? records.length : firstSent;
+    if (records.slice(leftOut).some(({ isLeftOut }) => isLeftOut)) {
+      throw new StoreError('INVALID', 'only the first payloads of a save may be left out');
+    }
+    const { store, metrics } = this.#parts;
+    const { signal, deadlineMs } = options;
+    const known = records.slice(0, leftOut).map(({ key }) => key);
+    if (known.length > 0) {
+      const isStored = await store.contains(known, { namespace: ns, signal, deadlineMs });
+      const missing = isStored.filter((one) => !one).length;
+      // The client sends all of it then.
+      if (missing > 0) return errorAnswer(409, 'MISSING', `${missing} payloads left out are gone`);
+    }
+    const blocks = records.slice(leftOut).map((record, index) => ({
+      ...record,
+      payload: payloads[leftOut + index],
+    }));
+    const parent = known.at(-1) ?? options.parent;
+    const result: SaveResult =
+      blocks.length === 0 && known.length > 0
+        ? { saved: 0, known: 0, savedBytes: 0 }
+        : await store.save(blocks, { ...options, parent });
+    if (options.durable === true && known.length > 0) await this.#flushPending(options);
+    metrics.leftOut += known.length;
+    return jsonAnswer({ ...result, known: result.known + known.length });
+  }
+
+  /** What was left out may have been accepted only; nothing tells which upload is whose. */
+  async #flushPending({ signal, deadlineMs }: SaveOptions): Promise<void> {
+    const { store } = this.#parts;
+    if ((await store.stats({ signal })).pending > 0) await store.flush({ signal, deadlineMs });
+  }
+
+  async #saveTail(
+    operation: 'save-tail' | 'save-raw-tail',
+    ns: Namespace,
+    request: HttpRequest,
+    { records, attributes, payload }: BulkHead & { readonly payload: Uint8Array },
+  ): Promise<HttpAnswer> {
+    const options = this.#saveOptions(ns, request, attributes);
+    const { store } = this.#parts;
+    const [{ key: tip, position, hasDecodedTokens }] = records;
+    if (operation === 'save-raw-tail') {
+      return jsonAnswer(await store.saveRawTail(tip, payload, options));
+    }
+    const tokens = tokensField(attributes, 'tokens');
+    const tail = { tip, tokens, payload, position, hasDecodedTokens };
+    return jsonAnswer(await store.saveTail(tail, options));
+  }
+
+  #loadOptions(ns: Namespace, request: HttpRequest, fields: Fields): LoadOptions {
+    return {
+      ...callOptionsOf(request, ns, this.#parts.limits),
+      exact: flagField(fields, 'exact'),
+      fingerprint: optionalKeyField(fields, 'fingerprint'),
+    };
+  }
+
+  #saveOptions(ns: Namespace, request: HttpRequest, attributes: BulkAttributes): SaveOptions {
+    return {
+      ...callOptionsOf(request, ns, this.#parts.limits),
+      durable: flagField(attributes, 'durable'),
+      parent: optionalKeyField(attributes, 'parent'),
+      fingerprint: optionalKeyField(attributes, 'fingerprint'),
+    };
+  }
+
+  /** Payloads on loan as one body. They are given back when it is sent. */
+  #bulkAnswer(
+    outgoing: readonly OutgoingPayload[],
+    attributes: BulkAttributes,
+    release: () => void,
+  ): HttpAnswer {
+    const { metrics } = this.#parts;
+    const records = outgoing.map((one) => ({
+      ...one,
+      byteLength: one.payload.length,
+      isLeftOut: false,
+    }));
+    const bytes = records.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    const head = encodeBulkHead({ records, attributes });
+    metrics.pinned += outgoing.length;
+    metrics.pinnedBytes += bytes;
+    return {
+      status: 200,
+      headers: [['content-type', bulkType]],
+      body: bulkParts(head, outgoing),
+      byteLength: head.length + payloadBytesOf(records),
+      release: () => {
+        metrics.pinned -= outgoing.length;
+        metrics.pinnedBytes -= bytes;
+        release();
+      },
+    };
+  }
+}
+
+function payloadOf(
+  key: BlockKey,
+  { payload, tier }: Pick<OutgoingPayload, 'payload' | 'tier'>,
+): OutgoingPayload {
+  return { key, payload, tier, tokens: 0, position: undefined, hasDecodedTokens: false };
+}

@@ -1,0 +1,172 @@
+import { StoreError } from '../base/errors.ts';
+import type { KvStore } from '../blocks/kv-store.ts';
+import type { Clock, ScheduledCall } from '../platform/clock.ts';
+import type { TcpListener, TcpReceiver, TcpSocket, TcpSockets } from '../platform/tcp-sockets.ts';
+import type { RequestHead } from '../protocol/http1-head.ts';
+import type { HttpAccess, HttpDenial } from './http-access.ts';
+import { HttpAdmission } from './http-admission.ts';
+import { HttpConnection } from './http-connection.ts';
+import type { AnsweredExchange, HttpConnectionHost, HttpJob, HttpPeer } from './http-exchange.ts';
+import { httpLimits } from './http-limits.ts';
+import type { HttpLimits } from './http-limits.ts';
+import { HttpMetrics } from './http-metrics.ts';
+import { HttpRoutes } from './http-routes.ts';
+
+export interface HttpServerOptions {
+  readonly store: KvStore;
+  readonly platform: { readonly clock: Clock; readonly sockets: TcpSockets };
+  readonly limits?: Partial<HttpLimits> | undefined;
+  /**
+   * Asked before each request but those for ping, health and readiness; undefined allows it. All
+   * are allowed when absent.
+   */
+  readonly authorize?: ((access: HttpAccess) => HttpDenial | undefined) | undefined;
+  /** More text for `/metrics`, in the format of Prometheus: what the daemon counts elsewhere. */
+  readonly moreMetrics?: (() => string) | undefined;
+}
+
+/** How often connections are looked at for peers that are too slow. */
+const sweepMs = 250;
+/** Connections that wait for the system to hand them over. */
+const backlog = 511;
+/** Time for the last answers after a drain was cut short. */
+const refuseConnectionsMax = 64;
+
+/**
+ * A store for everybody who speaks HTTP/1.1 (docs/HTTP.md). Several addresses may be listened on.
+ * It does not own the store.
+ *
+ * @example
+ * ```ts
+ * const server = new HttpServer({ store, platform: { clock, sockets: nodeTcpSockets } });
+ * const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
+ * await server.drain(10_000);
+ * ```
+ */
+export class HttpServer implements HttpConnectionHost {
+  readonly clock: Clock;
+  readonly limits: HttpLimits;
+  readonly #sockets: TcpSockets;
+  readonly #routes: HttpRoutes;
+  readonly #metrics: HttpMetrics;
+  readonly #admission: HttpAdmission;
+  readonly #listeners: TcpListener[] = [];
+  readonly #connections = new Set<HttpConnection>();
+  /** Connections over the limit, while they are told so. */
+  readonly #refused = new Set<HttpConnection>();
+  #sweep: ScheduledCall | undefined;
+  #isDraining = false;
+  #whenEmpty: (() => void) | undefined;
+
+  constructor(options: HttpServerOptions) {
+    const { store, platform, authorize, moreMetrics } = options;
+    this.clock = platform.clock;
+    this.limits = { ...httpLimits, ...options.limits };
+    this.#sockets = platform.sockets;
+    const { bodiesBytesMax: bytesMax, admissionMs: waitMs } = this.limits;
+    this.#admission = new HttpAdmission(this.clock, { bytesMax, waitMs });
+    this.#metrics = new HttpMetrics({
+      connections: () => this.#connections.size,
+      bodyBytes: () => this.#admission.bytes,
+      bodiesWaiting: () => this.#admission.waiting,
+    });
+    this.#routes = new HttpRoutes({
+      store,
+      clock: this.clock,
+      limits: this.limits,
+      admission: this.#admission,
+      metrics: this.#metrics,
+      authorize: authorize ?? (() => undefined),
+      moreMetrics: moreMetrics ?? (() => ''),
+      isReady: () => !this.#isDraining,
+    });
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /** Where it listens. */
+  get addresses(): readonly { readonly host: string; readonly port: number }[] {
+    return this.#listeners.map(({ host, port }) => ({ host, port }));
+  }
+
+  /** What it counted, in the format of Prometheus; also part of `/metrics`. */
+  renderMetrics(): string {
+    return this.#metrics.render();
+  }
+
+  /** Listens on one more address. Rejects with `UNAVAILABLE` when it is taken. */
+  async listen(address: { readonly host: string; readonly port: number }): Promise<TcpListener> {
+    if (this.#isDraining) throw new StoreError('CLOSED', 'the HTTP server was closed');
+    const listener = await this.#sockets.listen({ ...address, backlog }, (socket) =>
+      this.#accept(socket),
+    );
+    this.#listeners.push(listener);
+    this.#sweep ??= this.clock.schedule(sweepMs, this.#onSweep);
+    return listener;
+  }
+
+  /**
+   * Takes no more connections and no more requests, and resolves when those under way are answered,
+   * or after `withinMs`, when the rest are cut off.
+   */
+  async drain(withinMs: number): Promise<void> {
+    this.#isDraining = true;
+    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
+    for (const connection of this.#connections) if (connection.isIdle) connection.destroy();
+    if (this.#connections.size > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = this.clock.schedule(withinMs, resolve, 'awaited');
+        this.#whenEmpty = () => {
+          timer.cancel();
+          resolve();
+        };
+      });
+    }
+    this.#sweep?.cancel();
+    for (const connection of [...this.#connections, ...this.#refused]) connection.destroy();
+  }
+
+  /** Cuts off everything at once. */
+  close(): Promise<void> {
+    return this.drain(0);
+  }
+
+  open(head: RequestHead, peer: HttpPeer): Promise<HttpJob> {
+    return this.#routes.open(head, peer);
+  }
+
+  onAnswer(exchange: AnsweredExchange): void {
+    this.#metrics.count(exchange);
+  }
+
+  onClose(connection: HttpPeer): void {
+    for (const set of [this.#refused, this.#connections]) {
+      if (connection instanceof HttpConnection) set.delete(connection);
+    }
+    if (this.#connections.size === 0) this.#whenEmpty?.();
+  }
+
+  #accept(socket: TcpSocket): TcpReceiver {
+    const connection = new HttpConnection(this, socket);
+    if (this.#connections.size < this.limits.connectionsMax && !this.#isDraining) {
+      this.#connections.add(connection);
+      return connection;
+    }
+    this.#metrics.countRefusedConnection();
+    this.#refused.add(connection);
+    const reason = `${this.#connections.size} connections are open, which is the most`;
+    this.clock.schedule(0, () => {
+      if (this.#refused.size > refuseConnectionsMax) connection.destroy();
+      else connection.refuse(503, reason);
+    });
+    return connection;
+  }
+
+  readonly #onSweep = (): void => {
+    const nowMs = this.clock.nowMs();
+    for (const connection of [...this.#connections, ...this.#refused]) connection.checkTime(nowMs);
+    this.#sweep = this.clock.schedule(sweepMs, this.#onSweep);
+  };
+}

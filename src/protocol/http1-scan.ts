@@ -1,0 +1,69 @@
+import { http1Limits } from './http1-head.ts';
+import type { Http1Refusal } from './http1-head.ts';
+
+const carriageReturn = 13;
+const lineFeed = 10;
+
+/**
+ * Looks for the end of a head in bytes that come piece by piece. A line end is CR LF and nothing
+ * else: a bare LF or CR is refused as soon as it is seen (RFC 9112 §2.2).
+ */
+export class HeadScanner {
+  #at = 0;
+  #lineStart = 0;
+  #lines = 0;
+
+  /** Begins anew at the start of the bytes. */
+  reset(): void {
+    this.#at = 0;
+    this.#lineStart = 0;
+    this.#lines = 0;
+  }
+
+  /**
+   * The number of bytes of the head in `bytes[0, end)`, 0 when more are needed. A call sees all
+   * bytes of the call before.
+   */
+  scan(bytes: Uint8Array, end: number): number | Http1Refusal {
+    for (; this.#at < end; this.#at += 1) {
+      const byte = bytes[this.#at];
+      const isAfterReturn = this.#at > 0 && bytes[this.#at - 1] === carriageReturn;
+      if (byte !== lineFeed) {
+        if (isAfterReturn) return { status: 400, reason: 'a CR that ends no line' };
+        continue;
+      }
+      if (!isAfterReturn) {
+        return { status: 400, reason: 'a line that ends with LF instead of CR LF' };
+      }
+      const lineBytes = this.#at - 1 - this.#lineStart;
+      this.#lineStart = this.#at + 1;
+      if (lineBytes === 0 && this.#lines > 0) return this.#checkedEnd();
+      if (lineBytes === 0) return { status: 400, reason: 'an empty line instead of a request' };
+      this.#lines += 1;
+    }
+    return this.#checkSize(end) ?? 0;
+  }
+
+  #checkedEnd(): number | Http1Refusal {
+    return this.#checkSize(this.#lineStart) ?? this.#lineStart;
+  }
+
+  #checkSize(size: number): Http1Refusal | undefined {
+    const { headBytesMax, lineBytesMax } = http1Limits;
+    if (this.#lines === 0 && size > lineBytesMax) {
+      return { status: 414, reason: `a request line of more than ${lineBytesMax} bytes` };
+    }
+    if (size <= headBytesMax) return undefined;
+    return { status: 431, reason: `a head of more than ${headBytesMax} bytes` };
+  }
+}
+
+/** The bytes as Latin-1, which keeps every one of them apart. */
+export function latin1Text(bytes: Uint8Array, end: number): string {
+  let text = '';
+  const step = 4096;
+  for (let at = 0; at < end; at += step) {
+    text += String.fromCharCode(...bytes.subarray(at, Math.min(at + step, end)));
+  }
+  return text;
+}

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { isStoreError } from '../../src/base/errors.ts';
+import { parseBlockKey } from '../../src/blocks/block-key.ts';
+import { encodeNamespace } from '../../src/format/object-keys.ts';
+import { parseNamespace } from '../../src/blocks/namespace.ts';
+import { bulkParts, encodeBulkHead, payloadBytesOf } from '../../src/protocol/http1-bulk.ts';
+import type { BulkHead } from '../../src/protocol/http1-bulk.ts';
+import { httpDate } from '../../src/protocol/http1-date.ts';
+import { encodePathNamespace, operationPath, parsePath } from '../../src/protocol/http1-paths.ts';
+import { BulkSink } from '../../src/protocol/http1-sink.ts';
+
+const key = parseBlockKey('00112233445566778899aabbccddeeff'.repeat(2));
+const head: BulkHead = {
+  records: [
+    { ...{ key, byteLength: 0, tokens: 0, position: undefined }, ...flags(true), isLeftOut: true },
+    { ...{ key, byteLength: 9, tokens: 128, position: 256 }, ...flags(false), isLeftOut: false },
+    { ...{ key, byteLength: 0, tokens: 1, position: 0 }, ...flags(true), isLeftOut: false },
+  ],
+  attributes: { reason: 'unknown' },
+};
+const payloads = [Buffer.from('123456789'), new Uint8Array(0)].map((payload) => ({ payload }));
+
+function flags(hasDecodedTokens: boolean): { hasDecodedTokens: boolean; tier: 'disk' | undefined } {
+  return { hasDecodedTokens, tier: hasDecodedTokens ? undefined : 'disk' };
+}
+
+function encoded(): Buffer {
+  return Buffer.concat([...bulkParts(encodeBulkHead(head), payloads)]);
+}
+
+function read(bytes: Uint8Array, step: number, byteLength?: number): BulkSink {
+  const sink = new BulkSink(
+    (records) => records.map((record) => new Uint8Array(record.byteLength)),
+    byteLength,
+  );
+  for (let at = 0; at < bytes.length;) {
+    const space = sink.space();
+    const part = bytes.subarray(at, at + Math.min(step, space.length));
+    space.set(part);
+    sink.took(part.length);
+    at += part.length;
+  }
+  sink.finish();
+  return sink;
+}
+
+/** Drawn by hand from docs/HTTP.md; the checksums by another program (Python, table of Castagnoli). */
+const headChecksum = '39da5cd1';
+const golden =
+  // prettier-ignore
+
+  '574d425448545031' + '03000000' + '14000000' + 'HEADCRC_' + '00000000' +
+  `${key}00000000` + '00000000' + 'ffffffff' + '03000000' + '00000000' + '00'.repeat(12) +
+  `${key}09000000` + '80000000' + '00010000' + '00000000' + '02000000' + '00'.repeat(12) +
+  `${key}00000000` + '01000000' + '00000000' + '01000000' + '00000000' + '00'.repeat(12) +
+  Buffer.from('{"reason":"unknown"}').toString('hex') +
+  '313233343536373839' + '839206e3' + '00000000';
+
+describe('a bulk body', () => {
+  it('has exactly the bytes that the page draws', () => {
+    assert.equal(encoded().toString('hex'), golden.replace('HEADCRC_', headChecksum));
+    assert.equal(encoded().length, encodeBulkHead(head).length + payloadBytesOf(head.records));
+  });
+
+  it('is read in pieces of any size', () => {
+    const bytes = encoded();
+    for (const step of [1, 3, 16, bytes.length]) {
+      const { result } = read(bytes, step, bytes.length);
+      assert.deepEqual(result.head, head);
+      assert.deepEqual(
+        result.payloads.map((one) => Buffer.from(one).toString()),
+        ['', '123456789', ''],
+      );
+    }
+  });
+
+  it('is refused when any byte of it is changed, cut off or added', () => {
+    const bytes = encoded();
+    for (let at = 0; at < bytes.length; at += 1) {
+      const changed = Buffer.from(bytes);
+      changed[at] ^= 1 << (at % 8);
+      assertRefused(changed, `byte ${at} changed`);
+      assertRefused(bytes.subarray(0, at), `cut at ${at}`);
+    }
+    assertRefused(Buffer.concat([bytes, Buffer.of(0)]), 'one byte more');
+  });
+
+  it('is refused before memory is taken when it claims more than its length', () => {
+    const bytes = encodeBulkHead({
+      records: [{ ...head.records[1], byteLength: 1024 * 1024 * 1024 }],
+      attributes: {},
+    });
+    const sink = new BulkSink(() => assert.fail('memory was taken'), bytes.length + 100);
+    assert.throws(
+      () => {
+        for (let at = 0; at < bytes.length;) {
+          const space = sink.space();
+          const part = bytes.subarray(at, at + space.length);
+          space.set(part);
+          sink.took(part.length);
+          at += part.length;
+        }
+      },
+      (error) => isStoreError(error, 'INVALID'),
+    );
+  });
+});
+
+describe('paths', () => {
+  const names = ['default', 'a/b', '.', '..', 'ü~!', "it's(*)", 'a b%'].map(parseNamespace);
+
+  it('spell namespaces as object keys do, and are read back', () => {
+    for (const namespace of names) {
+      assert.equal(encodePathNamespace(namespace), encodeNamespace(namespace));
+      const resource = parsePath(operationPath(namespace, 'load'));
+      assert.deepEqual(resource, { kind: 'operation', namespace, operation: 'load' });
+    }
+  });
+
+  it('with dots or slashes that would lead elsewhere name nothing', () => {
+    for (const path of ['/wmbt/v1/ns/a/../b/load', '/wmbt/v1//ping', '/wmbt/v1/ns/a/load/', '/']) {
+      assert.equal(parsePath(path), undefined, path);
+    }
+    for (const path of ['/wmbt/v1/ns//load', '/wmbt/v1/ns/%zz/load', '/wmbt/v1/ns/a/blocks/xyz']) {
+      assert.throws(() => parsePath(path), RangeError, path);
+    }
+  });
+});
+
+describe('dates', () => {
+  it('are those of the platform, leap days included', () => {
+    for (const ms of [0, 784_111_777_000, 951_782_400_000, 1_709_164_800_000, 4_107_542_399_999]) {
+      assert.equal(httpDate(ms), new Date(ms).toUTCString());
+    }
+  });
+});
+
+function assertRefused(bytes: Uint8Array, what: string): void {
+  assert.throws(
+    () => read(bytes, bytes.length),
+    (error) =>
+      isStoreError(error, 'INVALID') ||
+      isStoreError(error, 'CORRUPT') ||
+      isStoreError(error, 'TOO_LARGE'),
+    what,
+  );
+}
