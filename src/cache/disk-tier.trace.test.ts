@@ -62,7 +62,7 @@ async function compare(
   const options = { seed: 7, favourites: 5 * things, requests: 5_000, ...changes };
   const { hitRatio, bytesMost } = await run(scanTrace(options));
   const lru = lruHitRatio(scanTrace(options), things);
-  console.log(`${name}: hit ratio ${hitRatio.toFixed(3)}, plain LRU ${lru.toFixed(3)}`);
+  process.stdout.write(`${name}: hit ratio ${hitRatio.toFixed(3)}, plain LRU ${lru.toFixed(3)}\n`);
   assert.ok(bytesMost <= budgetBytes + budgetBytes / 8, `${bytesMost} bytes`);
   return hitRatio / lru;
 }

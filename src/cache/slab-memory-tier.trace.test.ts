@@ -39,7 +39,7 @@ function compare(name: string, changes: Pick<ScanTrace, 'scanEvery' | 'scanLengt
   const options = { ...common, ...changes };
   const own = hitRatio(scanTrace(options), things * extentBytes);
   const lru = lruHitRatio(scanTrace(options), things);
-  console.log(`${name}: hit ratio ${own.toFixed(3)}, plain LRU ${lru.toFixed(3)}`);
+  process.stdout.write(`${name}: hit ratio ${own.toFixed(3)}, plain LRU ${lru.toFixed(3)}\n`);
   return own / lru;
 }
 
