@@ -21,13 +21,14 @@ import { compression } from './micro/compression.ts';
 import { framing } from './micro/framing.ts';
 import { hashing } from './micro/hashing.ts';
 import { tiers } from './micro/tiers.ts';
+import { scale } from './scale/scale.ts';
 import { renderText } from './report-text.ts';
 import { toJson, writeResult } from './result-file.ts';
 import type { ResultFile } from './result-file.ts';
 import type { BenchContext, Scenario } from './scenario.ts';
 
 /** Short ones first: who waits sees something. */
-const scenarios: readonly Scenario[] = [hashing, framing, tiers, compression, mainJob];
+const scenarios: readonly Scenario[] = [hashing, framing, tiers, scale, compression, mainJob];
 
 process.exitCode = await main(process.argv.slice(2));
 
