@@ -7,6 +7,8 @@ export interface BenchOptions {
   readonly isQuick: boolean;
   readonly rounds: number | undefined;
   readonly hasAllCores: boolean;
+  /** Compare with other programs, which are built first. */
+  readonly hasPeers: boolean;
   /** One file for all results, beside those of each scenario. */
   readonly jsonPath: string | undefined;
   readonly isWriting: boolean;
@@ -22,6 +24,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
       quick: { type: 'boolean', default: false },
       rounds: { type: 'string' },
       threads: { type: 'string', default: '1' },
+      peers: { type: 'boolean', default: false },
       json: { type: 'string' },
       write: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -35,6 +38,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
     isQuick: values.quick,
     rounds: values.rounds === undefined ? undefined : parseRounds(values.rounds),
     hasAllCores: values.threads === 'all',
+    hasPeers: values.peers,
     jsonPath: values.json,
     isWriting: values.write,
     isHelp: values.help,

@@ -22,13 +22,16 @@ import { framing } from './micro/framing.ts';
 import { hashing } from './micro/hashing.ts';
 import { tiers } from './micro/tiers.ts';
 import { scale } from './scale/scale.ts';
+import { objectStore } from './object-store/object-store.ts';
 import { renderText } from './report-text.ts';
 import { toJson, writeResult } from './result-file.ts';
 import type { ResultFile } from './result-file.ts';
 import type { BenchContext, Scenario } from './scenario.ts';
 
 /** Short ones first: who waits sees something. */
-const scenarios: readonly Scenario[] = [hashing, framing, tiers, scale, compression, mainJob];
+const scenarios: readonly Scenario[] = [
+  ...[hashing, framing, tiers, scale, compression, objectStore, mainJob],
+];
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -88,14 +91,14 @@ async function runAll(
 }
 
 function contextOf(options: BenchOptions, platform: Platform): BenchContext {
-  const { isQuick, rounds, hasAllCores } = options;
+  const { isQuick, rounds, hasAllCores, hasPeers } = options;
   const progress = new Progress(processTerminal().notes, platform.clock);
   // The cache's own disk: a temporary directory may lie in memory.
   const cacheDirectory = demoCacheDirectory(platform);
   mkdirSync(cacheDirectory, { recursive: true });
   const directory = mkdtempSync(join(cacheDirectory, 'bench-'));
   const limits = measureLimits(directory, isQuick);
-  return { platform, progress, isQuick, rounds, hasAllCores, limits, directory };
+  return { platform, progress, isQuick, rounds, hasAllCores, hasPeers, limits, directory };
 }
 
 function print({ tables, isQuick, voidReasons }: ResultFile, path: string): void {
@@ -117,13 +120,14 @@ function help(): string {
   const width = Math.max(...scenarios.map(({ name }) => name.length));
   const list = scenarios.map(({ name, about }) => `  ${name.padEnd(width)}  ${about}`);
   return [
-    'npm run bench [-- scenarios…] [--quick] [--rounds N] [--threads all] [--json FILE] [--write]',
+    'npm run bench [-- scenarios…] [--quick] [--rounds N] [--threads all] [--peers] [--json FILE] [--write]',
     '',
     ...list,
     '',
     '  --quick        micro model and few rounds: shows that all runs, not how fast',
     '  --rounds N     rounds of everything, instead of the usual number of each',
     '  --threads all  the main job with all cores too, beside one core',
+    '  --peers        the object store beside the Rust WombatKV too, which cargo builds (20 min)',
     '  --json FILE    all results in one file, beside bench/results',
     '  --write        bring tables and charts into docs',
   ].join('\n');

@@ -13,6 +13,8 @@ export interface BenchContext {
   readonly rounds: number | undefined;
   /** Measure what depends on the engine with all cores too. */
   readonly hasAllCores: boolean;
+  /** Measure other programs too, which take minutes to build. */
+  readonly hasPeers: boolean;
   readonly limits: MeasuredLimits;
   /** Empty, on the disk of the cache, and removed after the run. */
   readonly directory: string;

@@ -215,6 +215,8 @@ describe('openStore() and openFromEnvironment() in a program', { concurrency: 2 
       diskBytes: 8 * gib,
       compression: 'zstd',
       compressionLevel: 1,
+      readV1: 'auto',
+      writeFormat: 'v2',
       putDurable: false,
       lookupDeadlineMs: 250,
       loadDeadlineMs: 10_000,

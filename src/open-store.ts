@@ -12,6 +12,7 @@ import { nodePlatform } from './platform/node-platform.ts';
 import type { Platform } from './platform/platform.ts';
 import { WorkerPool } from './platform/worker-pool.ts';
 import { assembleStore } from './store/assemble-store.ts';
+import { Rehearsal } from './store/rehearsal.ts';
 import { WorkerTranscoder } from './store/transcoder.ts';
 
 /** What a program may pass besides the configuration. */
@@ -90,9 +91,14 @@ async function openResolved(
   transcoder.warmUp();
   // Loads the native code now: the first read from disk would wait 4 ms for it.
   crc32c(new Uint8Array(4096));
+  const rehearsal = new Rehearsal(platform, transcoder, logger);
+  const background = [rehearsal];
   try {
-    return await assembleStore({ platform, logger, objects, ledger, transcoder, settings });
+    return await assembleStore({
+      ...{ platform, logger, objects, ledger, transcoder, settings, background },
+    });
   } catch (error) {
+    await rehearsal.stop();
     await transcoder.close();
     await objects.close();
     throw error;

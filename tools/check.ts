@@ -16,7 +16,9 @@ interface Outcome {
 type Check = (root: string) => Promise<Outcome>;
 
 const textChecks: Readonly<Record<string, Check>> = {
-  format: (root) => runNode(root, ['node_modules/prettier/bin/prettier.cjs', '--check', '.']),
+  // What was in order stays so until it changes; the first run takes half a minute of a processor.
+  format: (root) =>
+    runNode(root, ['node_modules/prettier/bin/prettier.cjs', '--check', '--cache', '.']),
   lint: (root) => runNode(root, ['node_modules/oxlint/bin/oxlint', '-c', 'oxlint.config.mjs']),
   generated: (root) => runNode(root, ['dist/tools/gen.js', '--check']),
   tidy: (root) => {
@@ -25,10 +27,22 @@ const textChecks: Readonly<Record<string, Check>> = {
   },
 };
 
+/**
+ * Unit and conformance tests. Those of engines, crashes and command line are in `npm test`, and so
+ * are those beside the sources that mostly start processes, to kill them or to see them end.
+ */
+const unitTests = [
+  ...['src/', 'tools/'],
+  ...['--except', 'src/cache/cache-directory-races'],
+  ...['--except', 'src/objectstore/directory-object-store-crash'],
+  ...['--except', 'src/open-store.test'],
+  ...['--except', 'src/engines/llama/state-engine'],
+  ...['--except', 'src/engines/llama/llama-identity'],
+];
+
 const checks: Readonly<Record<string, Check>> = {
   ...textChecks,
-  // Unit and conformance tests; those of engine, crashes and command line are in `npm test`.
-  tests: (root) => runNode(root, ['dist/tools/test.js', 'src/', 'tools/']),
+  tests: (root) => runNode(root, ['dist/tools/test.js', ...unitTests]),
 };
 
 process.exitCode = await main(process.argv.slice(2));

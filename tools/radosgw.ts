@@ -2,7 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -33,6 +33,8 @@ export interface Radosgw {
   readonly secretKey: string;
   /** Ends all its processes and removes its files. */
   stop(): Promise<void>;
+  /** The same for a process that ends at once: waits for nothing. */
+  kill(): void;
 }
 
 const accessKey = 'wombat';
@@ -84,7 +86,7 @@ class Cluster {
     this.#spawn('radosgw', '-n', 'client.rgw.a');
     const endpoint = `http://127.0.0.1:${gatewayPort}`;
     await this.#until('the gateway answers', async () => (await fetch(endpoint)).ok);
-    return { endpoint, accessKey, secretKey, stop: () => this.stop() };
+    return { endpoint, accessKey, secretKey, stop: () => this.stop(), kill: () => this.kill() };
   }
 
   async stop(): Promise<void> {
@@ -96,6 +98,11 @@ class Cluster {
       await ended;
     }
     await rm(this.#directory, { recursive: true, force: true });
+  }
+
+  kill(): void {
+    for (const daemon of this.#daemons) daemon.kill('SIGKILL');
+    rmSync(this.#directory, { recursive: true, force: true });
   }
 
   /** The end of what each daemon wrote. */

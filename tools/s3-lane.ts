@@ -3,16 +3,14 @@
  * packages are missing they are installed, if that needs no password; else the lane is skipped with
  * the command to type. With CI=true that is a failure. The last line counts single tests.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { projectRoot } from './project.ts';
-import { cephPackages, missingPrograms, startRadosgw } from './radosgw.ts';
+import { createBucket, installCommand, tryInstall } from './radosgw-setup.ts';
+import { missingPrograms, startRadosgw } from './radosgw.ts';
 import type { Radosgw } from './radosgw.ts';
 import { formatCounts } from './test-run.ts';
-
-const installWords = ['install', '--yes', '--no-install-recommends', ...cephPackages];
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -34,43 +32,13 @@ async function main(filters: readonly string[]): Promise<number> {
   }
 }
 
-function tryInstall(): void {
-  const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
-  const environment = ['env', 'DEBIAN_FRONTEND=noninteractive'];
-  for (const words of [['update', '--quiet'], installWords]) {
-    const [program = '', ...rest] = [...asRoot, ...environment, 'apt-get', ...words];
-    try {
-      console.log(`$ ${[program, ...rest].join(' ')}`);
-      execFileSync(program, rest, { stdio: ['ignore', 'ignore', 'inherit'] });
-    } catch {
-      // No apt-get, no network, no rights: what is missing then is found by its absence.
-      return;
-    }
-  }
-}
-
 function cannotRun(missing: readonly string[]): number {
   console.log(`S3 on radosgw cannot run here: ${missing.join(', ')} missing`);
-  console.log(`   To run it: sudo apt-get ${installWords.join(' ')}`);
+  console.log(`   To run it: ${installCommand}`);
   const isFailure = process.env['CI'] === 'true';
   const none = { passed: 0, failed: 0, skipped: 0 };
   console.log(formatCounts(isFailure ? { ...none, failed: 1 } : { ...none, skipped: 1 }));
   return isFailure ? 1 : 0;
-}
-
-async function createBucket(server: Radosgw, bucket: string): Promise<void> {
-  process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
-  const client = new S3Client({
-    endpoint: server.endpoint,
-    region: 'us-east-1',
-    forcePathStyle: true,
-    credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey },
-    // This server does not know the checksums that the SDK sends otherwise.
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    responseChecksumValidation: 'WHEN_REQUIRED',
-  });
-  await client.send(new CreateBucketCommand({ Bucket: bucket }));
-  client.destroy();
 }
 
 async function runSuites(server: Radosgw, filters: readonly string[]): Promise<number> {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { reportVariable } from './test-report.ts';
 import type { ReportLine, TestRecord } from './test-report.ts';
 
@@ -24,13 +25,15 @@ export interface FileRunOptions {
   readonly signal: AbortSignal;
 }
 
-/** Runs one compiled test file in a process of its own, as `node file.test.js` would. */
+const testEntry = fileURLToPath(new URL('./test-entry.js', import.meta.url));
+
+/** Runs one compiled test file in a process of its own, much as `node file.test.js` would. */
 export async function runTestFile(path: string, options: FileRunOptions): Promise<FileResult> {
   const outputPath = join(options.scratchDirectory, 'output');
   const reportPath = join(options.scratchDirectory, 'report');
   const startedAt = performance.now();
   const output = openSync(outputPath, 'w');
-  const child = spawn(process.execPath, [...nodeFlags(), path], {
+  const child = spawn(process.execPath, [...nodeFlags(), testEntry, path], {
     // Files rather than pipes: what a crash leaves is there, and in order.
     stdio: ['ignore', output, output],
     env: { ...process.env, [reportVariable]: reportPath },

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { projectRoot } from './project.ts';
+import { longestFiles, longestFirst } from './test-order.ts';
 import { findTestFiles, formatCounts, runTests } from './test-run.ts';
 import type { TestCounts, TestRunOptions } from './test-run.ts';
 
@@ -121,10 +123,31 @@ describe('runTests()', () => {
     assert.deepEqual(find('all'), ['a.test.js', 'b.slow.test.js']);
     assert.deepEqual(find('all', 'a.test.ts'), ['a.test.js']);
     assert.deepEqual(find('s3'), ['d.s3.test.js']);
+    const exceptions = ['a.test.ts'];
+    const rest = findTestFiles({ directory, speed: 'all', filters: [], exceptions });
+    assert.deepEqual(rest, ['b.slow.test.js']);
   });
 
   it('ends with the words that .ci/run reads', () => {
     const counts = { passed: 3, failed: 2, skipped: 1 };
     assert.equal(formatCounts(counts), '3 passed, 2 failed, 1 skipped');
+  });
+});
+
+describe('longestFirst()', () => {
+  it('puts the files that take long before all others, and keeps the order of those', () => {
+    const files = [
+      'a.test.js',
+      'src/store/store.test.js',
+      'b.test.js',
+      'test/sim/simulation.test.js',
+    ];
+    assert.deepEqual(longestFirst(files), [
+      ...['test/sim/simulation.test.js', 'src/store/store.test.js', 'a.test.js', 'b.test.js'],
+    ]);
+  });
+
+  it('names files that are there', () => {
+    for (const file of longestFiles) assert.ok(existsSync(join(projectRoot(), file)), file);
   });
 });

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runTestFile } from './test-process.ts';
 import type { FileResult } from './test-process.ts';
+import { longestFirst } from './test-order.ts';
 import type { TestRecord } from './test-report.ts';
 
 export interface TestRunOptions {
@@ -12,6 +13,8 @@ export interface TestRunOptions {
   readonly speed: 'quick' | 'slow' | 'all' | 's3';
   /** Only files whose path has one of these in it; all when empty. */
   readonly filters: readonly string[];
+  /** No files whose path has one of these in it. */
+  readonly exceptions?: readonly string[] | undefined;
   readonly concurrency: number;
   /** A quick file may take this long; a slow one, `slowFileFactor` times as long. */
   readonly fileTimeoutMs: number;
@@ -39,7 +42,7 @@ export async function runTests(options: TestRunOptions): Promise<TestCounts> {
   }
   const scratch = mkdtempSync(join(tmpdir(), 'wombatkv-test-'));
   try {
-    const waiting = [...files.entries()];
+    const waiting = [...longestFirst(files).entries()];
     const counts: TestCounts[] = [];
     const work = async (): Promise<void> => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
@@ -59,20 +62,21 @@ export async function runTests(options: TestRunOptions): Promise<TestCounts> {
 
 /** The test files to run, relative to the directory. */
 export function findTestFiles(
-  options: Pick<TestRunOptions, 'directory' | 'speed' | 'filters'>,
+  options: Pick<TestRunOptions, 'directory' | 'speed' | 'filters' | 'exceptions'>,
 ): readonly string[] {
   const entries = readdirSync(options.directory, { recursive: true, encoding: 'utf8' });
   return entries
     .filter((path) => path.endsWith('.test.js'))
     .filter((path) => isOfSpeed(path, options.speed))
     .filter((path) => {
-      const names = [path, sourceOf(path)];
-      const { filters } = options;
-      return (
-        filters.length === 0 || filters.some((filter) => names.some((n) => n.includes(filter)))
-      );
+      const { filters, exceptions = [] } = options;
+      return (filters.length === 0 || hasOneOf(path, filters)) && !hasOneOf(path, exceptions);
     })
     .sort();
+}
+
+function hasOneOf(path: string, parts: readonly string[]): boolean {
+  return parts.some((part) => path.includes(part) || sourceOf(path).includes(part));
 }
 
 function isOfSpeed(path: string, speed: TestRunOptions['speed']): boolean {

@@ -11,6 +11,7 @@ const help = `npm test -- [options] [part of a path ...]
   --slow           run the slow suites too (*.slow.test.ts)
   --slow-only      run only those
   --s3-only        run only those that need an S3 server (*.s3.test.ts; npm run s3 starts one)
+  --except PART    leave out files whose path has this in it; may be given several times
   --concurrency N  test files at a time (default: the number of processors)
   --timeout S      seconds that a test file may take (default 300; slow ones 4 times that)
 `;
@@ -28,6 +29,7 @@ async function main(): Promise<number> {
       slow: { type: 'boolean', default: false },
       'slow-only': { type: 'boolean', default: false },
       's3-only': { type: 'boolean', default: false },
+      except: { type: 'string', multiple: true, default: [] },
       concurrency: { type: 'string', default: String(availableParallelism()) },
       timeout: { type: 'string', default: String(fileTimeoutSeconds) },
     },
@@ -44,6 +46,7 @@ async function main(): Promise<number> {
     directory: join(projectRoot(), 'dist'),
     speed: speedOf(values),
     filters: positionals,
+    exceptions: values.except,
     concurrency: positive('concurrency', values.concurrency),
     fileTimeoutMs: positive('timeout', values.timeout) * 1000,
     mustRunAll: process.env['CI'] === 'true',

@@ -3,10 +3,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BlockKey } from '../../src/blocks/block-key.ts';
 import type { BlockToSave, KvStore, Tier } from '../../src/blocks/kv-store.ts';
-import { limits } from '../../src/blocks/limits.ts';
-import { Prefix, seedOf } from '../../src/blocks/prefix.ts';
 import { openStore } from '../../src/open-store.ts';
-import { randomPayload } from '../../test/support/payloads.ts';
+import { chainOf } from '../chain.ts';
 import { timed } from '../measure.ts';
 import { mib } from '../measured-limits.ts';
 import { tierRows } from './tier-rows.ts';
@@ -66,7 +64,7 @@ async function runRound(
   blockBytes: number,
 ): Promise<TierSamples> {
   const place = join(directory, `tiers-${blockBytes}-${round}`);
-  const blocks = blocksOf(`${blockBytes} ${round}`, blockBytes);
+  const blocks = chainOf({ seed: `${blockBytes} ${round}`, blocks: chainBlocks, blockBytes });
   const batch = blocks.slice(0, batchBlocks);
   const keys = batch.map(({ key }) => key);
   const chain = blocks.map(({ key }) => key);
@@ -150,17 +148,4 @@ function plainFiles(
   const writtenMs = performance.now();
   for (const { key } of batch) readFileSync(join(directory, key));
   return { plainWriteMs: writtenMs - startMs, plainReadMs: performance.now() - writtenMs };
-}
-
-function blocksOf(seed: string, blockBytes: number): BlockToSave[] {
-  const prefix = new Prefix(seedOf(seed));
-  prefix.append(Int32Array.from({ length: chainBlocks * limits.blockTokensUnit }, (_, i) => i));
-  const bytes = randomPayload(seed, blockBytes + chainBlocks * 64);
-  // Each block is another window of the same random bytes, in memory of its own.
-  return prefix.keys.map((key, i) => ({
-    key,
-    payload: bytes.slice(i * 64, i * 64 + blockBytes),
-    tokens: limits.blockTokensUnit,
-    position: i * limits.blockTokensUnit,
-  }));
 }

@@ -260,6 +260,11 @@ export interface ObjectTierStats {
   readonly hitBytes: number;
   /** Requests made, by verb. */
   readonly requests: Readonly<Record<ObjectVerb, number>>;
+  /**
+   * Requests as a bill counts them, repeated ones included: `write` is put and list, `read` get and
+   * head, `free` delete. All zero for an object store that nobody is billed for.
+   */
+  readonly billed: Readonly<Record<'write' | 'read' | 'free', number>>;
   /** Bytes over the wire, in object bodies. */
   readonly readBytes: number;
   readonly writtenBytes: number;

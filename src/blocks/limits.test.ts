@@ -67,7 +67,7 @@ describe('limits', () => {
   });
 
   it('the workers have room for a queue of more than the calls in flight', () => {
-    const inFlight = limits.fetchesInFlightMax + limits.uploadsInFlightMax;
+    const inFlight = limits.loadsInFlightMax + limits.uploadsInFlightMax;
     assert.ok(limits.workersMax <= inFlight && inFlight <= limits.workerTasksMax);
   });
 });

@@ -42,6 +42,11 @@ export const limits = {
 
   /** Object-store requests in flight for one call. Eight fill a loopback server. */
   fetchesInFlightMax: 8,
+  /**
+   * Blocks that one load brings at once: as many as a bucket has connections, so that a prompt of 64
+   * blocks takes two round trips (docs/decisions/0041).
+   */
+  loadsInFlightMax: 32,
   /** Wait of a save for the object store's word on a block that only a list names. */
   confirmMs: 1000,
   /** Uploads in flight for one store. */
@@ -65,14 +70,21 @@ export const limits = {
   catalogKeysMax: 12 * mib,
   /** Namespaces whose keys it remembers; of more, the one seen first is forgotten. */
   catalogNamespacesMax: 65_536,
-  /** Keys that the catalog remembers as absent, and for how long. */
+  /**
+   * Keys that the catalog remembers as absent, and for how long: with the time of a request less
+   * than the second in which other hosts must see what is durable.
+   */
   negativeKeysMax: 65_536,
-  negativeMs: 1000,
+  negativeMs: 900,
   /** Keys remembered as dropped or removed for lack of room; each takes about 150 bytes. */
   evictedKeysMax: 65_536,
   /** How long a corrupt object is remembered and not read again. */
   corruptMs: 600_000,
   corruptKeysMax: 65_536,
+  /** Namespaces of which is remembered whether they hold objects of the v1 format. */
+  legacyNamespacesMax: 65_536,
+  /** Wait for the list that tells it; whoever needs it meanwhile has a deadline of its own. */
+  legacyListMs: 10_000,
   /** Lists of following keys shorter than this in a row make lookup probe ahead instead. */
   shortListsBeforeProbing: 2,
   /** Age from which a raw tail that another host may have replaced is revalidated. */

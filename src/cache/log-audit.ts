@@ -1,6 +1,8 @@
 import { crc32cAppend } from '../base/crc32c.ts';
 import { systemErrorCode } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import type { Namespace } from '../blocks/namespace.ts';
 import type { Platform } from '../platform/platform.ts';
 import { claimAbandoned } from './cache-directory.ts';
 import type { StoreIdentity } from './cache-directory.ts';
@@ -126,6 +128,42 @@ async function dropOne(disk: DiskTier, index: EntryIndex, damage: LogDamage): Pr
   index.remove(entry);
   await disk.noteRemoved(entry);
   return true;
+}
+
+export interface LogSearchOptions extends LogAuditOptions {
+  readonly namespace: Namespace;
+  /** Keys of the blocks to look for. */
+  readonly keys: ReadonlySet<BlockKey>;
+}
+
+/** A block that a log holds. */
+export interface LoggedBlock {
+  readonly record: LogRecord;
+  readonly isPending: boolean;
+  /** False when its bytes fail their checksum; not looked at unless the search is deep. */
+  readonly isIntact: boolean;
+}
+
+/** Finds blocks in a log, by their records, and changes nothing. */
+export async function findInLog(
+  options: LogSearchOptions,
+): Promise<ReadonlyMap<BlockKey, LoggedBlock>> {
+  const { namespace, keys, isDeep, onRead } = options;
+  const { segments } = await openSegments(options);
+  const found = new Map<BlockKey, LoggedBlock>();
+  try {
+    for (const payload of (await recoverLog(segments)).payloads) {
+      const { record, isPending } = payload;
+      if (record.kind !== 'block' || record.namespace !== namespace) continue;
+      if (!keys.has(record.key)) continue;
+      const isSound = !isDeep || (await isIntact(payload));
+      found.set(record.key, { record, isPending, isIntact: isSound });
+      onRead?.(record.payloadLength);
+    }
+    return found;
+  } finally {
+    await Promise.all(segments.map((segment) => segment.close()));
+  }
 }
 
 async function openSegments(

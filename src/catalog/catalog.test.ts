@@ -6,7 +6,11 @@ import { nodePlatform } from '../platform/node-platform.ts';
 import { keyOf, tenant } from '../../test/support/cached-payloads.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { Catalog } from './catalog.ts';
-import type { CatalogId } from './catalog.ts';
+import type { CatalogId, CorruptObject } from './catalog.ts';
+
+function damagedObject(etag: string): CorruptObject {
+  return { format: 'v2', etag };
+}
 
 function idOf(name: string | number, changes: Partial<CatalogId> = {}): CatalogId {
   return { namespace: tenant, kind: 'block', key: keyOf(name), ...changes };
@@ -23,7 +27,7 @@ function freshCatalog(): {
   const beliefs = (id: CatalogId): readonly unknown[] => [
     catalog.presence(id),
     catalog.isAbsent(id),
-    catalog.corruptEtag(id),
+    catalog.corruptObject(id)?.etag,
   ];
   return { catalog, clock, beliefs };
 }
@@ -44,11 +48,11 @@ describe('Catalog', () => {
     assert.deepEqual(beliefs(id), [undefined, true, undefined]);
     catalog.confirm(id);
     assert.deepEqual(beliefs(id), ['confirmed', false, undefined]);
-    catalog.condemn(id, 'tag');
+    catalog.condemn(id, damagedObject('tag'));
     assert.deepEqual(beliefs(id), [undefined, false, 'tag']);
     catalog.deny(id);
     assert.deepEqual(beliefs(id), [undefined, true, undefined]);
-    catalog.condemn(id, 'tag');
+    catalog.condemn(id, damagedObject('tag'));
     catalog.confirm(id);
     assert.deepEqual(beliefs(id), ['confirmed', false, undefined]);
   });
@@ -96,7 +100,7 @@ describe('Catalog', () => {
 
   it('does not hope for a corrupt object while it is remembered', () => {
     const { catalog, clock, beliefs } = freshCatalog();
-    catalog.condemn(id, 'tag');
+    catalog.condemn(id, damagedObject('tag'));
     clock.advance(limits.corruptMs - 1);
     catalog.hope(id);
     assert.deepEqual(beliefs(id), [undefined, false, 'tag']);
@@ -119,13 +123,13 @@ describe('Catalog', () => {
 
   it('remembers the last corrupt tag of a key, for ten minutes', () => {
     const { catalog, clock } = freshCatalog();
-    catalog.condemn(id, 'first');
+    catalog.condemn(id, damagedObject('first'));
     clock.advance(limits.corruptMs / 2);
-    catalog.condemn(id, 'second');
+    catalog.condemn(id, damagedObject('second'));
     clock.advance(limits.corruptMs - 1);
-    assert.equal(catalog.corruptEtag(id), 'second');
+    assert.equal(catalog.corruptObject(id)?.etag, 'second');
     clock.advance(1);
-    assert.equal(catalog.corruptEtag(id), undefined);
+    assert.equal(catalog.corruptObject(id)?.etag, undefined);
     assert.equal(limits.corruptMs, 10 * 60_000);
   });
 
@@ -144,7 +148,7 @@ describe('Catalog', () => {
       () => catalog.confirm(id),
       () => catalog.hope(id),
       () => catalog.deny(id),
-      () => catalog.condemn(id, 'tag'),
+      () => catalog.condemn(id, damagedObject('tag')),
     ]) {
       learn();
       assert.notDeepEqual(beliefs(id), nothing);
@@ -165,7 +169,7 @@ describe('Catalog', () => {
     for (const other of others) assert.deepEqual(beliefs(other), nothing);
     for (const other of others) catalog.deny(other);
     assert.deepEqual(beliefs(id), ['confirmed', false, undefined]);
-    for (const other of others) catalog.condemn(other, 'tag');
+    for (const other of others) catalog.condemn(other, damagedObject('tag'));
     for (const other of others) catalog.forget(other);
     assert.deepEqual(beliefs(id), ['confirmed', false, undefined]);
   });
@@ -205,9 +209,9 @@ describe('the bounds of a catalog', () => {
   it('forgets the oldest corrupt objects', () => {
     const { catalog } = freshCatalog();
     for (let index = 0; index <= limits.corruptKeysMax; index += 1) {
-      catalog.condemn(numbered(index), 'tag');
+      catalog.condemn(numbered(index), damagedObject('tag'));
     }
-    assert.equal(catalog.corruptEtag(numbered(0)), undefined);
-    assert.equal(catalog.corruptEtag(numbered(1)), 'tag');
+    assert.equal(catalog.corruptObject(numbered(0))?.etag, undefined);
+    assert.equal(catalog.corruptObject(numbered(1))?.etag, 'tag');
   });
 });

@@ -3,6 +3,7 @@ import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
+import type { ObjectFormat } from '../format/object-keys.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
 import { KnownTable } from './known-table.ts';
@@ -21,6 +22,12 @@ export interface CatalogId {
   readonly key: BlockKey;
 }
 
+/** An object that failed a check. */
+export interface CorruptObject {
+  readonly format: ObjectFormat;
+  readonly etag: string;
+}
+
 /**
  * What this process believes about the object store: which payloads are there, which were absent a
  * moment ago, and which objects are corrupt. Beliefs are hopes: whoever acts on one reports what it
@@ -35,7 +42,7 @@ export class Catalog {
   #lastOwner = 0;
   /** Until when an absence is believed. */
   readonly #absent = new BoundedMap<string, number>(limits.negativeKeysMax);
-  readonly #corrupt = new BoundedMap<string, { readonly etag: string; readonly until: number }>(
+  readonly #corrupt = new BoundedMap<string, CorruptObject & { readonly until: number }>(
     limits.corruptKeysMax,
   );
   /** What was dropped or removed for lack of room, until it is seen again. */
@@ -65,11 +72,11 @@ export class Catalog {
     return until !== undefined && until > this.#clock.nowMs();
   }
 
-  /** The tag of the corrupt object under the key, while it is remembered. */
-  corruptEtag(id: CatalogId): string | undefined {
+  /** The corrupt object under the key, while it is remembered. */
+  corruptObject(id: CatalogId): CorruptObject | undefined {
     if (this.#corrupt.size === 0) return undefined;
     const corrupt = this.#corrupt.get(idText(id));
-    return corrupt !== undefined && corrupt.until > this.#clock.nowMs() ? corrupt.etag : undefined;
+    return corrupt !== undefined && corrupt.until > this.#clock.nowMs() ? corrupt : undefined;
   }
 
   /** Why it is absent, for the one who asked: it was there once, or nobody knows of it. */
@@ -93,7 +100,7 @@ export class Catalog {
 
   /** A list of following keys names it. What was asked for itself a moment ago is known better. */
   hope(id: CatalogId): void {
-    if (this.isAbsent(id) || this.corruptEtag(id) !== undefined) return;
+    if (this.isAbsent(id) || this.corruptObject(id) !== undefined) return;
     this.#present.add(this.#ownerOf(id), id.key);
   }
 
@@ -113,10 +120,10 @@ export class Catalog {
   }
 
   /** Its object of that tag failed a check: it counts as absent until it is replaced. */
-  condemn(id: CatalogId, etag: string): void {
+  condemn(id: CatalogId, { format, etag }: CorruptObject): void {
     const text = idText(id);
     this.#dropPresence(id);
-    this.#corrupt.set(text, { etag, until: this.#clock.nowMs() + limits.corruptMs });
+    this.#corrupt.set(text, { format, etag, until: this.#clock.nowMs() + limits.corruptMs });
   }
 
   /** Nothing is known about it any more. */

@@ -1,10 +1,11 @@
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { ResolvedStoreConfig } from '../config/store-config.ts';
-import { decodeNamespace, parseObjectKey } from '../format/object-keys.ts';
-import type { ParsedObjectKey } from '../format/object-keys.ts';
+import { decodeNamespace, parseLegacyKey, parseObjectKey } from '../format/object-keys.ts';
+import type { ParsedLegacyKey, ParsedObjectKey } from '../format/object-keys.ts';
 import { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
 import type { ObjectStoreMeter } from '../objectstore/metered-object-store.ts';
+import { RequestLedger } from '../objectstore/request-ledger.ts';
 import { objectLimits } from '../objectstore/object-limits.ts';
 import type { ObjectInfo, ObjectStore } from '../objectstore/object-store.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -19,6 +20,8 @@ export interface Bucket {
   readonly meter?: () => ObjectStoreMeter;
   readonly keyPrefix: string;
   readonly clock: Clock;
+  /** Milliseconds for one request, instead of the usual. */
+  readonly requestMs?: number;
 }
 
 /**
@@ -34,6 +37,8 @@ export interface BucketObject {
   readonly namespace: Namespace | undefined;
   /** What the name says; undefined for `v1` and `other`. */
   readonly name: ParsedObjectKey | undefined;
+  /** What the name of an object of the v1 format says. */
+  readonly legacyName?: ParsedLegacyKey | undefined;
 }
 
 export interface Listing {
@@ -48,7 +53,8 @@ export async function withBucket<Result>(
   config: ResolvedStoreConfig,
   task: (bucket: Bucket) => Promise<Result>,
 ): Promise<Result> {
-  const objects = new MeteredObjectStore(await openBucket(config, platform));
+  const ledger = new RequestLedger();
+  const objects = new MeteredObjectStore(await openBucket(config, platform, ledger), ledger);
   const meter = (): ObjectStoreMeter => objects.snapshot();
   try {
     return await task({ objects, meter, keyPrefix: config.keyPrefix, clock: platform.clock });
@@ -59,10 +65,10 @@ export async function withBucket<Result>(
 
 /** Runs a request of the bucket, which ends with `ABORTED` when it takes too long. */
 export function request<Result>(
-  { clock }: Bucket,
+  { clock, requestMs = limits.collectRequestMs }: Bucket,
   send: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
-  return Call.run(clock, undefined, limits.collectRequestMs, ({ signal }) => send(signal));
+  return Call.run(clock, undefined, requestMs, ({ signal }) => send(signal));
 }
 
 /** Objects whose key begins so, in key order: at most so many. */
@@ -107,6 +113,10 @@ export async function* pagesOf(
 export function describeObject({ keyPrefix }: Bucket, info: ObjectInfo): BucketObject {
   const name = parseObjectKey(keyPrefix, info.key);
   if (name !== undefined) return { info, kind: name.kind, namespace: name.namespace, name };
+  const legacyName = parseLegacyKey(keyPrefix, info.key);
+  if (legacyName !== undefined) {
+    return { info, kind: 'v1', namespace: legacyName.namespace, name, legacyName };
+  }
   const start = allObjectsPrefix(keyPrefix);
   const [encoded = '', ...rest] = info.key.slice(start.length).split('/');
   const isOurs = info.key.startsWith(start) && rest[0] === 'wombatkv';

@@ -4,6 +4,7 @@ import { nodePlatform } from '../platform/node-platform.ts';
 import type { CommandContext } from './command-context.ts';
 import { addConfigCommand } from './config-command.ts';
 import { addDemoCommand } from './demo-command.ts';
+import { addExplainCommand } from './explain-command.ts';
 import { addInspectCommand } from './inspect-command.ts';
 import { addListCommand } from './list-command.ts';
 import { packageVersion } from './package-version.ts';
@@ -12,6 +13,7 @@ import { settingsHelp } from './settings-help.ts';
 import { addStatusCommand } from './status-command.ts';
 import { processTerminal } from './terminal.ts';
 import { addVerifyCommand } from './verify-command.ts';
+import { addWarmCommand } from './warm-command.ts';
 
 /** Exit codes: of a failure while the command ran, and of a command or setting that is wrong. */
 const failed = 1;
@@ -57,6 +59,8 @@ async function buildProgram(
     addStatusCommand,
     addListCommand,
     addInspectCommand,
+    addExplainCommand,
+    addWarmCommand,
     addVerifyCommand,
     addPruneCommand,
     addConfigCommand,

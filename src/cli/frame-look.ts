@@ -1,5 +1,6 @@
 import { blake3Stream } from '../base/blake3.ts';
 import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
+import { md5Hex } from '../base/md5.ts';
 import { limits } from '../blocks/limits.ts';
 import {
   checkFrame,
@@ -37,10 +38,18 @@ export interface FrameLook {
 export interface LegacyPayload {
   readonly byteLength: number;
   readonly blake3: string;
+  /** The bucket keeps an MD5 of the body, and it was compared. */
+  readonly isMd5Checked: boolean;
 }
 
-/** Reads the header and compares it with the object's name and length. */
+/**
+ * Reads the header and compares it with the object's name and length. An object of the v1 format has
+ * none: of it nothing is read, and its name is all there is to be sound.
+ */
 export async function lookAtHeader(bucket: Bucket, object: BucketObject): Promise<FrameLook> {
+  if (object.legacyName !== undefined) {
+    return { verdict: 'sound', reason: undefined, header: undefined, etag: object.info.etag };
+  }
   const range = { offset: 0, length: limits.frameHeaderBytesMax };
   return look(bucket, object, range, () => undefined);
 }
@@ -56,17 +65,26 @@ export async function verifyObject(bucket: Bucket, object: BucketObject): Promis
   });
 }
 
-/** A v1 body is whole when it decodes; the format itself has no checksum. */
+/**
+ * A v1 body is whole when it decodes and, where the bucket keeps an MD5 of it, has that; the format
+ * itself has no checksum.
+ */
 async function verifyLegacy(bucket: Bucket, { info }: BucketObject): Promise<FrameLook> {
   const body = await request(bucket, (signal) => bucket.objects.get(info.key, { signal }));
   if (body === undefined) {
     return { verdict: 'gone', reason: 'it was removed meanwhile', header: undefined };
   }
   try {
+    const actual = body.md5 === undefined ? undefined : md5Hex(body.bytes);
+    if (actual !== body.md5) {
+      throw new StoreError('CORRUPT', `MD5 ${actual}, and the bucket says ${body.md5}`);
+    }
     const payload = decodeLegacyBody(body.bytes, loadZstd());
+    const isMd5Checked = actual !== undefined;
     const stream = blake3Stream();
     stream.update(payload);
-    const legacyPayload = { byteLength: payload.length, blake3: stream.digestHex() };
+    const digest = { byteLength: payload.length, blake3: stream.digestHex() };
+    const legacyPayload = { ...digest, isMd5Checked };
     const { etag } = body.info;
     return { verdict: 'sound', reason: undefined, header: undefined, etag, legacyPayload };
   } catch (error) {

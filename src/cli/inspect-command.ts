@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { messageOf, StoreError } from '../base/errors.ts';
 import { hexFromBytes } from '../base/hex.ts';
 import type { ResolvedStoreConfig } from '../config/store-config.ts';
-import { namespaceObjectPrefix } from '../format/object-keys.ts';
+import { legacyObjectPrefix, namespaceObjectPrefix } from '../format/object-keys.ts';
 import { parseObjectKey } from '../objectstore/object-key.ts';
 import type { ObjectKey } from '../objectstore/object-store.ts';
 import { describeObject, listBucket, request, withBucket } from './bucket.ts';
@@ -10,7 +10,7 @@ import type { Bucket, BucketObject } from './bucket.ts';
 import { printJson, settingsInEffect, withJsonFlag, withStoreFlags } from './command-context.ts';
 import type { CommandContext, OutputFlags, StoreFlags } from './command-context.ts';
 import { verifyObject } from './frame-look.ts';
-import type { FrameLook } from './frame-look.ts';
+import type { FrameLook, LegacyPayload } from './frame-look.ts';
 import { codecText } from './list-command.ts';
 import { formatBytes, formatCount, formatTime } from './quantity.ts';
 import type { Output } from './terminal.ts';
@@ -84,6 +84,10 @@ async function findObjects(
   for (const place of places) {
     found.push(...(await listBucket(bucket, `${root}/${place}`, objectsMax)).objects);
   }
+  const legacyRoot = legacyObjectPrefix(config.keyPrefix, config.namespace);
+  for (const place of [`block/b3=${digits}`, `sidecar/raw_tail/b3=${digits}`]) {
+    found.push(...(await listBucket(bucket, `${legacyRoot}${place}`, objectsMax)).objects);
+  }
   if (found.length > 0) return found.slice(0, objectsMax);
   const where = `namespace ${JSON.stringify(config.namespace)} of ${config.objectStore}`;
   throw new StoreError('UNAVAILABLE', `nothing is stored under ${key} in ${where} (--namespace)`);
@@ -103,7 +107,7 @@ function describe(output: Output, { object, look }: InspectedObject): string {
   const soundText =
     look.legacyPayload === undefined
       ? 'sound: header, length and every checksum hold'
-      : 'it decodes; the v1 format has no checksum to compare';
+      : legacySoundText(look.legacyPayload);
   const verdict = isSound
     ? output.style('green', soundText)
     : output.style('red', `${look.verdict}: ${look.reason}`);
@@ -118,6 +122,12 @@ function describe(output: Output, { object, look }: InspectedObject): string {
     ['verdict', verdict],
   ];
   return renderFacts(facts);
+}
+
+function legacySoundText({ isMd5Checked }: LegacyPayload): string {
+  return isMd5Checked
+    ? "it decodes, and the bucket's MD5 holds; the v1 format has no other checksum"
+    : 'it decodes; the v1 format has no checksum to compare';
 }
 
 function headerFacts({ header }: FrameLook): readonly (readonly [string, string])[] {

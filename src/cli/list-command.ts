@@ -115,9 +115,10 @@ function listTable(output: Output, listed: readonly ListedObject[], nowMs: numbe
 }
 
 /** What `inspect` takes: digits of the key or tip, or the whole object key. */
-function shortKeyOf({ info, name }: BucketObject): string {
-  if (name === undefined) return info.key;
-  return (name.kind === 'block' ? name.key : name.tip).slice(0, keyDigits);
+function shortKeyOf({ info, name, legacyName }: BucketObject): string {
+  const named = name ?? legacyName;
+  if (named === undefined) return info.key;
+  return (named.kind === 'block' ? named.key : named.tip).slice(0, keyDigits);
 }
 
 export function codecText({ codec, filter }: { codec: string; filter: string }): string {
@@ -132,14 +133,23 @@ function summaryOf(listed: readonly ListedObject[], isCut: boolean, objectStore:
   return isCut ? `the first ${text}; there are more (--limit)` : text;
 }
 
+function namesOf(
+  { name, legacyName }: BucketObject,
+  header: FrameLook['header'],
+): { readonly key: string | undefined; readonly tip: string | undefined } {
+  const named = name ?? legacyName;
+  if (named === undefined) return { key: header?.key, tip: undefined };
+  if (named.kind !== 'block') return { key: header?.key, tip: named.tip };
+  return { key: name === undefined ? named.key : header?.key, tip: undefined };
+}
+
 function asJson({ object, look }: ListedObject): unknown {
-  const { info, kind, namespace, name } = object;
+  const { info, kind, namespace } = object;
   const { header } = look;
   return {
     kind,
     namespace,
-    key: header?.key,
-    tip: name?.kind === 'block' ? undefined : name?.tip,
+    ...namesOf(object, header),
     position: header?.position,
     tokens: header?.tokens,
     hasDecodedTokens: header?.hasDecodedTokens,

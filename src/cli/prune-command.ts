@@ -85,7 +85,7 @@ async function prune(context: CommandContext, flags: PruneFlags): Promise<number
       progress.begin('planning');
       const plan = await planPrune({
         keyPrefix: bucket.keyPrefix,
-        pages: infosOf(bucket, namespaceObjectPrefix(bucket.keyPrefix, namespace)),
+        pages: infosOf(bucket, namespaceObjectPrefix(bucket.keyPrefix, namespace), progress),
         writtenBeforeMs: nowMs - flags.olderThan,
         readHeader: (block) => readHeader(bucket, block),
         pause: () => platform.clock.yield(),
@@ -107,8 +107,14 @@ async function prune(context: CommandContext, flags: PruneFlags): Promise<number
 async function* infosOf(
   bucket: Bucket,
   beginning: string,
+  progress: Progress,
 ): AsyncGenerator<readonly ObjectInfo[], void, undefined> {
-  for await (const page of pagesOf(bucket, beginning)) yield page.map(({ info }) => info);
+  let listed = 0;
+  for await (const page of pagesOf(bucket, beginning)) {
+    listed += page.length;
+    progress.update({ activity: `${formatCount(listed)} objects listed` });
+    yield page.map(({ info }) => info);
+  }
 }
 
 async function readHeader(bucket: Bucket, block: StoredObject): Promise<HeaderAnswer> {
@@ -183,6 +189,8 @@ function reportText(output: Output, report: PruneReport, nowMs: number): string 
   const summary =
     `${verb} ${formatCount(objects.length)} objects, ${formatBytes(bytes)} ` +
     `of ${all} in namespace ${JSON.stringify(namespace)}\n`;
+  if (plan.listedObjects === 0)
+    return `nothing is stored in namespace ${JSON.stringify(namespace)}\n`;
   if (objects.length === 0) return summary;
   const columns = [
     { title: 'kind', align: 'left' },

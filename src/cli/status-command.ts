@@ -19,10 +19,12 @@ import {
 } from './command-context.ts';
 import type { CommandContext, OutputFlags, StoreFlags } from './command-context.ts';
 import { formatBytes, formatCount, formatDuration, formatPayloads } from './quantity.ts';
+import { formatMoney, pricesOf, requestPrice, storagePrice, withPriceFlag } from './prices.ts';
+import type { PriceFlags, Prices } from './prices.ts';
 import type { Output } from './terminal.ts';
 import { renderFacts, renderTable } from './text-table.ts';
 
-interface StatusFlags extends StoreFlags, OutputFlags {
+interface StatusFlags extends StoreFlags, OutputFlags, PriceFlags {
   readonly limit: number;
 }
 
@@ -72,7 +74,7 @@ export function addStatusCommand(
       wholeNumberFlag('--limit', 1),
       objectsDefault,
     );
-  withJsonFlag(withStoreFlags(command)).action(async (flags: StatusFlags) =>
+  withJsonFlag(withStoreFlags(withPriceFlag(command))).action(async (flags: StatusFlags) =>
     finish(await status(context, flags)),
   );
 }
@@ -87,12 +89,14 @@ async function status(context: CommandContext, flags: StatusFlags): Promise<numb
       settings: withoutSecrets(config),
       cacheDirectories: directories,
       objectStore: bucket,
+      cost: costOf(bucket, pricesOf(config.objectStore, flags)),
     });
   } else {
     const { results } = context.terminal;
     results.write(settingsText(results, config));
     results.write(directoriesText(results, config, directories));
     results.write(bucketText(results, bucket, flags.limit));
+    results.write(costText(results, bucket, pricesOf(config.objectStore, flags)));
   }
   return bucket.isReachable ? 0 : 1;
 }
@@ -268,6 +272,40 @@ function bucketText(output: Output, bucket: BucketStatus, objectsMax: number): s
     ? `  only the first ${formatCount(objectsMax)} objects were counted (--limit)\n`
     : '';
   return reached + renderTable(columns, rows, (text) => output.style('dim', text)) + cut;
+}
+
+/** What the bucket costs; undefined where nobody sends a bill, or prices are off. */
+interface Cost {
+  readonly prices: Prices;
+  /** Dollars for the objects that were counted, a month. */
+  readonly storageMonth: number;
+  /** Dollars for the requests of this command. */
+  readonly thisLook: number | undefined;
+}
+
+function costOf(bucket: BucketStatus, prices: Prices | undefined): Cost | undefined {
+  if (prices === undefined || !bucket.isReachable) return undefined;
+  const stored = bucket.namespaces.reduce((sum, { bytes }) => sum + bytes, 0);
+  const billed = bucket.meter?.billed;
+  return {
+    prices,
+    storageMonth: storagePrice(prices, stored),
+    thisLook: billed === undefined ? undefined : requestPrice(prices, billed),
+  };
+}
+
+function costText(output: Output, bucket: BucketStatus, prices: Prices | undefined): string {
+  const cost = costOf(bucket, prices);
+  if (cost === undefined) return '';
+  const { write, read, storage } = cost.prices;
+  const counted = bucket.isCut ? 'what was counted' : 'what is stored';
+  const facts: (readonly [string, string])[] = [
+    ['stored', `${formatMoney(cost.storageMonth)} a month for ${counted}, at $${storage} a GiB`],
+    ['requests', `$${write} for 1,000 puts or lists, $${read} for 1,000 gets or heads`],
+  ];
+  if (cost.thisLook !== undefined) facts.push(['this look', formatMoney(cost.thisLook)]);
+  const title = heading(output, 'Cost', '--prices sets or switches off; traffic is not in it');
+  return `\n${title}${renderFacts(facts, '  ')}`;
 }
 
 /** `, by 2 list`: what the look cost. */

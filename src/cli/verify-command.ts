@@ -1,14 +1,16 @@
 import type { Command } from 'commander';
+import { isStoreError, messageOf } from '../base/errors.ts';
 import { parseNamespace } from '../blocks/namespace.ts';
 import { namespaceObjectPrefix } from '../format/object-keys.ts';
 import { allObjectsPrefix, withBucket } from './bucket.ts';
+import type { Bucket } from './bucket.ts';
 import { printJson, settingsInEffect, withJsonFlag, withStoreFlags } from './command-context.ts';
 import type { CommandContext, OutputFlags, StoreFlags } from './command-context.ts';
 import { Progress } from './progress.ts';
 import { formatBytes, formatCount } from './quantity.ts';
 import type { Output } from './terminal.ts';
 import { auditBucket } from './verify-bucket.ts';
-import type { BucketAudit, ObjectFinding } from './verify-bucket.ts';
+import type { BucketAudit, BucketAuditOptions, ObjectFinding } from './verify-bucket.ts';
 import { auditCache } from './verify-cache.ts';
 import type { CacheAudit, CacheFinding } from './verify-cache.ts';
 
@@ -57,10 +59,14 @@ async function verify(context: CommandContext, flags: VerifyFlags): Promise<numb
         cacheDirectory === false
           ? []
           : await auditCache({ platform, cacheDirectory, diskBytes, identity, isRepair, progress });
-      return [await auditBucket(bucket, { beginning, isRepair, progress }), local] as const;
+      const audit = await auditIfReached(bucket, { beginning, isRepair, progress });
+      return [audit, local] as const;
     });
     if (flags.json === true) printJson(context, { objectStore, cacheDirectories: caches });
-    else terminal.results.write(reportText(terminal.results, objectStore, caches));
+    else {
+      const where = { beginning, cacheDirectory };
+      terminal.results.write(reportText(terminal.results, { objectStore, caches, where }));
+    }
     return isSound(objectStore, caches) ? 0 : 1;
   } catch (error) {
     progress.fail();
@@ -68,33 +74,68 @@ async function verify(context: CommandContext, flags: VerifyFlags): Promise<numb
   }
 }
 
-function isSound({ byVerdict }: BucketAudit, caches: readonly CacheAudit[]): boolean {
-  const isBucketSound = byVerdict.damaged === 0 && byVerdict.unreadable === 0;
+/** What is in the caches is told, also when the object store is out of reach. */
+async function auditIfReached(
+  bucket: Bucket,
+  options: BucketAuditOptions,
+): Promise<BucketAudit | Unreached> {
+  try {
+    return await auditBucket(bucket, options);
+  } catch (error) {
+    if (!isStoreError(error, 'UNAVAILABLE') && !isStoreError(error, 'ABORTED')) throw error;
+    options.progress.fail();
+    return { failure: messageOf(error) };
+  }
+}
+
+/** The object store did not answer, or not to the end. */
+interface Unreached {
+  readonly failure: string;
+}
+
+function isSound(audit: BucketAudit | Unreached, caches: readonly CacheAudit[]): boolean {
   return (
-    isBucketSound &&
+    !('failure' in audit) &&
+    audit.byVerdict.damaged === 0 &&
+    audit.byVerdict.unreadable === 0 &&
     caches.every(({ findings, failure }) => findings.length === 0 && failure === undefined)
   );
 }
 
-function reportText(
-  output: Output,
-  objectStore: BucketAudit,
-  caches: readonly CacheAudit[],
-): string {
-  const { objects, bytes, byVerdict, findings } = objectStore;
-  const lines = findings.map((finding) => objectLine(output, finding));
-  const untold = byVerdict.damaged + byVerdict.unreadable - findings.length;
-  if (untold > 0) lines.push(`… and ${formatCount(untold)} more`);
+interface VerifyReport {
+  readonly objectStore: BucketAudit | Unreached;
+  readonly caches: readonly CacheAudit[];
+  readonly where: { readonly beginning: string; readonly cacheDirectory: string | false };
+}
+
+function reportText(output: Output, { objectStore, caches, where }: VerifyReport): string {
+  const lines: string[] = [];
+  if (!('failure' in objectStore)) lines.push(...findingLines(output, objectStore));
   for (const { number, findings: inCache, failure } of caches) {
     if (failure !== undefined) lines.push(`${output.style('red', 'unreadable')}  ${failure}`);
     lines.push(...inCache.map((finding) => cacheLine(output, number, finding)));
   }
+  if ('failure' in objectStore) {
+    lines.push(`object store: ${output.style('red', 'not checked')}: ${objectStore.failure}`);
+  } else lines.push(bucketSummary(objectStore, where.beginning));
+  for (const cache of caches) lines.push(cacheSummary(cache));
+  if (caches.length === 0 && where.cacheDirectory !== false) {
+    lines.push(`cache directory: nothing of this object store in ${where.cacheDirectory}`);
+  }
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+function findingLines(output: Output, { byVerdict, findings }: BucketAudit): readonly string[] {
+  const lines = findings.map((finding) => objectLine(output, finding));
+  const untold = byVerdict.damaged + byVerdict.unreadable - findings.length;
+  return untold > 0 ? [...lines, `… and ${formatCount(untold)} more`] : lines;
+}
+
+function bucketSummary({ objects, bytes, byVerdict }: BucketAudit, beginning: string): string {
+  if (objects === 0) return `object store: nothing is stored under ${beginning || 'any key'}`;
   const verdicts = Object.entries(byVerdict).filter(([, count]) => count > 0);
   const counts = verdicts.map(([verdict, count]) => `${formatCount(count)} ${verdict}`).join(', ');
-  const summary = `object store: ${formatCount(objects)} objects, ${formatBytes(bytes)}`;
-  lines.push(counts === '' ? summary : `${summary}: ${counts}`);
-  for (const cache of caches) lines.push(cacheSummary(cache));
-  return lines.map((line) => `${line}\n`).join('');
+  return `object store: ${formatCount(objects)} objects, ${formatBytes(bytes)}: ${counts}`;
 }
 
 function objectLine(output: Output, { verdict, objectKey, reason, repair }: ObjectFinding): string {

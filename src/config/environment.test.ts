@@ -107,6 +107,21 @@ describe('every setting that has effect', () => {
       bad: ['gzip', '1', 'toString'],
     },
     WMBT_KV_BLOCK_COMPRESS_LEVEL: { good: [['22', 22]], bad: ['0', '23', '-5', 'best'] },
+    WMBT_KV_READ_V1: {
+      good: [
+        ['ON', 'on'],
+        ['auto', 'auto'],
+        ['off', 'off'],
+      ],
+      bad: ['yes', '1'],
+    },
+    WMBT_KV_WRITE_FORMAT: {
+      good: [
+        ['v1', 'v1'],
+        ['V2', 'v2'],
+      ],
+      bad: ['1', 'v3'],
+    },
     WMBT_KV_PUT_DURABLE: {
       good: [
         ['Yes', true],

@@ -100,7 +100,34 @@ const generalSettings: readonly EffectiveSetting[] = [
     kind: 'count',
     default: '1',
     accepts: 'a whole number from 1 to 22',
-    help: 'Level of zstd.',
+    help: 'Level of zstd. With `WMBT_KV_WRITE_FORMAT=v1` the default is 3.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_READ_V1',
+    field: 'readV1',
+    kind: 'choice',
+    choices: { auto: 'auto', on: 'on', off: 'off' },
+    default: 'auto',
+    accepts: 'auto, on, off',
+    help:
+      'Read objects of the Rust version. `auto`: in namespaces that hold one when the process first ' +
+      'has to know, by one list of one key. `on`: everywhere, as is needed where both versions ' +
+      'write. `off`: nowhere; not together with `WMBT_KV_WRITE_FORMAT=v1`.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_WRITE_FORMAT',
+    field: 'writeFormat',
+    kind: 'choice',
+    choices: { v1: 'v1', v2: 'v2' },
+    default: 'v2',
+    accepts: 'v1, v2',
+    help:
+      '`v1` writes what the Rust version reads, and reads it everywhere. What that format cannot ' +
+      'say is written as `v2`: tails bound to tokens, and blocks with decoded tokens.',
     readBy: ['library', 'daemon'],
     effect: 'now',
   },

@@ -30,6 +30,8 @@ describe('resolveStoreConfig()', () => {
       diskBytes: 8 * gib,
       compression: 'zstd',
       compressionLevel: 1,
+      readV1: 'auto',
+      writeFormat: 'v2',
       putDurable: false,
       lookupDeadlineMs: 250,
       loadDeadlineMs: 10_000,

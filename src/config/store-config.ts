@@ -9,6 +9,15 @@ import { fieldResolvers, wrongType } from './store-fields.ts';
 /** How blocks are compressed in the object store. */
 export type Compression = 'zstd' | 'off';
 
+/**
+ * Whether objects of the Rust version (format v1) are read. `auto`: in namespaces that hold one when
+ * the process first has to know.
+ */
+export type ReadV1 = 'auto' | 'on' | 'off';
+
+/** In which format new objects are written, where it can hold them. */
+export type WriteFormat = 'v1' | 'v2';
+
 /** Where an S3 bucket is named in requests. */
 export type S3PathStyle = 'auto' | 'on' | 'off';
 
@@ -50,6 +59,9 @@ export interface StoreConfig {
   readonly compression?: Compression | undefined;
   /** Level of zstd, 1 to 22. */
   readonly compressionLevel?: number | undefined;
+  readonly readV1?: ReadV1 | undefined;
+  /** `v1` writes what the Rust version reads; then `readV1` cannot be `off`. */
+  readonly writeFormat?: WriteFormat | undefined;
   /** A save returns when the object store confirmed, also where the call did not ask for it. */
   readonly putDurable?: boolean | undefined;
   readonly lookupDeadlineMs?: number | undefined;
@@ -89,6 +101,9 @@ export interface ResolvedStoreConfig {
   readonly diskBytes: number;
   readonly compression: Compression;
   readonly compressionLevel: number;
+  /** `on` where `writeFormat` is `v1`. */
+  readonly readV1: ReadV1;
+  readonly writeFormat: WriteFormat;
   readonly putDurable: boolean;
   readonly lookupDeadlineMs: number;
   readonly loadDeadlineMs: number;
@@ -145,7 +160,7 @@ export function resolveStoreConfig(config: UncheckedStoreConfig, host: Host): Re
     ...resolveDiskTier(config, objectStore, host),
     memoryBytes: fieldResolvers.memoryBytes(config.memoryBytes),
     compression: fieldResolvers.compression(config.compression),
-    compressionLevel: fieldResolvers.compressionLevel(config.compressionLevel),
+    ...resolveFormats(config),
     putDurable: fieldResolvers.putDurable(config.putDurable),
     lookupDeadlineMs: fieldResolvers.lookupDeadlineMs(config.lookupDeadlineMs),
     loadDeadlineMs: fieldResolvers.loadDeadlineMs(config.loadDeadlineMs),
@@ -199,6 +214,30 @@ function resolveObjectStore(config: UncheckedStoreConfig, host: Host): string {
     's3Endpoint (WMBT_KV_S3_ENDPOINT) names an S3 server and nothing names a bucket; accepted: ' +
       'bucket (WMBT_KV_BUCKET), or objectStore (WMBT_KV_OBJECT_STORE), besides',
   );
+}
+
+/** Who writes v1 reads it: else a store would not find what it stored itself. */
+function resolveFormats(
+  config: UncheckedStoreConfig,
+): Pick<ResolvedStoreConfig, 'compressionLevel' | 'readV1' | 'writeFormat'> {
+  const writeFormat = fieldResolvers.writeFormat(config.writeFormat);
+  const readV1 = fieldResolvers.readV1(config.readV1);
+  if (writeFormat === 'v1' && readV1 === 'off') {
+    throw new StoreError(
+      'INVALID',
+      'writeFormat (WMBT_KV_WRITE_FORMAT) is v1 and readV1 (WMBT_KV_READ_V1) is off: a store ' +
+        'would not find what it wrote; accepted: auto or on',
+    );
+  }
+  // The level of the Rust version, for who writes for it.
+  const usualLevel = writeFormat === 'v1' ? 3 : undefined;
+  return {
+    compressionLevel: fieldResolvers.compressionLevel(
+      config.compressionLevel === undefined ? usualLevel : config.compressionLevel,
+    ),
+    readV1: writeFormat === 'v1' ? 'on' : readV1,
+    writeFormat,
+  };
 }
 
 /** The configuration as it may be shown: keys are only said to be set. */

@@ -57,6 +57,16 @@ export const fieldResolvers = {
   },
   compressionLevel: (value: unknown): number =>
     numberField('compressionLevel', value, { default: 1, least: 1, most: compressionLevelMax }),
+  readV1: (value: unknown): 'auto' | 'on' | 'off' => {
+    const text = textField('readV1', value, 'auto');
+    if (text === 'auto' || text === 'on' || text === 'off') return text;
+    throw new RangeError(`readV1 must be 'auto', 'on' or 'off'; got ${quote(text)}`);
+  },
+  writeFormat: (value: unknown): 'v1' | 'v2' => {
+    const text = textField('writeFormat', value, 'v2');
+    if (text === 'v1' || text === 'v2') return text;
+    throw new RangeError(`writeFormat must be 'v1' or 'v2'; got ${quote(text)}`);
+  },
   putDurable: (value: unknown): boolean => booleanField('putDurable', value),
   lookupDeadlineMs: (value: unknown): number => deadlineField('lookupDeadlineMs', value, 250),
   loadDeadlineMs: (value: unknown): number => deadlineField('loadDeadlineMs', value, 10_000),

@@ -2,7 +2,7 @@ import { concatBytes, viewOf } from '../base/bytes.ts';
 import { StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { EncodeOptions } from './payload-codec.ts';
-import { zstdFrameFault } from './zstd-frame.ts';
+import { checkZstdFrame, zstdFrameFault } from './zstd-frame.ts';
 import { decompressFrame } from './zstd.ts';
 import type { Zstd } from './zstd.ts';
 
@@ -21,20 +21,40 @@ const algorithmAt = 4;
 const rawLengthAt = 6;
 const algorithm = { none: 0, zstd: 1 } as const;
 
+/** How a v1 body holds its payload. */
+export interface LegacyBody {
+  readonly codec: 'raw' | 'zstd';
+  /** The payload, or the frame that holds it: a view of the body. */
+  readonly content: Uint8Array;
+  /** Bytes of the payload; nothing but the body itself says so. */
+  readonly rawLength: number;
+}
+
+/** What begins the text that the Rust daemon stored in place of a value too large for its frames. */
+const manifestStart = new TextEncoder().encode('WMBT_KV_SHM_LARGE_V1\n');
+
 /**
- * The payload in a v1 object's body. A body without envelope is its own payload and returned
- * itself; that of an uncompressed envelope is a view of it.
+ * True for the text that clients of the Rust version's shared-memory daemon stored under the key of
+ * a value above 4 MiB, whose pieces lie under other keys. It is no payload, and nobody may get it
+ * for one.
+ */
+export function isLargeValueManifest(payload: Uint8Array): boolean {
+  return manifestStart.every((byte, index) => payload[index] === byte);
+}
+
+/**
+ * Takes a v1 body apart, without decompressing it. A body without envelope is its own content.
  *
  * @throws StoreError `CORRUPT` when there is an envelope, be it with one wrong byte in its magic,
- * and it does not hold exactly the length it states.
+ * that states another length than it holds, more than a payload may have, or an unknown algorithm.
  */
-export function decodeLegacyBody(body: Uint8Array, zstd: Zstd): Uint8Array {
+export function splitLegacyBody(body: Uint8Array): LegacyBody {
   const matches = magicMatches(body);
   if (matches < magic.length) {
     if (matches === magic.length - 1 && isCoherent(body)) {
       throw corrupt('has a damaged magic number before an intact envelope');
     }
-    return body;
+    return { codec: 'raw', content: body, rawLength: body.length };
   }
   if (body.length < headerBytes) throw corrupt(`is cut off at ${body.length} bytes`);
   const content = body.subarray(headerBytes);
@@ -42,13 +62,25 @@ export function decodeLegacyBody(body: Uint8Array, zstd: Zstd): Uint8Array {
   if (rawLength > limits.payloadBytesMax) throw corrupt(`claims ${rawLength} bytes`);
   switch (body[algorithmAt]) {
     case algorithm.none:
-      if (content.length === rawLength) return content;
+      if (content.length === rawLength) return { codec: 'raw', content, rawLength };
       throw corrupt(`states ${rawLength} bytes and holds ${content.length}`);
     case algorithm.zstd:
-      return decompressFrame(content, rawLength, zstd);
+      checkZstdFrame(content, rawLength);
+      return { codec: 'zstd', content, rawLength };
     default:
       throw corrupt(`uses algorithm ${body[algorithmAt]}`);
   }
+}
+
+/**
+ * The payload in a v1 object's body. A body without envelope is its own payload and returned
+ * itself; that of an uncompressed envelope is a view of it.
+ *
+ * @throws StoreError `CORRUPT` as {@link splitLegacyBody}, and for a frame that does not decode.
+ */
+export function decodeLegacyBody(body: Uint8Array, zstd: Zstd): Uint8Array {
+  const { codec, content, rawLength } = splitLegacyBody(body);
+  return codec === 'raw' ? content : decompressFrame(content, rawLength, zstd);
 }
 
 /**
@@ -59,10 +91,10 @@ export function decodeLegacyBody(body: Uint8Array, zstd: Zstd): Uint8Array {
 export function encodeLegacyBody(
   payload: Uint8Array,
   options: EncodeOptions,
-  zstd: Zstd,
+  zstd: () => Zstd,
 ): Uint8Array {
   if (options.compress) {
-    const stored = zstd.compress(payload, options.level);
+    const stored = zstd().compress(payload, options.level);
     if (stored.length + headerBytes < payload.length) {
       return envelope(payload.length, [algorithm.zstd, options.level], stored);
     }

@@ -28,6 +28,12 @@ export type ParsedObjectKey =
     }
   | { readonly kind: 'raw-tail'; readonly namespace: Namespace; readonly tip: BlockKey };
 
+/** Which of the two formats an object has: ours, or that of the Rust WombatKV. */
+export type ObjectFormat = 'v2' | 'v1';
+
+/** What a v1 key names. */
+export type ParsedLegacyKey = Exclude<ParsedObjectKey, { readonly kind: 'tail' }>;
+
 const current = 'wombatkv/v2';
 const legacy = 'wombatkv/v1';
 const tokensMax = 0xffffffff;
@@ -78,7 +84,7 @@ export function namespaceObjectPrefix(prefix: string, namespace: Namespace): str
 
 /**
  * What the object key names, or undefined when it is not exactly what the functions above make:
- * every name has one spelling. Keys of the v1 format are not parsed.
+ * every name has one spelling. Keys of the v1 format are for {@link parseLegacyKey}.
  */
 export function parseObjectKey(prefix: string, objectKey: string): ParsedObjectKey | undefined {
   const start = root(prefix);
@@ -118,12 +124,33 @@ export function legacyRawTailObjectKey(
   namespace: Namespace,
   tip: BlockKey,
 ): string {
-  return `${root(prefix)}${legacyNamespace(namespace)}/${legacy}/sidecar/raw_tail/b3=${tip}`;
+  return `${legacyObjectPrefix(prefix, namespace)}sidecar/raw_tail/b3=${tip}`;
 }
 
 /** What the keys of all v1 blocks of the namespace begin with. */
 export function legacyBlockPrefix(prefix: string, namespace: Namespace): string {
-  return `${root(prefix)}${legacyNamespace(namespace)}/${legacy}/block/`;
+  return `${legacyObjectPrefix(prefix, namespace)}block/`;
+}
+
+/** What the keys of everything of the v1 format in the namespace begin with. */
+export function legacyObjectPrefix(prefix: string, namespace: Namespace): string {
+  return `${root(prefix)}${legacyNamespace(namespace)}/${legacy}/`;
+}
+
+/**
+ * What a v1 object key names, or undefined when it is not exactly what the functions above make.
+ */
+export function parseLegacyKey(prefix: string, objectKey: string): ParsedLegacyKey | undefined {
+  const start = root(prefix);
+  if (!objectKey.startsWith(start)) return undefined;
+  const [spelled, ...rest] = objectKey.slice(start.length).split('/');
+  const namespace = decodeLegacyNamespace(spelled);
+  const match = /^wombatkv\/v1\/(block|sidecar\/raw_tail)\/b3=(.*)$/s.exec(rest.join('/'));
+  const key = match?.[2];
+  if (namespace === undefined || key === undefined || !isBlockKey(key)) return undefined;
+  return match?.[1] === 'block'
+    ? { kind: 'block', namespace, key }
+    : { kind: 'raw-tail', namespace, tip: key };
 }
 
 function root(prefix: string): string {
@@ -160,6 +187,18 @@ function parseTail(namespace: Namespace, tip: BlockKey, name: string): ParsedObj
 function legacyNamespace(namespace: Namespace): string {
   if (/^\.\.?$/.test(namespace)) return encodeNamespace(namespace);
   return escapeBytes(namespace, /[\u0000-\u001f\u007f%/]/gu);
+}
+
+/** Undefined when the name is not in the one form that {@link legacyNamespace} gives. */
+function decodeLegacyNamespace(spelled: string): Namespace | undefined {
+  try {
+    const name = spelled.replace(/(?:%[0-9A-F]{2})+/g, (escaped) => decodeURIComponent(escaped));
+    const namespace = parseNamespace(name);
+    return legacyNamespace(namespace) === spelled ? namespace : undefined;
+  } catch {
+    // Not percent-encoded UTF-8, or no name that a namespace may have.
+    return undefined;
+  }
 }
 
 function escapeBytes(text: string, unsafe: RegExp): string {

@@ -62,6 +62,28 @@ describe('DirectoryObjectStore on disk', () => {
     assert.deepEqual(await readdir(`${root}/.tmp`), []);
   });
 
+  it('reads only a few objects at once, so that the first of many come soon', async () => {
+    const root = freshRoot();
+    const keys = Array.from({ length: 12 }, (_, i) => parseObjectKey(`objects/${i}`));
+    const writer = new DirectoryObjectStore(platform, root);
+    for (const key of keys) await writer.put(key, [bytes(key)]);
+    let open = 0;
+    let openMost = 0;
+    const store = new DirectoryObjectStore(
+      withHookedFiles(platform, (call) => {
+        if (call === 'open') openMost = Math.max(openMost, (open += 1));
+        if (call === 'close') open -= 1;
+      }),
+      root,
+    );
+    const bodies = await Promise.all(keys.map((key) => store.get(key)));
+    assert.deepEqual(
+      bodies.map((body) => new TextDecoder().decode(body?.bytes)),
+      keys,
+    );
+    assert.equal(openMost, objectLimits.directoryReadsMax);
+  });
+
   it('serves the tree of a copied bucket as it is', async () => {
     const source = goldenPath('rust-bucket');
     const root = freshRoot();

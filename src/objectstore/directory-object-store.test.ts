@@ -1,9 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import {
-  objectStoreSuite,
-  racePutsAcrossProcesses,
-} from '../../test/conformance/object-store-suite.ts';
+import { objectStoreSuite, RaceFleet } from '../../test/conformance/object-store-suite.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { fileUrlOf } from './file-url.ts';
 import { openObjectStore } from './open-object-store.ts';
@@ -26,9 +23,14 @@ async function fastDirectory(): Promise<string> {
     : tmpdir();
 }
 
+const fleet = new RaceFleet();
+
 objectStoreSuite('directory', {
   // A path with a space and a percent sign, which the URL must carry.
   open: () => Promise.resolve(openObjectStore(fileUrlOf(`${directory}/100% of it`), platform)),
-  racePuts: (store, race) => racePutsAcrossProcesses(store.url, race),
-  cleanup: () => rm(directory, { recursive: true, force: true }),
+  racePuts: (store, race) => fleet.race(store.url, race),
+  cleanup: async () => {
+    await fleet.close();
+    await rm(directory, { recursive: true, force: true });
+  },
 });

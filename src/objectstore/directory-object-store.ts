@@ -2,6 +2,7 @@ import { assert } from '../base/assert.ts';
 import { blake3Hex } from '../base/blake3.ts';
 import { StoreError, systemErrorCode } from '../base/errors.ts';
 import { mapBounded } from '../base/map-bounded.ts';
+import { Semaphore } from '../base/semaphore.ts';
 import type { FileStatus, OpenFile } from '../platform/files.ts';
 import type { Platform } from '../platform/platform.ts';
 import {
@@ -71,6 +72,8 @@ export class DirectoryObjectStore implements ObjectStore {
   readonly #locks: KeyLocks;
   readonly #retained: RetainedFiles;
   readonly #gate: CallGate;
+  /** Gets under way: see `directoryReadsMax`. Their callers bound how many wait. */
+  readonly #reading = new Semaphore(objectLimits.directoryReadsMax);
 
   /** The root is an absolute path without a `/` at its end; it need not exist. */
   constructor(platform: Platform, root: string, options: DirectoryObjectStoreOptions = {}) {
@@ -115,21 +118,28 @@ export class DirectoryObjectStore implements ObjectStore {
     return this.#gate.run(what, options.signal, async (call) => {
       requireKey(key);
       requireRange(options.range);
-      const object = await onFiles(what, () => this.#open(this.#pathOf(key), call));
-      if (object === undefined) return undefined;
-      const { file, status } = object;
-      try {
-        const range = cutRange(options.range, status.byteLength);
-        const bytes = await call.hold(async () => {
-          const memory = memoryForBody(options, range.length);
-          await onFiles(what, () => readInto(memory, file, range.offset, call));
-          return memory;
-        });
-        return { info: infoOf(key, status), bytes };
-      } finally {
-        await onFiles(what, () => file.close());
-      }
+      return this.#reading.run(async () => {
+        call.check();
+        return onFiles(what, () => this.#getNow(key, options, call));
+      });
     });
+  }
+
+  async #getNow(key: ObjectKey, options: GetOptions, call: Call): Promise<ObjectBody | undefined> {
+    const object = await this.#open(this.#pathOf(key), call);
+    if (object === undefined) return undefined;
+    const { file, status } = object;
+    try {
+      const range = cutRange(options.range, status.byteLength);
+      const bytes = await call.hold(async () => {
+        const memory = memoryForBody(options, range.length);
+        await readInto(memory, file, range.offset, call);
+        return memory;
+      });
+      return { info: infoOf(key, status), bytes };
+    } finally {
+      await file.close();
+    }
   }
 
   head(key: ObjectKey, options: ObjectCallOptions = {}): Promise<ObjectInfo | undefined> {

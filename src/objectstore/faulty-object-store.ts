@@ -218,7 +218,7 @@ export class FaultyObjectStore implements ObjectStore {
       range: cutRange(range, byteLength),
     });
     if (body === undefined) return undefined;
-    return this.#count('truncate', { bytes: body.bytes, info: { ...body.info, byteLength } });
+    return this.#count('truncate', { ...body, info: { ...body.info, byteLength } });
   }
 
   #flipBit(bytes: Uint8Array, at: number): void {

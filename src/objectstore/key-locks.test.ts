@@ -105,6 +105,30 @@ describe('KeyLocks', () => {
     assert.deepEqual(order, ['fast', 'slow']);
   });
 
+  // Goal: a death in mid-take-over locks a name for a while, not for ever. Method: two waiters in a
+  // row never come back from the moment at which they hold the guard, as if they were killed there.
+  it('takes a lock over from takers that died before they removed it', async () => {
+    await writeFile(`${directory.path}/lock-taken-twice`, '');
+    for (let death = 0; death < 2; death += 1) {
+      const guarded = deferred<void>();
+      let isGuarded = false;
+      const hooked = withHookedFiles(platform, (fileCall, path) => {
+        if (fileCall === 'close' && path.endsWith('-guard')) isGuarded = true;
+        else if (isGuarded && fileCall === 'status') {
+          guarded.resolve();
+          return new Promise(() => undefined);
+        }
+        return undefined;
+      });
+      const dying = new KeyLocks(hooked, directory.path, { staleMs: 200 });
+      void dying.hold('taken-twice', call, () => assert.fail('held by a dead one'));
+      await inTime(5000, `death ${death}`, guarded.promise);
+    }
+    assert.equal((await readdir(directory.path)).length, 3);
+    await contend([otherProcess(200), otherProcess(200), otherProcess(200)], 'taken-twice', 2);
+    assert.deepEqual(await readdir(directory.path), []);
+  });
+
   it('does not take a lock away that changes hands all the while', async () => {
     let isBusy = true;
     const busy = async (locks: KeyLocks): Promise<void> => {

@@ -23,10 +23,14 @@ export interface HeldLock {
  * file made by exclusive create between processes.
  *
  * A waiter that sees the same lock file for `staleMs` of its own monotonic time removes it, guarded
- * by a second file, so that it never removes the lock of somebody who was faster. A holder refuses
- * to act after half of that time. So two holders never act at once, unless the system stops one
- * for longer than the other half between its last check and the file call that follows. When a
- * process dies in mid-take-over, that one name stays locked until its files count as left over.
+ * by a second file, so that it never removes the lock of somebody who was faster. Whoever holds a
+ * lock or a guard refuses to act after half of that time. So two never act at once, unless the system
+ * stops one for longer than the other half between its last check and the file call that follows.
+ *
+ * A guard is of one lock file, which its name tells from all others of the same name, and has a
+ * number. One seen unchanged for `staleMs` has a dead owner too; it is left where it is, and the next
+ * number is taken, again by one waiter alone. When the lock is gone nothing is done under any of its
+ * guards, so those that are left need only be cleared away.
  */
 export class KeyLocks {
   readonly #files: Files;
@@ -64,14 +68,14 @@ export class KeyLocks {
     }
   }
 
-  /** True for the path of a lock that a dead owner may have left. */
+  /** True for the path of a lock that a dead owner may have left; its guards are mere files. */
   isLock(path: string): boolean {
     return path.startsWith(`${this.#directory}/lock-`) && !path.endsWith('-guard');
   }
 
   /** Removes the lock that had this status, unless somebody took it anew meanwhile. */
   async removeLeftOver(path: string, status: FileStatus): Promise<void> {
-    await this.#takeAway(path, tagOf(status));
+    await this.#takeAway(path, new Guards(path, tagOf(status)));
   }
 
   async #holdFile<Result>(
@@ -97,6 +101,7 @@ export class KeyLocks {
   async #take(path: string, call: Call): Promise<number> {
     const beginMs = this.#clock.nowMs();
     let seen = { tag: absent, sinceMs: beginMs };
+    let guards = new Guards(path, absent);
     for (;;) {
       call.check();
       const nowMs = this.#clock.nowMs();
@@ -108,9 +113,11 @@ export class KeyLocks {
         );
       }
       const tag = tagOf(await this.#files.status(path));
-      if (tag !== seen.tag) seen = { tag, sinceMs: this.#clock.nowMs() };
-      else if (tag === absent) continue;
-      else if (nowMs - seen.sinceMs >= this.#staleMs) await this.#takeAway(path, tag);
+      if (tag !== seen.tag) {
+        seen = { tag, sinceMs: this.#clock.nowMs() };
+        guards = new Guards(path, tag);
+      } else if (tag === absent) continue;
+      else if (nowMs - seen.sinceMs >= this.#staleMs) await this.#takeAway(path, guards);
       await this.#clock.sleep(1 + this.#random.fraction() * objectLimits.lockPollMs);
     }
   }
@@ -126,15 +133,58 @@ export class KeyLocks {
     }
   }
 
-  /** Removes a dead owner's lock, unless it is another one by now. */
-  async #takeAway(path: string, tag: string): Promise<void> {
-    const guard = `${path}-guard`;
-    if (!(await this.#create(guard))) return;
-    try {
-      if (tagOf(await this.#files.status(path)) === tag) await this.#files.remove(path);
-    } finally {
-      await this.#files.remove(guard);
+  /** Removes a dead owner's lock, unless it is another one by now, or another waiter is about to. */
+  async #takeAway(path: string, guards: Guards): Promise<void> {
+    const beginMs = this.#clock.nowMs();
+    const guard = guards.path;
+    if (!(await this.#create(guard))) {
+      guards.note(tagOf(await this.#files.status(guard)), beginMs, this.#staleMs);
+      return;
     }
+    const isSame = tagOf(await this.#files.status(path)) === guards.tag;
+    if (isSame) {
+      // Held for longer, the guard may be taken for a dead one's: it is left to be cleared away.
+      if (this.#clock.nowMs() - beginMs >= this.#staleMs / 2) return;
+      await this.#files.remove(path);
+    }
+    for (const made of guards.paths) await this.#files.remove(made);
+  }
+}
+
+/** What one waiter knows of the guards of one lock file. */
+class Guards {
+  /** The lock file that they guard. */
+  readonly tag: string;
+  readonly #lock: string;
+  #number = 0;
+  #seen = { tag: absent, sinceMs: 0 };
+
+  constructor(lock: string, tag: string) {
+    this.#lock = `${lock}-${tag.replaceAll(/[^0-9]+/g, '-')}`;
+    this.tag = tag;
+  }
+
+  /** The first guard whose owner is not known to be dead. */
+  get path(): string {
+    return this.#pathOf(this.#number);
+  }
+
+  /** That one and those before it, the last one first: one that is there is never passed over. */
+  get paths(): readonly string[] {
+    return Array.from({ length: this.#number + 1 }, (_, i) => this.#pathOf(this.#number - i));
+  }
+
+  /** The guard was there at that moment. */
+  note(tag: string, nowMs: number, staleMs: number): void {
+    if (tag !== this.#seen.tag) this.#seen = { tag, sinceMs: nowMs };
+    else if (tag !== absent && nowMs - this.#seen.sinceMs >= staleMs) {
+      this.#number += 1;
+      this.#seen = { tag: absent, sinceMs: nowMs };
+    }
+  }
+
+  #pathOf(number: number): string {
+    return `${this.#lock}-${number}-guard`;
   }
 }
 

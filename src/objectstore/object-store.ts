@@ -97,6 +97,11 @@ export interface ObjectInfo {
 export interface ObjectBody {
   readonly info: ObjectInfo;
   readonly bytes: Uint8Array;
+  /**
+   * MD5 of the whole object in hex, as the bucket took it when it was stored; for bodies that have no
+   * checksum of their own. Undefined where the bucket keeps none, and for a range.
+   */
+  readonly md5?: string | undefined;
 }
 
 export interface ListOptions extends ObjectCallOptions {

@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.ts';
 import type { Logger } from '../base/logger.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
@@ -10,6 +11,7 @@ import { EntryIndex } from '../cache/entry-index.ts';
 import { LocalCache } from '../cache/local-cache.ts';
 import { SlabMemoryTier } from '../cache/slab-memory-tier.ts';
 import { Catalog } from '../catalog/catalog.ts';
+import type { ObjectFormat } from '../format/object-keys.ts';
 import { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
 import type { RequestLedger } from '../objectstore/request-ledger.ts';
 import type { ObjectStore } from '../objectstore/object-store.ts';
@@ -17,7 +19,9 @@ import type { Platform } from '../platform/platform.ts';
 import { Adoption } from './adopt.ts';
 import { Collector } from './collect.ts';
 import { Counters } from './counters.ts';
+import type { ReadLegacy } from './legacy-namespaces.ts';
 import { ObjectTier } from './object-tier.ts';
+import type { ObjectTierParts } from './object-tier.ts';
 import { Prefault } from './prefault.ts';
 import { ReadPath } from './read-path.ts';
 import { Removal } from './removal.ts';
@@ -41,6 +45,10 @@ export interface StoreSettings {
   readonly compression: 'zstd' | 'off';
   readonly compressionLevel: number;
   readonly putDurable: boolean;
+  /** Whether objects of the v1 format are looked for; `auto` when absent. */
+  readonly readV1?: ReadLegacy | undefined;
+  /** What new objects are, where that format can hold them; `v2` when absent. */
+  readonly writeFormat?: ObjectFormat | undefined;
   readonly lookupDeadlineMs: number;
   readonly loadDeadlineMs: number;
   readonly callDeadlineMsMax: number;
@@ -59,6 +67,8 @@ export interface StoreFoundation {
   readonly ledger?: RequestLedger | undefined;
   readonly transcoder: Transcoder;
   readonly settings: StoreSettings;
+  /** What else runs beside the store, and is stopped when it closes. */
+  readonly background?: readonly BackgroundTask[] | undefined;
 }
 
 /** The local tiers, and the claim on the directory that holds the disk tier. */
@@ -82,7 +92,8 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
     level: settings.compressionLevel,
   };
   const common = { platform, clock, logger, objects, keyPrefix, cache, catalog, counters };
-  const objectTier = new ObjectTier({ ...common, transcoder, compression });
+  const formats = formatsOf(settings);
+  const objectTier = new ObjectTier({ ...common, ...formats, transcoder, compression });
   const deadlines = deadlinesOf(settings);
   const readPath = new ReadPath({ ...common, objectTier, loadDeadlineMs: deadlines.loadMs });
   const uploads = new Uploads({ ...common, objectTier });
@@ -91,7 +102,10 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const tails = new Tails({ ...common, objectTier, readPath });
   const removal = new Removal({ ...common, objectTier, uploads });
   for (const { entries, chain } of cache.takePending()) uploads.enqueue({ entries, chain });
-  const background: BackgroundTask[] = [new Prefault(memory, clock, settings.prefaultBytes ?? 0)];
+  const background: BackgroundTask[] = [
+    new Prefault(memory, clock, settings.prefaultBytes ?? 0),
+    ...(foundation.background ?? []),
+  ];
   if (own !== undefined) {
     background.push(startAdoption(foundation, { cache, own }, uploads, backlogBytesMax));
   }
@@ -105,6 +119,15 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
     ...{ transcoder, readPath, writePath, uploads, tails, removal, background, uses: collector },
     release: async () => own?.release(),
   });
+}
+
+/** Who writes objects of the v1 format reads them, whatever was there before. */
+function formatsOf({
+  readV1 = 'auto',
+  writeFormat = 'v2',
+}: StoreSettings): Pick<ObjectTierParts, 'readLegacy' | 'writeFormat'> {
+  assert(writeFormat === 'v2' || readV1 !== 'off', 'what is written can be read');
+  return { readLegacy: writeFormat === 'v1' ? 'on' : readV1, writeFormat };
 }
 
 async function openLocalTiers(foundation: StoreFoundation, catalog: Catalog): Promise<LocalTiers> {

@@ -8,7 +8,7 @@ import type { ParsedObjectKey } from '../format/object-keys.ts';
 import type { ObjectInfo } from '../objectstore/object-store.ts';
 import { visitInTurns } from './collect-turns.ts';
 import type { Pause } from './collect-turns.ts';
-import type { PayloadRef } from './object-tier.ts';
+import type { PayloadRef } from './payload-objects.ts';
 
 /** An object of the listing that may be removed, and its place in the forest of chains. */
 export class StoredObject implements PayloadRef {

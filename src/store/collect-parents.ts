@@ -2,14 +2,14 @@ import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
-import type { FrameHeader } from '../format/frame.ts';
 import type { Inventory, NamespaceInventory, StoredObject } from './collect-inventory.ts';
 import { runLanes } from './collect-lanes.ts';
 import { visitInTurns } from './collect-turns.ts';
 import type { Pause } from './collect-turns.ts';
+import type { ChainHint } from './payload-objects.ts';
 
 /** A header; `absent` when there is no object any more, undefined when it cannot be read. */
-export type HeaderAnswer = FrameHeader | 'absent' | undefined;
+export type HeaderAnswer = ChainHint | 'absent' | undefined;
 
 export interface ParentsParts {
   /** What the local tiers hold; what of it is pending keeps what it hangs on. */
@@ -104,7 +104,7 @@ export class Parents {
   }
 }
 
-function takeHeader(block: StoredObject, header: FrameHeader, objects: NamespaceInventory): void {
+function takeHeader(block: StoredObject, header: ChainHint, objects: NamespaceInventory): void {
   takeParent(block, header.parent);
   let previous = block.key;
   for (const key of header.following) {

@@ -11,13 +11,12 @@ import type { Clock } from '../platform/clock.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { chainOf } from '../../test/support/chains.ts';
 import type { Chain } from '../../test/support/chains.ts';
+import { rawTranscoder } from '../../test/support/raw-transcoder.ts';
 import { blocksInBucket } from '../../test/support/stored-objects.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import { eventually } from '../../test/support/waiting.ts';
 import { assembleStore } from './assemble-store.ts';
 import type { Store } from './store.ts';
-import { decodeNow, encodeNow } from './transcoder.ts';
-import type { Transcoder } from './transcoder.ts';
 
 const kib = 1024;
 const mib = 1024 * kib;
@@ -103,7 +102,7 @@ async function openedStore(
     platform,
     logger: { error: failOn, info: ignore, debug: ignore },
     objects: new FaultyObjectStore(objects, faults),
-    transcoder,
+    transcoder: rawTranscoder,
     settings: {
       ...{ namespace: parseNamespace('default'), keyPrefix: 'kv/test' },
       ...{ cacheDirectory: `${directory}/cache`, memoryBytes: 64 * mib, diskBytes: 64 * mib },
@@ -135,17 +134,6 @@ function fastClock(): Clock {
     schedule: real.schedule,
     yield: real.yield,
   };
-}
-
-/** Everything raw and at once. */
-const transcoder: Transcoder = {
-  encode: async (task) => encodeNow({ ...task, compress: false }, noZstd),
-  decode: async (task) => decodeNow(task, noZstd),
-  close: async () => undefined,
-};
-
-function noZstd(): never {
-  throw new Error('nothing is compressed here');
 }
 
 function failOn(event: string): void {

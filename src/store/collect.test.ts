@@ -26,14 +26,13 @@ import { nodePlatform } from '../platform/node-platform.ts';
 import type { Platform } from '../platform/platform.ts';
 import { chainOf } from '../../test/support/chains.ts';
 import type { Chain } from '../../test/support/chains.ts';
+import { rawTranscoder } from '../../test/support/raw-transcoder.ts';
 import { blockObject, blocksInBucket, flipBitAt } from '../../test/support/stored-objects.ts';
 import { objectKeys, rewriteObject } from '../../test/support/stored-objects.ts';
 import { RestingClock } from '../../test/support/resting-clock.ts';
 import { Collector } from './collect.ts';
 import { Counters } from './counters.ts';
 import { ObjectTier } from './object-tier.ts';
-import { decodeNow, encodeNow } from './transcoder.ts';
-import type { Transcoder } from './transcoder.ts';
 
 const keyPrefix = 'kv/test';
 const tenant = parseNamespace('tenant');
@@ -475,8 +474,10 @@ class Rig {
     const { catalog, cache, counters } = this;
     const compression = { compress: false, level: 1 };
     const logger = this.#logger();
-    const parts = { keyPrefix, transcoder, catalog, cache, counters, logger, compression };
-    return new ObjectTier({ objects, ...parts });
+    const parts = { keyPrefix, catalog, cache, counters, logger, compression };
+    const formats = { readLegacy: 'off', writeFormat: 'v2' } as const;
+    const { clock } = this;
+    return new ObjectTier({ objects, clock, transcoder: rawTranscoder, ...parts, ...formats });
   }
 
   #logger(): Logger {
@@ -489,17 +490,6 @@ class Rig {
 }
 
 const neverAborted = new AbortController().signal;
-
-/** Everything raw and at once. */
-const transcoder: Transcoder = {
-  encode: async (task) => encodeNow({ ...task, compress: false }, noZstd),
-  decode: async (task) => decodeNow(task, noZstd),
-  close: async () => undefined,
-};
-
-function noZstd(): never {
-  throw new Error('nothing is compressed here');
-}
 
 function factsOf(key: BlockKey, payload: Uint8Array, parent?: BlockKey): PayloadFacts {
   return {

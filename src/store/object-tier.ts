@@ -1,154 +1,141 @@
 import { BoundedMap } from '../base/bounded-map.ts';
-import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
+import { isStoreError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
-import type { BlockKey } from '../blocks/block-key.ts';
 import type { MissReason } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
-import type { PayloadFacts, PayloadId } from '../cache/cache-entry.ts';
-import type { Extent } from '../cache/extent.ts';
-import type { LocalCache } from '../cache/local-cache.ts';
+import type { PayloadFacts } from '../cache/cache-entry.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
 import type { Catalog } from '../catalog/catalog.ts';
-import {
-  boundCrc,
-  checkFrame,
-  decodeFrameHeader,
-  encodeFrameHeader,
-  frameHeaderLength,
-  namespaceDigestOf,
-} from '../format/frame.ts';
-import type { FrameHeader } from '../format/frame.ts';
-import { blockObjectKey, rawTailObjectKey, tailObjectKey } from '../format/object-keys.ts';
-import { parseObjectKey } from '../objectstore/object-key.ts';
-import type { ObjectBody, ObjectKey, ObjectStore } from '../objectstore/object-store.ts';
+import type { ObjectFormat } from '../format/object-keys.ts';
+import type { ObjectInfo, ObjectKey } from '../objectstore/object-store.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Counters } from './counters.ts';
-import type { Transcoder } from './transcoder.ts';
+import { FrameObjects } from './frame-objects.ts';
+import { absent } from './judge-object.ts';
+import { LegacyNamespaces } from './legacy-namespaces.ts';
+import type { ReadLegacy } from './legacy-namespaces.ts';
+import { LegacyObjects } from './legacy-objects.ts';
+import type {
+  ChainHint,
+  FetchedPayload,
+  Found,
+  PayloadObjects,
+  PayloadObjectsParts,
+  PayloadRef,
+} from './payload-objects.ts';
 
-/** Names a payload in the object store; a tail's object key needs its tip and token count too. */
-export interface PayloadRef extends PayloadId {
-  /** Tail: its tip. Otherwise not looked at. */
-  readonly parent: BlockKey | undefined;
-  /** Tail: its number of tokens. Otherwise not looked at. */
-  readonly tokens: number;
-}
-
-/** A verified payload from the object store, pinned for the caller. */
-export interface FetchedPayload {
-  readonly facts: PayloadFacts;
-  readonly extent: Extent;
-  readonly payload: Uint8Array;
-  readonly etag: string;
-  /** Blocks that follow it in its chain, as its header lists them. */
-  readonly following: readonly BlockKey[];
-}
-
-export interface ObjectTierParts {
-  readonly objects: ObjectStore;
-  readonly keyPrefix: string;
-  readonly transcoder: Transcoder;
+export interface ObjectTierParts extends PayloadObjectsParts {
+  readonly clock: Clock;
   readonly catalog: Catalog;
-  readonly cache: LocalCache;
   readonly counters: Counters;
   readonly logger: Logger;
-  readonly compression: { readonly compress: boolean; readonly level: number };
+  /** Whether payloads are looked for in the v1 format too. */
+  readonly readLegacy: ReadLegacy;
+  /** What new payloads are stored as, where the format can hold them. */
+  readonly writeFormat: ObjectFormat;
 }
 
 /**
- * The object tier: frames in the bucket. Tells the catalog what every answer means, and lets no byte
- * pass that fails a check.
+ * The object tier: payloads in the bucket, in either format. Tells the catalog what every answer
+ * means, and lets no byte pass that fails a check.
+ *
+ * A payload is looked for in the format in which the last one of its namespace was found, and then
+ * in the other, where there may be one: an object of either serves. Of a raw tail the newer one
+ * counts.
  */
 export class ObjectTier {
   readonly #parts: ObjectTierParts;
-  readonly #digests = new BoundedMap<Namespace, Uint8Array>(limits.namespacesRememberedMax);
+  readonly #frames: FrameObjects;
+  readonly #legacy: LegacyObjects;
+  readonly #legacyNamespaces: LegacyNamespaces;
+  /** In which format the last block of a namespace was found. */
+  readonly #lastFormats = new BoundedMap<Namespace, ObjectFormat>(limits.namespacesRememberedMax);
 
   constructor(parts: ObjectTierParts) {
     this.#parts = parts;
+    this.#frames = new FrameObjects(parts);
+    this.#legacy = new LegacyObjects(parts);
+    this.#legacyNamespaces = new LegacyNamespaces(parts);
   }
 
+  /** The key of the payload's object in our own format. */
   objectKey(ref: PayloadRef): ObjectKey {
-    const { keyPrefix } = this.#parts;
-    const { namespace, key } = ref;
-    switch (ref.kind) {
-      case 'block':
-        return parseObjectKey(blockObjectKey(keyPrefix, namespace, key));
-      case 'raw-tail':
-        return parseObjectKey(rawTailObjectKey(keyPrefix, namespace, key));
-      case 'tail': {
-        if (ref.parent === undefined) throw new RangeError(`tail ${key} has no tip`);
-        const text = tailObjectKey(keyPrefix, namespace, ref.parent, ref.tokens, key);
-        return parseObjectKey(text);
-      }
-      default:
-        return ref.kind satisfies never;
-    }
+    return this.#frames.objectKey(ref);
   }
 
-  /** The keys that the block's header lists, or undefined when there is no sound object. */
-  async readFollowing(ref: PayloadRef, signal: AbortSignal): Promise<FrameHeader | undefined> {
-    const { objects, catalog } = this.#parts;
-    if (catalog.corruptEtag(ref) !== undefined) return undefined;
-    const range = { offset: 0, length: limits.frameHeaderBytesMax };
-    const body = await objects.get(this.objectKey(ref), { range, signal });
-    if (body === undefined) {
-      catalog.deny(ref);
-      return undefined;
-    }
-    try {
-      const header = decodeFrameHeader(body.bytes);
-      this.#check(header, ref, body.info.byteLength);
-      catalog.confirm(ref);
-      return header;
-    } catch (error) {
-      this.#condemn(ref, body.info.etag, error);
-      return undefined;
-    }
+  /** Keys of all objects that may hold the payload, those of the v1 format where it is read. */
+  async objectKeys(ref: PayloadRef): Promise<readonly ObjectKey[]> {
+    const own = this.#frames.objectKey(ref);
+    const legacy = this.#legacy.objectKey(ref);
+    if (legacy === undefined || !(await this.#legacyNamespaces.has(ref.namespace))) return [own];
+    return [own, legacy];
   }
 
-  /** Asks whether the object is there. Its bytes are not looked at. */
+  /** True when the namespace may hold objects of the v1 format that count. */
+  readsLegacy(namespace: Namespace): Promise<boolean> {
+    return this.#legacyNamespaces.has(namespace);
+  }
+
+  /** What the block's object tells of its chain, or undefined when there is no sound object. */
+  async readFollowing(ref: PayloadRef, signal: AbortSignal): Promise<ChainHint | undefined> {
+    if (this.#parts.catalog.corruptObject(ref) !== undefined) return undefined;
+    const found = await this.#ask(ref, (format) => format.readHint(ref, signal));
+    this.#learn(ref, found);
+    return found.state === 'there' ? found.value : undefined;
+  }
+
+  /** Asks whether there is an object. Its bytes are not looked at. */
   async confirm(ref: PayloadRef, signal: AbortSignal): Promise<boolean> {
-    const { objects, catalog } = this.#parts;
-    const info = await objects.head(this.objectKey(ref), { signal });
-    if (info === undefined) {
-      catalog.deny(ref);
-      return false;
-    }
-    if (catalog.corruptEtag(ref) === info.etag) return false;
-    catalog.confirm(ref);
-    return true;
+    const corrupt = this.#parts.catalog.corruptObject(ref);
+    const found = await this.#ask<ObjectInfo>(ref, async (objects) => {
+      const { format } = objects;
+      const info = await objects.head(ref, signal);
+      if (info === undefined) return absent;
+      const isCorrupt = corrupt?.format === format && corrupt.etag === info.etag;
+      const reason = 'it is known to be corrupt';
+      return isCorrupt
+        ? { state: 'damaged', format, etag: info.etag, reason }
+        : { state: 'there', format, value: info };
+    });
+    if (found.state !== 'damaged') this.#learn(ref, found);
+    return found.state === 'there';
   }
 
-  /** The tag of the object now, or undefined when it is absent. */
+  /** The tag of the raw tail's newest object, or undefined when there is none. */
   async etag(ref: PayloadRef, signal: AbortSignal): Promise<string | undefined> {
-    return (await this.#parts.objects.head(this.objectKey(ref), { signal }))?.etag;
+    const newest = await this.#newest(ref, signal);
+    // Tags of two formats are not compared with each other.
+    return newest === undefined ? undefined : `${newest.format} ${newest.info.etag}`;
   }
 
   /** The payload, verified and pinned, or why it cannot be had. */
   async fetch(ref: PayloadRef, signal: AbortSignal): Promise<FetchedPayload | MissReason> {
-    const { objects, cache, catalog } = this.#parts;
-    if (catalog.corruptEtag(ref) !== undefined) return 'corrupt';
+    const { catalog } = this.#parts;
+    if (catalog.corruptObject(ref) !== undefined) return 'corrupt';
     if (catalog.isAbsent(ref)) return catalog.absenceReason(ref);
-    let scratch: Extent | undefined;
-    const allocate = (byteLength: number): Uint8Array => {
-      if (byteLength > limits.payloadBytesMax) {
-        throw new StoreError('CORRUPT', `object of ${byteLength} bytes is larger than any frame`);
-      }
-      scratch = cache.allocate(byteLength);
-      return scratch.bytes;
-    };
     try {
-      const body = await objects.get(this.objectKey(ref), { allocate, signal });
-      if (body !== undefined && scratch !== undefined) return await this.#open(ref, body, scratch);
-      catalog.deny(ref);
-      return catalog.absenceReason(ref);
+      const found = await this.#fetch(ref, signal);
+      this.#learn(ref, found);
+      switch (found.state) {
+        case 'there':
+          return found.value;
+        case 'absent':
+          return catalog.absenceReason(ref);
+        case 'incompatible':
+          return 'incompatible';
+        case 'damaged':
+          return 'corrupt';
+        default:
+          return found satisfies never;
+      }
     } catch (error) {
       return this.#reasonOf(error);
-    } finally {
-      scratch?.unpin();
     }
   }
 
   /**
-   * Stores the payload. `present`: another object is there already, which serves as well. A corrupt
+   * Stores the payload, unless another object is there already, which serves as well. A corrupt
    * object that is remembered is replaced, if it is still the same.
    *
    * @throws StoreError `CORRUPT` when the payload fails its checksum, else what the bucket threw.
@@ -159,91 +146,129 @@ export class ObjectTier {
     following: readonly BlockKey[],
     signal: AbortSignal,
   ): Promise<void> {
-    const { objects, catalog, transcoder, compression } = this.#parts;
-    const encoded = await transcoder.encode({ payload, crc: facts.crc, ...compression });
-    const stored = encoded.stored ?? payload;
-    const header = encodeFrameHeader(this.#headerOf(facts, encoded, stored.length, following));
-    const etag = catalog.corruptEtag(facts);
+    const { catalog, writeFormat } = this.#parts;
+    const isLegacy = writeFormat === 'v1' && this.#legacy.canHold(facts, payload);
+    const objects: PayloadObjects = isLegacy ? this.#legacy : this.#frames;
+    if (!isLegacy && (await this.#isStoredAsLegacy(facts, signal))) {
+      catalog.confirm(facts);
+      return;
+    }
+    const corrupt = catalog.corruptObject(facts);
     const ifSame =
-      etag === undefined ? { kind: 'if-absent' as const } : { kind: 'if-match' as const, etag };
+      corrupt?.format === objects.format
+        ? { kind: 'if-match' as const, etag: corrupt.etag }
+        : { kind: 'if-absent' as const };
     const condition = facts.kind === 'raw-tail' ? undefined : ifSame;
-    const parts = [header, stored];
-    const { outcome } = await objects.put(this.objectKey(facts), parts, { condition, signal });
+    const stored = { facts, payload, following };
+    const { outcome } = await objects.put(stored, { condition, signal });
     if (outcome === 'changed') {
       // The corrupt object was replaced or deleted: what is there by now serves, else this payload.
-      const ifAbsent = { kind: 'if-absent' as const };
-      await objects.put(this.objectKey(facts), parts, { condition: ifAbsent, signal });
+      await objects.put(stored, { condition: { kind: 'if-absent' }, signal });
     }
     catalog.confirm(facts);
   }
 
-  #headerOf(
-    facts: PayloadFacts,
-    encoded: Pick<FrameHeader, 'codec' | 'filter'> & { readonly crcOfStored: number },
-    storedLength: number,
-    following: readonly BlockKey[],
-  ): FrameHeader {
-    const { kind, key, parent, fingerprint, tokens, position, hasDecodedTokens } = facts;
-    const namespaceDigest = this.#digestOf(facts.namespace);
-    return {
-      ...{ kind, key, parent, fingerprint, tokens, position, hasDecodedTokens },
-      codec: encoded.codec,
-      filter: encoded.filter,
-      rawLength: facts.length,
-      storedLength,
-      rawCrc: facts.crc,
-      storedCrc: boundCrc(namespaceDigest, key, storedLength, encoded.crcOfStored),
-      namespaceDigest,
-      following,
-    };
-  }
-
-  async #open(
-    ref: PayloadRef,
-    body: ObjectBody,
-    scratch: Extent,
-  ): Promise<FetchedPayload | MissReason> {
-    const { cache, transcoder, catalog } = this.#parts;
-    let target: Extent | undefined;
+  /**
+   * True when the block is in the bucket in the v1 format: it is not stored twice. The question saves
+   * an upload and is no condition of one, so a bucket that does not answer it is not asked again.
+   */
+  async #isStoredAsLegacy(facts: PayloadFacts, signal: AbortSignal): Promise<boolean> {
+    if (facts.kind !== 'block' || !this.#legacyNamespaces.isOn) return false;
+    if (this.#parts.catalog.corruptObject(facts)?.format === 'v1') return false;
     try {
-      const header = decodeFrameHeader(body.bytes);
-      this.#check(header, ref, body.bytes.length);
-      const stored = body.bytes.subarray(frameHeaderLength(header.following.length));
-      if (header.codec !== 'raw') target = cache.allocate(header.rawLength);
-      await transcoder.decode({ header, stored, target: target?.bytes });
-      catalog.confirm(ref);
-      const extent = target ?? scratch;
-      extent.pin();
-      return {
-        facts: factsOf(header, ref),
-        extent,
-        payload: target?.bytes ?? stored,
-        etag: body.info.etag,
-        following: header.following,
-      };
+      if (!(await this.#legacyNamespaces.has(facts.namespace))) return false;
+      return (await this.#legacy.head(facts, signal)) !== undefined;
     } catch (error) {
-      return this.#condemn(ref, body.info.etag, error);
-    } finally {
-      target?.unpin();
+      if (!isStoreError(error, 'UNAVAILABLE')) throw error;
+      this.#parts.counters.lastFailure = error.message;
+      return false;
     }
   }
 
-  #check(header: FrameHeader, ref: PayloadRef, byteLength: number): void {
-    const namespaceDigest = this.#digestOf(ref.namespace);
-    checkFrame(header, { kind: ref.kind, key: ref.key, namespaceDigest, byteLength });
+  async #fetch(ref: PayloadRef, signal: AbortSignal): Promise<Found<FetchedPayload>> {
+    if (ref.kind !== 'raw-tail' || !(await this.#legacyNamespaces.has(ref.namespace))) {
+      return this.#ask(ref, (format) => format.fetch(ref, signal));
+    }
+    const newest = await this.#newest(ref, signal);
+    if (newest === undefined) return absent;
+    return (newest.format === 'v1' ? this.#legacy : this.#frames).fetch(ref, signal);
   }
 
-  /** What a failed check means. A newer version's object is left as it is. */
-  #condemn(ref: PayloadRef, etag: string, error: unknown): MissReason {
-    if (!isStoreError(error, 'CORRUPT')) return this.#reasonOf(error);
+  /** Of the raw tail's objects the one that was written last; of two of one moment ours. */
+  async #newest(
+    ref: PayloadRef,
+    signal: AbortSignal,
+  ): Promise<{ readonly format: ObjectFormat; readonly info: ObjectInfo } | undefined> {
+    const isMixed = await this.#legacyNamespaces.has(ref.namespace);
+    const [own, legacy] = await Promise.all([
+      this.#frames.head(ref, signal),
+      isMixed ? this.#legacy.head(ref, signal) : undefined,
+    ]);
+    if (legacy !== undefined && legacy.modifiedMs > (own?.modifiedMs ?? -Infinity)) {
+      return { format: 'v1', info: legacy };
+    }
+    return own === undefined ? undefined : { format: 'v2', info: own };
+  }
+
+  /**
+   * Asks one format and then, unless that has a sound object, the other one. Of damage in both, that
+   * of the format which the next save writes is told: it can be replaced.
+   */
+  async #ask<Value>(
+    ref: PayloadRef,
+    ask: (objects: PayloadObjects) => Promise<Found<Value>>,
+  ): Promise<Found<Value>> {
+    const { namespace } = ref;
+    const isOwnFirst = this.#lastFormats.get(namespace) !== 'v1' || ref.kind === 'tail';
+    const [first, second] = isOwnFirst
+      ? [this.#frames, this.#legacy]
+      : [this.#legacy, this.#frames];
+    const answer = await ask(first);
+    if (answer.state === 'there' || second.objectKey(ref) === undefined) return answer;
+    try {
+      if (second.format === 'v1' && !(await this.#legacyNamespaces.has(namespace))) return answer;
+      const other = await ask(second);
+      if (other.state === 'there' && ref.kind === 'block') {
+        this.#lastFormats.set(namespace, other.format);
+      }
+      return this.#better(answer, other);
+    } catch (error) {
+      // Of the first object enough is known.
+      if (answer.state === 'absent' || !isStoreError(error, 'UNAVAILABLE')) throw error;
+      return answer;
+    }
+  }
+
+  /** Which of the answers of both formats counts, when the first has no sound object. */
+  #better<Value>(first: Found<Value>, second: Found<Value>): Found<Value> {
+    if (first.state === 'absent' || second.state === 'there') return second;
+    if (second.state !== 'damaged') return first;
+    return second.format === this.#parts.writeFormat ? second : first;
+  }
+
+  /** Tells the catalog what was found. */
+  #learn(ref: PayloadRef, found: Found<unknown>): void {
     const { catalog, counters, logger } = this.#parts;
-    catalog.condemn(ref, etag);
-    counters.corrupt += 1;
-    logger.error('object tier: an object is corrupt', {
-      object: this.objectKey(ref),
-      reason: messageOf(error),
-    });
-    return 'corrupt';
+    switch (found.state) {
+      case 'there':
+        catalog.confirm(ref);
+        return;
+      case 'absent':
+        catalog.deny(ref);
+        return;
+      case 'incompatible':
+        return;
+      case 'damaged': {
+        catalog.condemn(ref, found);
+        counters.corrupt += 1;
+        const objects = found.format === 'v1' ? this.#legacy : this.#frames;
+        const fields = { object: objects.objectKey(ref), reason: found.reason };
+        logger.error('object tier: an object is corrupt', fields);
+        return;
+      }
+      default:
+        found satisfies never;
+    }
   }
 
   #reasonOf(error: unknown): MissReason {
@@ -264,21 +289,4 @@ export class ObjectTier {
         return 'unavailable';
     }
   }
-
-  #digestOf(namespace: Namespace): Uint8Array {
-    let digest = this.#digests.get(namespace);
-    if (digest === undefined) {
-      digest = namespaceDigestOf(namespace);
-      this.#digests.set(namespace, digest);
-    }
-    return digest;
-  }
-}
-
-function factsOf(header: FrameHeader, { namespace, parent: tip }: PayloadRef): PayloadFacts {
-  const { kind, key, fingerprint, tokens, position, hasDecodedTokens } = header;
-  // A header cannot tell a tip of zeros from none; a tail's reference has its tip.
-  const parent = header.parent ?? tip;
-  const known = { kind, key, parent, fingerprint, tokens, position, hasDecodedTokens };
-  return { ...known, namespace, length: header.rawLength, crc: header.rawCrc };
 }

@@ -142,16 +142,16 @@ describe('ReadPath and requests', () => {
     const gate = new Gate();
     rig.faults = gate.picker;
     const loading = rig.load(chain.keys);
-    await eventually('some are asked for', async () => gate.waiting >= limits.fetchesInFlightMax);
+    await eventually('some are asked for', async () => gate.waiting >= limits.loadsInFlightMax);
     await rig.parts.settle();
-    assert.equal(gate.waiting, limits.fetchesInFlightMax);
+    assert.equal(gate.waiting, limits.loadsInFlightMax);
     gate.opened.resolve();
     const borrow = await loading;
     assert.equal(checkBlocks(borrow, chain), 40);
-    assert.equal(gate.waitingMost, limits.fetchesInFlightMax);
+    assert.equal(gate.waitingMost, limits.loadsInFlightMax);
     const order = rig.gets.map((key) => chain.keys.findIndex((one) => key.endsWith(one)));
     for (const [at, place] of order.entries()) {
-      assert.ok(Math.abs(at - place) < limits.fetchesInFlightMax, `${place} came as ${at}`);
+      assert.ok(Math.abs(at - place) < limits.loadsInFlightMax, `${place} came as ${at}`);
     }
     borrow.release();
     await rig.assertNothingPinned();
@@ -160,11 +160,11 @@ describe('ReadPath and requests', () => {
 
   it('asks for little behind the first block that is missing', async () => {
     const rig = await Rig.open();
-    const chain = chainOf('hole', 60, 500);
+    const chain = chainOf('hole', 120, 500);
     await rig.put({ ...chain, blocks: chain.blocks.filter((_, index) => index !== 10) });
     const borrow = await rig.load(chain.keys);
     assert.deepEqual([checkBlocks(borrow, chain), borrow.reason], [10, 'unknown']);
-    assert.ok(rig.gets.length <= 11 + 2 * limits.fetchesInFlightMax, `${rig.gets.length} requests`);
+    assert.ok(rig.gets.length <= 11 + 2 * limits.loadsInFlightMax, `${rig.gets.length} requests`);
     borrow.release();
     await rig.assertNothingPinned();
     await rig.parts.close();

@@ -20,7 +20,8 @@ import type { ChainSource } from '../catalog/chain-search.ts';
 import type { Clock } from '../platform/clock.ts';
 import { Call } from './call.ts';
 import type { Counters } from './counters.ts';
-import type { FetchedPayload, ObjectTier, PayloadRef } from './object-tier.ts';
+import type { ObjectTier } from './object-tier.ts';
+import type { FetchedPayload, PayloadRef } from './payload-objects.ts';
 
 /** A payload on loan to one caller, who unpins its extent. */
 export interface Acquired {
@@ -70,7 +71,7 @@ export class ReadPath {
     if (progress === keys.length) return { matched: progress, reason: undefined };
     const next = blockRef(namespace, keys[progress]);
     const { catalog } = this.#parts;
-    if (catalog.corruptEtag(next) !== undefined) reason = 'corrupt';
+    if (catalog.corruptObject(next) !== undefined) reason = 'corrupt';
     else if (reason === 'unknown') reason = catalog.absenceReason(next);
     return { matched: progress, reason };
   }
@@ -121,7 +122,7 @@ export class ReadPath {
         }
       }
     };
-    await Promise.all(Array.from({ length: limits.fetchesInFlightMax }, lane));
+    await Promise.all(Array.from({ length: limits.loadsInFlightMax }, lane));
     for (const [index, one] of found.slice(0, end).entries()) {
       const refusal = one === undefined ? undefined : refusalOf(one.facts, wish);
       if (refusal === undefined) continue;
@@ -296,7 +297,10 @@ export function blockRef(namespace: Namespace, key: BlockKey): PayloadRef {
 }
 
 /** Why a payload that is there is none for the caller; undefined when it is. */
-export function refusalOf(facts: PayloadFacts, wish: LoadWish): MissReason | undefined {
+export function refusalOf(
+  facts: Pick<PayloadFacts, 'fingerprint' | 'hasDecodedTokens'>,
+  wish: LoadWish,
+): 'other-fingerprint' | 'decoded' | undefined {
   const isOther =
     isKnown(wish.fingerprint) &&
     isKnown(facts.fingerprint) &&

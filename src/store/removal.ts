@@ -6,11 +6,17 @@ import type { Namespace } from '../blocks/namespace.ts';
 import type { CacheEntry } from '../cache/cache-entry.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
-import { namespaceObjectPrefix, parseObjectKey } from '../format/object-keys.ts';
+import {
+  legacyObjectPrefix,
+  namespaceObjectPrefix,
+  parseLegacyKey,
+  parseObjectKey,
+} from '../format/object-keys.ts';
 import type { ParsedObjectKey } from '../format/object-keys.ts';
 import type { ObjectKey, ObjectStore } from '../objectstore/object-store.ts';
 import type { Call } from './call.ts';
-import type { ObjectTier, PayloadRef } from './object-tier.ts';
+import type { ObjectTier } from './object-tier.ts';
+import type { PayloadRef } from './payload-objects.ts';
 import { blockRef } from './read-path.ts';
 import type { Uploads } from './uploads.ts';
 
@@ -27,6 +33,8 @@ export interface RemovalParts {
 interface NamespaceObject {
   readonly objectKey: ObjectKey;
   readonly parsed: ParsedObjectKey;
+  /** False for the v1 format, whose blocks do not name their parents. */
+  readonly hasHeader: boolean;
 }
 
 /** Deletes payloads from the local tiers and the bucket, deepest blocks first. */
@@ -58,9 +66,12 @@ export class Removal {
     let objects = 0;
     for (const key of keys) {
       const ref = blockRef(namespace, key);
-      const wasThere = await call.race(this.#parts.objectTier.confirm(ref, call.signal));
-      await this.#deleteOne(ref, this.#parts.objectTier.objectKey(ref), call);
-      if (wasThere) objects += 1;
+      for (const objectKey of await call.race(this.#parts.objectTier.objectKeys(ref))) {
+        const head = this.#parts.objects.head(objectKey, { signal: call.signal });
+        const info = await call.race(head);
+        await this.#deleteOne(ref, objectKey, call);
+        if (info !== undefined) objects += 1;
+      }
     }
     return { objects };
   }
@@ -122,18 +133,32 @@ export class Removal {
   }
 
   async #list(namespace: Namespace, call: Call): Promise<readonly NamespaceObject[]> {
-    const { objects, keyPrefix } = this.#parts;
-    const prefix = namespaceObjectPrefix(keyPrefix, namespace);
+    const { keyPrefix, objectTier } = this.#parts;
+    const own = namespaceObjectPrefix(keyPrefix, namespace);
+    const legacy = legacyObjectPrefix(keyPrefix, namespace);
+    const readsLegacy = await call.race(objectTier.readsLegacy(namespace));
+    // Most names are spelled alike in both formats: then one list has all.
+    const isApart = readsLegacy && !legacy.startsWith(own);
     const found: NamespaceObject[] = [];
+    for (const prefix of isApart ? [own, legacy] : [own]) {
+      for await (const objectKey of this.#keysBelow(prefix, call)) {
+        const parsed = parseObjectKey(keyPrefix, objectKey);
+        if (parsed !== undefined) found.push({ objectKey, parsed, hasHeader: true });
+        const old = readsLegacy ? parseLegacyKey(keyPrefix, objectKey) : undefined;
+        if (old !== undefined) found.push({ objectKey, parsed: old, hasHeader: false });
+      }
+    }
+    return found;
+  }
+
+  async *#keysBelow(prefix: string, call: Call): AsyncGenerator<ObjectKey, void, undefined> {
+    const { objects } = this.#parts;
     let startAfter: string | undefined;
     for (;;) {
       const page = await call.race(objects.list(prefix, { startAfter, signal: call.signal }));
-      for (const { key } of page.objects) {
-        const parsed = parseObjectKey(keyPrefix, key);
-        if (parsed !== undefined) found.push({ objectKey: key, parsed });
-      }
+      for (const { key } of page.objects) yield key;
       startAfter = page.objects.at(-1)?.key;
-      if (!page.isTruncated || startAfter === undefined) return found;
+      if (!page.isTruncated || startAfter === undefined) return;
     }
   }
 
@@ -147,8 +172,8 @@ export class Removal {
     for (const { facts } of this.#parts.cache.entriesOf(namespace, 'block')) {
       if (facts.parent !== undefined) parents.set(facts.key, facts.parent);
     }
-    await mapBounded(listed, limits.fetchesInFlightMax, async ({ parsed }) => {
-      if (parsed.kind !== 'block' || parents.has(parsed.key)) return;
+    await mapBounded(listed, limits.fetchesInFlightMax, async ({ parsed, hasHeader }) => {
+      if (!hasHeader || parsed.kind !== 'block' || parents.has(parsed.key)) return;
       const ref = blockRef(namespace, parsed.key);
       const header = await call.race(this.#parts.objectTier.readFollowing(ref, call.signal));
       if (header?.parent !== undefined) parents.set(parsed.key, header.parent);

@@ -18,7 +18,7 @@ export function readStats(parts: StatsParts): StoreStats {
   const { cache, counters, objects, uploads } = parts;
   const { hits, hitBytes } = counters;
   const { entries, bytes, budgetBytes, evictions } = cache.memory.usage;
-  const { requests, readBytes, writtenBytes } = objects.snapshot();
+  const { requests, billed, readBytes, writtenBytes } = objects.snapshot();
   return {
     memory: {
       hits: hits.memory,
@@ -29,7 +29,7 @@ export function readStats(parts: StatsParts): StoreStats {
     object: {
       hits: hits.object,
       hitBytes: hitBytes.object,
-      ...{ requests, readBytes, writtenBytes },
+      ...{ requests, billed, readBytes, writtenBytes },
     },
     misses: { ...counters.misses },
     corrupt: counters.corrupt + cache.damaged,

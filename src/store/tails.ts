@@ -12,7 +12,8 @@ import type { ObjectInfo, ObjectStore } from '../objectstore/object-store.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Call } from './call.ts';
 import type { Counters } from './counters.ts';
-import type { ObjectTier, PayloadRef } from './object-tier.ts';
+import type { ObjectTier } from './object-tier.ts';
+import type { PayloadRef } from './payload-objects.ts';
 import { refusalOf } from './read-path.ts';
 import type { Acquired, LoadWish, ReadPath } from './read-path.ts';
 

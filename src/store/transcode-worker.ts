@@ -1,7 +1,7 @@
 import { loadZstd } from '../format/zstd.ts';
 import type { Zstd } from '../format/zstd.ts';
 import { serveTasks } from '../platform/worker-pool.ts';
-import { decodeNow, encodeNow, warmUpNow } from './transcoder.ts';
+import { decodeLegacyNow, decodeNow, encodeLegacyNow, encodeNow, warmUpNow } from './transcoder.ts';
 import type { EncodedPayload, TranscodeTask } from './transcoder.ts';
 
 /** The program of the transcoder's worker threads. */
@@ -12,7 +12,7 @@ function zstd(): Zstd {
   return loaded;
 }
 
-serveTasks<TranscodeTask, EncodedPayload | undefined>((task) => {
+serveTasks<TranscodeTask, EncodedPayload | Uint8Array | number | undefined>((task) => {
   switch (task.kind) {
     case 'encode': {
       const result = encodeNow(task, zstd);
@@ -23,6 +23,13 @@ serveTasks<TranscodeTask, EncodedPayload | undefined>((task) => {
     case 'decode':
       decodeNow(task, zstd);
       return undefined;
+    case 'encode-legacy': {
+      const result = encodeLegacyNow(task, zstd);
+      if (result === undefined || !(result.buffer instanceof ArrayBuffer)) return result;
+      return { result, transfer: [result.buffer] };
+    }
+    case 'decode-legacy':
+      return decodeLegacyNow(task, zstd);
     case 'warm-up':
       warmUpNow(zstd());
       return undefined;

@@ -1,9 +1,12 @@
 import { assert } from '../base/assert.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { StoreError } from '../base/errors.ts';
+import { md5Hex } from '../base/md5.ts';
 import type { Codec, Filter, FrameHeader } from '../format/frame.ts';
 import { boundCrc } from '../format/frame.ts';
+import { encodeLegacyBody, splitLegacyBody } from '../format/legacy.ts';
 import { decodePayloadInto, encodePayload } from '../format/payload-codec.ts';
+import { decompressFrame } from '../format/zstd.ts';
 import type { Zstd } from '../format/zstd.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 
@@ -32,6 +35,15 @@ export interface DecodeTask {
   readonly target: Uint8Array | undefined;
 }
 
+/** The body of a v1 object to check, and to decode into `target` unless it is raw. */
+export interface LegacyDecodeTask {
+  readonly body: Uint8Array;
+  /** What the bucket says of the body; undefined where it says nothing. */
+  readonly md5: string | undefined;
+  /** Memory for the payload, as for {@link DecodeTask}. */
+  readonly target: Uint8Array | undefined;
+}
+
 /**
  * The work on payload bytes at the border to the object store: checksums, compression, filters.
  * Rejects with `CORRUPT` when bytes do not match their checksum or do not decode.
@@ -39,13 +51,30 @@ export interface DecodeTask {
 export interface Transcoder {
   encode(task: EncodeTask): Promise<EncodedPayload>;
   decode(task: DecodeTask): Promise<void>;
+  /** The body of a v1 object for the payload; undefined when it is the payload itself. */
+  encodeLegacy(task: EncodeTask): Promise<Uint8Array | undefined>;
+  /** Resolves to the CRC32C of the payload, which such an object does not have. */
+  decodeLegacy(task: LegacyDecodeTask): Promise<number>;
   close(): Promise<void>;
+}
+
+/** The transcoder for a store that must not close it: it is somebody else's. */
+export function borrowed(transcoder: Transcoder): Transcoder {
+  return {
+    encode: (task) => transcoder.encode(task),
+    decode: (task) => transcoder.decode(task),
+    encodeLegacy: (task) => transcoder.encodeLegacy(task),
+    decodeLegacy: (task) => transcoder.decodeLegacy(task),
+    close: () => Promise.resolve(),
+  };
 }
 
 /** What a worker is sent. */
 export type TranscodeTask =
   | ({ readonly kind: 'encode' } & EncodeTask)
   | ({ readonly kind: 'decode' } & DecodeTask)
+  | ({ readonly kind: 'encode-legacy' } & EncodeTask)
+  | ({ readonly kind: 'decode-legacy' } & LegacyDecodeTask)
   | { readonly kind: 'warm-up' };
 
 /** The transcoder of a real process: everything happens in worker threads. */
@@ -72,10 +101,18 @@ export class WorkerTranscoder implements Transcoder {
   }
 
   async decode(task: DecodeTask): Promise<void> {
-    const memory = task.target?.buffer;
-    // A worker would fill its own copy of any other memory.
-    assert(memory === undefined || memory instanceof SharedArrayBuffer, 'target is shared memory');
+    assertShared(task.target);
     await this.#pool.run<TranscodeTask, undefined>({ kind: 'decode', ...task });
+  }
+
+  encodeLegacy(task: EncodeTask): Promise<Uint8Array | undefined> {
+    const legacyTask = { kind: 'encode-legacy' as const, ...task };
+    return this.#pool.run<TranscodeTask, Uint8Array | undefined>(legacyTask);
+  }
+
+  async decodeLegacy(task: LegacyDecodeTask): Promise<number> {
+    assertShared(task.target);
+    return this.#pool.run<TranscodeTask, number>({ kind: 'decode-legacy', ...task });
   }
 
   close(): Promise<void> {
@@ -83,13 +120,16 @@ export class WorkerTranscoder implements Transcoder {
   }
 }
 
+/** A worker would fill its own copy of any other memory. */
+function assertShared(target: Uint8Array | undefined): void {
+  const memory = target?.buffer;
+  assert(memory === undefined || memory instanceof SharedArrayBuffer, 'target is shared memory');
+}
+
 /** The encode half, as it runs in a worker. */
 export function encodeNow(task: EncodeTask, zstd: () => Zstd): EncodedPayload {
-  const { payload, crc, compress, level } = task;
-  const actual = crc32c(payload);
-  if (actual !== crc) {
-    throw new StoreError('CORRUPT', `payload of ${payload.length} bytes fails its checksum`);
-  }
+  const { payload, compress, level } = task;
+  const actual = requireCrc(task);
   if (!compress) return { codec: 'raw', filter: 'none', stored: undefined, crcOfStored: actual };
   const { codec, filter, stored } = encodePayload(payload, { compress, level }, zstd());
   if (codec === 'raw') return { codec, filter, stored: undefined, crcOfStored: actual };
@@ -113,6 +153,38 @@ export function decodeNow(task: DecodeTask, zstd: () => Zstd): void {
   if (rawCrc !== header.rawCrc) {
     throw new StoreError('CORRUPT', `frame of ${key}: payload fails its checksum`);
   }
+}
+
+/** The encode half of the v1 format. */
+export function encodeLegacyNow(task: EncodeTask, zstd: () => Zstd): Uint8Array | undefined {
+  requireCrc(task);
+  const { payload, compress, level } = task;
+  const body = encodeLegacyBody(payload, { compress, level }, zstd);
+  return body === payload ? undefined : body;
+}
+
+/** The decode half of the v1 format. */
+export function decodeLegacyNow(task: LegacyDecodeTask, zstd: () => Zstd): number {
+  const { body, md5, target } = task;
+  const actual = md5 === undefined ? undefined : md5Hex(body);
+  if (actual !== undefined && actual !== md5) {
+    throw new StoreError('CORRUPT', `v1 body has the MD5 ${actual}, and its bucket says ${md5}`);
+  }
+  const { codec, content, rawLength } = splitLegacyBody(body);
+  if (codec === 'raw') return crc32c(content);
+  const payload = decompressFrame(content, rawLength, zstd());
+  assert(target?.length === rawLength, `target of ${target?.length} bytes for ${rawLength}`);
+  target.set(payload);
+  return crc32c(target);
+}
+
+/** The payload's checksum, when it is the one that was taken of it when it was accepted. */
+function requireCrc({ payload, crc }: EncodeTask): number {
+  const actual = crc32c(payload);
+  if (actual !== crc) {
+    throw new StoreError('CORRUPT', `payload of ${payload.length} bytes fails its checksum`);
+  }
+  return actual;
 }
 
 const warmUpBytes = 64 * 1024;

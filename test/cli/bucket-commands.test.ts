@@ -76,6 +76,53 @@ describe('the commands on a bucket', () => {
     assert.equal((await run(['config'])).exitCode, 0);
   });
 
+  it('status tells what is stored and what its own look cost, at prices that can be set', async () => {
+    const { stdout } = await run(['status', '--prices', 'write=1000,read=0,storage=1']);
+    assert.match(
+      stdout,
+      /^ {2}stored +less than \$0\.0001 a month for what is stored, at \$1 a GiB$/m,
+    );
+    assert.match(stdout, /^ {2}this look +\$1\.00$/m, 'one listing');
+    const { cost } = JSON.parse((await run(['status', '--json'])).stdout);
+    assert.deepEqual(cost.prices, { write: 0.005, read: 0.0004, storage: 0.023 });
+    assert.equal(cost.thisLook, 0.000005);
+    assert.doesNotMatch((await run(['status', '--prices', 'off'])).stdout, /Cost/);
+  });
+
+  // The rights of a bucket are often mended after the first save: nothing may be lost until then.
+  it('status and statistics show uploads that the server refuses with 403, and that wait', async () => {
+    const cacheDirectory = join(directory.path, 'refused-cache');
+    const { blocks, byteLength } = chainOf('refused upload', 2);
+    server.faults = ({ method }) =>
+      method === 'PUT' ? { kind: 'refuse', status: 403, code: 'AccessDenied' } : undefined;
+    const store = await openStore({
+      ...{
+        bucket: 'wombat',
+        s3Endpoint: server.endpoint,
+        s3CaFile: join(directory.path, 'ca.pem'),
+      },
+      ...{ s3AccessKey: 'test', s3SecretKey: secretKey, cacheDirectory },
+    });
+    try {
+      await store.save(blocks);
+      await assert.rejects(store.flush(), /AccessDenied \(status 403\)/);
+      const { pending, pendingBytes, uploadFailures, lastFailure, object } = await store.stats();
+      assert.deepEqual([pending, pendingBytes], [2, byteLength]);
+      assert.ok(uploadFailures >= 1);
+      assert.match(lastFailure ?? '', /AccessDenied \(status 403\)/);
+      assert.equal(object.billed.write, object.requests.put, 'a refused put is billed, once');
+      const { stdout } = await run(['status', '--cache-directory', cacheDirectory]);
+      assert.match(stdout, /^ +0 .* 2 payloads, 2 KiB +in use/m);
+      server.faults = () => undefined;
+      await store.flush();
+      const after = await run(['status', '--cache-directory', cacheDirectory]);
+      assert.match(after.stdout, /^ +0 .* – +in use/m);
+    } finally {
+      server.faults = () => undefined;
+      await store.close();
+    }
+  });
+
   it('--store names another prefix of the server, which is empty', async () => {
     const { exitCode, stdout, stderr } = await run([
       'ls',

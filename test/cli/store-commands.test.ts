@@ -11,7 +11,7 @@ import type { ObjectStore } from '../../src/objectstore/object-store.ts';
 import { openStore } from '../../src/open-store.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { blockObject, flipBitAt, rewriteObject, tailObjects } from '../support/stored-objects.ts';
-import { rustObjects } from '../golden/rust-bucket.ts';
+import { rustNamespaces, rustObjects } from '../golden/rust-bucket.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
 import { runCli } from './run-cli.ts';
@@ -303,6 +303,34 @@ describe('the commands that look at a store', () => {
     assert.equal(result.exitCode, 0, result.stderr);
     const { objects } = JSON.parse(result.stdout) as { objects: { legacyPayload: unknown }[] };
     const { byteLength, blake3 } = object;
-    assert.deepEqual(objects[0].legacyPayload, { byteLength, blake3 });
+    const legacyPayload = { byteLength, blake3, isMd5Checked: false };
+    assert.deepEqual(objects[0].legacyPayload, legacyPayload);
+  });
+
+  it('inspect, ls and verify know the blocks and raw tails of the Rust WombatKV', async () => {
+    const { namespace, keyPrefix, keys, blocks, tip, tail } = rustNamespaces()[0];
+    const legacyUrl = pathToFileURL(join(directory.path, 'legacy-named')).href;
+    const legacy = openObjectStore(legacyUrl, nodePlatform());
+    for (const { objectKey, body } of [...blocks, tail]) {
+      await legacy.put(parseObjectKey(objectKey), [body]);
+    }
+    await legacy.close();
+    const flagsOf = ['--store', legacyUrl, '--namespace', namespace, '--json'];
+    const options = { home: directory.path, environment: { WMBT_KV_S3_PREFIX: keyPrefix } };
+    const inspected = await runCli(['inspect', tip.slice(0, 16), ...flagsOf], options);
+    assert.equal(inspected.exitCode, 0, inspected.stderr);
+    const { objects } = JSON.parse(inspected.stdout) as { objects: { objectKey: string }[] };
+    const found = objects.map(({ objectKey }) => objectKey);
+    assert.deepEqual(found, [blocks[5].objectKey, tail.objectKey], 'the tip and its raw tail');
+    const listed = await runCli(['ls', ...flagsOf], options);
+    const list = (JSON.parse(listed.stdout) as { objects: ListedJson[] }).objects;
+    assert.deepEqual(
+      [...new Set(list.map(({ kind, verdict }) => `${kind} ${verdict}`))],
+      ['v1 sound'],
+    );
+    const listedKeys = list.flatMap(({ key }) => key ?? []);
+    assert.deepEqual(listedKeys.sort(), [...keys].sort());
+    const verified = await runCli(['verify', ...flagsOf], options);
+    assert.equal(verified.exitCode, 0, verified.stdout);
   });
 });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { openObjectStore } from '../../src/objectstore/open-object-store.ts';
 import { parseObjectKey } from '../../src/objectstore/object-key.ts';
 import type { ObjectStore } from '../../src/objectstore/object-store.ts';
@@ -156,14 +156,26 @@ describe('wombatkv verify', () => {
     assert.match(stdout, /^cache part 0: 3 payloads/m);
   });
 
-  it('exits with 1 and one line when the object store is out of reach', async () => {
-    const file = join(directory.path, 'a-file');
-    await writeFile(file, '');
-    const store = pathToFileURL(file).href;
-    const { exitCode, stderr } = await runCli(['verify', '--store', store], {
-      home: directory.path,
-    });
+  it('checks the caches when the object store is out of reach, and says so', async () => {
+    await damageCache(2);
+    const { objectStore } = config;
+    const root = fileURLToPath(String(objectStore));
+    await rename(root, `${root}-away`);
+    await writeFile(root, 'in the way');
+    const { exitCode, stdout } = await run();
     assert.equal(exitCode, 1);
-    assert.match(stderr, /^wombatkv: .*a-file is a file/m);
+    assert.match(stdout, /^damaged {2}cache part 0, block /m);
+    assert.match(stdout, /^object store: not checked: .* is a file, not a directory$/m);
+    assert.match(stdout, /^cache part 0: 4 payloads, .*: 1 damaged$/m);
+  });
+
+  it('says when there is nothing to check', async () => {
+    const { exitCode, stdout } = await runCli(['verify'], { home: directory.path });
+    assert.equal(exitCode, 0);
+    assert.match(stdout, /^object store: nothing is stored under kv\/cabi\/$/m);
+    assert.match(
+      stdout,
+      /^cache directory: nothing of this object store in .*\.wombatkv\/puffer$/m,
+    );
   });
 });

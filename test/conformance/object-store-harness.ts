@@ -1,8 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { deferred } from '../../src/base/deferred.ts';
 import { isStoreError } from '../../src/base/errors.ts';
 import type { StoreErrorCode } from '../../src/base/errors.ts';
@@ -20,7 +16,7 @@ export interface ObjectStoreHarness {
   /** Opens a bucket for one case, which closes it: the same one every time or another. */
   open(): Promise<ObjectStore>;
   /**
-   * Lets the contenders put at once, each in a process of its own: {@link racePutsAcrossProcesses}.
+   * Lets the contenders put at once, each in a process of its own: `RaceFleet`.
    * A bucket that lives in one process takes {@link racePutsInProcess}.
    */
   racePuts(store: ObjectStore, race: PutRace): Promise<PutResult['outcome'][]>;
@@ -145,40 +141,4 @@ export async function putOfContender(
   const body = new Uint8Array(race.byteLength).fill(contender);
   const { outcome } = await store.put(race.key, [body], { condition: race.condition });
   return outcome;
-}
-
-/** The race with one process for each contender, all started before the first may put. */
-export async function racePutsAcrossProcesses(
-  url: string,
-  race: PutRace,
-): Promise<PutResult['outcome'][]> {
-  const contenders = await Promise.all(
-    Array.from({ length: race.contenders }, (_, contender) =>
-      startContender({ ...race, url, contender }),
-    ),
-  );
-  return Promise.all(contenders.map((contender) => contender.put()));
-}
-
-interface Contender {
-  put(): Promise<PutResult['outcome']>;
-}
-
-async function startContender(order: PutRaceOrder): Promise<Contender> {
-  const script = fileURLToPath(new URL('put-race-child.js', import.meta.url));
-  const child = spawn(process.execPath, [script, JSON.stringify(order)], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const exited = once(child, 'exit');
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  assert.equal((await lines.next()).value, 'ready');
-  return {
-    async put() {
-      child.stdin.end('go\n');
-      const { value } = await lines.next();
-      await exited;
-      assert.ok(value === 'stored' || value === 'present' || value === 'changed', `said ${value}`);
-      return value;
-    },
-  };
 }

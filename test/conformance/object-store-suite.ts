@@ -10,7 +10,8 @@ import { readingCases } from './object-store-reading.ts';
 import { writingCases } from './object-store-writing.ts';
 
 export type { ObjectStoreHarness, PutRace } from './object-store-harness.ts';
-export { racePutsAcrossProcesses, racePutsInProcess } from './object-store-harness.ts';
+export { racePutsInProcess } from './object-store-harness.ts';
+export { RaceFleet } from './race-fleet.ts';
 
 /** Time after which a case has failed: enough for a bucket with 50 ms per request. */
 const caseTimeoutMs = 120_000;

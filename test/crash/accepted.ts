@@ -4,18 +4,21 @@ import { parseBlockKey } from '../../src/blocks/block-key.ts';
 import type { BlockKey } from '../../src/blocks/block-key.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 
-/** What a child is doing. It says so before it begins, so that it can be killed while it does. */
-export type Phase = 'save' | 'upload' | 'evict' | 'close';
+/**
+ * What a child is doing. It says so before it begins and as soon as it has ended, so that the
+ * parent knows in what a kill hit it. `announced-files.ts` says where the first four begin and end;
+ * `close` is the call.
+ */
+export type Phase = 'write' | 'commit' | 'upload' | 'evict' | 'close';
 
 /**
- * A line of a child's output. Written with one system call, after what it says has happened.
+ * A line of a child's report. Written with one system call, after what it says has happened.
  *
- * - `phase`: from here on the child does that.
+ * - `begin`: from here on the child does that, until `end`. Phases overlap.
  * - `block`, `tail`, `raw`: accepted. `try`: about to be given to the store as a raw tail.
  */
 export type ReportLine =
-  | { readonly kind: 'phase'; readonly phase: Phase | 'none' }
-  | { readonly kind: 'evictions'; readonly count: number }
+  | { readonly kind: 'begin' | 'end'; readonly phase: Phase }
   | { readonly kind: 'block'; readonly key: string; readonly digest: string }
   | {
       readonly kind: 'tail';
@@ -32,8 +35,7 @@ export class Accepted {
     [];
   /** For each tip the digests that it may have: the last one accepted, and any tried since. */
   readonly rawTails = new Map<BlockKey, Set<string>>();
-  /** What the child that spoke last was doing then. */
-  phase: Phase | 'none' = 'none';
+  /** Segments that children have removed. */
   evictions = 0;
 
   get count(): number {
@@ -42,11 +44,10 @@ export class Accepted {
 
   hear(line: ReportLine): void {
     switch (line.kind) {
-      case 'phase':
-        this.phase = line.phase;
+      case 'begin':
         return;
-      case 'evictions':
-        this.evictions = Math.max(this.evictions, line.count);
+      case 'end':
+        if (line.phase === 'evict') this.evictions += 1;
         return;
       case 'block':
         this.blocks.set(parseBlockKey(line.key), line.digest);

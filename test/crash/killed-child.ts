@@ -1,52 +1,42 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Accepted, Phase, ReportLine } from './accepted.ts';
 import type { SaveJob } from './save-child.ts';
 
 const script = fileURLToPath(new URL('./save-child.js', import.meta.url));
 
-/** When a child is killed: so long after it began the phase for the so-many-eth time. */
-export interface Instant {
-  readonly phases: number;
-  readonly ms: number;
-}
+/** Longer than a child lives on a loaded machine before its instant comes. */
+const lifeMsMax = 60_000;
 
 /**
- * Lets a child do its job, kills it, and gives what it was doing at that moment. What it said was
- * accepted, up to its last whole line, goes to `accepted`.
+ * Lets a child do its job until its instant comes and it is killed, and gives what it was doing at
+ * that moment. What it said was accepted, up to its last whole line, goes to `accepted`. Its report
+ * is a file, which outlives it and makes nobody wait.
  */
 export async function killAt(
   job: SaveJob,
-  instant: Instant,
+  reportPath: string,
   accepted: Accepted,
-): Promise<Phase | 'none'> {
+): Promise<ReadonlySet<Phase>> {
+  const report = openSync(reportPath, 'w');
   const child = spawn(process.execPath, [script, JSON.stringify(job)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', report, 'inherit'],
+    timeout: lifeMsMax,
   });
-  const exited = once(child, 'exit');
-  const lines = createInterface({ input: child.stdout });
-  const ended = once(lines, 'close');
-  let phases = 0;
-  lines.on('line', (text) => {
-    const line = parseLine(text);
-    if (line === undefined) return;
-    accepted.hear(line);
-    if (line.kind === 'phase' && line.phase === job.phase) phases += 1;
-  });
-  while (phases < instant.phases) {
-    assert.equal(child.exitCode, null, 'the child ended by itself');
-    await Promise.race([once(lines, 'line'), exited]);
-  }
-  await sleep(instant.ms);
-  child.kill('SIGKILL');
-  const [, signal] = await exited;
+  closeSync(report);
+  const [, signal] = await once(child, 'exit');
   assert.equal(signal, 'SIGKILL', 'the child ended before it was killed');
-  await ended;
-  return accepted.phase;
+  const phases = new Map<Phase, number>();
+  for (const line of readFileSync(reportPath, 'utf8').split('\n').map(parseLine)) {
+    if (line === undefined) continue;
+    accepted.hear(line);
+    if (line.kind === 'begin') phases.set(line.phase, (phases.get(line.phase) ?? 0) + 1);
+    if (line.kind === 'end') phases.set(line.phase, (phases.get(line.phase) ?? 0) - 1);
+  }
+  return new Set([...phases].flatMap(([phase, count]) => (count > 0 ? [phase] : [])));
 }
 
 /** The line, or undefined when the kill cut it off. */

@@ -1,42 +1,50 @@
 import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { blake3Hex } from '../../src/base/blake3.ts';
 import { isStoreError } from '../../src/base/errors.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
-import { openStore } from '../../src/open-store.ts';
-import type { StoreConfig } from '../../src/index.ts';
+import type { StoreConfig } from '../../src/config/store-config.ts';
+import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { keyOf } from '../support/cached-payloads.ts';
 import { randomPayload } from '../support/payloads.ts';
 import { seededRandom } from '../support/random.ts';
 import type { Phase, ReportLine } from './accepted.ts';
+import { announcedPlatform } from './announced-files.ts';
+import { openCrashStore } from './crash-store.ts';
+import type { Instant, KillOrder } from './killer-thread.ts';
 
 /** What the parent tells a child by its only argument, as JSON. */
 export interface SaveJob {
   readonly config: StoreConfig;
   /** Decides what is saved. No two children of a cache directory have the same. */
   readonly seed: string;
-  /** What to spend the time with. */
+  /** What to be killed in. */
   readonly phase: Phase;
+  readonly instant: Instant;
 }
 
 const job = JSON.parse(process.argv[2] ?? '') as SaveJob;
 const random = seededRandom(job.seed);
+const cells = new Int32Array(new SharedArrayBuffer(8));
+let phases = 0;
+let isCommitting = false;
 let saves = 0;
 
-let store = await openStore(job.config);
+const order: KillOrder = { cells, ms: job.instant.ms };
+new Worker(new URL('./killer-thread.js', import.meta.url), { workerData: order }).unref();
+const platform = announcedPlatform(nodePlatform(), { begin, end });
+let store = await openCrashStore(job.config, platform);
 for (;;) {
-  say({ kind: 'phase', phase: job.phase === 'evict' ? 'evict' : 'save' });
-  const burst = job.phase === 'save' || job.phase === 'evict' ? 1 : 12;
+  const burst = job.phase === 'close' ? 6 : 12;
   for (let count = 0; count < burst; count += 1) await saveSomething(store);
-  if (job.phase === 'evict') await tellEvictions(store);
   if (job.phase === 'upload') {
-    say({ kind: 'phase', phase: 'upload' });
     await store.flush();
   } else if (job.phase === 'close') {
-    say({ kind: 'phase', phase: 'close' });
+    begin('close');
     await store.close();
-    say({ kind: 'phase', phase: 'none' });
-    store = await openStore(job.config);
+    end('close');
+    store = await openCrashStore(job.config, platform);
   }
 }
 
@@ -62,16 +70,20 @@ async function saveChain(to: KvStore, name: string): Promise<void> {
     payload: randomPayload(`${name}/${index}`, random.below(40_000)),
     tokens: 128,
   }));
+  const lines = blocks.map(
+    ({ key, payload }) => ({ kind: 'block', key, digest: blake3Hex(payload) }) as const,
+  );
   await to.save(blocks);
-  for (const { key, payload } of blocks) say({ kind: 'block', key, digest: blake3Hex(payload) });
+  tellAccepted(lines);
 }
 
 async function saveTail(to: KvStore, name: string): Promise<void> {
   const tip = keyOf(name);
   const tokens = Array.from({ length: 1 + random.below(100) }, () => random.word() | 0);
   const payload = randomPayload(name, random.below(20_000));
+  const digest = blake3Hex(payload);
   await to.saveTail({ tip, tokens, payload });
-  say({ kind: 'tail', tip, tokens, digest: blake3Hex(payload) });
+  tellAccepted([{ kind: 'tail', tip, tokens, digest }]);
 }
 
 /** Raw tails are few and replaced again and again, by every child of the cache directory. */
@@ -79,15 +91,34 @@ async function saveRawTail(to: KvStore, name: string): Promise<void> {
   const tip = keyOf(`tip/${random.below(3)}`);
   const payload = randomPayload(name, random.below(20_000));
   const digest = blake3Hex(payload);
-  say({ kind: 'try', tip, digest });
+  say([{ kind: 'try', tip, digest }]);
   await to.saveRawTail(tip, payload);
-  say({ kind: 'raw', tip, digest });
+  tellAccepted([{ kind: 'raw', tip, digest }]);
 }
 
-async function tellEvictions(of: KvStore): Promise<void> {
-  say({ kind: 'evictions', count: (await of.stats()).disk.evictions });
+/** A save is over for its caller when the caller knows. */
+function tellAccepted(lines: readonly ReportLine[]): void {
+  say(lines);
+  if (isCommitting) end('commit');
 }
 
-function say(line: ReportLine): void {
-  writeSync(1, `${JSON.stringify(line)}\n`);
+function begin(phase: Phase): void {
+  // A batch that does not fit its segment goes on in the next one.
+  if (phase === 'write' && isCommitting) end('commit');
+  if (phase === 'commit') isCommitting = true;
+  say([{ kind: 'begin', phase }]);
+  if (phase !== job.phase) return;
+  phases += 1;
+  if (phases !== job.instant.phases) return;
+  Atomics.store(cells, 0, 1);
+  Atomics.notify(cells, 0);
+}
+
+function end(phase: Phase): void {
+  if (phase === 'commit') isCommitting = false;
+  say([{ kind: 'end', phase }]);
+}
+
+function say(lines: readonly ReportLine[]): void {
+  writeSync(1, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
 }

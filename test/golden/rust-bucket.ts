@@ -1,5 +1,7 @@
 import { parseBlockKey } from '../../src/blocks/block-key.ts';
+import type { BlockKey } from '../../src/blocks/block-key.ts';
 import { parseNamespace } from '../../src/blocks/namespace.ts';
+import type { Namespace } from '../../src/blocks/namespace.ts';
 import { legacyBlockObjectKey, legacyRawTailObjectKey } from '../../src/format/object-keys.ts';
 import { goldenBytes, goldenText } from './golden.ts';
 
@@ -10,6 +12,18 @@ export interface RustObject {
   readonly isEnveloped: boolean;
   readonly byteLength: number;
   readonly blake3: string;
+}
+
+/** A namespace of the bucket: a chain of blocks and the raw tail of its tip. */
+export interface RustNamespace {
+  readonly namespace: Namespace;
+  /** The default prefix of the part of the Rust version that wrote it. */
+  readonly keyPrefix: string;
+  readonly keys: readonly BlockKey[];
+  /** In the order of the keys. */
+  readonly blocks: readonly RustObject[];
+  readonly tip: BlockKey;
+  readonly tail: RustObject;
 }
 
 interface ExpectedNamespace {
@@ -26,20 +40,31 @@ interface ExpectedPayload {
 
 /** All objects that expected.jsonl names, found through our own key functions. */
 export function rustObjects(): RustObject[] {
-  const lines = goldenText('rust-bucket', 'expected.jsonl').trim().split('\n');
-  return lines.flatMap((line) => objectsOf(JSON.parse(line) as ExpectedNamespace));
+  return rustNamespaces().flatMap(({ blocks, tail }) => [...blocks, tail]);
 }
 
-function objectsOf({ namespace: name, blocks, tail }: ExpectedNamespace): RustObject[] {
+/** The same, by namespace. */
+export function rustNamespaces(): RustNamespace[] {
+  const lines = goldenText('rust-bucket', 'expected.jsonl').trim().split('\n');
+  return lines.map((line) => readNamespace(JSON.parse(line) as ExpectedNamespace));
+}
+
+function readNamespace({ namespace: name, blocks, tail }: ExpectedNamespace): RustNamespace {
   const namespace = parseNamespace(name);
   // The daemon and the embedded library of the Rust version had different default prefixes.
-  const prefix = name === 'daemonns' ? 'kv/puffer-shm' : 'kv/cabi';
+  const keyPrefix = name === 'daemonns' ? 'kv/puffer-shm' : 'kv/cabi';
   const objects = blocks.map((block) => {
-    const key = legacyBlockObjectKey(prefix, namespace, parseBlockKey(block.hash));
+    const key = legacyBlockObjectKey(keyPrefix, namespace, parseBlockKey(block.hash));
     return readObject(key, block.bytes, block.blake3);
   });
-  const tailKey = legacyRawTailObjectKey(prefix, namespace, parseBlockKey(tail.tip));
-  return [...objects, readObject(tailKey, tail.bytes, tail.blake3)];
+  const tip = parseBlockKey(tail.tip);
+  const tailKey = legacyRawTailObjectKey(keyPrefix, namespace, tip);
+  return {
+    ...{ namespace, keyPrefix, tip },
+    keys: blocks.map(({ hash }) => parseBlockKey(hash)),
+    blocks: objects,
+    tail: readObject(tailKey, tail.bytes, tail.blake3),
+  };
 }
 
 function readObject(objectKey: string, byteLength: number, blake3: string): RustObject {

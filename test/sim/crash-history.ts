@@ -39,6 +39,7 @@ export const historyProfile: Profile = {
   objectStoreBytesMax: false,
   compression: 'off',
   payloadBytesMax: 2500,
+  readV1: 'off',
   extra: {},
 };
 

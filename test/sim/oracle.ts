@@ -1,7 +1,12 @@
 import type { BlockKey } from '../../src/blocks/block-key.ts';
 import type { MissReason } from '../../src/blocks/kv-store.ts';
 import type { Namespace } from '../../src/blocks/namespace.ts';
-import { blockObjectKey, parseObjectKey } from '../../src/format/object-keys.ts';
+import {
+  blockObjectKey,
+  legacyBlockObjectKey,
+  parseLegacyKey,
+  parseObjectKey,
+} from '../../src/format/object-keys.ts';
 import { decodeFrameHeader, frameHeaderLength } from '../../src/format/frame.ts';
 import { isOf } from './names.ts';
 import { RawTailOracle, TailOracle } from './tail-oracle.ts';
@@ -15,6 +20,8 @@ interface BlockKnowledge {
   readonly objectKey: string;
   /** Every payload that somebody gave to a save. */
   readonly variants: Uint8Array[];
+  /** The object of the v1 format that serves as well, where somebody put one. */
+  readonly legacyKey: string;
   /** Since when each machine, and each process, has told that it is accepted. */
   readonly accepted: Map<string, number>;
   /** Its object was deleted or damaged, or bytes of it were lost on a disk: it may be missing. */
@@ -111,6 +118,7 @@ export class Oracle {
   /** Local tiers of the machine lost something: what is not in the bucket may be gone, or torn. */
   forgetMachine(machine: string): void {
     for (const { objectKey, accepted, tornOn } of this.#blocks.values()) {
+      // An object of the v1 format is no proof: who looked for one before it came does not find it.
       if (this.#options.bucket.find(objectKey) !== undefined) continue;
       tornOn.add(machine);
       for (const name of accepted.keys()) if (isOf(machine, name)) accepted.delete(name);
@@ -124,7 +132,8 @@ export class Oracle {
 
   /** Something happened to the object's bytes, on the way or for good. */
   noteAltered(objectKey: string, isForGood: boolean): void {
-    const id = parseObjectKey(this.#options.keyPrefix, objectKey);
+    const { keyPrefix } = this.#options;
+    const id = parseObjectKey(keyPrefix, objectKey) ?? parseLegacyKey(keyPrefix, objectKey);
     if (id?.kind === 'block') {
       const block = this.#of(id.namespace, id.key);
       block.isAltered = true;
@@ -156,24 +165,23 @@ export class Oracle {
     if (block.isFragile || this.#options.isCollected) return;
     if (reason === 'unknown' || reason === 'evicted') this.#checkUnknown(block, asker, what);
     else if (this.#acceptedMs(block, asker) < asker.startedMs && !this.#options.disksFail) {
-      const isPending = this.#options.bucket.find(block.objectKey) === undefined;
+      const isPending = !this.#isInBucket(block);
       if (isPending) this.#options.fail(`${what}: it is pending, so it is on this host`);
     }
   }
 
   /** Whether the bucket has the block, or somebody may have saved it since that moment. */
   mayBeStored(namespace: Namespace, key: BlockKey, sinceMs: number): boolean {
-    const { objectKey, offeredMs } = this.#of(namespace, key);
-    if (offeredMs > sinceMs - saveMsMax) return true;
-    return this.#options.bucket.find(objectKey) !== undefined;
+    const block = this.#of(namespace, key);
+    return block.offeredMs > sinceMs - saveMsMax || this.#isInBucket(block);
   }
 
   /** After a durable save, or a flush: the objects are there. */
   checkDurable(namespace: Namespace, keys: readonly BlockKey[], after: string): void {
     if (this.#options.isCollected) return;
     for (const key of keys) {
-      const { objectKey, isFragile } = this.#of(namespace, key);
-      if (isFragile || this.#options.bucket.find(objectKey) !== undefined) continue;
+      const block = this.#of(namespace, key);
+      if (block.isFragile || this.#isInBucket(block)) continue;
       this.#options.fail(`after ${after} block ${key} of ${namespace} is not in the bucket`);
     }
   }
@@ -246,10 +254,15 @@ export class Oracle {
     return found;
   }
 
+  /** An object of either format serves. */
+  #isInBucket({ objectKey, legacyKey }: BlockKnowledge): boolean {
+    const { bucket } = this.#options;
+    return bucket.find(objectKey) !== undefined || bucket.find(legacyKey) !== undefined;
+  }
+
   #checkListed(namespace: Namespace, key: BlockKey, by: string): void {
-    const { objectKey, isFragile } = this.#of(namespace, key);
-    if (isFragile || this.#options.isCollected) return;
-    if (this.#options.bucket.find(objectKey) !== undefined) return;
+    const block = this.#of(namespace, key);
+    if (block.isFragile || this.#options.isCollected || this.#isInBucket(block)) return;
     this.#options.fail(`object ${by} lists ${key}, which is not in the bucket`);
   }
 
@@ -267,10 +280,12 @@ export class Oracle {
     const id = `${key}${namespace}`;
     let block = this.#blocks.get(id);
     if (block === undefined) {
-      const objectKey = blockObjectKey(this.#options.keyPrefix, namespace, key);
+      const { keyPrefix } = this.#options;
+      const objectKey = blockObjectKey(keyPrefix, namespace, key);
+      const legacyKey = legacyBlockObjectKey(keyPrefix, namespace, key);
       const flags = { isFragile: false, isAltered: false, offeredMs: -Infinity };
       const marks = { variants: [], accepted: new Map(), tornOn: new Set<string>() };
-      block = { namespace, key, objectKey, ...marks, ...flags };
+      block = { namespace, key, objectKey, legacyKey, ...marks, ...flags };
       this.#blocks.set(id, block);
       this.#byObject.set(objectKey, block);
     }

@@ -25,6 +25,8 @@ export interface Profile {
   readonly objectStoreBytesMax: number | false;
   readonly compression: 'zstd' | 'off';
   readonly payloadBytesMax: number;
+  /** `auto` asks before the first object of the v1 format comes: it mostly reads none. */
+  readonly readV1: 'auto' | 'on' | 'off';
   /** Kinds of operations that this theme makes beside the usual ones, with their weights. */
   readonly extra: Partial<Record<OperationKind, number>>;
 }
@@ -42,6 +44,7 @@ const usual: Omit<Profile, 'theme'> = {
   objectStoreBytesMax: false,
   compression: 'off',
   payloadBytesMax: 4000,
+  readV1: 'auto',
   extra: {},
 };
 
@@ -75,6 +78,7 @@ const themes: readonly Partial<Profile>[] = [
     theme: 'directory and power loss',
     machines: 1,
     bucket: 'directory',
+    readV1: 'off',
     disk: { ...noDiskFaults, sync: 0.01 },
     extra: { 'power-loss': 8 },
   },
@@ -100,5 +104,7 @@ export function profileOf(seed: number): Profile {
   const theme = themes[seed % themes.length];
   const mixed = dice.chance(0.3) ? { network: stormy, skewMsMax: 60_000 } : {};
   const compression = dice.chance(0.05) ? { compression: 'zstd' as const } : {};
-  return { theme: '', ...usual, ...mixed, ...compression, ...theme };
+  const isStrange = theme.extra?.['strange-object'] !== undefined;
+  const readV1 = isStrange && dice.chance(0.6) ? { readV1: 'on' as const } : {};
+  return { theme: '', ...usual, ...mixed, ...compression, ...theme, ...readV1 };
 }

@@ -22,6 +22,11 @@ export class SimEndpoints implements Endpoints {
     return this.#own.size;
   }
 
+  /** The socket that it has listened on for the longest time: that in its own place. */
+  get firstListening(): string | undefined {
+    return [...this.#own][0];
+  }
+
   listen(path: string): Promise<Listener> {
     const { disk, listening } = this.#machine;
     return this.#process.ask(callMs, () => {

@@ -1,5 +1,6 @@
 import { concatBytes } from '../../src/base/bytes.ts';
 import { StoreError } from '../../src/base/errors.ts';
+import { md5Hex } from '../../src/base/md5.ts';
 import { cutRange, memoryForBody } from '../../src/objectstore/call-arguments.ts';
 import type {
   GetOptions,
@@ -84,7 +85,11 @@ export class SimNetwork implements ObjectStore {
       verb: 'get',
       key,
       signal: options.signal,
-      arrive: () => this.#parts.bucket.store.get(key),
+      arrive: async () => {
+        const body = await this.#parts.bucket.store.get(key);
+        // As S3 does, whatever becomes of the bytes on their way.
+        return body && { ...body, md5: md5Hex(body.bytes) };
+      },
       receive: (body, fault) => this.#receiveBody(key, body, options, fault),
     });
   }
@@ -238,7 +243,8 @@ export class SimNetwork implements ObjectStore {
       memory[Math.floor(fault.at * length)] ^= 1 << Math.floor(fault.at * 8);
       this.#alter(fault, key);
     }
-    return { info: { ...body.info, byteLength: whole }, bytes: memory };
+    const { md5 } = body;
+    return { info: { ...body.info, byteLength: whole }, bytes: memory, md5 };
   }
 
   #alter(fault: NetworkFault, key: ObjectKey): void {

@@ -1,5 +1,10 @@
 import type { Zstd } from '../../src/format/zstd.ts';
-import { decodeNow, encodeNow } from '../../src/store/transcoder.ts';
+import {
+  decodeLegacyNow,
+  decodeNow,
+  encodeLegacyNow,
+  encodeNow,
+} from '../../src/store/transcoder.ts';
 import type { Transcoder } from '../../src/store/transcoder.ts';
 import type { SimProcess } from './sim-process.ts';
 
@@ -8,6 +13,8 @@ export function simTranscoder(process: SimProcess, zstd: () => Zstd): Transcoder
   return {
     encode: (task) => process.ask(0.1, () => encodeNow(task, zstd)),
     decode: (task) => process.ask(0.1, () => decodeNow(task, zstd)),
+    encodeLegacy: (task) => process.ask(0.1, () => encodeLegacyNow(task, zstd)),
+    decodeLegacy: (task) => process.ask(0.1, () => decodeLegacyNow(task, zstd)),
     close: () => Promise.resolve(),
   };
 }

@@ -28,6 +28,7 @@ import { newSlot } from './slot.ts';
 import type { Outcome, Slot } from './slot.ts';
 import { simTranscoder } from './sim-transcoder.ts';
 import { Trace } from './trace.ts';
+import { hasUnadoptedPlace } from './unadopted-places.ts';
 
 export const cacheDirectory = '/sim/cache';
 export const bucketDirectory = '/sim/bucket';
@@ -124,7 +125,8 @@ export class SimWorld {
 
   /** Who asks by this slot. Processes that share a machine find each other's blocks only later. */
   asker(slot: Slot): Asker {
-    const isAlone = this.profile.processesPerMachine === 1;
+    const isAlone =
+      this.profile.processesPerMachine === 1 && !hasUnadoptedPlace(slot, cacheDirectory);
     return {
       process: slot.process?.name ?? 'nobody',
       machine: isAlone ? slot.machine.name : undefined,
@@ -298,7 +300,7 @@ export class SimWorld {
       ...{ namespace: this.namespaces[0], keyPrefix: prefix, cacheDirectory, putDurable: false },
       ...{ memoryBytes: profile.memoryBytes, diskBytes: profile.diskBytes },
       objectStoreBytesMax: profile.objectStoreBytesMax,
-      ...{ compression: profile.compression, compressionLevel: 1 },
+      ...{ compression: profile.compression, compressionLevel: 1, readV1: profile.readV1 },
       ...{ lookupDeadlineMs: 250, loadDeadlineMs: 10_000, callDeadlineMsMax: 30_000 },
     };
     const opening = (): Promise<KvStore> =>

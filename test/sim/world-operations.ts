@@ -1,6 +1,7 @@
 import { parseObjectKey } from '../../src/objectstore/object-key.ts';
 import {
   legacyBlockObjectKey,
+  parseLegacyKey,
   parseObjectKey as parseFormatKey,
   blockObjectKey,
 } from '../../src/format/object-keys.ts';
@@ -173,7 +174,7 @@ export async function removeObject(world: SimWorld, slot: Slot, dice: Dice): Pro
   const keys = [...(bucket?.keys() ?? [])].filter((key) => key.includes('/block/'));
   if (bucket === undefined || keys.length === 0) return;
   const objectKey = dice.pick(keys);
-  const id = parseFormatKey(keyPrefix, objectKey);
+  const id = parseFormatKey(keyPrefix, objectKey) ?? parseLegacyKey(keyPrefix, objectKey);
   if (id?.kind !== 'block') return;
   const { namespace, key } = id;
   oracle.weaken(namespace, [key]);
@@ -243,7 +244,10 @@ export async function visitByStranger(world: SimWorld, slot: Slot, dice: Dice): 
   await world.open(slot);
 }
 
-/** Puts an object of another format where a store may look for its own. */
+/**
+ * Puts an object of another format where a store may look for its own: one of the Rust version,
+ * which is read, or one of a newer version, which is not.
+ */
 export async function strangeObject(world: SimWorld, dice: Dice): Promise<void> {
   const { bucket, counts, oracle, payloads } = world;
   if (bucket === undefined) return;
@@ -251,7 +255,11 @@ export async function strangeObject(world: SimWorld, dice: Dice): Promise<void> 
   const key = payloads.key(`a/${dice.between(18, 23)}`);
   if (dice.chance(0.5)) {
     const legacy = parseObjectKey(legacyBlockObjectKey(keyPrefix, namespace, key));
-    await bucket.put(legacy, [payloads.bytes('legacy', 300)]);
+    const payload = payloads.bytes(`legacy/${namespace}/${key}`, 300);
+    // Another program wrote it: as good as any, and nothing else may be given in its place.
+    oracle.offer(namespace, key, payload);
+    const envelope = Uint8Array.of(0x57, 0x42, 0x5a, 0x31, 0, 3, 300 & 255, 300 >> 8, 0, 0);
+    await bucket.put(legacy, dice.chance(0.5) ? [payload] : [envelope, payload]);
     counts.add('object of the v1 format');
     return;
   }

@@ -7,7 +7,7 @@ import type { ObjectStore } from '../../src/objectstore/object-store.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { WorkerPool } from '../../src/platform/worker-pool.ts';
 import { assembleStore } from '../../src/store/assemble-store.ts';
-import { WorkerTranscoder } from '../../src/store/transcoder.ts';
+import { borrowed, WorkerTranscoder } from '../../src/store/transcoder.ts';
 import type { Transcoder } from '../../src/store/transcoder.ts';
 import type { KvStoreHarness, World, WorldStoreOptions } from '../conformance/kv-store-harness.ts';
 import { killablePlatform } from './killable-platform.ts';
@@ -69,7 +69,7 @@ class InProcessWorld implements World {
       ...resolveStoreConfig(config, process.platform.host),
       backlogBytesMax: backlogBytes,
     };
-    const transcoder = unowned(this.#transcoder);
+    const transcoder = borrowed(this.#transcoder);
     const objects = switchedBucket(this.bucket, this.faults, process.gate);
     const foundation = { platform: process.platform, logger: silentLogger, objects, transcoder };
     const store = await assembleStore({ ...foundation, settings });
@@ -96,13 +96,4 @@ class InProcessWorld implements World {
   #hostDirectory(host: string): string {
     return `${this.#directory.path}/${host}`;
   }
-}
-
-/** The transcoder for a store that must not close it. */
-function unowned(transcoder: Transcoder): Transcoder {
-  return {
-    encode: (task) => transcoder.encode(task),
-    decode: (task) => transcoder.decode(task),
-    close: () => Promise.resolve(),
-  };
 }

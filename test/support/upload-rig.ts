@@ -81,8 +81,8 @@ export class UploadRig {
         await rawTranscoder.decode(task);
       },
     };
-    const parts = { ...common, objects, keyPrefix: 'kv', transcoder, compression };
-    this.objectTier = new ObjectTier(parts);
+    const parts = { ...common, objects, keyPrefix: 'kv', transcoder, compression, clock };
+    this.objectTier = new ObjectTier({ ...parts, readLegacy: 'off', writeFormat: 'v2' });
     const random = { ...real.random, fraction: () => 0.5 };
     const platform = { ...real, clock, random };
     this.uploads = new Uploads({ ...common, platform, objectTier: this.objectTier });

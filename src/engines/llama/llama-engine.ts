@@ -15,13 +15,14 @@ import type { KvStore } from '../../blocks/kv-store.ts';
 import { limits } from '../../blocks/limits.ts';
 import { parseNamespace } from '../../blocks/namespace.ts';
 import type { Namespace } from '../../blocks/namespace.ts';
-import { Prefix, isBlockTokens } from '../../blocks/prefix.ts';
+import { isBlockTokens } from '../../blocks/prefix.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { CachedSequence } from './cached-sequence.ts';
 import { ContextActivity } from './context-activity.ts';
 import { identify } from './llama-identity.ts';
 import type { LlamaIdentity } from './llama-identity.ts';
+import { rehearseRestore } from './llama-rehearsal.ts';
 import { LlamaRestore } from './llama-restore.ts';
 import type { RestorePolicy } from './llama-restore.ts';
 import { LlamaSave } from './llama-save.ts';
@@ -60,8 +61,6 @@ export interface LlamaEngineOptions {
 
 /** Largest state that is saved unless the options say otherwise. */
 const stateFileBytesDefault = 8 * 1024 ** 3;
-/** Blocks hashed when the engine opens: about 10 ms of a processor. */
-const warmUpBlocks = 64;
 /** Long enough for a caller that asks again at once, short enough to be done before the next user. */
 const saveDelayDefaultMs = 20;
 
@@ -141,6 +140,11 @@ export class LlamaEngine {
     return this.#connection.identity?.fingerprint;
   }
 
+  /** All that stored blocks depend on, with the seed of their keys; undefined when nothing is cached. */
+  get identity(): LlamaIdentity | undefined {
+    return this.#connection.identity;
+  }
+
   /** Why nothing is cached; undefined when the context is. */
   get uncachedReason(): string | undefined {
     return this.#connection.uncachedReason;
@@ -148,7 +152,8 @@ export class LlamaEngine {
 
   /** A copy of the counters. */
   get statistics(): Readonly<LlamaStatistics> {
-    return { ...this.#connection.statistics };
+    const { statistics } = this.#connection;
+    return { ...statistics, misses: { ...statistics.misses } };
   }
 
   /** A free sequence of the context, for whatever node-llama-cpp can do with one. */
@@ -213,8 +218,6 @@ async function connectStore(
   const stateFiles = new StateFiles(platform);
   await stateFiles.removeLeftovers();
   await stateFiles.keepOne();
-  // The first prompt would pay for the compilation of the hash: 5 to 17 ms of a restore.
-  new Prefix(identity.seed, blockTokens).append(new Int32Array(warmUpBlocks * blockTokens));
   const payback = new Payback(identity.decodeMs, engine.model.llama.gpu !== false);
   const common = {
     ...{ platform, store, identity, blockTokens, statistics, payback, stateFiles },
@@ -227,7 +230,9 @@ async function connectStore(
     saveDelayMs: options.saveDelayMs ?? saveDelayDefaultMs,
   };
   const policy = options.restore ?? 'when-it-pays';
-  const restore = new LlamaRestore({ ...common, policy, exact: options.exact ?? false });
+  const restoreParts = { ...common, policy, exact: options.exact ?? false };
+  await rehearseRestore(restoreParts);
+  const restore = new LlamaRestore(restoreParts);
   const save = new LlamaSave(common);
   return {
     statistics,

@@ -17,6 +17,8 @@ import type { LlamaState } from './state-parse.ts';
 /** Everything about a context that its stored blocks depend on. */
 export interface LlamaIdentity {
   readonly fingerprint: Fingerprint;
+  /** What the fingerprint is made of. */
+  readonly ingredients: FingerprintIngredients;
   readonly seed: BlockKey;
   readonly geometry: StateGeometry;
   /** Streams that a state file of this context must have. */
@@ -90,7 +92,7 @@ export async function identify(request: IdentityRequest): Promise<LlamaIdentity>
   const fingerprint = fingerprintOf(ingredients);
   return {
     ...probed,
-    fingerprint,
+    ...{ fingerprint, ingredients },
     seed: seedOf(llamaSeedInput(fingerprint, blockTokens)),
     regularBatchMin: regularBatchMinOf(geometry, model.llama.gpu !== false),
   };

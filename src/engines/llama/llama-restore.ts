@@ -6,6 +6,7 @@ import type {
   Borrow,
   KvStore,
   LoadedBlock,
+  Lookup,
   MissReason,
   TailBorrow,
 } from '../../blocks/kv-store.ts';
@@ -28,7 +29,7 @@ export type RestorePolicy = 'when-it-pays' | 'always' | 'never';
 
 export interface RestoreParts {
   readonly platform: Platform;
-  readonly store: KvStore;
+  readonly store: Pick<KvStore, 'lookup' | 'load' | 'loadTail' | 'prefetch'>;
   readonly namespace: Namespace | undefined;
   readonly logger: Logger;
   readonly identity: LlamaIdentity;
@@ -126,9 +127,21 @@ export class LlamaRestore {
     request: RestoreRequest,
     lookupDeadlineMs: number,
   ): Promise<Found | undefined> {
+    const lookup = await this.#lookup(prefix, lookupDeadlineMs);
+    const matched = lookup?.matched ?? 0;
+    const found = matched === 0 ? undefined : await this.#bring(prefix, request, matched);
+    const reason = found?.borrow.reason ?? lookup?.reason;
+    if (reason !== undefined) this.#parts.statistics.misses[reason] += 1;
+    return found;
+  }
+
+  /** Loads the blocks that are stored, and the tail behind them, if that pays. */
+  async #bring(
+    prefix: Prefix,
+    request: RestoreRequest,
+    matched: number,
+  ): Promise<Found | undefined> {
     const { platform, policy, payback, identity, stateFileBytesMax } = this.#parts;
-    const matched = await this.#lookup(prefix, lookupDeadlineMs);
-    if (matched === undefined || matched === 0) return undefined;
     const most = Math.min((matched + 1) * prefix.blockTokens, prefix.tokenCount);
     const bytes = payloadByteLength(identity.geometry, most);
     if (most <= request.live || bytes > stateFileBytesMax) return undefined;
@@ -152,16 +165,15 @@ export class LlamaRestore {
     });
   }
 
-  /** How many blocks are stored; undefined when the store gave no answer: it is not asked more. */
-  async #lookup(prefix: Prefix, deadlineMs: number): Promise<number | undefined> {
+  /** How many blocks are stored, and why no more; undefined when the store failed. */
+  async #lookup(prefix: Prefix, deadlineMs: number): Promise<Lookup | undefined> {
     const { store, namespace, platform, payback, logger, policy, statistics } = this.#parts;
     const start = platform.clock.nowMs();
     try {
       const options = policy === 'always' ? { namespace } : { namespace, deadlineMs };
-      const { matched, reason } = await store.lookup(prefix.keys, options);
-      this.#noteMissing(prefix, matched, reason);
-      const isAnswer = reason === undefined || isLoss(reason);
-      return matched > 0 || isAnswer ? matched : undefined;
+      const lookup = await store.lookup(prefix.keys, options);
+      this.#noteMissing(prefix, lookup.matched, lookup.reason);
+      return lookup;
     } catch (error) {
       statistics.failures += 1;
       logger.error('llama: the lookup failed', { reason: messageOf(error) });
@@ -293,8 +305,8 @@ export class LlamaRestore {
     const target = { streams: identity.streams, stream: 0, sequenceId: 0 };
     const plan = planImage(identity.geometry, tokens, target);
     await stateFiles.withFile(plan.byteLength, async ({ path, file }) => {
+      // What a kept file holds behind the image stays: the engine reads as much as the state says.
       await file.write(imageBuffers(plan, payloads), 0);
-      await file.truncate(plan.byteLength);
       await loadState(path, { acceptRisk: true });
     });
     if (sequence.nextTokenIndex === tokens.length) return;

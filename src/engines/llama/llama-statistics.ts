@@ -1,3 +1,5 @@
+import type { MissReason } from '../../blocks/kv-store.ts';
+
 /** What the adapter of one context did. All are counts since it was made. */
 export interface LlamaStatistics {
   /** Restores, and tokens that were not prefilled thanks to them. */
@@ -21,6 +23,11 @@ export interface LlamaStatistics {
    * expected to be as fast: the adapter's own reason of a miss. Stores do not count these.
    */
   notWorthIt: number;
+  /**
+   * Prompts that were looked for and not restored to their last whole block, by the store's reason
+   * for the first block that was missing. With `notWorthIt` these are all reasons that there are.
+   */
+  readonly misses: Record<MissReason, number>;
   /** Lookups, loads and saves that failed; the engine went on without. */
   failures: number;
 }
@@ -39,6 +46,21 @@ export function newStatistics(): LlamaStatistics {
     tooLarge: 0,
     tainted: 0,
     notWorthIt: 0,
+    misses: noMisses(),
     failures: 0,
+  };
+}
+
+function noMisses(): Record<MissReason, number> {
+  return {
+    unknown: 0,
+    evicted: 0,
+    corrupt: 0,
+    decoded: 0,
+    'other-fingerprint': 0,
+    deadline: 0,
+    unavailable: 0,
+    incompatible: 0,
+    closed: 0,
   };
 }

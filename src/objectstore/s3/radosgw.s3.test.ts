@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import {
-  objectStoreSuite,
-  racePutsAcrossProcesses,
-} from '../../../test/conformance/object-store-suite.ts';
+import { after } from 'node:test';
+import { objectStoreSuite, RaceFleet } from '../../../test/conformance/object-store-suite.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
 import { openObjectStore } from '../open-object-store.ts';
 import { RetryingObjectStore } from '../retrying-object-store.ts';
@@ -14,12 +12,14 @@ const mib = 1024 * 1024;
 const url = process.env['WOMBATKV_TEST_S3_URL'] ?? '';
 assert.notEqual(url, '', 'started by npm run s3');
 const platform = nodePlatform();
+const fleet = new RaceFleet();
+after(() => fleet.close());
 
 // With the wrappers of every bucket: radosgw 16 answers 500 to some of several puts of one tag at one
 // moment, which the contract permits and a case does not expect.
 objectStoreSuite('S3 on radosgw', {
   open: () => Promise.resolve(openObjectStore(url, platform)),
-  racePuts: (store, race) => racePutsAcrossProcesses(store.url, race),
+  racePuts: (store, race) => fleet.race(store.url, race),
   cleanup: () => Promise.resolve(),
 });
 
@@ -27,6 +27,6 @@ objectStoreSuite('S3 on radosgw', {
 const sizes = { multipartBytesMin: 6 * mib, parallelGetBytesMin: 6 * mib, partBytes: 5 * mib };
 objectStoreSuite('S3 in parts on radosgw', {
   open: () => Promise.resolve(new RetryingObjectStore(openS3(url, platform, { sizes }), platform)),
-  racePuts: (store, race) => racePutsAcrossProcesses(store.url, race),
+  racePuts: (store, race) => fleet.race(store.url, race),
   cleanup: () => Promise.resolve(),
 });

@@ -8,7 +8,7 @@ import { runPartLanes } from './part-lanes.ts';
 import { requireBodyCrc } from './s3-checksum.ts';
 import { exchangeMs } from './s3-connection.ts';
 import type { S3Connection, S3Response } from './s3-connection.ts';
-import { bodyLength, contentRangeOf, infoOfHead, strange } from './s3-object-facts.ts';
+import { bodyLength, contentRangeOf, infoOfHead, md5OfHead, strange } from './s3-object-facts.ts';
 
 export interface DownloadSizes {
   /** Larger bodies are got in parts. */
@@ -30,6 +30,7 @@ interface Landing {
   readonly bytes: Uint8Array;
   /** Bytes from the start that the first answer fills. */
   readonly landed: number;
+  readonly md5: string | undefined;
 }
 
 /**
@@ -90,10 +91,11 @@ export class S3Download {
       deadlineMs: exchangeMs(this.#sizes.parallelBytesMin),
     });
     if (response.status === 404) return undefined;
-    const { info, bytes, landed } = assertDefined(landing, 'the landing of a body');
-    if (landed < bytes.length) await this.#getRest({ info, bytes, landed }, signal);
+    const landed = assertDefined(landing, 'the landing of a body');
+    const { info, bytes, md5 } = landed;
+    if (landed.landed < bytes.length) await this.#getRest(landed, signal);
     requireBodyCrc(`get of ${key}`, response, bytes);
-    return { info, bytes };
+    return { info, bytes, md5 };
   }
 
   #landWhole({ key, options, signal }: DownloadRequest, head: HttpHead): Landing {
@@ -103,7 +105,8 @@ export class S3Download {
     const bytes = memoryForBody(options, byteLength);
     requireWanted(key, signal);
     const { parallelBytesMin, partBytes } = this.#sizes;
-    return { info, bytes, landed: byteLength > parallelBytesMin ? partBytes : byteLength };
+    const landed = byteLength > parallelBytesMin ? partBytes : byteLength;
+    return { info, bytes, landed, md5: md5OfHead(head) };
   }
 
   /** The parts behind the first, side by side. */

@@ -11,6 +11,21 @@ export function infoOfHead(key: ObjectKey, head: HttpHead, byteLength: number): 
   return { key, byteLength, etag, modifiedMs: wholeSeconds(modifiedMs) };
 }
 
+/**
+ * The MD5 of the body, when that is what the tag is: not for uploads in parts, whose tag says how
+ * many there were, and not where the server encrypts with keys that are not its own, for there the
+ * tag is something else that looks the same.
+ */
+export function md5OfHead({ headers }: HttpHead): string | undefined {
+  const etag = plainEtag(headers['etag'] ?? '').toLowerCase();
+  const encryption = headers['x-amz-server-side-encryption'] ?? 'AES256';
+  const isOwnKey =
+    encryption === 'AES256' &&
+    headers['x-amz-server-side-encryption-customer-algorithm'] === undefined &&
+    headers['x-goog-encryption-kms-key-name'] === undefined;
+  return isOwnKey && /^[0-9a-f]{32}$/.test(etag) ? etag : undefined;
+}
+
 /** Lists tell of milliseconds on some servers, and heads never do. */
 export function wholeSeconds(ms: number): number {
   return Math.floor(ms / 1000) * 1000;

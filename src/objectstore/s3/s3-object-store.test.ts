@@ -1,7 +1,5 @@
-import {
-  racePutsAcrossProcesses,
-  objectStoreSuite,
-} from '../../../test/conformance/object-store-suite.ts';
+import { after } from 'node:test';
+import { objectStoreSuite, RaceFleet } from '../../../test/conformance/object-store-suite.ts';
 import { S3Server } from '../../../test/support/s3-server/s3-server.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
 import { openS3 } from './open-s3.ts';
@@ -12,12 +10,14 @@ const mib = 1024 * 1024;
 process.env['AWS_ACCESS_KEY_ID'] = 'test';
 process.env['AWS_SECRET_ACCESS_KEY'] = 'testtest';
 const platform = nodePlatform();
+const fleet = new RaceFleet();
+after(() => fleet.close());
 
 const plain = await S3Server.start();
 const plainUrl = `s3://wombat?endpoint=${plain.endpoint}`;
 objectStoreSuite('S3 on our own server', {
   open: () => Promise.resolve(openS3(plainUrl, platform)),
-  racePuts: (store, race) => racePutsAcrossProcesses(store.url, race),
+  racePuts: (store, race) => fleet.race(store.url, race),
   cleanup: () => plain.close(),
 });
 
@@ -35,6 +35,6 @@ objectStoreSuite('S3 in parts, on a server like radosgw', {
         sizes: { multipartBytesMin: 3 * mib, parallelGetBytesMin: mib, partBytes: mib },
       }),
     ),
-  racePuts: (store, race) => racePutsAcrossProcesses(store.url, race),
+  racePuts: (store, race) => fleet.race(store.url, race),
   cleanup: () => cutting.close(),
 });

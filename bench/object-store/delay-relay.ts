@@ -1,0 +1,133 @@
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+
+/** Bytes on their way in one direction of a connection: 15 ms of a gigabyte a second. */
+const bytesUnderWayMax = 16 * 1024 * 1024;
+/** Connections at once; others are refused. */
+const connectionsMax = 256;
+
+export interface DelayRelayOptions {
+  /** Port of this machine that is reached through the relay. */
+  readonly targetPort: number;
+  /** What each direction takes longer: half of what a round trip does. */
+  readonly delayMs: number;
+  /** 0 or absent: any that is free. */
+  readonly port?: number;
+}
+
+/**
+ * A server that seems further away: what arrives is handed on, in both directions, when its delay
+ * has passed. Bandwidth is as it was. A peer that does not read is felt by the other, because no
+ * more than a bound is on its way. Connecting costs no round trip: the kernel answers for the relay.
+ */
+export class DelayRelay {
+  readonly port: number;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  static async start(options: DelayRelayOptions): Promise<DelayRelay> {
+    const server = createServer({ allowHalfOpen: true, noDelay: true });
+    server.maxConnections = connectionsMax;
+    server.listen(options.port ?? 0, '127.0.0.1');
+    await once(server, 'listening');
+    return new DelayRelay(server, options);
+  }
+
+  private constructor(server: Server, { targetPort, delayMs }: DelayRelayOptions) {
+    this.#server = server;
+    this.port = (server.address() as AddressInfo).port;
+    server.on('connection', (near) => {
+      const far = connect({
+        ...{ port: targetPort, host: '127.0.0.1' },
+        ...{ allowHalfOpen: true, noDelay: true },
+      });
+      this.#own(near, far);
+      this.#own(far, near);
+      new DelayedPipe(near, far, delayMs).start();
+      new DelayedPipe(far, near, delayMs).start();
+    });
+  }
+
+  /** `http://127.0.0.1:port` */
+  get origin(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Breaks all connections; nobody answers at the port any more. */
+  async stop(): Promise<void> {
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+    await closed;
+  }
+
+  /** What breaks on one side breaks on the other; an end is handed on like bytes. */
+  #own(socket: Socket, other: Socket): void {
+    this.#sockets.add(socket);
+    socket.on('error', () => other.resetAndDestroy());
+    socket.on('close', () => this.#sockets.delete(socket));
+  }
+}
+
+/** One direction of a connection. */
+class DelayedPipe {
+  readonly #from: Socket;
+  readonly #to: Socket;
+  readonly #delayMs: number;
+  /** In order of arrival; the end of the stream is a chunk of undefined. */
+  readonly #underWay: { readonly bytes: Uint8Array | undefined; readonly dueMs: number }[] = [];
+  #bytesUnderWay = 0;
+  /** A timer is set, or the receiver has not taken what it was given. */
+  #isWaiting = false;
+
+  constructor(from: Socket, to: Socket, delayMs: number) {
+    this.#from = from;
+    this.#to = to;
+    this.#delayMs = delayMs;
+  }
+
+  start(): void {
+    this.#from.on('data', (bytes: Buffer) => this.#add(bytes));
+    this.#from.on('end', () => this.#add(undefined));
+    this.#to.on('drain', () => {
+      this.#isWaiting = false;
+      this.#handOn();
+    });
+  }
+
+  #add(bytes: Uint8Array | undefined): void {
+    this.#underWay.push({ bytes, dueMs: performance.now() + this.#delayMs });
+    this.#bytesUnderWay += bytes?.length ?? 0;
+    if (this.#bytesUnderWay > bytesUnderWayMax) this.#from.pause();
+    if (!this.#isWaiting) this.#handOn();
+  }
+
+  /** Hands on what is due, as far as the receiver takes it, and comes back for the rest. */
+  #handOn(): void {
+    while (!this.#to.destroyed) {
+      const next = this.#underWay[0];
+      if (next === undefined) return;
+      const restMs = next.dueMs - performance.now();
+      if (restMs > 0) {
+        this.#isWaiting = true;
+        setTimeout(() => {
+          this.#isWaiting = false;
+          this.#handOn();
+        }, restMs);
+        return;
+      }
+      this.#underWay.shift();
+      if (next.bytes === undefined) {
+        this.#to.end();
+        return;
+      }
+      this.#bytesUnderWay -= next.bytes.length;
+      if (this.#from.isPaused() && this.#bytesUnderWay <= bytesUnderWayMax / 2) this.#from.resume();
+      if (!this.#to.write(next.bytes)) {
+        this.#isWaiting = true;
+        return;
+      }
+    }
+  }
+}
