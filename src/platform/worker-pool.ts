@@ -88,7 +88,7 @@ export class WorkerPool {
 
   async #close(): Promise<void> {
     for (const job of this.#waiting.splice(0)) job.outcome.reject(closedError());
-    await Promise.all(Array.from(this.#threads, (thread) => end(thread, closedError())));
+    await Promise.all(Array.from(this.#threads, (thread) => endByItself(thread, closedError())));
   }
 
   /** Starts a thread for the job. */
@@ -118,7 +118,7 @@ export class WorkerPool {
     assert(thread.job === undefined, 'a thread has one task at a time');
     const { worker } = thread;
     try {
-      worker.postMessage(job.task, job.transfer);
+      worker.postMessage({ task: job.task } satisfies Order, job.transfer);
     } catch (error) {
       job.outcome.reject(
         new TypeError(`task cannot be sent: ${messageOf(error)}`, { cause: error }),
@@ -135,7 +135,7 @@ export class WorkerPool {
   }
 
   #onAnswer(thread: Thread, answer: Answer): void {
-    // An answer that comes while its thread is being ended is too late.
+    // An answer that comes while its thread is being ended is too late: its exit settles the task.
     if (thread.failure !== undefined) return;
     const { job } = thread;
     assert(job !== undefined, 'a worker answers what it was asked');
@@ -187,7 +187,11 @@ export function serveTasks<Task, Result>(
 ): void {
   const port = parentPort;
   assert(port !== null, 'tasks are served in a worker thread');
-  port.on('message', (task: Task) => void answerTask(port, () => handler(task)));
+  port.on('message', (order: Order) => {
+    if (order === 'end') port.close();
+    // Sent by a pool whose tasks are of this type.
+    else void answerTask(port, () => handler(order.task as Task));
+  });
 }
 
 interface Job {
@@ -205,6 +209,9 @@ interface Thread {
   failure: StoreError | undefined;
 }
 
+/** What a worker is sent. */
+type Order = { readonly task: unknown } | 'end';
+
 /** What a worker sends back. */
 type Answer =
   | { readonly isDone: true; readonly result: unknown }
@@ -214,6 +221,25 @@ type Answer =
       readonly message: string;
       readonly stack: string | undefined;
     };
+
+/** How long a thread may take to end by itself: to load its program, or for the task that it has. */
+const endingMsMax = 2000;
+
+/**
+ * Asks the thread to end, and ends it when it does not. One that is ended while Node loads its program
+ * leaves the files of that program open in the process for ever (seen with Node 20).
+ */
+async function endByItself(thread: Thread, failure: StoreError): Promise<void> {
+  thread.failure ??= failure;
+  const { worker } = thread;
+  const ended = deferred<void>();
+  worker.once('exit', () => ended.resolve());
+  worker.ref();
+  worker.postMessage('end' satisfies Order);
+  const timer = setTimeout(() => void end(thread, failure), endingMsMax);
+  await ended.promise;
+  clearTimeout(timer);
+}
 
 /** Ends the thread and then, by its `exit` event, its task. */
 async function end(thread: Thread, failure: StoreError): Promise<void> {
