@@ -22,6 +22,7 @@ import { compression } from './micro/compression.ts';
 import { framing } from './micro/framing.ts';
 import { hashing } from './micro/hashing.ts';
 import { tiers } from './micro/tiers.ts';
+import { scale } from './scale/scale.ts';
 import { objectStore } from './object-store/object-store.ts';
 import { renderText } from './report-text.ts';
 import { toJson, writeResult } from './result-file.ts';
@@ -30,7 +31,7 @@ import type { BenchContext, Scenario } from './scenario.ts';
 
 /** Short ones first: who waits sees something. */
 const scenarios: readonly Scenario[] = [
-  ...[hashing, framing, tiers, compression, objectStore, http, mainJob],
+  ...[hashing, framing, tiers, scale, compression, objectStore, http, mainJob],
 ];
 
 process.exitCode = await main(process.argv.slice(2));

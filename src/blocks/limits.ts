@@ -63,8 +63,13 @@ export const limits = {
   uploadRetryFirstMs: 200,
   uploadRetryMostMs: 30_000,
 
-  /** Keys that the catalog remembers as present in the bucket. */
-  catalogKeysMax: 1_000_000,
+  /**
+   * Keys that the catalog remembers as present in the bucket: as many as 256 MiB hold without being
+   * fuller than is fast. Of more, those not asked for lately are forgotten.
+   */
+  catalogKeysMax: 12 * mib,
+  /** Namespaces whose keys it remembers; of more, the one seen first is forgotten. */
+  catalogNamespacesMax: 65_536,
   /**
    * Keys that the catalog remembers as absent, and for how long: with the time of a request less
    * than the second in which other hosts must see what is durable.

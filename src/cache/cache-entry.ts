@@ -41,8 +41,11 @@ export class CacheEntry {
   disk: DiskLocation | undefined;
   /** Accepted and not yet confirmed by the object store. A pending entry is never evicted. */
   isPending: boolean;
-  /** Used since it was written to the log: decides whether it is written again at eviction. */
-  isHot = false;
+  /**
+   * Uses since it came, counted up to three; one less for each time that it is written again where
+   * others are evicted. With none left it is evicted.
+   */
+  uses = 0;
   /** False once another entry took its place or it was removed. */
   isCurrent = true;
   /** Pending, and its only copy turned out to be damaged: it will never be durable. */
@@ -55,7 +58,14 @@ export class CacheEntry {
     this.saveIndex = origin.saveIndex;
     this.isPending = origin.isPending;
   }
+
+  noteUse(): void {
+    this.uses = Math.min(usesMax, this.uses + 1);
+  }
 }
+
+/** More would keep old favourites longer and bring hardly a hit (disk-tier.trace.test.ts). */
+const usesMax = 3;
 
 /** Where an entry came from. Save id 0: fetched from the object store. */
 export interface EntryOrigin {

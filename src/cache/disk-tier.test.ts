@@ -200,7 +200,7 @@ describe('DiskTier and its budget', () => {
     const hot = await rig.keep('hot', 2000);
     for (let round = 0; round < 100; round += 1) {
       await rig.keep(`cold-${round}`, 2000);
-      hot.isHot = true;
+      hot.noteUse();
     }
     await rig.assertHas('hot', 2000);
     for (let round = 0; round < 100; round += 1) await rig.keep(`later-${round}`, 2000);
@@ -213,7 +213,7 @@ describe('DiskTier and its budget', () => {
     for (let round = 0; round < 150; round += 1) {
       await rig.keep(`all-hot-${round}`, 1500);
       for (const entry of rig.index.of(factsOf('a', new Uint8Array(0)).namespace, 'block')) {
-        entry.isHot = true;
+        entry.noteUse();
       }
       rig.assertWithinBudget();
     }
@@ -465,7 +465,7 @@ describe('DiskTier on a bad disk', () => {
     const rig = await Rig.open();
     const durable = await rig.keep('durable', 1000);
     const pending = await rig.save('pending', 1000);
-    durable.isHot = true;
+    durable.noteUse();
     const [name] = await readdir(rig.directory);
     const bytes = await readFile(`${rig.directory}/${name}`);
     for (const entry of [durable, pending]) bytes[(entry.disk?.offset ?? 0) + 500] ^= 1;

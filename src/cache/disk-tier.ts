@@ -28,7 +28,7 @@ export interface PendingSave {
 
 /**
  * The disk tier: the record log with its budget. Whole segments are dropped, oldest first; what is
- * pending or was used since is written again at the end of the log before.
+ * pending or was used is written again at the end of the log before.
  */
 export class DiskTier {
   readonly recovered: RecoveredLog;
@@ -271,7 +271,7 @@ export class DiskTier {
     const occupants = [...(this.#occupants.get(segment) ?? [])];
     let hotBytes = 0;
     for (const entry of occupants) {
-      const isHot = entry.isHot && hotBytes + entry.facts.length <= this.#log.segmentBytes / 2;
+      const isHot = entry.uses > 0 && hotBytes + entry.facts.length <= this.#log.segmentBytes / 2;
       if (entry.isPending || isHot) {
         if (!entry.isPending) hotBytes += entry.facts.length;
         await this.#rewrite(entry);
@@ -297,7 +297,7 @@ export class DiskTier {
       this.#evict(entry);
       return;
     }
-    entry.isHot = false;
+    entry.uses = Math.max(0, entry.uses - 1);
     const [location] = await this.#log.append([{ record: recordOf('payload', entry), payload }]);
     if (entry.disk === disk) this.#place(entry, location);
   }

@@ -353,7 +353,7 @@ describe('LocalCache and eviction', () => {
     const kept = rig.admit('kept', 3000);
     const pinned = rig.cache.pinResident(kept);
     for (let round = 0; round < 40; round += 1) {
-      kept.isHot = false;
+      kept.uses = 0;
       await rig.admitWritten(`after-${round}`, 3000);
     }
     assert.equal(kept.disk, undefined);

@@ -119,7 +119,7 @@ export class LocalCache {
     if (entry.extent === undefined || entry.payload === undefined) return undefined;
     entry.extent.pin();
     this.memory.touch(entry.extent);
-    entry.isHot = true;
+    entry.noteUse();
     return { extent: entry.extent, payload: entry.payload };
   }
 
@@ -147,8 +147,8 @@ export class LocalCache {
       if (entry.disk === disk) await this.#dropDamaged(entry);
       return undefined;
     }
-    entry.isHot = true;
     this.#keep(entry, extent, extent.bytes);
+    entry.noteUse();
     return { extent, payload: extent.bytes };
   }
 
@@ -253,11 +253,12 @@ export class LocalCache {
     if (entry.extent !== undefined || !entry.isCurrent || extent instanceof PrivateExtent) return;
     entry.extent = extent;
     entry.payload = payload;
-    this.memory.makeResident(extent, () => {
+    const onEvict = (): void => {
       entry.extent = undefined;
       entry.payload = undefined;
       this.#dropIfGone(entry);
-    });
+    };
+    this.memory.makeResident(extent, onEvict, entry.uses > 0);
   }
 
   async #dropDamaged(entry: CacheEntry): Promise<void> {

@@ -93,6 +93,7 @@ describe('the memory tier', () => {
     const tier = new SlabMemoryTier(4 * unit);
     const evicted: number[] = [];
     const extents = [0, 1, 2, 3].map((i) => addResident(tier, unit, () => evicted.push(i)));
+    tier.touch(extents[3]);
     tier.touch(extents[0]);
     extents[1].pin();
     tier.touch(extents[1]);
@@ -102,6 +103,29 @@ describe('the memory tier', () => {
     assert.deepEqual(evicted, [3, 0, 2, 1]);
     assert.equal(tier.allocate(unit), undefined);
     assert.equal(tier.usage.evictions, 4);
+  });
+
+  it('evicts what was used once first, while that is more than a quarter', () => {
+    const tier = new SlabMemoryTier(8 * unit);
+    const evicted: number[] = [];
+    const extents = Array.from({ length: 8 }, (_, i) =>
+      addResident(tier, unit, () => evicted.push(i)),
+    );
+    for (const i of [0, 1, 2, 3]) tier.touch(extents[i]);
+    for (let i = 8; i < 18; i += 1) addResident(tier, unit, () => evicted.push(i));
+    assert.deepEqual(evicted, [4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+    for (const extent of extents.slice(0, 4)) tier.touch(extent);
+  });
+
+  it('counts what its owner knows from elsewhere as used again', () => {
+    const tier = new SlabMemoryTier(2 * unit);
+    const evicted: string[] = [];
+    const extent = tier.allocate(unit);
+    assert.ok(extent !== undefined);
+    tier.makeResident(extent, () => evicted.push('known'), true);
+    extent.unpin();
+    for (const name of ['a', 'b', 'c']) addResident(tier, unit, () => evicted.push(name));
+    assert.deepEqual(evicted, ['a', 'b']);
   });
 
   it('keeps a pinned extent, and calls onEvict once after its last user left', () => {
@@ -382,8 +406,11 @@ interface Known {
   readonly pattern: Buffer;
   pins: number;
   isResident: boolean;
+  isUsedAgain: boolean;
   lastUse: number;
 }
+
+const firstUse = { isResident: false, isUsedAgain: false };
 
 /** What the tier should hold. */
 class Model {
@@ -419,12 +446,15 @@ class Model {
         if (one.pins > 0) this.#unpin(one);
         break;
       case 'pin':
+        if (one.pins === 0) one.isUsedAgain = true;
         one.extent.pin();
         one.pins += 1;
         break;
       case 'touch':
         this.tier.touch(one.extent);
-        if (one.pins === 0) this.#use(one);
+        if (one.pins > 0) break;
+        one.isUsedAgain = true;
+        this.#use(one);
         break;
       case 'remove':
         if (one.isResident) this.#remove(one);
@@ -472,7 +502,7 @@ class Model {
     this.#stamp += 1;
     const pattern = Buffer.alloc(byteLength, `${this.#stamp},`);
     extent.bytes.set(pattern);
-    const one: Known = { extent, pattern, pins: 1, isResident: false, lastUse: 0 };
+    const one: Known = { extent, pattern, pins: 1, lastUse: 0, ...firstUse };
     this.known.push(one);
     if (!isKept) return;
     this.#keep(one);
@@ -494,14 +524,22 @@ class Model {
     assert.ok(this.#allocating !== undefined, 'only an allocation evicts');
     assert.ok(one.isResident && one.pins === 0, 'only residents without users are evicted, once');
     const length = unitsOf(one.pattern.length);
-    if (length === this.#allocating) {
-      const isOlder = ({ lastUse, pins, isResident, pattern }: Known): boolean =>
-        isResident && pins === 0 && unitsOf(pattern.length) === length && lastUse < one.lastUse;
-      assert.ok(!this.known.some(isOlder), 'a class loses its least recently used extent');
-    }
+    if (length === this.#allocating) assert.equal(one, this.#victimOf(length));
     one.isResident = false;
     this.evictions += 1;
     this.#forgetUnused(one);
+  }
+
+  /** Of those used once the oldest, unless they are a quarter of the class or less. */
+  #victimOf(length: number): Known | undefined {
+    const evictable = this.known
+      .filter(({ isResident, pins }) => isResident && pins === 0)
+      .filter(({ pattern }) => unitsOf(pattern.length) === length)
+      .sort((a, b) => a.lastUse - b.lastUse);
+    const once = evictable.filter(({ isUsedAgain }) => !isUsedAgain);
+    const again = evictable.filter(({ isUsedAgain }) => isUsedAgain);
+    const isOnceFirst = again.length === 0 || once.length > evictable.length / 4;
+    return isOnceFirst ? once[0] : again[0];
   }
 
   #use(one: Known): void {

@@ -32,9 +32,10 @@ export interface MemoryTier {
   /**
    * From now on the tier keeps the extent after its users left, and may evict it when nobody pins
    * it. Then it calls `onEvict`, in which the owner forgets the extent. `onEvict` must not throw,
-   * and must not pin or allocate.
+   * and must not pin or allocate. `isUsedAgain` tells that its payload was in use before, though
+   * not in this tier: what is used once is evicted before what is used again.
    */
-  makeResident(extent: Extent, onEvict: () => void): void;
+  makeResident(extent: Extent, onEvict: () => void, isUsedAgain?: boolean): void;
   /** Marks as just used. A pinned extent counts as used until its last user leaves. */
   touch(extent: Extent): void;
   /** Takes a resident extent out, without `onEvict`. Its memory is reused once nobody pins it. */

@@ -20,10 +20,10 @@ import type { ExtentEvents, Slot } from './slab.ts';
  *    one extent and doubles: the tails of conversations come in hundreds of lengths, and none of
  *    these must cost a whole slab;
  * 3. the slab that rested longest, if it belongs to another class and is empty, or was last used
- *    more than {@link muchOlder} times as long ago as what step 4 would evict. So a class that keeps
+ *    more than {@link muchOlder} times as long ago as any evictable extent of this class. So a class that keeps
  *    evicting its own fresh extents grows at the cost of old data elsewhere, and two classes in
  *    equal use leave each other alone;
- * 4. its own extent that was not used for longest;
+ * 4. its own extent that was not used for longest: of those used once, unless they are few;
  * 5. slabs of other classes without pinned extents, the longest resting first.
  *
  * A slab taken from another class keeps its memory, and so its warm pages, when little of it would
@@ -43,7 +43,8 @@ export class SlabMemoryTier implements MemoryTier {
   #pinnedBytes = 0;
   readonly #events: ExtentEvents = {
     pinned: (slot, byteLength) => {
-      slot.slab.sizeClass.evictable.remove(slot);
+      slot.slab.sizeClass.removeEvictable(slot);
+      if (slot.extent !== undefined) slot.extent.isUsedAgain = true;
       this.#hold(slot, byteLength);
     },
     unpinned: (slot, byteLength) => this.#letGo(slot, byteLength),
@@ -89,10 +90,11 @@ export class SlabMemoryTier implements MemoryTier {
     return extent;
   }
 
-  makeResident(extent: Extent, onEvict: () => void): void {
+  makeResident(extent: Extent, onEvict: () => void, isUsedAgain = false): void {
     const own = this.#own(extent);
     assert(own.isPinned && own.onEvict === undefined, 'an extent is made resident once');
     own.onEvict = onEvict;
+    own.isUsedAgain = isUsedAgain;
     this.#entries += 1;
     this.#bytes += own.byteLength;
   }
@@ -102,9 +104,10 @@ export class SlabMemoryTier implements MemoryTier {
     if (own.isPinned) return;
     const { slot } = own;
     const { slab } = slot;
-    slab.sizeClass.evictable.remove(slot);
+    slab.sizeClass.removeEvictable(slot);
+    own.isUsedAgain = true;
     this.#use(slot);
-    slab.sizeClass.evictable.addNewest(slot);
+    slab.sizeClass.addEvictable(slot);
     if (slab.pinnedSlots > 0) return;
     this.#idle.remove(slab);
     this.#idle.addNewest(slab);
@@ -115,7 +118,7 @@ export class SlabMemoryTier implements MemoryTier {
     assert(own.onEvict !== undefined, 'only a resident extent can be removed');
     this.#leaveResidents(own);
     if (own.isPinned) return;
-    own.slot.slab.sizeClass.evictable.remove(own.slot);
+    own.slot.slab.sizeClass.removeEvictable(own.slot);
     this.#free(own.slot);
   }
 
@@ -185,7 +188,7 @@ export class SlabMemoryTier implements MemoryTier {
       this.#idleBytes += slab.byteLength;
     }
     if (extent.onEvict === undefined) this.#free(slot);
-    else slab.sizeClass.evictable.addNewest(slot);
+    else slab.sizeClass.addEvictable(slot);
   }
 
   #use(slot: Slot): void {
@@ -220,7 +223,7 @@ export class SlabMemoryTier implements MemoryTier {
     const onEvict = extent?.onEvict;
     assert(extent !== undefined && onEvict !== undefined, 'only a resident can be evicted');
     assert(!extent.isPinned, 'what is pinned is never evicted');
-    slot.slab.sizeClass.evictable.remove(slot);
+    slot.slab.sizeClass.removeEvictable(slot);
     this.#leaveResidents(extent);
     this.#free(slot);
     this.#evictions += 1;
@@ -235,20 +238,23 @@ export class SlabMemoryTier implements MemoryTier {
       if (this.#grow(sizeClass)) continue;
       if (this.#memory.dropBlank()) continue;
       const slab = this.#idle.oldest;
-      const own = sizeClass.evictable.oldest;
+      const own = sizeClass.victim;
       if (own === undefined) {
         // All or nothing: no data is lost for a request that then fails.
         if (slab === undefined || this.#memory.roomBytes + this.#idleBytes < sizeClass.extentBytes)
           return;
         this.#reclaim(slab, sizeClass);
-      } else if (slab !== undefined && this.#isMuchOlder(slab, own)) this.#reclaim(slab, sizeClass);
+      } else if (slab !== undefined && this.#isMuchOlder(slab, sizeClass))
+        this.#reclaim(slab, sizeClass);
       else this.#evict(own);
     }
   }
 
-  #isMuchOlder(slab: Slab, own: Slot): boolean {
+  /** Never true of the class's own slab: none has rested longer than each of its extents. */
+  #isMuchOlder(slab: Slab, { longestUnused }: SizeClass): boolean {
     if (slab.usedSlots === 0) return true;
-    return this.#uses - slab.lastUse > muchOlder * (this.#uses - own.lastUse);
+    if (longestUnused === undefined) return false;
+    return this.#uses - slab.lastUse > muchOlder * (this.#uses - longestUnused.lastUse);
   }
 
   /** Adds a slab to the class: one made ahead of need, or new memory within the budget. */

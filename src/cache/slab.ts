@@ -8,14 +8,69 @@ export class SizeClass {
   readonly extentBytes: number;
   /** Slots that hold nothing; the newest was freed last, so its pages are the warmest. */
   readonly free = new SlabList<Slot>();
-  /** Slots whose extent is resident and not pinned, in order of their last use. */
-  readonly evictable = new SlabList<Slot>();
   /** Memory of its slabs. */
   slabBytes = 0;
+  /**
+   * Slots whose extent is resident and not pinned, those used once and those used again, each in
+   * order of their last use.
+   */
+  readonly #usedOnce = new SlabList<Slot>();
+  readonly #usedAgain = new SlabList<Slot>();
+  #onceSlots = 0;
+  #againSlots = 0;
 
   constructor(extentBytes: number) {
     this.extentBytes = extentBytes;
   }
+
+  /** The slot's extent, used last of all, may be evicted from now on. */
+  addEvictable(slot: Slot): void {
+    if (isUsedAgain(slot)) {
+      this.#usedAgain.addNewest(slot);
+      this.#againSlots += 1;
+    } else {
+      this.#usedOnce.addNewest(slot);
+      this.#onceSlots += 1;
+    }
+  }
+
+  removeEvictable(slot: Slot): void {
+    if (isUsedAgain(slot)) {
+      this.#usedAgain.remove(slot);
+      this.#againSlots -= 1;
+    } else {
+      this.#usedOnce.remove(slot);
+      this.#onceSlots -= 1;
+    }
+  }
+
+  /**
+   * The slot to evict first. What was used once goes before what was used again, so that a scan
+   * pushes out only itself; a share is left to it, in which what is new can be used again.
+   */
+  get victim(): Slot | undefined {
+    const once = this.#usedOnce.oldest;
+    const again = this.#usedAgain.oldest;
+    if (once === undefined || again === undefined) return once ?? again;
+    const isOnceOver = this.#onceSlots > onceShare * (this.#onceSlots + this.#againSlots);
+    return isOnceOver ? once : again;
+  }
+
+  /** The evictable slot that was not used for longest, whichever would be evicted first. */
+  get longestUnused(): Slot | undefined {
+    const once = this.#usedOnce.oldest;
+    const again = this.#usedAgain.oldest;
+    if (once === undefined || again === undefined) return once ?? again;
+    return once.lastUse < again.lastUse ? once : again;
+  }
+}
+
+/** Share of a class's evictable extents that those used once have (slab-memory-tier.trace.test.ts). */
+const onceShare = 1 / 4;
+
+function isUsedAgain({ extent }: Slot): boolean {
+  assert(extent !== undefined, 'an empty slot is not evictable');
+  return extent.isUsedAgain;
 }
 
 /**
@@ -49,8 +104,8 @@ export class Slab implements SlabListNode<Slab> {
 }
 
 /**
- * A place for one extent. It is in the list `free` of its class while it holds none, in `evictable`
- * while its extent is resident and not pinned, and in no list while its extent is pinned.
+ * A place for one extent. It is in the list `free` of its class while it holds none, evictable while
+ * its extent is resident and not pinned, and in no list while its extent is pinned.
  */
 export class Slot implements SlabListNode<Slot> {
   readonly slab: Slab;
@@ -81,6 +136,8 @@ export class SlabExtent implements Extent {
   readonly events: ExtentEvents;
   /** What the tier calls when it evicts the extent; absent while it is not resident. */
   onEvict: (() => void) | undefined = undefined;
+  /** Used again after it became resident. Does not change while its slot is evictable. */
+  isUsedAgain = false;
   #slot: Slot | undefined;
   #bytes: Uint8Array;
   #pins = 1;

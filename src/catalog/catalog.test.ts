@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { limits } from '../blocks/limits.ts';
 import { parseNamespace } from '../blocks/namespace.ts';
+import { nodePlatform } from '../platform/node-platform.ts';
 import { keyOf, tenant } from '../../test/support/cached-payloads.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { Catalog } from './catalog.ts';
@@ -22,7 +23,7 @@ function freshCatalog(): {
   beliefs: (id: CatalogId) => readonly unknown[];
 } {
   const clock = new ManualClock();
-  const catalog = new Catalog(clock);
+  const catalog = new Catalog(clock, nodePlatform().random);
   const beliefs = (id: CatalogId): readonly unknown[] => [
     catalog.presence(id),
     catalog.isAbsent(id),
@@ -179,6 +180,23 @@ describe('the bounds of a catalog', () => {
   function numbered(index: number): CatalogId {
     return idOf('', { key: `${index}`.padStart(64, '0') as CatalogId['key'] });
   }
+
+  it('forgets the namespace that it has known for longest', () => {
+    const { catalog } = freshCatalog();
+    const names = limits.catalogNamespacesMax + 2;
+    for (let index = 0; index < names; index += 1) {
+      catalog.confirm(idOf('a', { namespace: parseNamespace(`n${index}`) }));
+    }
+    const presenceIn = (index: number): unknown =>
+      catalog.presence(idOf('a', { namespace: parseNamespace(`n${index}`) }));
+    // The namespace that came first is forgotten; under a new number it knows nothing of before.
+    assert.equal(presenceIn(0), undefined);
+    assert.equal(presenceIn(2), 'confirmed');
+    assert.equal(presenceIn(names - 1), 'confirmed');
+    catalog.hope(idOf('b', { namespace: parseNamespace('n0') }));
+    assert.equal(presenceIn(0), undefined);
+    assert.ok(catalog.known.keys > limits.catalogNamespacesMax);
+  });
 
   it('forgets the oldest denials', () => {
     const { catalog } = freshCatalog();

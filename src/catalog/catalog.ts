@@ -5,6 +5,9 @@ import type { Namespace } from '../blocks/namespace.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
 import type { ObjectFormat } from '../format/object-keys.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { Random } from '../platform/random.ts';
+import { KnownTable } from './known-table.ts';
+import { ownerMost } from './tag-shard.ts';
 
 /**
  * - `confirmed`: an answer of the object store told that the object is there.
@@ -32,7 +35,11 @@ export interface CorruptObject {
  */
 export class Catalog {
   readonly #clock: Clock;
-  readonly #present = new BoundedMap<string, Presence>(limits.catalogKeysMax);
+  /** Marked: confirmed. Unmarked: listed. */
+  readonly #present: KnownTable;
+  /** The number of each namespace and kind in the table. Numbers are not given twice. */
+  #owners = noOwners();
+  #lastOwner = 0;
   /** Until when an absence is believed. */
   readonly #absent = new BoundedMap<string, number>(limits.negativeKeysMax);
   readonly #corrupt = new BoundedMap<string, CorruptObject & { readonly until: number }>(
@@ -41,22 +48,33 @@ export class Catalog {
   /** What was dropped or removed for lack of room, until it is seen again. */
   readonly #evicted = new BoundedMap<string, true>(limits.evictedKeysMax);
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, random: Random) {
     this.#clock = clock;
+    this.#present = new KnownTable(limits.catalogKeysMax, random);
   }
 
-  presence(id: CatalogId): Presence | undefined {
-    return this.#present.get(idText(id));
+  /** Payloads believed present, and the memory that remembering them takes. */
+  get known(): { readonly keys: number; readonly byteLength: number } {
+    return { keys: this.#present.size, byteLength: this.#present.byteLength };
+  }
+
+  presence({ namespace, kind, key }: CatalogId): Presence | undefined {
+    const owner = this.#owners[kind].get(namespace);
+    const known = owner === undefined ? undefined : this.#present.get(owner, key);
+    if (known === undefined) return undefined;
+    return known === 'marked' ? 'confirmed' : 'listed';
   }
 
   /** True when the object store said so less than a second ago. */
   isAbsent(id: CatalogId): boolean {
+    if (this.#absent.size === 0) return false;
     const until = this.#absent.get(idText(id));
     return until !== undefined && until > this.#clock.nowMs();
   }
 
   /** The corrupt object under the key, while it is remembered. */
   corruptObject(id: CatalogId): CorruptObject | undefined {
+    if (this.#corrupt.size === 0) return undefined;
     const corrupt = this.#corrupt.get(idText(id));
     return corrupt !== undefined && corrupt.until > this.#clock.nowMs() ? corrupt : undefined;
   }
@@ -77,21 +95,20 @@ export class Catalog {
     this.#evicted.delete(text);
     this.#absent.delete(text);
     this.#corrupt.delete(text);
-    this.#present.set(text, 'confirmed');
+    this.#present.addMarked(this.#ownerOf(id), id.key);
   }
 
   /** A list of following keys names it. What was asked for itself a moment ago is known better. */
   hope(id: CatalogId): void {
     if (this.isAbsent(id) || this.corruptObject(id) !== undefined) return;
-    const text = idText(id);
-    if (this.#present.get(text) === undefined) this.#present.set(text, 'listed');
+    this.#present.add(this.#ownerOf(id), id.key);
   }
 
   /** The object store does not hold it: an answer said so. It was removed if one said otherwise. */
   deny(id: CatalogId): void {
     const text = idText(id);
-    if (this.#present.get(text) === 'confirmed') this.#evicted.set(text, true);
-    this.#present.delete(text);
+    if (this.presence(id) === 'confirmed') this.#evicted.set(text, true);
+    this.#dropPresence(id);
     this.#corrupt.delete(text);
     this.#absent.set(text, this.#clock.nowMs() + limits.negativeMs);
   }
@@ -105,18 +122,45 @@ export class Catalog {
   /** Its object of that tag failed a check: it counts as absent until it is replaced. */
   condemn(id: CatalogId, { format, etag }: CorruptObject): void {
     const text = idText(id);
-    this.#present.delete(text);
+    this.#dropPresence(id);
     this.#corrupt.set(text, { format, etag, until: this.#clock.nowMs() + limits.corruptMs });
   }
 
   /** Nothing is known about it any more. */
   forget(id: CatalogId): void {
     const text = idText(id);
-    this.#present.delete(text);
+    this.#dropPresence(id);
     this.#absent.delete(text);
     this.#corrupt.delete(text);
     this.#evicted.delete(text);
   }
+
+  #dropPresence({ namespace, kind, key }: CatalogId): void {
+    const owner = this.#owners[kind].get(namespace);
+    if (owner !== undefined) this.#present.remove(owner, key);
+  }
+
+  /** A namespace that was forgotten gets a new number: what is in the table for the old one ages. */
+  #ownerOf({ namespace, kind }: CatalogId): number {
+    const known = this.#owners[kind].get(namespace);
+    if (known !== undefined) return known;
+    if (this.#lastOwner === ownerMost) {
+      this.#present.clear();
+      this.#owners = noOwners();
+      this.#lastOwner = 0;
+    }
+    this.#lastOwner += 1;
+    this.#owners[kind].set(namespace, this.#lastOwner);
+    return this.#lastOwner;
+  }
+}
+
+function noOwners(): Readonly<Record<PayloadKind, BoundedMap<Namespace, number>>> {
+  return {
+    block: new BoundedMap(limits.catalogNamespacesMax),
+    tail: new BoundedMap(limits.catalogNamespacesMax),
+    'raw-tail': new BoundedMap(limits.catalogNamespacesMax),
+  };
 }
 
 /** Kind and key have fixed lengths, so no two ids share a text. */

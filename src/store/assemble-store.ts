@@ -86,7 +86,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const { keyPrefix } = settings;
   const { clock } = platform;
   const objects = new MeteredObjectStore(foundation.objects, foundation.ledger);
-  const catalog = new Catalog(clock);
+  const catalog = new Catalog(clock, platform.random);
   const { memory, cache, own } = await openLocalTiers(foundation, catalog);
   const counters = new Counters();
   const compression = {

@@ -386,7 +386,7 @@ class Rig {
     disk: undefined,
     clock: this.clock,
   });
-  readonly catalog = new Catalog(this.clock);
+  readonly catalog = new Catalog(this.clock, nodePlatform().random);
   readonly counters = new Counters();
   readonly errors: string[] = [];
   readonly infos: string[] = [];

@@ -284,7 +284,8 @@ export class ReadPath {
       blocks,
       reason,
       release: () => {
-        for (const extent of extents.splice(0)) extent.unpin();
+        // What was used last is evicted last, and a chain without its beginning is worth nothing.
+        for (const extent of extents.splice(0).reverse()) extent.unpin();
       },
     };
   }

@@ -128,7 +128,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     changes: [
       {
         file: 'src/catalog/catalog.ts',
-        from: 'this.#present.delete(text);\n    this.#corrupt.delete(text);\n    this.#absent.set',
+        from: 'this.#dropPresence(id);\n    this.#corrupt.delete(text);\n    this.#absent.set',
         to: 'this.#corrupt.delete(text);\n    this.#absent.set',
       },
     ],
@@ -190,6 +190,11 @@ export const plantedBugs: readonly PlantedBug[] = [
         file: 'src/catalog/catalog.ts',
         from: 'return `${id.kind.charAt(0)}${id.key}${id.namespace}`;',
         to: 'return `${id.kind.charAt(0)}${id.key}`;',
+      },
+      {
+        file: 'src/catalog/known-table.ts',
+        from: 'tag[3] = (last & 0xff000000) | owner;',
+        to: 'tag[3] = (last & 0xff000000) | 1;',
       },
     ],
   },

@@ -78,7 +78,6 @@ const themes: readonly Partial<Profile>[] = [
     theme: 'directory and power loss',
     machines: 1,
     bucket: 'directory',
-    readV1: 'off',
     disk: { ...noDiskFaults, sync: 0.01 },
     extra: { 'power-loss': 8 },
   },

@@ -58,7 +58,7 @@ export class UploadRig {
   inFlightMost = 0;
   /** True: every read of a file fails. */
   isUnreadable = false;
-  readonly catalog = new Catalog(this.clock);
+  readonly catalog = new Catalog(this.clock, real.random);
   readonly counters = new Counters();
   readonly cache: LocalCache;
   readonly objectTier: ObjectTier;

@@ -1,0 +1,147 @@
+import { join } from 'node:path';
+import { crc32c } from '../../src/base/crc32c.ts';
+import { hexFromBytes } from '../../src/base/hex.ts';
+import { silentLogger } from '../../src/base/logger.ts';
+import { parseBlockKey } from '../../src/blocks/block-key.ts';
+import type { BlockKey } from '../../src/blocks/block-key.ts';
+import { parseNamespace } from '../../src/blocks/namespace.ts';
+import { CacheEntry } from '../../src/cache/cache-entry.ts';
+import type { PayloadFacts } from '../../src/cache/cache-entry.ts';
+import { DiskTier } from '../../src/cache/disk-tier.ts';
+import { EntryIndex } from '../../src/cache/entry-index.ts';
+import { Catalog } from '../../src/catalog/catalog.ts';
+import type { CatalogId } from '../../src/catalog/catalog.ts';
+import { searchChain } from '../../src/catalog/chain-search.ts';
+import { timed } from '../measure.ts';
+import { mib } from '../measured-limits.ts';
+import { atMost, rowOf } from '../report.ts';
+import type { Row, ScenarioResult } from '../report.ts';
+import type { BenchContext, Scenario } from '../scenario.ts';
+
+const chainBlocks = 80;
+const blockBytes = 1024;
+const blocksPerSave = 500;
+const namespace = parseNamespace('default');
+
+/** What the indexes cost with many blocks in them. */
+export const scale: Scenario = {
+  name: 'scale',
+  about: 'ten million known blocks: memory, lookup; opening a disk tier of many small blocks',
+  run,
+};
+
+async function run(context: BenchContext): Promise<ScenarioResult> {
+  const { isQuick, progress } = context;
+  const known = isQuick ? 1_000_000 : 10_000_000;
+  const local = isQuick ? 5000 : 100_000;
+  progress.begin(`${known} known blocks`);
+  const rows = await catalogRows(context, known);
+  progress.begin(`a disk tier of ${local} blocks`);
+  rows.push(...(await diskRows(context, local)));
+  progress.end('done');
+  const table = {
+    name: 'scale',
+    title: 'Scale and bounds',
+    rows,
+    notes: [
+      'Known blocks are those of the catalog: in the bucket, whatever is here. A lookup is one of 80 of them, other ones each time.',
+      'A disk tier is opened by reading the header of every record; there is no snapshot.',
+    ],
+  };
+  const settings = { known, local, chainBlocks, blockBytes };
+  return { tables: [table], settings, versions: {}, voidReasons: [] };
+}
+
+async function catalogRows({ platform, isQuick }: BenchContext, known: number): Promise<Row[]> {
+  const catalog = new Catalog(platform.clock, platform.random);
+  const idOf = (index: number): CatalogId => ({ namespace, kind: 'block', key: keyOf(index) });
+  const insertions: number[] = [];
+  for (let index = 0; index < known; index += 1) {
+    const id = idOf(index);
+    const start = performance.now();
+    catalog.confirm(id);
+    insertions.push(performance.now() - start);
+    if (insertions.length >= 1000) insertions.splice(0, 1000, Math.max(...insertions));
+  }
+  const lookups: number[] = [];
+  for (let round = 0; round < (isQuick ? 200 : 2000); round += 1) {
+    const ids = Array.from({ length: chainBlocks }, () => idOf(Math.floor(Math.random() * known)));
+    lookups.push(1000 * (await timed(() => lookUp(catalog, ids))));
+  }
+  const { keys, byteLength } = catalog.known;
+  if (keys < 0.999 * known) throw new RangeError(`of ${known} keys ${keys} are known`);
+  const samples = { memory: [byteLength], longest: [Math.max(...insertions)] };
+  const what = `${known / 1e6} million known`;
+  return [
+    rowOf({
+      ...{ what: `${what}: memory`, unit: 'bytes', samples: samples.memory },
+      bar: atMost(1024 * mib),
+    }),
+    rowOf({ what: `${what}: longest insertion`, unit: 'ms', samples: samples.longest }),
+    rowOf({ what: `${what}: lookup of 80`, unit: 'µs', samples: lookups, bar: atMost(40) }),
+  ];
+}
+
+async function lookUp(catalog: Catalog, ids: readonly CatalogId[]): Promise<void> {
+  const isCertain = (index: number): boolean => catalog.presence(ids[index]) === 'confirmed';
+  const unasked = (): never => {
+    throw new RangeError('a known block is asked for');
+  };
+  const source = { isCertain, isKnown: isCertain, isAbsent: unasked, hope: unasked };
+  const keys = ids.map(({ key }) => key);
+  const requests = { readFollowing: unasked, confirm: unasked };
+  await searchChain(keys, { ...source, ...requests }, () => undefined);
+}
+
+async function diskRows({ platform, directory }: BenchContext, count: number): Promise<Row[]> {
+  const { files, random } = platform;
+  const path = join(directory, 'scale');
+  await files.makeDirectory(path);
+  const storeDigest = new Uint8Array(32);
+  const log = { files, random, directory: path, budgetBytes: 8192 * mib, storeDigest };
+  const open = (): Promise<DiskTier> =>
+    DiskTier.open({ ...log, index: new EntryIndex(), logger: silentLogger });
+  const tier = await open();
+  const payload = new Uint8Array(blockBytes).fill(1);
+  for (let first = 0; first < count; first += blocksPerSave) {
+    const batch = Array.from({ length: blocksPerSave }, (_, at) => {
+      const origin = { sequence: first + at + 1, saveId: 1, saveIndex: at, isPending: false };
+      return { entry: new CacheEntry(factsOf(first + at, payload), origin), payload };
+    });
+    await tier.write(batch, []);
+  }
+  await tier.close();
+  const heapBefore = process.memoryUsage().heapUsed;
+  let opened: DiskTier | undefined;
+  const openMs = await timed(async () => (opened = await open()));
+  const entries = opened?.usage.entries ?? 0;
+  if (entries !== count) throw new RangeError(`of ${count} blocks ${entries} were found`);
+  const bytesEach = (process.memoryUsage().heapUsed - heapBefore) / count;
+  await opened?.close();
+  const what = `a disk tier of ${count} blocks`;
+  return [
+    rowOf({ what: `${what}: opening`, unit: 'ms', samples: [openMs], bar: atMost(1000) }),
+    rowOf({ what: `${what}: heap of an entry, about`, unit: 'bytes', samples: [bytesEach] }),
+  ];
+}
+
+function factsOf(index: number, payload: Uint8Array): PayloadFacts {
+  return {
+    ...{ namespace, kind: 'block', key: keyOf(index), parent: undefined, fingerprint: undefined },
+    ...{ tokens: 128, position: undefined, hasDecodedTokens: false },
+    ...{ length: payload.length, crc: crc32c(payload) },
+  };
+}
+
+const words = new Uint32Array(8);
+
+/** A key that looks like a digest and depends on the index alone. */
+function keyOf(index: number): BlockKey {
+  for (let word = 0; word < words.length; word += 1) {
+    let mixed = Math.imul(index + 1, 0x9e3779b1) ^ Math.imul(word + 1, 0x85ebca6b);
+    mixed = Math.imul(mixed ^ (mixed >>> 16), 0x21f0aaad);
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+    words[word] = mixed ^ (mixed >>> 15);
+  }
+  return parseBlockKey(hexFromBytes(new Uint8Array(words.buffer)));
+}

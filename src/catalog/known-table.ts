@@ -1,0 +1,134 @@
+import { assert } from '../base/assert.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import { blockKeyLength } from '../blocks/block-key.ts';
+import type { Random } from '../platform/random.ts';
+import { TagShard, entryWords, ownerMost } from './tag-shard.ts';
+
+/** What is known of a key: it is there, and maybe marked. */
+export type Known = 'marked' | 'unmarked';
+
+/**
+ * A set of keys by owner, ten million of them in 256 MiB (known-table.bench.ts). It keeps 13 bytes of
+ * each: whatever it says may be wrong with a chance of about 2^-104 a key, so it is a hope, which
+ * whoever acts on it may find wrong and take back.
+ *
+ * Those bytes are a mix of all the key's, and not its beginning: keys come from callers, and what
+ * counts upwards in hex has one beginning. What is mixed in is drawn anew for each table, so that no
+ * caller can aim many keys at one place.
+ *
+ * The keys lie in shards that grow each by itself: no call pays for the growth of all.
+ */
+export class KnownTable {
+  readonly #shards: TagShard[] = [];
+  readonly #shardSizeMax: number;
+  /** A multiplier for each lane of the mix, and where the lane begins. */
+  readonly #multipliers = new Int32Array(entryWords);
+  readonly #starts = new Int32Array(entryWords);
+  readonly #tag = new Int32Array(entryWords);
+
+  /** Of more than `sizeMax` keys it forgets those that nobody asked for lately. */
+  constructor(sizeMax: number, random: Random) {
+    this.#shardSizeMax = Math.ceil(sizeMax / shardCount);
+    this.clear();
+    const hex = random.hex(8 * entryWords);
+    for (let lane = 0; lane < entryWords; lane += 1) {
+      // An odd multiplier loses nothing.
+      this.#multipliers[lane] = wordAt(hex, 16 * lane) | 1;
+      this.#starts[lane] = wordAt(hex, 16 * lane + 8);
+    }
+  }
+
+  get size(): number {
+    return this.#shards.reduce((sum, shard) => sum + shard.size, 0);
+  }
+
+  /** Bytes of the table's arrays. */
+  get byteLength(): number {
+    return this.#shards.reduce((sum, shard) => sum + shard.byteLength, 0);
+  }
+
+  get(owner: number, key: BlockKey): Known | undefined {
+    const shard = this.#mix(owner, key);
+    const slot = shard.find(this.#tag);
+    if (slot < 0) return undefined;
+    return shard.isMarked(slot) ? 'marked' : 'unmarked';
+  }
+
+  /** Puts the key in, if it is not. */
+  add(owner: number, key: BlockKey): void {
+    const shard = this.#mix(owner, key);
+    if (shard.find(this.#tag) < 0) shard.add(this.#tag, false);
+  }
+
+  /** Puts the key in, and marks it. */
+  addMarked(owner: number, key: BlockKey): void {
+    const shard = this.#mix(owner, key);
+    const slot = shard.find(this.#tag);
+    if (slot < 0) shard.add(this.#tag, true);
+    else shard.mark(slot);
+  }
+
+  remove(owner: number, key: BlockKey): void {
+    const shard = this.#mix(owner, key);
+    const slot = shard.find(this.#tag);
+    if (slot >= 0) shard.remove(slot);
+  }
+
+  clear(): void {
+    this.#shards.length = 0;
+    for (let i = 0; i < shardCount; i += 1) this.#shards.push(new TagShard(this.#shardSizeMax));
+  }
+
+  /** Makes the tag of the key; returns the shard in which it belongs. */
+  #mix(owner: number, key: BlockKey): TagShard {
+    assert(owner > 0 && owner <= ownerMost, `owner ${owner} of a key`);
+    const starts = this.#starts;
+    const multipliers = this.#multipliers;
+    // Many owners may have the one key: each has another home for it.
+    const offset = Math.imul(owner, ownerStep);
+    let [a, b, c, d] = [starts[0] ^ offset, starts[1], starts[2], starts[3] ^ offset];
+    const [ma, mb, mc, md] = [multipliers[0], multipliers[1], multipliers[2], multipliers[3]];
+    for (let at = 0; at < blockKeyLength; at += 8) {
+      const word = wordAt(key, at);
+      a = Math.imul(a ^ word, ma);
+      b = Math.imul(b ^ word, mb);
+      c = Math.imul(c ^ word, mc);
+      d = Math.imul(d ^ word, md);
+      a ^= a >>> 15;
+      b ^= b >>> 13;
+      c ^= c >>> 17;
+      d ^= d >>> 14;
+    }
+    const tag = this.#tag;
+    tag[0] = finish(a);
+    tag[1] = finish(b);
+    tag[2] = finish(c);
+    const last = finish(d);
+    tag[3] = (last & 0xff000000) | owner;
+    return this.#shards[last & (shardCount - 1)];
+  }
+}
+
+/** Growing one of so many takes below a millisecond (known-table.bench.ts). */
+const shardCount = 256;
+
+/** Spreads the numbers of owners, which count up, over all bits. */
+const ownerStep = 0x9e3779b1;
+
+/** Eight lower-case hex digits from there on, as a word. */
+function wordAt(hex: string, at: number): number {
+  let word = 0;
+  for (let i = at; i < at + 8; i += 1) {
+    const code = hex.charCodeAt(i);
+    // A letter's code has bit 6, and its low bits begin at 1 for `a`.
+    word = (word << 4) | ((code & 15) + 9 * (code >> 6));
+  }
+  return word;
+}
+
+/** Spreads every bit over all: lanes multiply, which moves bits up only. */
+function finish(lane: number): number {
+  let word = Math.imul(lane ^ (lane >>> 16), 0x21f0aaad);
+  word = Math.imul(word ^ (word >>> 15), 0x735a2d97);
+  return word ^ (word >>> 15);
+}

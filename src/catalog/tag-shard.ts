@@ -1,0 +1,144 @@
+import { assert } from '../base/assert.ts';
+
+/**
+ * A set of 13-byte tags with an owner's number and a mark each, in one array: open addressing with
+ * linear probing, and no traces of what was removed. It grows up to `sizeMax` tags; from then on a
+ * new one takes the place of one that was not found since the hand last came by (CLOCK).
+ *
+ * | word | bits of an entry; all zero in a free one                              |
+ * | ---: | --------------------------------------------------------------------- |
+ * | 0–2  | the tag's first 12 bytes                                              |
+ * | 3    | 31–24 its last byte, 23 found since, 22 the mark, 21–0 owner, never 0 |
+ *
+ * Slots are given as indices that are good until the next change of the set.
+ */
+export class TagShard {
+  readonly #sizeMax: number;
+  readonly #slotsMax: number;
+  #entries = new Int32Array(entryWords * slotsFirst);
+  #mask = slotsFirst - 1;
+  #size = 0;
+  /** The slot that the hand points at. */
+  #hand = 0;
+
+  constructor(sizeMax: number) {
+    assert(Number.isSafeInteger(sizeMax) && sizeMax > 0, `a set of at most ${sizeMax} tags`);
+    this.#sizeMax = sizeMax;
+    let slots = slotsFirst;
+    while (slots * fullShare < sizeMax) slots *= 2;
+    this.#slotsMax = slots;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get byteLength(): number {
+    return this.#entries.byteLength;
+  }
+
+  /** The slot of the tag in the four words, or -1. */
+  find(tag: Int32Array): number {
+    const entries = this.#entries;
+    const mask = this.#mask;
+    const [first, second, third, last] = [tag[0], tag[1], tag[2], tag[3]];
+    for (let slot = first & mask; ; slot = (slot + 1) & mask) {
+      const at = entryWords * slot;
+      const word = entries[at + 3];
+      if (word === 0) return -1;
+      if (
+        entries[at] === first &&
+        entries[at + 1] === second &&
+        entries[at + 2] === third &&
+        (word & identity) === last
+      ) {
+        if ((word & found) === 0) entries[at + 3] = word | found;
+        return slot;
+      }
+    }
+  }
+
+  isMarked(slot: number): boolean {
+    return (this.#entries[entryWords * slot + 3] & mark) !== 0;
+  }
+
+  mark(slot: number): void {
+    this.#entries[entryWords * slot + 3] |= mark;
+  }
+
+  /** Adds a tag that is not in the set. */
+  add(tag: Int32Array, isMarked: boolean): void {
+    assert((tag[3] & ownerMost) !== 0 && (tag[3] & ~identity) === 0, 'a tag has an owner only');
+    if (this.#size >= this.#sizeMax) this.#evict();
+    const slots = this.#mask + 1;
+    if (this.#size >= slots * fullShare && slots < this.#slotsMax) this.#grow();
+    const at = entryWords * this.#freeSlotFrom(tag[0]);
+    this.#entries.set(tag, at);
+    if (isMarked) this.#entries[at + 3] |= mark;
+    this.#size += 1;
+  }
+
+  /** Takes out what is in the slot, and closes the gap. */
+  remove(slot: number): void {
+    const entries = this.#entries;
+    const mask = this.#mask;
+    assert(entries[entryWords * slot + 3] !== 0, 'a free slot holds nothing to remove');
+    let gap = slot;
+    for (let next = (gap + 1) & mask; ; next = (next + 1) & mask) {
+      const at = entryWords * next;
+      if (entries[at + 3] === 0) break;
+      // What is found by probing from its home over the gap moves into it.
+      const home = entries[at] & mask;
+      if (((next - home) & mask) < ((next - gap) & mask)) continue;
+      entries.copyWithin(entryWords * gap, at, at + entryWords);
+      gap = next;
+    }
+    entries.fill(0, entryWords * gap, entryWords * (gap + 1));
+    this.#size -= 1;
+  }
+
+  #evict(): void {
+    for (;;) {
+      const slot = this.#hand;
+      const at = entryWords * slot + 3;
+      const word = this.#entries[at];
+      if (word !== 0 && (word & found) === 0) {
+        this.remove(slot);
+        return;
+      }
+      this.#entries[at] = word & ~found;
+      this.#hand = (slot + 1) & this.#mask;
+    }
+  }
+
+  #grow(): void {
+    const old = this.#entries;
+    this.#entries = new Int32Array(2 * old.length);
+    this.#mask = 2 * this.#mask + 1;
+    this.#hand = 0;
+    for (let at = 0; at < old.length; at += entryWords) {
+      if (old[at + 3] === 0) continue;
+      const to = entryWords * this.#freeSlotFrom(old[at]);
+      for (let word = 0; word < entryWords; word += 1) this.#entries[to + word] = old[at + word];
+    }
+  }
+
+  #freeSlotFrom(home: number): number {
+    let slot = home & this.#mask;
+    while (this.#entries[entryWords * slot + 3] !== 0) slot = (slot + 1) & this.#mask;
+    return slot;
+  }
+}
+
+/** Greatest number of an owner. */
+export const ownerMost = 2 ** 22 - 1;
+/** Words of an entry, and of a tag. */
+export const entryWords = 4;
+
+const mark = 1 << 22;
+const found = 1 << 23;
+/** Bits of the last word that tell entries apart. */
+const identity = ~(mark | found);
+const slotsFirst = 16;
+/** A fuller set probes too long: at this share an absent tag takes about nine looks. */
+const fullShare = 0.75;
