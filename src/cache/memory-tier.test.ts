@@ -511,6 +511,8 @@ class Model {
 
   #keep(one: Known): void {
     one.isResident = true;
+    // What was removed and is kept again begins anew.
+    one.isUsedAgain = false;
     this.tier.makeResident(one.extent, () => this.#onEvict(one));
   }
 
