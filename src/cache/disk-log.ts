@@ -97,7 +97,7 @@ export class DiskLog {
         if (!indexed.has(segment.number)) return undefined;
         const index = await readIndex(files, segment, storeDigest);
         // Of no use to anybody: it would count against the budget until its segment goes.
-        if (index === undefined) await files.remove(indexPath(segment));
+        if (index === undefined) await removeIfPossible(files, indexPath(segment));
         else indexBytes.set(segment, index.byteLength);
         return index?.records;
       });
@@ -309,11 +309,11 @@ async function removeOrphans(
   numbers: ReadonlySet<number>,
 ): Promise<void> {
   for (const number of indexed) {
-    if (!numbers.has(number)) await files.remove(`${directory}/${indexName(number)}`);
+    if (!numbers.has(number)) await removeIfPossible(files, `${directory}/${indexName(number)}`);
   }
 }
 
-/** A torn file that stays is not used, and goes with its segment. */
+/** An index file that stays is not used, and the next opening or its segment takes it away. */
 async function removeIfPossible(files: Files, path: string): Promise<void> {
   try {
     await files.remove(path);
