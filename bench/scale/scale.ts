@@ -45,7 +45,7 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
     rows,
     notes: [
       'Known blocks are those of the catalog: in the bucket, whatever is here. A lookup is one of 80 of them, other ones each time.',
-      'A disk tier is opened by reading the header of every record; there is no snapshot.',
+      'A disk tier is opened by reading the index files of its segments.',
     ],
   };
   const settings = { known, local, chainBlocks, blockBytes };

@@ -1,14 +1,6 @@
-const digits = '0123456789abcdef';
-const byteToHex = Array.from(
-  { length: 256 },
-  (_, byte) => `${digits[byte >> 4]}${digits[byte & 15]}`,
-);
-
 /** Lower-case hexadecimal text of the bytes. */
 export function hexFromBytes(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += byteToHex[byte];
-  return text;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 }
 
 /** The bytes of hexadecimal text, either case; `undefined` when it is not an even run of hex digits. */

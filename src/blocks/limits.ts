@@ -32,6 +32,8 @@ export const limits = {
   ownerProbeMs: 1000,
   /** Size at which a segment of the disk tier is sealed and the next one begun. */
   segmentBytes: 64 * mib,
+  /** Bytes of a segment's index file: about 95,000 records. Segments of more are scanned. */
+  segmentIndexBytesMax: 16 * mib,
   /** Smallest unit of the memory tier; an extent is a multiple of it. */
   extentBytesUnit: 4 * kib,
   /** Memory is taken and given back in slabs of this size; larger extents get their own. */

@@ -8,15 +8,13 @@ export type Namespace = string & { readonly [namespaceBrand]: true };
 /** What an unset or empty namespace setting means. */
 export const defaultNamespaceName = 'default';
 
-const encoder = new TextEncoder();
-
 /**
  * The namespace of that name.
  *
  * @throws RangeError naming the value when it is empty, too long or not well-formed.
  */
 export function parseNamespace(name: string): Namespace {
-  const byteLength = encoder.encode(name).length;
+  const byteLength = Buffer.byteLength(name);
   if (byteLength < 1 || byteLength > limits.namespaceBytesMax) {
     throw new RangeError(
       `namespace must have 1 to ${limits.namespaceBytesMax} bytes; got ${byteLength}: ` +

@@ -9,6 +9,14 @@ import type { LogRecord } from './log-record.ts';
 import { recoverLog } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
 import { LogSegment, segmentName, segmentNumber } from './log-segment.ts';
+import {
+  indexName,
+  indexNumber,
+  indexPath,
+  readIndex,
+  SegmentIndexBuilder,
+  writeIndex,
+} from './segment-index.ts';
 
 /** Where a payload lies in the log. */
 export interface DiskLocation {
@@ -32,6 +40,8 @@ export interface DiskLogOptions {
   readonly budgetBytes: number;
   /** 32 bytes that name the object store; segments of another one are not touched. */
   readonly storeDigest: Uint8Array;
+  /** Told of an index file that could not be written: its segment will be scanned. */
+  readonly onIndexFailure?: ((path: string, error: unknown) => void) | undefined;
 }
 
 /** Most segments of a budget, so that open files stay few. */
@@ -52,24 +62,30 @@ export class DiskLog {
   #isClosed = false;
   #nextNumber: number;
   #lastAppend: Promise<unknown> = Promise.resolve();
+  /** Headers of the segment that is appended to, or was until now. */
+  #builder: SegmentIndexBuilder | undefined;
+  /** Index files that are being written. */
+  readonly #indexing = new Map<LogSegment, Promise<void>>();
+  /** Bytes of index files, by segment; those of the last one are not written yet. */
+  readonly #indexBytes: Map<LogSegment, number>;
 
-  private constructor(options: DiskLogOptions, segments: LogSegment[], nextNumber: number) {
+  private constructor(options: DiskLogOptions, found: FoundSegments, nextNumber: number) {
     this.#options = options;
-    this.#segments = segments;
+    this.#segments = found.segments;
+    this.#indexBytes = found.indexBytes;
     this.#nextNumber = nextNumber;
   }
 
   /** Opens the log of the directory and tells what earlier processes left in it. */
   static async open(options: DiskLogOptions): Promise<{ log: DiskLog; recovered: RecoveredLog }> {
     const { files, directory, storeDigest } = options;
-    const numbers: number[] = [];
-    for (const entry of await files.list(directory)) {
-      const number = segmentNumber(entry.name);
-      if (number !== undefined) numbers.push(number);
-    }
-    numbers.sort((a, b) => a - b);
+    const names = (await files.list(directory)).map(({ name }) => name);
+    const numbers = numbersOf(names, segmentNumber);
+    const indexed = new Set(numbersOf(names, indexNumber));
     const segments: LogSegment[] = [];
+    const indexBytes = new Map<LogSegment, number>();
     try {
+      await removeOrphans(options, indexed, new Set(numbers));
       for (const number of numbers) {
         const path = `${directory}/${segmentName(number)}`;
         const segment = await LogSegment.open({ files, path, number, storeDigest });
@@ -77,17 +93,26 @@ export class DiskLog {
         if (segment === undefined) await removeIfEmpty(files, path);
         else segments.push(segment);
       }
-      const recovered = await recoverLog(segments);
-      return { log: new DiskLog(options, segments, (numbers.at(-1) ?? 0) + 1), recovered };
+      const recovered = await recoverLog(segments, async (segment) => {
+        if (!indexed.has(segment.number)) return undefined;
+        const index = await readIndex(files, segment, storeDigest);
+        // Of no use to anybody: it would count against the budget until its segment goes.
+        if (index === undefined) await removeIfPossible(files, indexPath(segment));
+        else indexBytes.set(segment, index.byteLength);
+        return index?.records;
+      });
+      const log = new DiskLog(options, { segments, indexBytes }, (numbers.at(-1) ?? 0) + 1);
+      return { log, recovered };
     } catch (error) {
       await Promise.all(segments.map((segment) => segment.close()));
       throw error;
     }
   }
 
-  /** Bytes of all segments. */
+  /** Bytes of all segments and their index files. */
   get byteLength(): number {
     let sum = 0;
+    for (const byteLength of this.#indexBytes.values()) sum += byteLength;
     for (const segment of this.#segments) sum += segment.byteLength;
     return sum;
   }
@@ -134,7 +159,11 @@ export class DiskLog {
   async dropOldest(): Promise<void> {
     const segment = this.oldestSealed;
     assert(segment !== undefined, 'no sealed segment to drop');
+    if (this.#builder?.segment === segment) this.#builder = undefined;
+    await this.#indexing.get(segment);
     this.#segments.shift();
+    this.#indexBytes.delete(segment);
+    await this.#options.files.remove(indexPath(segment));
     await this.#options.files.remove(segment.path);
     await segment.close();
   }
@@ -143,6 +172,8 @@ export class DiskLog {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#lastAppend;
+    this.#beginIndex();
+    await Promise.all(this.#indexing.values());
     await Promise.all(this.#segments.splice(0).map((segment) => segment.close()));
   }
 
@@ -161,6 +192,7 @@ export class DiskLog {
 
   async #writeTo(segment: LogSegment, batch: readonly LogAppend[]): Promise<DiskLocation[]> {
     const buffers: Uint8Array[] = [];
+    const headers: Uint8Array[] = [];
     const locations: DiskLocation[] = [];
     let offset = segment.byteLength;
     for (const { record, payload } of batch) {
@@ -168,6 +200,7 @@ export class DiskLog {
       const header = encodeRecord(record, { segment: segment.number, offset, salt: segment.salt });
       const length = recordLength(record);
       const payloadOffset = offset + headerLength(record);
+      headers.push(header);
       buffers.push(header, payload, zeros.subarray(0, length - header.length - payload.length));
       locations.push({
         segment,
@@ -183,7 +216,46 @@ export class DiskLog {
       await this.#abandon(segment);
       throw error;
     }
+    this.#noteHeaders(segment, headers);
     return locations;
+  }
+
+  #noteHeaders(segment: LogSegment, headers: readonly Uint8Array[]): void {
+    if (this.#builder?.segment !== segment) return;
+    for (const header of headers) this.#builder.add(header);
+    this.#indexBytes.set(segment, this.#builder.byteLength);
+  }
+
+  /**
+   * Begins to write the index of the segment that takes no more records. Appends do not wait for
+   * it; a process that dies meanwhile leaves a torn file, which is not used.
+   */
+  #beginIndex(): void {
+    const builder = this.#builder;
+    if (builder === undefined) return;
+    this.#builder = undefined;
+    const { segment } = builder;
+    if (!builder.isWorthwhile) {
+      this.#indexBytes.delete(segment);
+      return;
+    }
+    const writing = this.#writeIndex(builder).finally(() => this.#indexing.delete(segment));
+    this.#indexing.set(segment, writing);
+    // Whoever drops the segment or closes the log gets a fault of ours; nobody waits before.
+    writing.catch(() => undefined);
+  }
+
+  async #writeIndex(builder: SegmentIndexBuilder): Promise<void> {
+    const { files, storeDigest, onIndexFailure } = this.#options;
+    const path = indexPath(builder.segment);
+    try {
+      await writeIndex(files, builder, storeDigest);
+    } catch (error) {
+      if (systemErrorCode(error) === undefined) throw error;
+      onIndexFailure?.(path, error);
+      await removeIfPossible(files, path);
+      this.#indexBytes.delete(builder.segment);
+    }
   }
 
   /** After a failed write the segment takes no more records: what stands behind its end is unknown. */
@@ -202,14 +274,51 @@ export class DiskLog {
     if (this.#isOpenForAppend && last !== undefined && last.byteLength < this.segmentBytes) {
       return last;
     }
+    this.#beginIndex();
     const { files, random, directory, storeDigest } = this.#options;
     const number = this.#nextNumber;
     this.#nextNumber += 1;
     const path = `${directory}/${segmentName(number)}`;
     const segment = await LogSegment.create({ files, random, path, number, storeDigest });
     this.#segments.push(segment);
+    this.#builder = new SegmentIndexBuilder(segment);
     this.#isOpenForAppend = true;
     return segment;
+  }
+}
+
+interface FoundSegments {
+  readonly segments: LogSegment[];
+  readonly indexBytes: Map<LogSegment, number>;
+}
+
+function numbersOf(
+  names: readonly string[],
+  numberOf: (name: string) => number | undefined,
+): readonly number[] {
+  return names
+    .map(numberOf)
+    .filter((number) => number !== undefined)
+    .sort((a, b) => a - b);
+}
+
+/** Removes index files whose segments are gone. */
+async function removeOrphans(
+  { files, directory }: DiskLogOptions,
+  indexed: ReadonlySet<number>,
+  numbers: ReadonlySet<number>,
+): Promise<void> {
+  for (const number of indexed) {
+    if (!numbers.has(number)) await removeIfPossible(files, `${directory}/${indexName(number)}`);
+  }
+}
+
+/** An index file that stays is not used, and the next opening or its segment takes it away. */
+async function removeIfPossible(files: Files, path: string): Promise<void> {
+  try {
+    await files.remove(path);
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error;
   }
 }
 

@@ -71,7 +71,7 @@ export function recordLength(record: LogRecord): number {
 
 /** Bytes from the record's beginning to its payload. */
 export function headerLength(record: Pick<LogRecord, 'namespace'>): number {
-  return fixedBytes + encoder.encode(record.namespace).length + 4;
+  return fixedBytes + Buffer.byteLength(record.namespace) + 4;
 }
 
 /** The header of the record at that place. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { parseNamespace } from '../blocks/namespace.ts';
@@ -59,7 +59,7 @@ async function writtenLog(
   const ends: number[] = [];
   for (const batch of batches) {
     await log.append(batch);
-    ends.push(log.byteLength);
+    ends.push(statSync(segmentPath(options)).size);
   }
   await log.close();
   return { options, ends };

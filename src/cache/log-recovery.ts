@@ -11,6 +11,7 @@ import {
 import type { LogRecord } from './log-record.ts';
 import { segmentHeaderBytes } from './log-segment.ts';
 import type { LogSegment } from './log-segment.ts';
+import type { PlacedRecord } from './segment-index.ts';
 
 /** A payload found in a log, and where its bytes lie. Its checksum has not been compared yet. */
 export interface RecoveredPayload {
@@ -48,28 +49,34 @@ const narrowWindowBytes = 4 * 1024;
 /** A payload above this makes the next window narrow: most of a wide one would be skipped. */
 const widePayloadBytesMax = 64 * 1024;
 
+/** The records of a segment where an index tells them; undefined where it must be scanned. */
+export type RecordSource = (segment: LogSegment) => Promise<readonly PlacedRecord[] | undefined>;
+
 /**
  * Reads every record of the segments, oldest first, and returns the payloads that are still valid.
- * A torn end is ignored; after a damaged header the scan goes on at the next intact one.
+ * A torn end is ignored; after a damaged header the scan goes on at the next intact one. A segment
+ * that `source` knows is not scanned.
  */
-export async function recoverLog(segments: readonly LogSegment[]): Promise<RecoveredLog> {
+export async function recoverLog(
+  segments: readonly LogSegment[],
+  source?: RecordSource,
+): Promise<RecoveredLog> {
   const found = new Recovery();
-  for (const segment of segments) await scanSegment(segment, found);
+  for (const segment of segments) {
+    const records = await source?.(segment);
+    if (records === undefined) await scanSegment(segment, found);
+    else for (const { record, offset } of records) found.add(record, segment, offset);
+  }
   return found.result();
 }
 
 /** Gathers records in the order in which they were written. */
 class Recovery {
   readonly #payloads = new Map<string, RecoveredPayload>();
-  readonly #chains = new Map<number, readonly BlockKey[]>();
+  readonly #saves = new Map<number, PlacedList>();
   readonly #gaps: LogGap[] = [];
   #lastSequence = 0;
   #lastSaveId = 0;
-
-  addChain(saveId: number, keys: readonly BlockKey[]): void {
-    this.#chains.set(saveId, keys);
-    this.#lastSaveId = Math.max(this.#lastSaveId, saveId);
-  }
 
   /** No intact record was found from `offset` to `end`. */
   addGap(segment: LogSegment, offset: number, end: number): void {
@@ -78,10 +85,16 @@ class Recovery {
     this.#gaps.push({ segment, offset, byteLength: end - offset, isEnd });
   }
 
-  add(record: LogRecord, segment: LogSegment, offset: number): void {
-    const id = `${record.kind} ${record.key} ${record.namespace}`;
-    this.#lastSequence = Math.max(this.#lastSequence, record.sequence);
+  /** The record that begins at `start`. */
+  add(record: LogRecord, segment: LogSegment, start: number): void {
+    const offset = start + headerLength(record);
     this.#lastSaveId = Math.max(this.#lastSaveId, record.saveId);
+    if (record.type === 'save') {
+      this.#saves.set(record.saveId, { record, segment, offset });
+      return;
+    }
+    this.#lastSequence = Math.max(this.#lastSequence, record.sequence);
+    const id = `${record.kind} ${record.key} ${record.namespace}`;
     const known = this.#payloads.get(id);
     if (record.type === 'payload') {
       if (known !== undefined && known.record.sequence > record.sequence) return;
@@ -94,10 +107,14 @@ class Recovery {
     }
   }
 
-  result(): RecoveredLog {
+  async result(): Promise<RecoveredLog> {
     const payloads = [...this.#payloads.values()];
     const pendingSaves = new Set(payloads.filter((p) => p.isPending).map((p) => p.record.saveId));
-    const chains = new Map([...this.#chains].filter(([saveId]) => pendingSaves.has(saveId)));
+    const chains = new Map<number, readonly BlockKey[]>();
+    for (const [saveId, list] of this.#saves) {
+      const keys = pendingSaves.has(saveId) ? await readKeys(list) : undefined;
+      if (keys !== undefined) chains.set(saveId, keys);
+    }
     return {
       payloads,
       gaps: this.#gaps,
@@ -120,10 +137,9 @@ async function scanSegment(segment: LogSegment, found: Recovery): Promise<void> 
       continue;
     }
     found.addGap(segment, intactEnd, offset);
-    const payloadOffset = offset + headerLength(record);
-    if (payloadOffset + record.payloadLength > segment.byteLength) return;
-    if (record.type === 'save') await readChain(record, segment, payloadOffset, found);
-    else found.add(record, segment, payloadOffset);
+    const end = offset + headerLength(record) + record.payloadLength;
+    if (end > segment.byteLength) return;
+    found.add(record, segment, offset);
     window.expect(record.payloadLength);
     offset += recordLength(record);
     intactEnd = offset;
@@ -131,17 +147,22 @@ async function scanSegment(segment: LogSegment, found: Recovery): Promise<void> 
   found.addGap(segment, Math.min(intactEnd, segment.byteLength), segment.byteLength);
 }
 
-async function readChain(
-  record: LogRecord,
-  segment: LogSegment,
-  offset: number,
-  found: Recovery,
-): Promise<void> {
+/** The list of keys of a save, and where it lies. */
+interface PlacedList {
+  readonly record: LogRecord;
+  readonly segment: LogSegment;
+  readonly offset: number;
+}
+
+/** The keys of the list, or undefined when it is damaged. */
+async function readKeys({
+  record,
+  segment,
+  offset,
+}: PlacedList): Promise<readonly BlockKey[] | undefined> {
   const bytes = new Uint8Array(record.payloadLength);
   const isWhole = await segment.read(bytes, offset);
-  if (isWhole && crc32c(bytes) === record.payloadCrc) {
-    found.addChain(record.saveId, decodeKeys(bytes));
-  }
+  return isWhole && crc32c(bytes) === record.payloadCrc ? decodeKeys(bytes) : undefined;
 }
 
 /** The part of the segment that was read last. */

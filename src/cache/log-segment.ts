@@ -105,6 +105,16 @@ export class LogSegment {
     this.byteLength += byteLength;
   }
 
+  /** Makes what was written durable. Whoever calls it need not keep the segment open meanwhile. */
+  async sync(): Promise<void> {
+    this.#users += 1;
+    try {
+      await this.#file.sync();
+    } finally {
+      await this.close();
+    }
+  }
+
   /** Cuts off what a failed write left behind the end. */
   cutToEnd(): Promise<void> {
     return this.#file.truncate(this.byteLength);
