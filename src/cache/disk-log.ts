@@ -8,7 +8,7 @@ import { encodeRecord, headerLength, recordAlignment, recordLength } from './log
 import type { LogRecord } from './log-record.ts';
 import { recoverLog } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
-import { LogSegment, segmentName, segmentNumber } from './log-segment.ts';
+import { LogSegment, lookAtSegment, segmentName, segmentNumber } from './log-segment.ts';
 
 /** Where a payload lies in the log. */
 export interface DiskLocation {
@@ -32,6 +32,14 @@ export interface DiskLogOptions {
   readonly budgetBytes: number;
   /** 32 bytes that name the object store; segments of another one are not touched. */
   readonly storeDigest: Uint8Array;
+}
+
+/** A log, and what was found in its directory. */
+export interface OpenedLog {
+  readonly log: DiskLog;
+  readonly recovered: RecoveredLog;
+  /** Files named like segments whose headers fail their check: they are not read, and stay. */
+  readonly damagedSegments: readonly string[];
 }
 
 /** Most segments of a budget, so that open files stay few. */
@@ -60,7 +68,7 @@ export class DiskLog {
   }
 
   /** Opens the log of the directory and tells what earlier processes left in it. */
-  static async open(options: DiskLogOptions): Promise<{ log: DiskLog; recovered: RecoveredLog }> {
+  static async open(options: DiskLogOptions): Promise<OpenedLog> {
     const { files, directory, storeDigest } = options;
     const numbers: number[] = [];
     for (const entry of await files.list(directory)) {
@@ -69,16 +77,21 @@ export class DiskLog {
     }
     numbers.sort((a, b) => a - b);
     const segments: LogSegment[] = [];
+    const damagedSegments: string[] = [];
     try {
       for (const number of numbers) {
         const path = `${directory}/${segmentName(number)}`;
-        const segment = await LogSegment.open({ files, path, number, storeDigest });
-        // A header cut off by a crash holds no record yet.
-        if (segment === undefined) await removeIfEmpty(files, path);
-        else segments.push(segment);
+        const place = { files, path, number, storeDigest };
+        const segment = await LogSegment.open(place);
+        const look = segment === undefined ? await lookAtSegment(place) : 'own';
+        // A header cut off by a crash holds no record yet; anything else is not ours to remove.
+        if (look === 'short') await files.remove(path);
+        if (look === 'damaged') damagedSegments.push(path);
+        if (segment !== undefined) segments.push(segment);
       }
       const recovered = await recoverLog(segments);
-      return { log: new DiskLog(options, segments, (numbers.at(-1) ?? 0) + 1), recovered };
+      const log = new DiskLog(options, segments, (numbers.at(-1) ?? 0) + 1);
+      return { log, recovered, damagedSegments };
     } catch (error) {
       await Promise.all(segments.map((segment) => segment.close()));
       throw error;
@@ -223,10 +236,4 @@ function countThatFits(batch: readonly LogAppend[], start: number, room: number)
     end += 1;
   }
   return end;
-}
-
-/** Files shorter than a header are what a crash leaves; anything else is not ours to remove. */
-async function removeIfEmpty(files: Files, path: string): Promise<void> {
-  const status = await files.status(path);
-  if (status !== undefined && status.byteLength < 64) await files.remove(path);
 }

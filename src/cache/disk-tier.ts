@@ -10,6 +10,7 @@ import type { DiskLocation, DiskLogOptions, LogAppend } from './disk-log.ts';
 import type { EntryIndex } from './entry-index.ts';
 import { encodeKeys, recordLength } from './log-record.ts';
 import type { LogRecord, RecordType } from './log-record.ts';
+import { isDamage } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
 import type { LogSegment } from './log-segment.ts';
 
@@ -45,6 +46,7 @@ export class DiskTier {
   #entries = 0;
   #evictions = 0;
   #damaged = 0;
+  #damagedRecords = 0;
 
   private constructor(parts: {
     log: DiskLog;
@@ -72,9 +74,13 @@ export class DiskTier {
     },
   ): Promise<DiskTier> {
     const { index, logger, budgetBytes, onEvict } = options;
-    const { log, recovered } = await DiskLog.open(options);
+    const { log, recovered, damagedSegments } = await DiskLog.open(options);
     const tier = new DiskTier({ log, recovered, index, budgetBytes, logger, onEvict });
     tier.#showRecovered();
+    for (const path of damagedSegments) tier.#noteDamage('segment header', { path });
+    for (const { segment, offset, byteLength } of recovered.gaps.filter(isDamage)) {
+      tier.#noteDamage('record', { path: segment.path, offset, byteLength });
+    }
     return tier;
   }
 
@@ -90,6 +96,11 @@ export class DiskTier {
   /** Payloads whose copy on disk turned out to be damaged or unreadable. */
   get damaged(): number {
     return this.#damaged;
+  }
+
+  /** Headers of segments and records, and keys of saves, that failed their check. */
+  get damagedRecords(): number {
+    return this.#damagedRecords;
   }
 
   /** What earlier processes left pending, once. */
@@ -188,6 +199,11 @@ export class DiskTier {
 
   async close(): Promise<void> {
     await this.#writing.run(() => this.#log.close());
+  }
+
+  #noteDamage(what: string, where: Readonly<Record<string, string | number>>): void {
+    this.#damagedRecords += 1;
+    this.#logger.error(`disk tier: a ${what} is damaged; what it told of is lost here`, where);
   }
 
   #showRecovered(): void {

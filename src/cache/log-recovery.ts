@@ -21,7 +21,7 @@ export interface RecoveredPayload {
   readonly isPending: boolean;
 }
 
-/** Bytes of a segment in which no intact record lies. */
+/** Bytes of a segment in which no intact record lies, or the keys of a save that fail their check. */
 export interface LogGap {
   readonly segment: LogSegment;
   readonly offset: number;
@@ -40,6 +40,14 @@ export interface RecoveredLog {
   /** Highest sequence number and save id in use. */
   readonly lastSequence: number;
   readonly lastSaveId: number;
+}
+
+/**
+ * True when no crash of a process leaves such a gap: it writes one thing after another, so what is cut
+ * off is the end, within a header, or behind an intact one. A loss of power may leave any.
+ */
+export function isDamage({ isEnd, byteLength }: LogGap): boolean {
+  return !isEnd || byteLength >= recordHeaderBytesMax;
 }
 
 /** Windows read while scanning: small records are read many at a time, large ones by header. */
@@ -76,6 +84,11 @@ class Recovery {
     if (end === offset) return;
     const isEnd = end === segment.byteLength;
     this.#gaps.push({ segment, offset, byteLength: end - offset, isEnd });
+  }
+
+  /** Bytes that a record was found for, and that are not as they were written. */
+  addDamage(segment: LogSegment, offset: number, byteLength: number): void {
+    this.#gaps.push({ segment, offset, byteLength, isEnd: false });
   }
 
   add(record: LogRecord, segment: LogSegment, offset: number): void {
@@ -141,7 +154,7 @@ async function readChain(
   const isWhole = await segment.read(bytes, offset);
   if (isWhole && crc32c(bytes) === record.payloadCrc) {
     found.addChain(record.saveId, decodeKeys(bytes));
-  }
+  } else found.addDamage(segment, offset, bytes.length);
 }
 
 /** The part of the segment that was read last. */
