@@ -243,6 +243,12 @@ export interface StoreStats {
   readonly misses: Readonly<Record<MissReason, number>>;
   /** Payloads whose bytes failed a check, in any tier. */
   readonly corrupt: number;
+  /**
+   * Headers of records and segments, lists of keys and owner files in the cache directory that failed
+   * their check as it was opened or adopted. What they told of is fetched again, or lost where it was
+   * pending. A loss of power leaves such damage too; the death of a process does not.
+   */
+  readonly damagedRecords: number;
   /** Payloads accepted and not yet durable. */
   readonly pending: number;
   readonly pendingBytes: number;

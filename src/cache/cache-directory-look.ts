@@ -5,13 +5,16 @@ import type { Files } from '../platform/files.ts';
 import type { Platform } from '../platform/platform.ts';
 import {
   isSameStore,
+  isSocketName,
   ownerFileBytesMax,
   ownerFileName,
   ownerNumberOf,
   parseOwner,
+  storeDigestOf,
   sweepMarkName,
 } from './cache-owner.ts';
 import type { OwnerRecord } from './cache-owner.ts';
+import { lookAtSegment, segmentNumber } from './log-segment.ts';
 
 /**
  * What the latest owner file says of a sub-directory.
@@ -21,7 +24,11 @@ import type { OwnerRecord } from './cache-owner.ts';
  * - `dead`: its owner, of the same object store, is gone.
  * - `foreign`: it belongs to another object store, alive or not.
  * - `newer`: a newer version of the program owns it, alive or not.
- * - `unreadable`: it cannot be told who owns it.
+ * - `unreadable`: it cannot be told who owns it, and the blocks in it are not all of this store.
+ *
+ * An owner file that is damaged says nothing, but a living owner listens on a socket of the directory,
+ * and every segment file names its store: so the directory is `alive` or `dead` all the same where
+ * these tell.
  */
 export type Ownership = 'free' | 'alive' | 'dead' | 'foreign' | 'newer' | 'unreadable';
 
@@ -30,6 +37,8 @@ export interface DirectoryLook {
   readonly path: string;
   readonly ownership: Ownership;
   readonly owner: OwnerRecord | undefined;
+  /** True when the latest owner file is there and its bytes are not those of one. */
+  readonly isOwnerDamaged: boolean;
   /** Highest number of an owner file, 0 when there is none. */
   readonly latest: number;
   /** The sweep mark as it was before the names were listed. */
@@ -53,19 +62,25 @@ export async function lookAtDirectory(
   for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
     const sweepMark = await readSweepMark(files, path);
     const names = await listNames(files, path);
-    const seen = { path, names, sweepMark, latest: latestOwner(names), owner: undefined };
+    const latest = latestOwner(names);
+    const seen = { path, names, sweepMark, latest, owner: undefined, isOwnerDamaged: false };
     if (seen.latest === 0) return { ...seen, ownership: 'free' };
     const owner = await readOwner(files, join(path, ownerFileName(seen.latest)));
     // Swept by a later owner since the names were listed.
     if (owner === undefined) continue;
-    if (typeof owner === 'string') return { ...seen, ownership: owner };
+    if (owner === 'unreadable') {
+      const ownership = await judgeUnreadable(platform, seen, identity);
+      return { ...seen, ownership, isOwnerDamaged: true };
+    }
+    if (owner === 'newer') return { ...seen, ownership: owner };
     if (!isSameStore(owner.storeIdentity, identity))
       return { ...seen, ownership: 'foreign', owner };
     const ownership = (await isDead(platform, path, owner)) ? 'dead' : 'alive';
     return { ...seen, ownership, owner };
   }
   // Owners follow each other faster than they can be read: somebody is there.
-  return { path, names: [], sweepMark: '', latest: 0, owner: undefined, ownership: 'alive' };
+  const unseen = { path, names: [], sweepMark: '', latest: 0, owner: undefined };
+  return { ...unseen, ownership: 'alive', isOwnerDamaged: false };
 }
 
 /** The names in the directory, none when it is absent. */
@@ -117,6 +132,34 @@ async function isDead(platform: Platform, path: string, owner: OwnerRecord): Pro
   if (await mayListen(platform, join(path, owner.socketName))) return false;
   const isSameBoot = host.bootId !== '' && host.bootId === owner.bootId;
   return isSameBoot || files.isLocalFileSystem(path);
+}
+
+/**
+ * What is to be told of a directory without its owner file's help. Whoever linked that file listened
+ * on a socket among `names` before, and does so while it lives; on a file system that machines share,
+ * silence says nothing, for the boot is not known. A directory is dead for this store only when each
+ * segment in it is this store's: the segments of another one are left to that one.
+ */
+async function judgeUnreadable(
+  platform: Platform,
+  { path, names }: { readonly path: string; readonly names: readonly string[] },
+  identity: OwnerRecord['storeIdentity'],
+): Promise<Ownership> {
+  for (const name of names.filter(isSocketName)) {
+    if (await mayListen(platform, join(path, name))) return 'alive';
+  }
+  const { files } = platform;
+  if (!(await files.isLocalFileSystem(path))) return 'unreadable';
+  const storeDigest = storeDigestOf(identity);
+  for (const name of names) {
+    const number = segmentNumber(name);
+    if (number === undefined) continue;
+    const segment = { files, path: join(path, name), number, storeDigest };
+    const look = await lookAtSegment(segment);
+    // A file that ends before its header does holds no block.
+    if (look !== 'own' && look !== 'short') return 'unreadable';
+  }
+  return 'dead';
 }
 
 /** False only when it is certain that nobody listens on the socket file. */

@@ -16,6 +16,7 @@ import { limits } from '../blocks/limits.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import type { Platform } from '../platform/platform.ts';
 import { claimDirectory } from './cache-directory.ts';
+import { encodeOwnerFields } from './cache-owner.ts';
 
 const childFile = fileURLToPath(new URL('../../test/support/claim-child.js', import.meta.url));
 const identity = { url: 's3://bucket', keyPrefix: 'wombatkv' };
@@ -167,7 +168,7 @@ async function leaveOneDirectory(): Promise<void> {
   for (let number = 1; number < limits.cacheDirectoriesMax; number += 1) {
     const path = join(cacheDirectory, 'v1', String(number));
     await mkdir(path, { recursive: true });
-    await writeFile(join(path, 'owner-1'), JSON.stringify({ formatVersion: 2 }));
+    await writeFile(join(path, 'owner-1'), encodeOwnerFields({ formatVersion: 2 }));
   }
 }
 

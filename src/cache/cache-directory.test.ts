@@ -10,6 +10,8 @@ import { nodePlatform } from '../platform/node-platform.ts';
 import type { Platform } from '../platform/platform.ts';
 import { claimAbandoned, claimDirectory, inspectDirectories } from './cache-directory.ts';
 import type { OwnedDirectory } from './cache-directory.ts';
+import { encodeOwnerFields, storeDigestOf } from './cache-owner.ts';
+import { LogSegment, segmentName } from './log-segment.ts';
 
 const identity = { url: 's3://bucket', keyPrefix: 'wombatkv' };
 const otherIdentity = { url: 's3://bucket', keyPrefix: 'other' };
@@ -68,11 +70,17 @@ describe('cache directory', () => {
 
   it('writes who owns the directory', async () => {
     const { path } = await take();
-    const { socketName: socket, ...rest } = JSON.parse(
-      await readFile(join(path, 'owner-1'), 'utf8'),
-    ) as { socketName: string };
+    const {
+      socketName: socket,
+      checksum,
+      ...rest
+    } = JSON.parse(await readFile(join(path, 'owner-1'), 'utf8')) as {
+      socketName: string;
+      checksum: string;
+    };
     const { bootId, hostName, processId } = platform.host;
     const storeIdentity = identity;
+    assert.match(String(checksum), /^[0-9a-f]{64}$/);
     assert.deepEqual(rest, { formatVersion: 1, bootId, hostName, processId, storeIdentity });
     assert.deepEqual((await readdir(path)).sort(), ['owner-1', socket]);
   });
@@ -118,7 +126,9 @@ describe('cache directory', () => {
       `"${'x'.repeat(70_000)}"`,
     ];
     for (const [index, text] of unreadable.entries()) {
-      await writeFile(join(await makeDirectory(2 + index), 'owner-1'), text);
+      const path = await makeDirectory(2 + index);
+      await writeFile(join(path, 'owner-1'), text);
+      await makeSegment(path, otherIdentity);
     }
     assert.equal(await claimDirectory(platform, cacheDirectory, identity), undefined);
     assert.equal(await claimAbandoned(platform, cacheDirectory, identity, undefined, refuse), 0);
@@ -127,6 +137,30 @@ describe('cache directory', () => {
     // The other store takes its own.
     claimed.push(await claimedBy(platform, otherIdentity));
     assert.equal(claimed[0]?.number, 0);
+  });
+
+  it('takes a directory whose owner file is damaged when its blocks are of this store', async () => {
+    const path = await makeDirectory(0);
+    await writeFile(join(path, 'owner-1'), 'not JSON');
+    await makeSegment(path, identity);
+    await writeFile(join(path, segmentName(2)), 'cut off');
+    const directory = await take();
+    assert.deepEqual([directory.number, directory.wasOwnerDamaged], [0, true]);
+    await directory.release();
+    const again = await take();
+    assert.deepEqual([again.number, again.wasOwnerDamaged], [0, false]);
+  });
+
+  it('never takes one whose owner file is damaged and whose owner lives, or may live', async () => {
+    const { path } = await take();
+    await writeFile(join(path, 'owner-1'), 'not JSON');
+    assert.equal((await statesOf())[0], 'alive');
+    assert.equal((await take()).number, 1);
+    const other = await makeDirectory(2);
+    await writeFile(join(other, 'owner-1'), 'not JSON');
+    await makeSegment(other, identity);
+    const shared = withFiles({ isLocalFileSystem: () => Promise.resolve(false) });
+    assert.equal((await take(shared)).number, 3, 'no boot says that its owner is dead');
   });
 
   it('counts an owner that does not answer, or must not be asked, as alive', async () => {
@@ -308,10 +342,20 @@ async function makeDirectory(number: number): Promise<string> {
   return path;
 }
 
+/** The header of a segment of that store, as a store makes it. */
+async function makeSegment(path: string, store: typeof identity): Promise<void> {
+  const { files, random } = platform;
+  const place = { files, random, path: join(path, segmentName(1)), number: 1 };
+  const segment = await LogSegment.create({ ...place, storeDigest: storeDigestOf(store) });
+  await segment.close();
+}
+
 function ownerText(fields: object): string {
   const { bootId, hostName } = platform.host;
   const owner = { formatVersion: 1, bootId, hostName, processId: 1, socketName };
-  return JSON.stringify({ ...owner, storeIdentity: identity, ...fields });
+  return Buffer.from(
+    encodeOwnerFields({ ...owner, storeIdentity: identity, ...fields }),
+  ).toString();
 }
 
 async function writeOwner(path: string, fields: object, number = 1): Promise<void> {

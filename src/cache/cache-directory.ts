@@ -31,6 +31,8 @@ export interface OwnedDirectory {
   readonly number: number;
   /** True when an earlier owner may have left files in it. */
   readonly wasUsed: boolean;
+  /** True when the earlier owner's file was damaged; who owned the directory was told without it. */
+  readonly wasOwnerDamaged: boolean;
   /**
    * Stops listening: from now on others may take the directory, so all of its files must be closed
    * before. They stay. Harmless when called again.
@@ -158,7 +160,8 @@ async function claim(
     if (listener === undefined) continue;
     let released: Promise<void> | undefined;
     const release = (): Promise<void> => (released ??= listener.close());
-    return { path, number, wasUsed: look.latest > 0 || look.names.some(isContent), release };
+    const wasUsed = look.latest > 0 || look.names.some(isContent);
+    return { path, number, wasUsed, wasOwnerDamaged: look.isOwnerDamaged, release };
   }
   // Lost to another process every time: it is theirs.
   return undefined;

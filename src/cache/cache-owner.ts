@@ -1,4 +1,4 @@
-import { blake3 } from '../base/blake3.ts';
+import { blake3, blake3Hex } from '../base/blake3.ts';
 import type { Host } from '../platform/platform.ts';
 
 /**
@@ -27,6 +27,11 @@ export const sweepMarkName = 'owners-swept';
 /** Fifteen digits stay below 2^53; a longer run is not one of our names. */
 const ownerNamePattern = /^owner-([1-9][0-9]{0,14})$/;
 const socketNamePattern = /^s-[0-9a-f]+\.sock$/;
+/**
+ * The text of an owner file up to its checksum, and the checksum, which is that of this text. Every
+ * version of the file ends so: only then is its version believed.
+ */
+const checkedPattern = /^([^]*),\n {2}"checksum": "([0-9a-f]{64})"\n\}\n$/;
 const temporaryNamePattern = /^owner-[0-9a-f]+\.tmp$/;
 
 /** Name of the owner file with this number, which counts from 1. */
@@ -73,12 +78,18 @@ export function ownerRecord(
 
 /** The bytes of an owner file. */
 export function encodeOwner(owner: OwnerRecord): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify({ formatVersion, ...owner }, undefined, 2)}\n`);
+  return encodeOwnerFields({ formatVersion, ...owner });
+}
+
+/** The bytes of an owner file with these fields, behind which its checksum stands. */
+export function encodeOwnerFields(fields: object): Uint8Array {
+  const text = JSON.stringify(fields, undefined, 2).slice(0, -'\n}'.length);
+  return new TextEncoder().encode(`${text},\n  "checksum": "${checksumOf(text)}"\n}\n`);
 }
 
 /** The owner in the bytes of an owner file, or why there is none to be had. */
 export function parseOwner(bytes: Uint8Array): OwnerRecord | 'newer' | 'unreadable' {
-  const fields = parseJson(bytes);
+  const fields = parseChecked(bytes);
   if (!isRecord(fields)) return 'unreadable';
   const version = fields['formatVersion'];
   if (Number.isSafeInteger(version) && Number(version) > formatVersion) return 'newer';
@@ -98,9 +109,16 @@ export function storeDigestOf(identity: OwnerRecord['storeIdentity']): Uint8Arra
   return blake3(new TextEncoder().encode(`${identity.url}\n${identity.keyPrefix}`));
 }
 
-function parseJson(bytes: Uint8Array): unknown {
+function checksumOf(text: string): string {
+  return blake3Hex(new TextEncoder().encode(text));
+}
+
+/** The value that an owner file holds; undefined when a byte of the file is not as it was written. */
+function parseChecked(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    const [, checked, checksum] = checkedPattern.exec(text) ?? [];
+    return checked !== undefined && checksumOf(checked) === checksum ? JSON.parse(text) : undefined;
   } catch {
     // Neither text nor JSON: the caller sees a value that is no record.
     return undefined;

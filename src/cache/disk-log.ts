@@ -8,7 +8,7 @@ import { encodeRecord, headerLength, recordAlignment, recordLength } from './log
 import type { LogRecord } from './log-record.ts';
 import { recoverLog } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
-import { LogSegment, segmentName, segmentNumber } from './log-segment.ts';
+import { LogSegment, lookAtSegment, segmentName, segmentNumber } from './log-segment.ts';
 import {
   indexName,
   indexNumber,
@@ -44,6 +44,14 @@ export interface DiskLogOptions {
   readonly onIndexFailure?: ((path: string, error: unknown) => void) | undefined;
 }
 
+/** A log, and what was found in its directory. */
+export interface OpenedLog {
+  readonly log: DiskLog;
+  readonly recovered: RecoveredLog;
+  /** Files named like segments whose headers fail their check: they are not read, and stay. */
+  readonly damagedSegments: readonly string[];
+}
+
 /** Most segments of a budget, so that open files stay few. */
 const segmentsMax = 64;
 const zeros = new Uint8Array(recordAlignment);
@@ -77,21 +85,25 @@ export class DiskLog {
   }
 
   /** Opens the log of the directory and tells what earlier processes left in it. */
-  static async open(options: DiskLogOptions): Promise<{ log: DiskLog; recovered: RecoveredLog }> {
+  static async open(options: DiskLogOptions): Promise<OpenedLog> {
     const { files, directory, storeDigest } = options;
     const names = (await files.list(directory)).map(({ name }) => name);
     const numbers = numbersOf(names, segmentNumber);
     const indexed = new Set(numbersOf(names, indexNumber));
     const segments: LogSegment[] = [];
     const indexBytes = new Map<LogSegment, number>();
+    const damagedSegments: string[] = [];
     try {
       await removeOrphans(options, indexed, new Set(numbers));
       for (const number of numbers) {
         const path = `${directory}/${segmentName(number)}`;
-        const segment = await LogSegment.open({ files, path, number, storeDigest });
-        // A header cut off by a crash holds no record yet.
-        if (segment === undefined) await removeIfEmpty(files, path);
-        else segments.push(segment);
+        const place = { files, path, number, storeDigest };
+        const segment = await LogSegment.open(place);
+        const look = segment === undefined ? await lookAtSegment(place) : 'own';
+        // A header cut off by a crash holds no record yet; anything else is not ours to remove.
+        if (look === 'short') await files.remove(path);
+        if (look === 'damaged') damagedSegments.push(path);
+        if (segment !== undefined) segments.push(segment);
       }
       const recovered = await recoverLog(segments, async (segment) => {
         if (!indexed.has(segment.number)) return undefined;
@@ -102,7 +114,7 @@ export class DiskLog {
         return index?.records;
       });
       const log = new DiskLog(options, { segments, indexBytes }, (numbers.at(-1) ?? 0) + 1);
-      return { log, recovered };
+      return { log, recovered, damagedSegments };
     } catch (error) {
       await Promise.all(segments.map((segment) => segment.close()));
       throw error;
@@ -332,10 +344,4 @@ function countThatFits(batch: readonly LogAppend[], start: number, room: number)
     end += 1;
   }
   return end;
-}
-
-/** Files shorter than a header are what a crash leaves; anything else is not ours to remove. */
-async function removeIfEmpty(files: Files, path: string): Promise<void> {
-  const status = await files.status(path);
-  if (status !== undefined && status.byteLength < 64) await files.remove(path);
 }

@@ -10,6 +10,7 @@ import type { DiskLocation, DiskLogOptions, LogAppend } from './disk-log.ts';
 import type { EntryIndex } from './entry-index.ts';
 import { encodeKeys, headerLength, recordLength } from './log-record.ts';
 import type { LogRecord, RecordType } from './log-record.ts';
+import { isDamage } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
 import type { LogSegment } from './log-segment.ts';
 
@@ -25,6 +26,8 @@ export interface PendingSave {
   /** Every key of the save, or only those of the entries when the list was lost. */
   readonly chain: readonly BlockKey[];
 }
+
+const indexNotWritten = 'disk tier: an index file could not be written; a scan serves as well';
 
 /**
  * The disk tier: the record log with its budget. Whole segments are dropped, oldest first; what is
@@ -45,6 +48,7 @@ export class DiskTier {
   #entries = 0;
   #evictions = 0;
   #damaged = 0;
+  #damagedRecords = 0;
 
   private constructor(parts: {
     log: DiskLog;
@@ -73,13 +77,14 @@ export class DiskTier {
   ): Promise<DiskTier> {
     const { index, logger, budgetBytes, onEvict } = options;
     const onIndexFailure = (path: string, error: unknown): void =>
-      logger.info('disk tier: an index file could not be written, its segment will be scanned', {
-        path,
-        reason: messageOf(error),
-      });
-    const { log, recovered } = await DiskLog.open({ ...options, onIndexFailure });
+      logger.info(indexNotWritten, { path, reason: messageOf(error) });
+    const { log, recovered, damagedSegments } = await DiskLog.open({ ...options, onIndexFailure });
     const tier = new DiskTier({ log, recovered, index, budgetBytes, logger, onEvict });
     tier.#showRecovered();
+    for (const path of damagedSegments) tier.#noteDamage('segment header', { path });
+    for (const { segment, offset, byteLength } of recovered.gaps.filter(isDamage)) {
+      tier.#noteDamage('record', { path: segment.path, offset, byteLength });
+    }
     return tier;
   }
 
@@ -95,6 +100,11 @@ export class DiskTier {
   /** Payloads whose copy on disk turned out to be damaged or unreadable. */
   get damaged(): number {
     return this.#damaged;
+  }
+
+  /** Headers of segments and records, and keys of saves, that failed their check. */
+  get damagedRecords(): number {
+    return this.#damagedRecords;
   }
 
   /** What earlier processes left pending, once. */
@@ -193,6 +203,11 @@ export class DiskTier {
 
   async close(): Promise<void> {
     await this.#writing.run(() => this.#log.close());
+  }
+
+  #noteDamage(what: string, where: Readonly<Record<string, string | number>>): void {
+    this.#damagedRecords += 1;
+    this.#logger.error(`disk tier: a ${what} is damaged; what it told of is lost here`, where);
   }
 
   #showRecovered(): void {

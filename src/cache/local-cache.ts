@@ -91,6 +91,11 @@ export class LocalCache {
     return this.#disk?.damaged ?? 0;
   }
 
+  /** Headers and lists of the disk tier's log that failed their check. */
+  get damagedRecords(): number {
+    return this.#disk?.damagedRecords ?? 0;
+  }
+
   /** Entries that earlier processes left pending, with the keys of their saves. */
   takePending(): ReturnType<DiskTier['takePending']> {
     return this.#disk?.takePending() ?? [];

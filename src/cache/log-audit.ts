@@ -11,7 +11,7 @@ import { DiskTier } from './disk-tier.ts';
 import { EntryIndex } from './entry-index.ts';
 import { recordHeaderBytesMax } from './log-record.ts';
 import type { LogRecord } from './log-record.ts';
-import { recoverLog } from './log-recovery.ts';
+import { isDamage, recoverLog } from './log-recovery.ts';
 import type { RecoveredPayload } from './log-recovery.ts';
 import { LogSegment, segmentName, segmentNumber } from './log-segment.ts';
 
@@ -62,9 +62,7 @@ export async function auditLog(options: LogAuditOptions): Promise<LogAudit> {
   try {
     const recovered = await recoverLog(segments);
     const damages = [...foreign];
-    for (const { segment, offset, byteLength, isEnd } of recovered.gaps) {
-      // A crash, or a write under way, leaves less than a header behind the last record.
-      if (isEnd && byteLength < recordHeaderBytesMax) continue;
+    for (const { segment, offset, byteLength } of recovered.gaps.filter(isDamage)) {
       const place = { path: segment.path, offset, byteLength };
       damages.push({ kind: 'records', ...place, record: undefined, isPending: false });
     }

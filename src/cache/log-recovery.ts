@@ -22,7 +22,7 @@ export interface RecoveredPayload {
   readonly isPending: boolean;
 }
 
-/** Bytes of a segment in which no intact record lies. */
+/** Bytes of a segment in which no intact record lies, or the keys of a save that fail their check. */
 export interface LogGap {
   readonly segment: LogSegment;
   readonly offset: number;
@@ -41,6 +41,14 @@ export interface RecoveredLog {
   /** Highest sequence number and save id in use. */
   readonly lastSequence: number;
   readonly lastSaveId: number;
+}
+
+/**
+ * True when no crash of a process leaves such a gap: it writes one thing after another, so what is cut
+ * off is the end, within a header, or behind an intact one. A loss of power may leave any.
+ */
+export function isDamage({ isEnd, byteLength }: LogGap): boolean {
+  return !isEnd || byteLength >= recordHeaderBytesMax;
 }
 
 /** Windows read while scanning: small records are read many at a time, large ones by header. */
@@ -85,6 +93,11 @@ class Recovery {
     this.#gaps.push({ segment, offset, byteLength: end - offset, isEnd });
   }
 
+  /** Bytes that a record was found for, and that are not as they were written. */
+  addDamage(segment: LogSegment, offset: number, byteLength: number): void {
+    this.#gaps.push({ segment, offset, byteLength, isEnd: false });
+  }
+
   /** The record that begins at `start`. */
   add(record: LogRecord, segment: LogSegment, start: number): void {
     const offset = start + headerLength(record);
@@ -112,8 +125,11 @@ class Recovery {
     const pendingSaves = new Set(payloads.filter((p) => p.isPending).map((p) => p.record.saveId));
     const chains = new Map<number, readonly BlockKey[]>();
     for (const [saveId, list] of this.#saves) {
-      const keys = pendingSaves.has(saveId) ? await readKeys(list) : undefined;
+      // Of what is durable the list is of no use any more, and is not read.
+      if (!pendingSaves.has(saveId)) continue;
+      const keys = await readKeys(list);
       if (keys !== undefined) chains.set(saveId, keys);
+      else this.addDamage(list.segment, list.offset, list.record.payloadLength);
     }
     return {
       payloads,

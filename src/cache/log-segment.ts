@@ -1,5 +1,6 @@
 import { viewOf } from '../base/bytes.ts';
 import { crc32c } from '../base/crc32c.ts';
+import { systemErrorCode } from '../base/errors.ts';
 import { bytesFromHex } from '../base/hex.ts';
 import { assert } from '../base/assert.ts';
 import type { Files, OpenFile } from '../platform/files.ts';
@@ -71,12 +72,11 @@ export class LogSegment {
 
   /** Opens a segment of an earlier process for reading; undefined when it is not an intact one. */
   static async open(options: SegmentOptions): Promise<LogSegment | undefined> {
-    const { files, path, number, storeDigest } = options;
+    const { files, path, number } = options;
     const file = await files.open(path, 'read');
     try {
-      const header = new Uint8Array(segmentHeaderBytes);
-      const read = await file.read(header, 0);
-      if (read === segmentHeaderBytes && isHeaderOf(header, number, storeDigest)) {
+      const header = await readHeader(file);
+      if (judgeHeader(header, options) === 'own') {
         const salt = header.slice(12, 12 + saltBytes);
         const byteLength = await file.byteLength();
         return new LogSegment({ number, path, salt, byteLength }, file);
@@ -128,15 +128,47 @@ export class LogSegment {
   }
 }
 
-function isHeaderOf(header: Uint8Array, number: number, storeDigest: Uint8Array): boolean {
+/**
+ * What the first bytes of a file say that is named like a segment.
+ *
+ * - `own`: a segment of this store. - `foreign`: one of another store, or of another version.
+ * - `short`: the file ends before a header does, as a crash leaves it. - `damaged`: anything else.
+ */
+export type SegmentLook = 'own' | 'foreign' | 'short' | 'damaged';
+
+/** Looks at the header of a segment file. One that was dropped meanwhile is `short`. */
+export async function lookAtSegment(options: SegmentOptions): Promise<SegmentLook> {
+  try {
+    const file = await options.files.open(options.path, 'read');
+    try {
+      return judgeHeader(await readHeader(file), options);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return 'short';
+    throw error;
+  }
+}
+
+/** The header's bytes, fewer when the file ends before. */
+async function readHeader(file: OpenFile): Promise<Uint8Array> {
+  const header = new Uint8Array(segmentHeaderBytes);
+  return header.subarray(0, await file.read(header, 0));
+}
+
+function judgeHeader(header: Uint8Array, { number, storeDigest }: SegmentOptions): SegmentLook {
+  if (header.length < segmentHeaderBytes) return 'short';
   const view = viewOf(header);
-  return (
+  const isIntact =
     view.getUint32(0, true) === magic &&
-    view.getUint16(4, true) === version &&
-    view.getUint32(8, true) === number &&
     view.getUint32(60, true) === crc32c(header.subarray(0, 60)) &&
-    storeDigest.every((byte, index) => header[28 + index] === byte)
-  );
+    view.getUint32(8, true) === number;
+  if (!isIntact) return 'damaged';
+  const isOwn =
+    view.getUint16(4, true) === version &&
+    storeDigest.every((byte, index) => header[28 + index] === byte);
+  return isOwn ? 'own' : 'foreign';
 }
 
 interface SegmentFields {

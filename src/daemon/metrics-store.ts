@@ -21,7 +21,8 @@ export function renderStoreMetrics(stats: StoreStats): string {
   ].join('');
 }
 
-function hitFamilies({ memory, disk, object, misses, corrupt }: StoreStats): string {
+function hitFamilies(stats: StoreStats): string {
+  const { memory, disk, object, misses, corrupt, damagedRecords } = stats;
   const byTier = (pick: (tier: 'memory' | 'disk' | 'object') => number): Sample[] =>
     (['memory', 'disk', 'object'] as const).map((tier) => ({
       labels: { tier },
@@ -46,6 +47,9 @@ function hitFamilies({ memory, disk, object, misses, corrupt }: StoreStats): str
     ) +
     counter('wombatkv_quarantines_total', 'Payloads set aside because a check failed.', [
       { labels: {}, value: corrupt },
+    ]) +
+    counter('wombatkv_damaged_records_total', 'Records and headers on disk that failed a check.', [
+      { labels: {}, value: damagedRecords },
     ])
   );
 }

@@ -19,6 +19,7 @@ const missReasons = [
 ] as const;
 const counters = [
   'corrupt',
+  'damagedRecords',
   'pending',
   'pendingBytes',
   'uploadFailures',

@@ -61,6 +61,7 @@ class Process {
       logger,
       cache: this.rig.cache,
       uploads: this.rig.uploads,
+      counters: this.rig.counters,
       cacheDirectory: this.#cacheDirectory,
       identity,
       storeDigest: new Uint8Array(32),

@@ -9,6 +9,7 @@ import { EntryIndex } from '../cache/entry-index.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { BackgroundTask } from './background-task.ts';
+import type { Counters } from './counters.ts';
 import type { Uploads } from './uploads.ts';
 
 export interface AdoptionParts {
@@ -16,6 +17,7 @@ export interface AdoptionParts {
   readonly logger: Logger;
   readonly cache: LocalCache;
   readonly uploads: Uploads;
+  readonly counters: Counters;
   readonly cacheDirectory: string;
   readonly identity: StoreIdentity;
   readonly storeDigest: Uint8Array;
@@ -66,7 +68,7 @@ export class Adoption implements BackgroundTask {
   }
 
   async #adopt(directory: OwnedDirectory): Promise<void> {
-    const { platform, logger, storeDigest } = this.#parts;
+    const { platform, logger, counters, storeDigest } = this.#parts;
     const tier = await DiskTier.open({
       files: platform.files,
       random: platform.random,
@@ -76,6 +78,7 @@ export class Adoption implements BackgroundTask {
       index: new EntryIndex(),
       logger,
     });
+    counters.damagedRecords += tier.damagedRecords + noteDamagedOwner(directory, logger);
     try {
       for (const save of tier.takePending()) await this.#adoptSave(tier, save);
       await tier.empty();
@@ -105,14 +108,17 @@ export class Adoption implements BackgroundTask {
     entries: readonly CacheEntry[],
     save: PendingSave,
   ): Promise<void> {
-    const { cache, uploads, logger } = this.#parts;
+    const { cache, uploads, counters, logger } = this.#parts;
     await this.#awaitRoom();
     const found = [];
     for (const { facts, disk, saveIndex } of entries) {
       if (disk === undefined || this.#isKnown(facts)) continue;
       const payload = new Uint8Array(disk.length);
       if (await tier.read(disk, payload)) found.push({ facts, payload, saveIndex });
-      else logger.error('adoption: a pending payload is damaged and lost', { key: facts.key });
+      else {
+        counters.corrupt += 1;
+        logger.error('adoption: a pending payload is damaged and lost', { key: facts.key });
+      }
     }
     // Calls of this process may have saved some of them while they were read.
     const payloads = found.filter(({ facts }) => !this.#isKnown(facts));
@@ -139,4 +145,19 @@ export class Adoption implements BackgroundTask {
       await platform.clock.sleep(backlogWaitMs, this.#stopping.signal, 'idle');
     }
   }
+}
+
+/** Says that a place was taken without its owner file, if so; how many files that is. */
+export function noteDamagedOwner(
+  { path, wasOwnerDamaged }: OwnedDirectory,
+  logger: Logger,
+): number {
+  if (!wasOwnerDamaged) return 0;
+  logger.error(
+    'cache directory: an owner file is damaged; nobody lives there and its blocks are ours',
+    {
+      directory: path,
+    },
+  );
+  return 1;
 }

@@ -16,7 +16,8 @@ import { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
 import type { RequestLedger } from '../objectstore/request-ledger.ts';
 import type { ObjectStore } from '../objectstore/object-store.ts';
 import type { Platform } from '../platform/platform.ts';
-import { Adoption } from './adopt.ts';
+import { Adoption, noteDamagedOwner } from './adopt.ts';
+import type { AdoptionParts } from './adopt.ts';
 import { Collector } from './collect.ts';
 import { Counters } from './counters.ts';
 import type { ReadLegacy } from './legacy-namespaces.ts';
@@ -89,6 +90,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const catalog = new Catalog(clock, platform.random);
   const { memory, cache, own } = await openLocalTiers(foundation, catalog);
   const counters = new Counters();
+  if (own !== undefined) counters.damagedRecords += noteDamagedOwner(own, logger);
   const compression = {
     compress: settings.compression === 'zstd',
     level: settings.compressionLevel,
@@ -109,7 +111,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
     ...(foundation.background ?? []),
   ];
   if (own !== undefined) {
-    background.push(startAdoption(foundation, { cache, own }, uploads, backlogBytesMax));
+    background.push(startAdoption(foundation, { cache, own, counters }, uploads, backlogBytesMax));
   }
   const budgetBytes = settings.objectStoreBytesMax;
   const collector =
@@ -164,7 +166,7 @@ async function openLocalTiers(foundation: StoreFoundation, catalog: Catalog): Pr
 
 function startAdoption(
   foundation: StoreFoundation,
-  local: { readonly cache: LocalCache; readonly own: OwnedDirectory },
+  local: Pick<AdoptionParts, 'cache' | 'own' | 'counters'>,
   uploads: Uploads,
   backlogBytesMax: number,
 ): Adoption {

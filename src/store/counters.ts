@@ -16,6 +16,7 @@ export class Counters {
     closed: 0,
   };
   corrupt = 0;
+  damagedRecords = 0;
   uploadFailures = 0;
   lastFailure: string | undefined;
   saved = 0;

@@ -33,6 +33,7 @@ export function readStats(parts: StatsParts): StoreStats {
     },
     misses: { ...counters.misses },
     corrupt: counters.corrupt + cache.damaged,
+    damagedRecords: counters.damagedRecords + cache.damagedRecords,
     pending: uploads.pending,
     pendingBytes: uploads.pendingBytes,
     uploadFailures: counters.uploadFailures,

@@ -45,9 +45,8 @@ export const killPlans: readonly KillPlan[] = [
 
 /**
  * Kill follows kill on one cache directory, each by the plan; after each the next process, this one,
- * gives all that was accepted and finishes the uploads, except after every fourth kill: then that is
- * left to those that come later. At the end a host with another cache directory reads everything
- * from the bucket.
+ * gives all that was accepted and finishes the uploads. At the end a host with another cache directory
+ * reads everything from the bucket.
  */
 export async function runKills(plan: KillPlan, kills: number, place: string): Promise<KillCounts> {
   const config = configOf(place, plan.diskBytes);
@@ -67,11 +66,9 @@ export async function runKills(plan: KillPlan, kills: number, place: string): Pr
     await withStore(config, async (store) => {
       pending += (await store.stats()).pending;
       await accepted.check(store);
-      if (kill % 4 === 3) return;
       await finishUploads(store);
     });
   }
-  await withStore(config, finishUploads);
   await checkFreshHost(config, accepted);
   return { inPhase, pending, accepted: accepted.count, evictions: accepted.evictions };
 }

@@ -122,11 +122,36 @@ describe('what is remembered', () => {
     });
   }
 
+  // Goal: no damage of the file makes another model's hash of a model. Method: every byte is changed
+  // by one bit, and the file is cut at every eighth length; the model is a small one.
+  it('is never believed when a byte of it changed, or its end is missing', async () => {
+    const { folder, memory } = await newModel();
+    const model = join(folder, 'small.gguf');
+    const bytes = content.subarray(0, 100);
+    await writeFile(model, bytes);
+    await hashModel(nodePlatform(), model, memory);
+    const sound = await readFile(memory);
+    assert.ok(sound.includes(blake3Hex(bytes)));
+    const damages: Buffer[] = [];
+    for (const [at, byte] of sound.entries()) {
+      if (at % 8 === 0) damages.push(sound.subarray(0, at));
+      damages.push(withByte(sound, at, byte ^ (1 << (at % 8))));
+    }
+    for (const damaged of damages) {
+      await writeFile(memory, damaged);
+      const reads = new ReadCounter();
+      assert.equal(await hashModel(reads.platform(), model, memory), blake3Hex(bytes));
+      assert.ok(reads.count > 0, `believed: ${damaged.toString('latin1')}`);
+    }
+    assert.ok(damages.length > 250, `${damages.length} damages`);
+    assert.deepEqual(await readFile(memory), sound, 'what is written in its place is sound');
+  });
+
   it('does not trust an entry whose digest is none', async () => {
     const { model, memory } = await newModel();
     await hashModel(nodePlatform(), model, memory);
-    const text = await readFile(memory, 'utf8');
-    await writeFile(memory, text.replace(contentHash, 'x'.repeat(64)));
+    const [, text] = (await readFile(memory, 'utf8')).split('\n');
+    await writeMemory(memory, text.replace(contentHash, 'x'.repeat(64)));
     assert.equal(await hashModel(nodePlatform(), model, memory), contentHash);
   });
 
@@ -134,9 +159,10 @@ describe('what is remembered', () => {
     const { model, memory } = await newModel();
     const entry = { byteLength: 1, modifiedMs: 1, changedMs: 1, blake3: contentHash };
     const entries = Array.from({ length: 300 }, (_, i) => ({ ...entry, identity: `0:${i}` }));
-    await writeFile(memory, JSON.stringify(entries));
+    await writeMemory(memory, JSON.stringify(entries));
     await hashModel(nodePlatform(), model, memory);
-    const kept = JSON.parse(await readFile(memory, 'utf8')) as { identity: string }[];
+    const [, text] = (await readFile(memory, 'utf8')).split('\n');
+    const kept = JSON.parse(text) as { identity: string }[];
     assert.equal(kept.length, 256);
     assert.equal(kept[0].identity, '0:45');
   });
@@ -200,6 +226,17 @@ class ReadCounter {
     };
     return withHookedFiles(nodePlatform(), hook);
   }
+}
+
+function withByte(bytes: Buffer, at: number, value: number): Buffer {
+  const changed = Buffer.from(bytes);
+  changed[at] = value;
+  return changed;
+}
+
+/** Writes a memory whose checksum holds. */
+async function writeMemory(path: string, json: string): Promise<void> {
+  await writeFile(path, `${blake3Hex(Buffer.from(json))}\n${json}`);
 }
 
 interface ModelFile {

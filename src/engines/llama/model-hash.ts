@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { blake3Stream } from '../../base/blake3.ts';
+import { blake3Hex, blake3Stream } from '../../base/blake3.ts';
 import { StoreError, systemErrorCode } from '../../base/errors.ts';
 import type { Files, FileStatus } from '../../platform/files.ts';
 import type { Platform } from '../../platform/platform.ts';
@@ -9,6 +9,8 @@ const readBytes = 4 * 1024 * 1024;
 /** Models remembered; the oldest are forgotten first. */
 const rememberedMax = 256;
 const memoryBytesMax = 1024 * 1024;
+/** 64 hex digits and a line feed. */
+const digestLineBytes = 65;
 const shardPattern = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
 
 /** A file whose hash is known, as long as it is still the same file with the same times. */
@@ -96,7 +98,11 @@ function isSame(a: FileStatus, b: Omit<RememberedHash, 'blake3'>): boolean {
   );
 }
 
-/** The remembered hashes: a small JSON file, replaced whole, which may be lost at any time. */
+/**
+ * The remembered hashes: a small file, replaced whole, which may be lost at any time. Its first line
+ * is the BLAKE3 digest of the rest, the rest is JSON: a changed digit in a digest would otherwise be
+ * believed, and another model's payloads restored.
+ */
 class HashMemory {
   readonly #platform: Platform;
   readonly #path: string;
@@ -123,7 +129,8 @@ class HashMemory {
   async read(): Promise<void> {
     try {
       const bytes = await this.#platform.files.readSmall(this.#path, memoryBytesMax);
-      const parsed: unknown = JSON.parse(new TextDecoder().decode(bytes));
+      const json = checkedText(bytes);
+      const parsed: unknown = json === undefined ? undefined : JSON.parse(json);
       if (Array.isArray(parsed)) this.#hashes = parsed.filter(isRememberedHash);
     } catch (error) {
       // Absent, damaged or unreadable: models are hashed again.
@@ -139,7 +146,7 @@ class HashMemory {
       await files.makeDirectory(dirname(this.#path));
       const file = await files.open(temporary, 'create-new');
       try {
-        await file.write([new TextEncoder().encode(JSON.stringify(this.#hashes))], 0);
+        await file.write([withChecksum(JSON.stringify(this.#hashes))], 0);
       } finally {
         await file.close();
       }
@@ -149,6 +156,19 @@ class HashMemory {
       await files.remove(temporary).catch(ignoreSystemError);
     }
   }
+}
+
+/** The text behind the first line, which is its digest. */
+function withChecksum(text: string): Uint8Array {
+  const rest = new TextEncoder().encode(text);
+  return new TextEncoder().encode(`${blake3Hex(rest)}\n${text}`);
+}
+
+/** What {@link withChecksum} was given, or undefined when the bytes are not whole. */
+function checkedText(bytes: Uint8Array): string | undefined {
+  const rest = bytes.subarray(digestLineBytes);
+  const line = new TextDecoder().decode(bytes.subarray(0, digestLineBytes));
+  return line === `${blake3Hex(rest)}\n` ? new TextDecoder().decode(rest) : undefined;
 }
 
 /** A home that cannot be written costs hashing again next time. */
