@@ -43,14 +43,6 @@ export const acceptedSettings: readonly Setting[] = [
     effect: 'accepted',
   },
   {
-    name: 'WMBT_KV_HTTP',
-    kind: 'list',
-    default: '',
-    help: 'More HTTP listeners of the daemon.',
-    readBy: ['daemon'],
-    effect: 'accepted',
-  },
-  {
     name: 'WMBT_KV_BLOCK_TOKENS',
     kind: 'count',
     default: '128',

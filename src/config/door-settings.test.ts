@@ -13,6 +13,7 @@ describe('the doors of the environment', () => {
       runtimeDirectory: undefined,
       tokenFile: undefined,
       tcpListeners: [],
+      httpListeners: [],
       drainMs: 10_000,
     });
   });
@@ -25,6 +26,7 @@ describe('the doors of the environment', () => {
         WMBT_KV_RUNTIME_DIR: '~/run/',
         WMBT_KV_TOKEN_FILE: '/etc/token',
         WMBT_KV_TCP: '127.0.0.1:0, localhost:7701',
+        WMBT_KV_HTTP: '[::1]:8080',
         WMBT_KV_DAEMON_SHUTDOWN_DRAIN_TIMEOUT_SECS: '3',
       },
       '/srv/me',
@@ -35,6 +37,7 @@ describe('the doors of the environment', () => {
       runtimeDirectory: '/srv/me/run',
       tokenFile: '/etc/token',
       tcpListeners: ['127.0.0.1:0', 'localhost:7701'],
+      httpListeners: ['[::1]:8080'],
       drainMs: 3000,
     });
   });
@@ -45,6 +48,7 @@ describe('the doors of the environment', () => {
       WMBT_KV_RUNTIME_DIR: 'relative',
       WMBT_KV_TOKEN_FILE: 'relative',
       WMBT_KV_TCP: 'a:1,b',
+      WMBT_KV_HTTP: 'a:1,b',
       WMBT_KV_DAEMON_SHUTDOWN_DRAIN_TIMEOUT_SECS: 'soon',
     };
     for (const [name, text] of Object.entries(wrong)) {

@@ -17,6 +17,7 @@ export interface DoorConfig {
   /** Absolute. */
   readonly tokenFile: string | undefined;
   readonly tcpListeners: readonly string[];
+  readonly httpListeners: readonly string[];
   readonly drainMs: number;
 }
 
@@ -63,7 +64,7 @@ export const doorSettings: readonly DoorSetting[] = [
     door: 'tokenFile',
     kind: 'path',
     default: '',
-    help: 'File with the token that a daemon asks for over TCP, and that its clients give.',
+    help: 'File with the token that a daemon asks for over TCP and HTTP, and that its clients give.',
     readBy: ['library', 'daemon'],
     effect: 'now',
   },
@@ -73,6 +74,15 @@ export const doorSettings: readonly DoorSetting[] = [
     kind: 'list',
     default: '',
     help: 'More TCP listeners of the daemon, as with `--tcp`.',
+    readBy: ['daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_HTTP',
+    door: 'httpListeners',
+    kind: 'list',
+    default: '',
+    help: 'More HTTP listeners of the daemon, as with `--http`.',
     readBy: ['daemon'],
     effect: 'now',
   },
@@ -104,13 +114,19 @@ export function doorsFromEnvironment(environment: Environment, homeDirectory: st
     throw refused(name, text);
   };
   const address = textOf(environment, 'WMBT_KV_TCP_ADDR');
-  const listeners = (textOf(environment, 'WMBT_KV_TCP') ?? '').split(',').map((one) => one.trim());
+  const listeners = (name: string): readonly string[] =>
+    (textOf(environment, name) ?? '')
+      .split(',')
+      .map((one) => one.trim())
+      .filter((one) => one !== '')
+      .map((one) => checked(name, one));
   return {
     remotePrefix: textOf(environment, 'WMBT_KV_REMOTE_PREFIX'),
     tcpAddress: address === undefined ? undefined : checked('WMBT_KV_TCP_ADDR', address),
     runtimeDirectory: path('WMBT_KV_RUNTIME_DIR'),
     tokenFile: path('WMBT_KV_TOKEN_FILE'),
-    tcpListeners: listeners.filter((one) => one !== '').map((one) => checked('WMBT_KV_TCP', one)),
+    tcpListeners: listeners('WMBT_KV_TCP'),
+    httpListeners: listeners('WMBT_KV_HTTP'),
     drainMs: secondsOf(environment) * 1000,
   };
 }
