@@ -3,14 +3,6 @@ import type { Setting } from './setting.ts';
 /** Settings of the contract that this version does not obey. */
 export const acceptedSettings: readonly Setting[] = [
   {
-    name: 'WMBT_KV_HTTP_ADDR',
-    kind: 'address',
-    default: '',
-    help: 'Use the daemon at that address, over HTTP.',
-    readBy: ['library'],
-    effect: 'refused',
-  },
-  {
     name: 'WMBT_KV_TLS_CA_FILE',
     kind: 'path',
     default: '',

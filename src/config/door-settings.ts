@@ -12,6 +12,8 @@ export interface DoorConfig {
   readonly remotePrefix: string | undefined;
   /** Use the daemon at that address. */
   readonly tcpAddress: string | undefined;
+  /** Use the daemon at that address, over HTTP. */
+  readonly httpAddress: string | undefined;
   /** Absolute; undefined: the usual one, see `runtimeDirectoryOf`. */
   readonly runtimeDirectory: string | undefined;
   /** Absolute. */
@@ -34,7 +36,7 @@ export const doorSettings: readonly DoorSetting[] = [
     kind: 'text',
     default: '',
     accepts: '1 to 64 letters, digits, dots, underscores or hyphens',
-    help: 'Use the daemon of that name on this host, by its socket. Wins over `WMBT_KV_TCP_ADDR`.',
+    help: 'Use the daemon of that name on this host, by its socket. Wins over the addresses.',
     readBy: ['library'],
     effect: 'now',
   },
@@ -43,7 +45,16 @@ export const doorSettings: readonly DoorSetting[] = [
     door: 'tcpAddress',
     kind: 'address',
     default: '',
-    help: 'Use the daemon at that address, over TCP.',
+    help: 'Use the daemon at that address, over TCP. Wins over `WMBT_KV_HTTP_ADDR`.',
+    readBy: ['library'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_HTTP_ADDR',
+    door: 'httpAddress',
+    kind: 'address',
+    default: '',
+    help: 'Use the daemon at that address, over HTTP.',
     readBy: ['library'],
     effect: 'now',
   },
@@ -113,7 +124,10 @@ export function doorsFromEnvironment(environment: Environment, homeDirectory: st
       return expanded.replace(/(?<=.)\/+$/, '');
     throw refused(name, text);
   };
-  const address = textOf(environment, 'WMBT_KV_TCP_ADDR');
+  const address = (name: string): string | undefined => {
+    const text = textOf(environment, name);
+    return text === undefined ? undefined : checked(name, text);
+  };
   const listeners = (name: string): readonly string[] =>
     (textOf(environment, name) ?? '')
       .split(',')
@@ -122,7 +136,8 @@ export function doorsFromEnvironment(environment: Environment, homeDirectory: st
       .map((one) => checked(name, one));
   return {
     remotePrefix: textOf(environment, 'WMBT_KV_REMOTE_PREFIX'),
-    tcpAddress: address === undefined ? undefined : checked('WMBT_KV_TCP_ADDR', address),
+    tcpAddress: address('WMBT_KV_TCP_ADDR'),
+    httpAddress: address('WMBT_KV_HTTP_ADDR'),
     runtimeDirectory: path('WMBT_KV_RUNTIME_DIR'),
     tokenFile: path('WMBT_KV_TOKEN_FILE'),
     tcpListeners: listeners('WMBT_KV_TCP'),

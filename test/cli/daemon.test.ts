@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { connect } from '../../src/client/connect.ts';
+import { openFromEnvironment } from '../../src/open-store.ts';
 import { chainOf } from '../support/chains.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import { DaemonProcess } from './daemon-process.ts';
@@ -226,6 +227,33 @@ describe('wombatkv-daemon --http', () => {
     assert.ok(!daemon.output.includes('s3cret') && !daemon.notes.includes('s3cret'));
   });
 
+  it('serves connect() and WMBT_KV_HTTP_ADDR the store that others reach by its socket', async () => {
+    const home = await makeHome();
+    writeFileSync(`${home.path}/token`, 's3cret\n');
+    const more = { WMBT_KV_TOKEN_FILE: `${home.path}/token` };
+    const flags = ['--http', '127.0.0.1:0', '--unix', `${home.path}/c.sock`];
+    const daemon = home.start(flags, more);
+    const urls = await daemon.ready();
+    const http = urls.find((url) => url.startsWith('http:')) ?? '';
+    for (const token of [undefined, 'other']) {
+      await assert.rejects(connect(http, { token }), { code: 'INVALID', message: /token/ });
+    }
+    await assert.rejects(connect(http, { token: 'a\r\nb: c' }), RangeError);
+    const client = await connect(http, { token: 's3cret' });
+    assert.equal((await client.save(chain.blocks)).saved, 3);
+    await client.close();
+    await assertLoads(`unix:${home.path}/c.sock`);
+    const address = http.slice('http://'.length);
+    assert.equal(await matchedByEnvironment({ ...more, WMBT_KV_HTTP_ADDR: address }), 3);
+    const both = { ...more, WMBT_KV_HTTP_ADDR: '127.0.0.1:1', WMBT_KV_REMOTE_PREFIX: 'absent' };
+    await assert.rejects(matchedByEnvironment({ ...both, ...home.environment }), {
+      code: 'UNAVAILABLE',
+      message: /absent\.sock/,
+    });
+    assert.equal(await daemon.stop(), 0);
+    await assert.rejects(connect(http, { token: 's3cret' }), { code: 'UNAVAILABLE' });
+  });
+
   it('refuses a token that no header can carry', async () => {
     const home = await makeHome();
     writeFileSync(`${home.path}/token`, 'two words');
@@ -236,6 +264,21 @@ describe('wombatkv-daemon --http', () => {
     assert.ok(!daemon.notes.includes('two words'));
   });
 });
+
+/** Looks the chain up in the store that these variables name. */
+async function matchedByEnvironment(variables: Readonly<Record<string, string>>): Promise<number> {
+  const before = { ...process.env };
+  Object.assign(process.env, variables);
+  try {
+    const store = await openFromEnvironment();
+    const { matched } = await store.lookup(chain.keys);
+    await store.close();
+    return matched;
+  } finally {
+    for (const name of Object.keys(variables)) delete process.env[name];
+    Object.assign(process.env, before);
+  }
+}
 
 interface Answer {
   readonly status: number;
