@@ -54,7 +54,6 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   const deadlines = {
     ...readDeadlines(options),
     saveMs: cap(limits.saveDeadlineMs),
-    tailMs: cap(limits.tailDeadlineMs),
   };
   const store = new RemoteStore({ peer, clock, namespace, deadlines });
   try {
@@ -100,6 +99,7 @@ function readDeadlines(options: ConnectOptions): ReadDeadlines {
   return {
     lookupMs: cap(options.lookupDeadlineMs ?? 250),
     loadMs: cap(options.loadDeadlineMs ?? 10_000),
+    tailMs: cap(limits.tailDeadlineMs),
   };
 }
 

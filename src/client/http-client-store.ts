@@ -68,6 +68,7 @@ export interface HttpClientOptions {
 export interface ReadDeadlines {
   readonly lookupMs: number;
   readonly loadMs: number;
+  readonly tailMs: number;
 }
 
 const encoder = new TextEncoder();
@@ -110,7 +111,7 @@ export class HttpClientStore implements KvStore {
 
   async contains(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]> {
     checkKeys(keys);
-    const timed = within(options, this.#deadlines?.lookupMs);
+    const timed = within(options, this.#deadlines?.loadMs);
     return readStored(await this.#ask('contains', { keys }, timed), keys.length);
   }
 
@@ -267,8 +268,8 @@ export class HttpClientStore implements KvStore {
     options: CallOptions | undefined,
   ): Promise<BulkReply & { readonly memory: PooledParts }> {
     const bytes = encoder.encode(JSON.stringify(value));
-    const timed = within(options, this.#deadlines?.loadMs);
-    return this.#call(timed, async (call, namespace) => {
+    const usual = operation === 'load' ? this.#deadlines?.loadMs : this.#deadlines?.tailMs;
+    return this.#call(within(options, usual), async (call, namespace) => {
       let memory: PooledParts | undefined;
       const { answerBytesMax, jsonBytesMax } = this.#limits;
       const reply = bulkReply({
