@@ -55,8 +55,8 @@ export async function openStore(
 
 /**
  * Opens what the variables of the environment name (docs/CONFIG.md): the daemon of
- * `WMBT_KV_REMOTE_PREFIX` on this host, else the one at `WMBT_KV_TCP_ADDR`, else a store in this
- * process.
+ * `WMBT_KV_REMOTE_PREFIX` on this host, else the one at `WMBT_KV_TCP_ADDR`, else over HTTP the
+ * one at `WMBT_KV_HTTP_ADDR`, else a store in this process.
  *
  * @throws StoreError `INVALID` naming a variable that is wrong; `UNAVAILABLE` when the daemon is not
  * reached; else as {@link openStore}.
@@ -72,11 +72,12 @@ export async function openFromEnvironment(options: OpenOptions = {}): Promise<Kv
 }
 
 async function daemonUrl(doors: DoorConfig, platform: Platform): Promise<string | undefined> {
-  const { remotePrefix, tcpAddress } = doors;
+  const { remotePrefix, tcpAddress, httpAddress } = doors;
   if (remotePrefix !== undefined) {
     return `unix:${socketPathOf(await runtimeDirectoryOf(doors, platform), remotePrefix)}`;
   }
-  return tcpAddress === undefined ? undefined : `tcp://${tcpAddress}`;
+  if (tcpAddress !== undefined) return `tcp://${tcpAddress}`;
+  return httpAddress === undefined ? undefined : `http://${httpAddress}`;
 }
 
 /** Opens the store of a daemon, which gives its uploads `drainMs` when it is closed. */

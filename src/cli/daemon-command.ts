@@ -13,13 +13,15 @@ import { ClientAccounts } from '../daemon/client-accounts.ts';
 import { DaemonCounters } from '../daemon/daemon-counters.ts';
 import { Daemon } from '../daemon/daemon.ts';
 import { FrameTransport } from '../daemon/frame-transport.ts';
-import { openTcpBinders } from '../daemon/tcp-binder.ts';
+import { HttpTransport } from '../daemon/http-transport.ts';
+import { resolveListeners, tcpBinder } from '../daemon/tcp-binder.ts';
 import type { Transport } from '../daemon/transport.ts';
 import { pathBinder, prefixBinder } from '../daemon/unix-binder.ts';
 import { openServedStore } from '../open-store.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
+import { nodeTcpSockets } from '../platform/tcp-node-sockets.ts';
 import { DaemonEvents } from './daemon-events.ts';
 import { parseDaemonFlags } from './daemon-flags.ts';
 import type { DaemonFlags } from './daemon-flags.ts';
@@ -95,18 +97,22 @@ async function transportsOf(
 ): Promise<readonly Transport[]> {
   const token = doors.tokenFile === undefined ? undefined : await readToken(doors.tokenFile);
   const tcp = [...flags.tcp, ...doors.tcpListeners.map(parseHostAndPort)];
-  const hasNone = flags.prefix.length + flags.unix.length + tcp.length === 0;
+  const http = [...flags.http, ...doors.httpListeners.map(parseHostAndPort)];
+  const hasNone = flags.prefix.length + flags.unix.length + tcp.length + http.length === 0;
   const prefixes = hasNone ? ['default'] : flags.prefix;
   const directory = await runtimeDirectoryOf(doors, platform);
   const isOpenToAll = flags.insecure === true || token !== undefined;
-  const tcpBinders = await openTcpBinders(nodeSockets, tcp, isOpenToAll);
+  const tcpAddresses = await resolveListeners(nodeSockets, tcp, isOpenToAll);
+  const httpAddresses = await resolveListeners(nodeSockets, http, isOpenToAll);
+  const httpOptions = { sockets: nodeTcpSockets, addresses: httpAddresses, token };
   return [
     // The file of a Unix socket is this user's alone, which is what a token would prove.
     ...prefixes.map(
       (prefix) => new FrameTransport(prefixBinder(platform, directory, prefix), undefined),
     ),
     ...flags.unix.map((path) => new FrameTransport(pathBinder(platform, path), undefined)),
-    ...tcpBinders.map((binder) => new FrameTransport(binder, token)),
+    ...tcpAddresses.map((address) => new FrameTransport(tcpBinder(address), token)),
+    ...(httpAddresses.length === 0 ? [] : [new HttpTransport(httpOptions)]),
   ];
 }
 

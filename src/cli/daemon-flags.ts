@@ -9,6 +9,7 @@ import type { Terminal } from './terminal.ts';
 export interface DaemonFlags {
   readonly prefix: readonly string[];
   readonly tcp: readonly HostAndPort[];
+  readonly http: readonly HostAndPort[];
   readonly unix: readonly string[];
   readonly config?: string;
   readonly insecure?: boolean;
@@ -34,10 +35,16 @@ export function parseDaemonFlags(args: readonly string[], terminal: Terminal): D
   const command = new Command('wombatkv-daemon')
     .description('Serves one WombatKV store to engines on this host and on others.')
     .option('--prefix <name>', 'a Unix socket <name>.sock in the runtime directory', collect, [])
-    .option('--tcp <host:port>', 'a TCP port; 0 for any, which is printed', collectAddress, [])
+    .option(
+      '--tcp <host:port>',
+      'a TCP port; 0 for any, which is printed',
+      addressCollector('--tcp'),
+      [],
+    )
+    .option('--http <host:port>', 'a port for HTTP, as with --tcp', addressCollector('--http'), [])
     .option('--unix <path>', 'a Unix socket at that path', collectPath, [])
     .option('--config <file>', 'settings, one NAME=value a line; the environment wins over them')
-    .option('--insecure', 'permit TCP on addresses beyond this host without a token')
+    .option('--insecure', 'permit TCP and HTTP on addresses beyond this host without a token')
     .option('--tpc', 'accepted for the sake of old scripts; without effect')
     .exitOverride()
     .configureOutput({
@@ -60,10 +67,14 @@ function collectPath(value: string, before: readonly string[]): readonly string[
   throw new StoreError('INVALID', `--unix must be an absolute path; got ${got}`);
 }
 
-function collectAddress(value: string, before: readonly HostAndPort[]): readonly HostAndPort[] {
-  try {
-    return [...before, parseHostAndPort(value)];
-  } catch (cause) {
-    throw new StoreError('INVALID', `--tcp: ${messageOf(cause)}`, { cause });
-  }
+function addressCollector(
+  flag: string,
+): (value: string, before: readonly HostAndPort[]) => readonly HostAndPort[] {
+  return (value, before) => {
+    try {
+      return [...before, parseHostAndPort(value)];
+    } catch (cause) {
+      throw new StoreError('INVALID', `${flag}: ${messageOf(cause)}`, { cause });
+    }
+  };
 }

@@ -1,9 +1,15 @@
 import { StoreError } from '../base/errors.ts';
 import { defaultNamespaceName, parseNamespace } from '../blocks/namespace.ts';
+import type { KvStore } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
+import type { Namespace } from '../blocks/namespace.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
+import { nodeTcpSockets } from '../platform/tcp-node-sockets.ts';
+import { HttpClientStore } from './http-client-store.ts';
+import type { ReadDeadlines } from './http-client-store.ts';
+import { httpClientLimits } from './http-limits.ts';
 import { RemotePeer } from './remote-peer.ts';
 import { RemoteStore } from './remote-store.ts';
 
@@ -11,7 +17,7 @@ import { RemoteStore } from './remote-store.ts';
 export interface ConnectOptions {
   /** The namespace of calls that name none; `default` when absent. */
   readonly namespace?: string | undefined;
-  /** What the daemon asks for over TCP. */
+  /** What the daemon asks for over TCP and HTTP. */
   readonly token?: string | undefined;
   /** Milliseconds that calls may take, as in `StoreConfig`. */
   readonly lookupDeadlineMs?: number | undefined;
@@ -23,8 +29,8 @@ export interface ConnectOptions {
 const agent = 'wombatkv-node';
 
 /**
- * Connects to a daemon: `unix:/path/of.sock` or `tcp://host:port`. What it gives is used like a
- * store in this process. It connects again by itself; while the daemon is away calls fail soon with
+ * Connects to a daemon: `unix:/path/of.sock`, `tcp://host:port` or `http://host:port`. What it gives
+ * is used like a store in this process. It connects again by itself; while the daemon is away calls fail soon with
  * `UNAVAILABLE`. Closing it leaves the daemon running.
  *
  * @throws RangeError for an address that is none; StoreError `UNAVAILABLE` when the daemon is not
@@ -37,18 +43,17 @@ const agent = 'wombatkv-node';
  * await store.close();
  * ```
  */
-export async function connect(url: string, options: ConnectOptions = {}): Promise<RemoteStore> {
+export async function connect(url: string, options: ConnectOptions = {}): Promise<KvStore> {
   const address = parseAddress(url);
   const namespace = parseNamespace(options.namespace || defaultNamespaceName);
   const { clock, random } = nodePlatform();
+  if (address.kind === 'http') return connectHttp(address, namespace, options);
   const { token = '' } = options;
   const peer = new RemotePeer({ sockets: nodeSockets, clock, random, address, token, agent });
-  const cap = (ms: number): number => Math.min(ms, options.callDeadlineMsMax ?? 30_000);
+  const cap = capOf(options);
   const deadlines = {
-    lookupMs: cap(options.lookupDeadlineMs ?? 250),
-    loadMs: cap(options.loadDeadlineMs ?? 10_000),
+    ...readDeadlines(options),
     saveMs: cap(limits.saveDeadlineMs),
-    tailMs: cap(limits.tailDeadlineMs),
   };
   const store = new RemoteStore({ peer, clock, namespace, deadlines });
   try {
@@ -60,21 +65,69 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   return store;
 }
 
+/** Asks for nothing, which shows whether the server is there and takes the token. */
+async function connectHttp(
+  { host, port }: HttpAddress,
+  namespace: Namespace,
+  options: ConnectOptions,
+): Promise<HttpClientStore> {
+  const { token } = options;
+  if (token !== undefined && !/^[\x21-\x7e]*$/.test(token)) {
+    throw new RangeError('token must be of ASCII letters, digits and signs, for HTTP');
+  }
+  const platform = { ...nodePlatform(), sockets: nodeTcpSockets };
+  const callMs = capOf(options)(httpClientLimits.callMs);
+  const store = new HttpClientStore({
+    ...{ platform, host, port, namespace, limits: { callMs } },
+    ...{ token: token === '' ? undefined : token, deadlines: readDeadlines(options) },
+  });
+  try {
+    await store.contains([], { deadlineMs: httpClientLimits.connectMs });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  return store;
+}
+
+function capOf({ callDeadlineMsMax }: ConnectOptions): (ms: number) => number {
+  return (ms) => Math.min(ms, callDeadlineMsMax ?? 30_000);
+}
+
+function readDeadlines(options: ConnectOptions): ReadDeadlines {
+  const cap = capOf(options);
+  return {
+    lookupMs: cap(options.lookupDeadlineMs ?? 250),
+    loadMs: cap(options.loadDeadlineMs ?? 10_000),
+    tailMs: cap(limits.tailDeadlineMs),
+  };
+}
+
+interface HttpAddress {
+  readonly kind: 'http';
+  readonly host: string;
+  readonly port: number;
+}
+
 /**
  * The address in a URL.
  *
  * @throws RangeError naming what is accepted.
  */
-export function parseAddress(url: string): SocketAddress {
+export function parseAddress(url: string): SocketAddress | HttpAddress {
   if (typeof url !== 'string') throw new TypeError(`address must be a string; got ${typeof url}`);
   if (url.startsWith('unix:/')) return { kind: 'unix', path: url.slice('unix:'.length) };
-  const [, host, port] = /^tcp:\/\/(\[[0-9a-f:.]+\]|[^\s/:[\]@]+):(\d{1,5})$/i.exec(url) ?? [];
+  const [, kind, host, port] =
+    /^(tcp|http):\/\/(\[[0-9a-f:.]+\]|[^\s/:[\]@]+):(\d{1,5})\/?$/i.exec(url) ?? [];
   const number = Number(port);
   if (host === undefined || !(number >= 1 && number <= 65_535)) {
     const shown = JSON.stringify(url.slice(0, 200));
-    throw new RangeError(`address must be unix:/path or tcp://host:port; got ${shown}`);
+    throw new RangeError(
+      `address must be unix:/path, tcp://host:port or http://host:port; got ${shown}`,
+    );
   }
-  return { kind: 'tcp', host: host.replace(/^\[|\]$/g, ''), port: number };
+  const isHttp = kind.toLowerCase() === 'http';
+  return { kind: isHttp ? 'http' : 'tcp', host: host.replace(/^\[|\]$/g, ''), port: number };
 }
 
 /** Reads the token of a file: its text without white space around it. */

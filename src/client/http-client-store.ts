@@ -59,7 +59,16 @@ export interface HttpClientOptions {
   readonly namespace?: Namespace | undefined;
   /** Sent as `Authorization: Bearer`. */
   readonly token?: string | undefined;
+  /** Those of the server's store when absent. */
+  readonly deadlines?: ReadDeadlines | undefined;
   readonly limits?: Partial<HttpClientLimits> | undefined;
+}
+
+/** What reads are given that bring no deadline of their own. */
+export interface ReadDeadlines {
+  readonly lookupMs: number;
+  readonly loadMs: number;
+  readonly tailMs: number;
 }
 
 const encoder = new TextEncoder();
@@ -77,6 +86,7 @@ const encoder = new TextEncoder();
 export class HttpClientStore implements KvStore {
   readonly #limits: HttpClientLimits;
   readonly #namespace: Namespace;
+  readonly #deadlines: ReadDeadlines | undefined;
   readonly #headers: readonly (readonly [string, string])[];
   readonly #pool: HttpPool;
   readonly #calls: HttpCalls;
@@ -86,6 +96,7 @@ export class HttpClientStore implements KvStore {
     const { platform, host, port, token } = options;
     this.#limits = { ...httpClientLimits, ...options.limits };
     this.#namespace = options.namespace ?? parseNamespace(defaultNamespaceName);
+    this.#deadlines = options.deadlines;
     this.#headers = token === undefined ? [] : [['authorization', `Bearer ${token}`]];
     this.#pool = new HttpPool({ platform, host, port, limits: this.#limits });
     this.#calls = new HttpCalls(platform.clock);
@@ -94,12 +105,14 @@ export class HttpClientStore implements KvStore {
 
   async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
     checkKeys(keys);
-    return readLookup(await this.#ask('lookup', { keys }, options), keys.length);
+    const timed = within(options, this.#deadlines?.lookupMs);
+    return readLookup(await this.#ask('lookup', { keys }, timed), keys.length);
   }
 
   async contains(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]> {
     checkKeys(keys);
-    return readStored(await this.#ask('contains', { keys }, options), keys.length);
+    const timed = within(options, this.#deadlines?.loadMs);
+    return readStored(await this.#ask('contains', { keys }, timed), keys.length);
   }
 
   async load(keys: readonly BlockKey[], options?: LoadOptions): Promise<Borrow> {
@@ -183,7 +196,8 @@ export class HttpClientStore implements KvStore {
 
   async prefetch(keys: readonly BlockKey[], options?: CallOptions): Promise<number> {
     checkKeys(keys);
-    return readLoaded(await this.#ask('prefetch', { keys }, options), keys.length);
+    const timed = within(options, this.#deadlines?.loadMs);
+    return readLoaded(await this.#ask('prefetch', { keys }, timed), keys.length);
   }
 
   async flush(options?: CallOptions): Promise<void> {
@@ -254,7 +268,8 @@ export class HttpClientStore implements KvStore {
     options: CallOptions | undefined,
   ): Promise<BulkReply & { readonly memory: PooledParts }> {
     const bytes = encoder.encode(JSON.stringify(value));
-    return this.#call(options, async (call, namespace) => {
+    const usual = operation === 'load' ? this.#deadlines?.loadMs : this.#deadlines?.tailMs;
+    return this.#call(within(options, usual), async (call, namespace) => {
       let memory: PooledParts | undefined;
       const { answerBytesMax, jsonBytesMax } = this.#limits;
       const reply = bulkReply({
@@ -363,4 +378,11 @@ export class HttpClientStore implements KvStore {
     if (deadlineMs !== undefined) headers.push(['wombatkv-deadline-ms', String(deadlineMs)]);
     return headers;
   }
+}
+
+function within(
+  options: CallOptions | undefined,
+  usualMs: number | undefined,
+): CallOptions | undefined {
+  return { ...options, deadlineMs: options?.deadlineMs ?? usualMs };
 }

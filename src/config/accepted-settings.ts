@@ -3,14 +3,6 @@ import type { Setting } from './setting.ts';
 /** Settings of the contract that this version does not obey. */
 export const acceptedSettings: readonly Setting[] = [
   {
-    name: 'WMBT_KV_HTTP_ADDR',
-    kind: 'address',
-    default: '',
-    help: 'Use the daemon at that address, over HTTP.',
-    readBy: ['library'],
-    effect: 'refused',
-  },
-  {
     name: 'WMBT_KV_TLS_CA_FILE',
     kind: 'path',
     default: '',
@@ -40,14 +32,6 @@ export const acceptedSettings: readonly Setting[] = [
     default: 'beside the library',
     help: 'The store program that the C library starts.',
     readBy: ['library'],
-    effect: 'accepted',
-  },
-  {
-    name: 'WMBT_KV_HTTP',
-    kind: 'list',
-    default: '',
-    help: 'More HTTP listeners of the daemon.',
-    readBy: ['daemon'],
     effect: 'accepted',
   },
   {

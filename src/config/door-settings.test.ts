@@ -10,9 +10,11 @@ describe('the doors of the environment', () => {
     assert.deepEqual(doors, {
       remotePrefix: undefined,
       tcpAddress: undefined,
+      httpAddress: undefined,
       runtimeDirectory: undefined,
       tokenFile: undefined,
       tcpListeners: [],
+      httpListeners: [],
       drainMs: 10_000,
     });
   });
@@ -22,9 +24,11 @@ describe('the doors of the environment', () => {
       {
         WMBT_KV_REMOTE_PREFIX: 'gpu-0',
         WMBT_KV_TCP_ADDR: '[::1]:7700',
+        WMBT_KV_HTTP_ADDR: 'node-7:8080',
         WMBT_KV_RUNTIME_DIR: '~/run/',
         WMBT_KV_TOKEN_FILE: '/etc/token',
         WMBT_KV_TCP: '127.0.0.1:0, localhost:7701',
+        WMBT_KV_HTTP: '[::1]:8080',
         WMBT_KV_DAEMON_SHUTDOWN_DRAIN_TIMEOUT_SECS: '3',
       },
       '/srv/me',
@@ -32,9 +36,11 @@ describe('the doors of the environment', () => {
     assert.deepEqual(doors, {
       remotePrefix: 'gpu-0',
       tcpAddress: '[::1]:7700',
+      httpAddress: 'node-7:8080',
       runtimeDirectory: '/srv/me/run',
       tokenFile: '/etc/token',
       tcpListeners: ['127.0.0.1:0', 'localhost:7701'],
+      httpListeners: ['[::1]:8080'],
       drainMs: 3000,
     });
   });
@@ -42,9 +48,11 @@ describe('the doors of the environment', () => {
   it('are refused by name when a value is wrong', () => {
     const wrong = {
       WMBT_KV_TCP_ADDR: 'host',
+      WMBT_KV_HTTP_ADDR: 'host',
       WMBT_KV_RUNTIME_DIR: 'relative',
       WMBT_KV_TOKEN_FILE: 'relative',
       WMBT_KV_TCP: 'a:1,b',
+      WMBT_KV_HTTP: 'a:1,b',
       WMBT_KV_DAEMON_SHUTDOWN_DRAIN_TIMEOUT_SECS: 'soon',
     };
     for (const [name, text] of Object.entries(wrong)) {

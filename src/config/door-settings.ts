@@ -12,11 +12,14 @@ export interface DoorConfig {
   readonly remotePrefix: string | undefined;
   /** Use the daemon at that address. */
   readonly tcpAddress: string | undefined;
+  /** Use the daemon at that address, over HTTP. */
+  readonly httpAddress: string | undefined;
   /** Absolute; undefined: the usual one, see `runtimeDirectoryOf`. */
   readonly runtimeDirectory: string | undefined;
   /** Absolute. */
   readonly tokenFile: string | undefined;
   readonly tcpListeners: readonly string[];
+  readonly httpListeners: readonly string[];
   readonly drainMs: number;
 }
 
@@ -33,7 +36,7 @@ export const doorSettings: readonly DoorSetting[] = [
     kind: 'text',
     default: '',
     accepts: '1 to 64 letters, digits, dots, underscores or hyphens',
-    help: 'Use the daemon of that name on this host, by its socket. Wins over `WMBT_KV_TCP_ADDR`.',
+    help: 'Use the daemon of that name on this host, by its socket. Wins over the addresses.',
     readBy: ['library'],
     effect: 'now',
   },
@@ -42,7 +45,16 @@ export const doorSettings: readonly DoorSetting[] = [
     door: 'tcpAddress',
     kind: 'address',
     default: '',
-    help: 'Use the daemon at that address, over TCP.',
+    help: 'Use the daemon at that address, over TCP. Wins over `WMBT_KV_HTTP_ADDR`.',
+    readBy: ['library'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_HTTP_ADDR',
+    door: 'httpAddress',
+    kind: 'address',
+    default: '',
+    help: 'Use the daemon at that address, over HTTP.',
     readBy: ['library'],
     effect: 'now',
   },
@@ -63,7 +75,7 @@ export const doorSettings: readonly DoorSetting[] = [
     door: 'tokenFile',
     kind: 'path',
     default: '',
-    help: 'File with the token that a daemon asks for over TCP, and that its clients give.',
+    help: 'File with the token that a daemon asks for over TCP and HTTP, and that its clients give.',
     readBy: ['library', 'daemon'],
     effect: 'now',
   },
@@ -73,6 +85,15 @@ export const doorSettings: readonly DoorSetting[] = [
     kind: 'list',
     default: '',
     help: 'More TCP listeners of the daemon, as with `--tcp`.',
+    readBy: ['daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_HTTP',
+    door: 'httpListeners',
+    kind: 'list',
+    default: '',
+    help: 'More HTTP listeners of the daemon, as with `--http`.',
     readBy: ['daemon'],
     effect: 'now',
   },
@@ -103,14 +124,24 @@ export function doorsFromEnvironment(environment: Environment, homeDirectory: st
       return expanded.replace(/(?<=.)\/+$/, '');
     throw refused(name, text);
   };
-  const address = textOf(environment, 'WMBT_KV_TCP_ADDR');
-  const listeners = (textOf(environment, 'WMBT_KV_TCP') ?? '').split(',').map((one) => one.trim());
+  const address = (name: string): string | undefined => {
+    const text = textOf(environment, name);
+    return text === undefined ? undefined : checked(name, text);
+  };
+  const listeners = (name: string): readonly string[] =>
+    (textOf(environment, name) ?? '')
+      .split(',')
+      .map((one) => one.trim())
+      .filter((one) => one !== '')
+      .map((one) => checked(name, one));
   return {
     remotePrefix: textOf(environment, 'WMBT_KV_REMOTE_PREFIX'),
-    tcpAddress: address === undefined ? undefined : checked('WMBT_KV_TCP_ADDR', address),
+    tcpAddress: address('WMBT_KV_TCP_ADDR'),
+    httpAddress: address('WMBT_KV_HTTP_ADDR'),
     runtimeDirectory: path('WMBT_KV_RUNTIME_DIR'),
     tokenFile: path('WMBT_KV_TOKEN_FILE'),
-    tcpListeners: listeners.filter((one) => one !== '').map((one) => checked('WMBT_KV_TCP', one)),
+    tcpListeners: listeners('WMBT_KV_TCP'),
+    httpListeners: listeners('WMBT_KV_HTTP'),
     drainMs: secondsOf(environment) * 1000,
   };
 }

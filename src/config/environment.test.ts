@@ -28,7 +28,7 @@ describe('configFromEnvironment()', () => {
     assert.deepEqual(lines, []);
   });
 
-  it('takes empty values as unset, also those of unknown and refused names', () => {
+  it('takes empty values as unset, also those of unknown names', () => {
     const names = [...settings.map((setting) => setting.name), 'WMBT_KV_NO_SUCH_THING'];
     const environment = Object.fromEntries(names.map((name) => [name, '']));
     const { config, lines } = read(environment, { mode: 'strict' });
@@ -196,13 +196,6 @@ describe('every setting that has effect', () => {
 });
 
 describe('a request for another place', () => {
-  it('WMBT_KV_HTTP_ADDR is refused, whatever else is set', () => {
-    for (const more of [{}, { WMBT_KV_OBJECT_STORE: 'memory:' }]) {
-      const error = refusalOf({ WMBT_KV_HTTP_ADDR: 'x:1', ...more });
-      assert.match(error.message, /^WMBT_KV_HTTP_ADDR .*cannot use; accepted: unset/);
-    }
-  });
-
   it('of a server without a bucket is refused in the names of both', () => {
     const error = refusalOf({ WMBT_KV_S3_ENDPOINT: 'http://host:9000' });
     assert.match(error.message, /WMBT_KV_S3_ENDPOINT.*WMBT_KV_BUCKET/);

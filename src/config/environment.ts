@@ -50,7 +50,6 @@ export function configFromEnvironment(
   const report = options.report ?? ignore;
   const overrides = options.overrides ?? {};
   reportUnknownNames(environment, options.mode ?? 'library', report);
-  refuseDaemons(environment);
   const config = resolveStoreConfig(
     { ...readFields(environment, host), ...withoutUndefined(overrides) },
     host,
@@ -92,16 +91,6 @@ function describeUnknownName(name: string): string {
     .filter((known) => known.startsWith(settingPrefix));
   const shownName = /^\w{1,80}$/.test(name) ? name : quote(name);
   return `${shownName} (the nearest known name is ${nearestName(name, ours)})`;
-}
-
-function refuseDaemons(environment: Environment): void {
-  for (const setting of settings) {
-    if (setting.effect !== 'refused' || valueOf(environment, setting.name) === undefined) continue;
-    throw new StoreError(
-      'INVALID',
-      `${setting.name} asks for a daemon over HTTP, which this version cannot use; accepted: unset`,
-    );
-  }
 }
 
 function readFields(environment: Environment, host: Host): UncheckedStoreConfig {

@@ -23,10 +23,8 @@ export type SettingReader = 'library' | 'daemon' | 'engine' | 'rust';
  *
  * - `now`: it is parsed and obeyed.
  * - `accepted`: it is known, not parsed, and named in one line so that nobody waits for its effect.
- * - `refused`: it asks for another place than this version can use; going on without it would put
- *   the data where nobody looks, so opening fails.
  */
-export type SettingEffect = 'now' | 'accepted' | 'refused';
+export type SettingEffect = 'now' | 'accepted';
 
 /** One variable of the environment. */
 export interface Setting {

@@ -23,9 +23,6 @@ export function settingsPage(): string {
     doors,
     shortTable(doorSettings),
     values,
-    '## What is refused',
-    refused,
-    shortTable(ofEffect('refused')),
     '## What is accepted and named',
     accepted,
     shortTable(ofEffect('accepted').filter((setting) => !isForeign(setting))),
@@ -71,9 +68,6 @@ library, which shares the engine's environment, it is one line with the nearest 
 const doors = `\`openFromEnvironment()\` opens the store in this process unless one of the first two is set. The daemon's
 flags win over these.`;
 
-const refused = `These ask for a daemon in a way that this version cannot use. To ignore them would put the data where nobody
-looks for it, so opening fails and says why.`;
-
 const accepted = `These are known, and are not parsed. Those that are set are named once, together in one line.`;
 
 const foreign = `These mean something to the Rust version only, or to the engine that reads them itself. They are
@@ -93,8 +87,7 @@ ${table(
     ['`puffer_dir`', '`cacheDirectory` (`false`: no disk tier)'],
     ['`puffer_ram_bytes`', '`memoryBytes`'],
     ['`puffer_disk_bytes`', '`diskBytes` (`0`: no disk tier)'],
-    ['`remote_prefix`, `tcp_addr`', 'none: `connect()` is given the address'],
-    ['`http_addr`', 'none: this version has no client over HTTP'],
+    ['`remote_prefix`, `tcp_addr`, `http_addr`', 'none: `connect()` is given the address'],
     ['`puffer_block_size_bytes`, `slatedb_path`', 'none: this store has no such part'],
   ],
 )}`;

@@ -39,7 +39,7 @@ export class Daemon {
   }
 
   get addresses(): readonly BoundAddress[] {
-    return this.#open.map(({ address }) => address);
+    return this.#open.flatMap(({ addresses }) => addresses);
   }
 
   /**

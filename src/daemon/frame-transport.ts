@@ -28,7 +28,7 @@ export class FrameTransport implements Transport {
     const sessions = new Sessions(service, this.#token);
     const { listener, address } = await this.#bind(service, (one) => sessions.add(one));
     return {
-      address,
+      addresses: [address],
       async drain() {
         const drained = sessions.drain();
         await listener.close();

@@ -56,7 +56,8 @@ export class HttpServer implements HttpConnectionHost {
   readonly #refused = new Set<HttpConnection>();
   #sweep: ScheduledCall | undefined;
   #isDraining = false;
-  #whenEmpty: (() => void) | undefined;
+  /** Drains that wait for the last connection to go. */
+  readonly #whenEmpty = new Set<() => void>();
 
   constructor(options: HttpServerOptions) {
     const { store, platform, authorize, moreMetrics } = options;
@@ -109,21 +110,13 @@ export class HttpServer implements HttpConnectionHost {
 
   /**
    * Takes no more connections and no more requests, and resolves when those under way are answered,
-   * or after `withinMs`, when the rest are cut off.
+   * or after `withinMs`, when the rest are cut off. Without `withinMs` only {@link close} cuts it short.
    */
-  async drain(withinMs: number): Promise<void> {
+  async drain(withinMs?: number): Promise<void> {
     this.#isDraining = true;
     await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
     for (const connection of this.#connections) if (connection.isIdle) connection.destroy();
-    if (this.#connections.size > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = this.clock.schedule(withinMs, resolve, 'awaited');
-        this.#whenEmpty = () => {
-          timer.cancel();
-          resolve();
-        };
-      });
-    }
+    if (this.#connections.size > 0) await this.#empty(withinMs);
     this.#sweep?.cancel();
     for (const connection of [...this.#connections, ...this.#refused]) connection.destroy();
   }
@@ -145,7 +138,20 @@ export class HttpServer implements HttpConnectionHost {
     for (const set of [this.#refused, this.#connections]) {
       if (connection instanceof HttpConnection) set.delete(connection);
     }
-    if (this.#connections.size === 0) this.#whenEmpty?.();
+    if (this.#connections.size === 0) for (const tell of this.#whenEmpty) tell();
+  }
+
+  #empty(withinMs: number | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const tell = (): void => {
+        timer?.cancel();
+        this.#whenEmpty.delete(tell);
+        resolve();
+      };
+      const timer =
+        withinMs === undefined ? undefined : this.clock.schedule(withinMs, tell, 'awaited');
+      this.#whenEmpty.add(tell);
+    });
   }
 
   #accept(socket: TcpSocket): TcpReceiver {

@@ -3,11 +3,14 @@ import type { SocketAddress, Sockets } from '../platform/sockets.ts';
 import { bindingFailure } from './frame-transport.ts';
 import type { SocketBinder } from './frame-transport.ts';
 
+/** A TCP port on one numeric address. */
+export type TcpAddress = SocketAddress & { readonly kind: 'tcp' };
+
 /** Takes a TCP port on one numeric address. */
-export function tcpBinder(address: SocketAddress & { readonly kind: 'tcp' }): SocketBinder {
+export function tcpBinder(address: TcpAddress): SocketBinder {
   return async ({ sockets }, receiverOf) => {
     const { host, port } = address;
-    const shown = host.includes(':') ? `[${host}]` : host;
+    const shown = shownHost(host);
     const listener = await sockets.listen(address, receiverOf).catch((error: unknown) => {
       throw bindingFailure(`tcp://${shown}:${port}`, error);
     });
@@ -16,18 +19,23 @@ export function tcpBinder(address: SocketAddress & { readonly kind: 'tcp' }): So
   };
 }
 
+/** The host as it stands in a URL. */
+export function shownHost(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
 /**
- * A binder for every address of every host that is named.
+ * Every numeric address of every host that is named, for TCP and for HTTP.
  *
  * @throws StoreError `INVALID` for a name that is none, and for an address beyond this host unless
  * `isOpenToAll`: whoever reaches it could read and write everything.
  */
-export async function openTcpBinders(
+export async function resolveListeners(
   sockets: Sockets,
   addresses: readonly { readonly host: string; readonly port: number }[],
   isOpenToAll: boolean,
-): Promise<readonly SocketBinder[]> {
-  const binders: SocketBinder[] = [];
+): Promise<readonly TcpAddress[]> {
+  const found: TcpAddress[] = [];
   for (const { host, port } of addresses) {
     for (const numeric of await resolveHost(sockets, host)) {
       if (!isOpenToAll && !isLoopback(numeric)) {
@@ -37,10 +45,10 @@ export async function openTcpBinders(
             '(WMBT_KV_TOKEN_FILE) or --insecure',
         );
       }
-      binders.push(tcpBinder({ kind: 'tcp', host: numeric, port }));
+      found.push({ kind: 'tcp', host: numeric, port });
     }
   }
-  return binders;
+  return found;
 }
 
 async function resolveHost(sockets: Sockets, host: string): Promise<readonly string[]> {

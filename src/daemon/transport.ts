@@ -1,12 +1,12 @@
 import type { DaemonService } from './daemon-service.ts';
 
 /**
- * One door of a daemon: a kind of socket and what is spoken there. `Daemon` opens them all, and
+ * A kind of door of a daemon: sockets and what is spoken there. `Daemon` opens them all, and
  * knows nothing else of them.
  */
 export interface Transport {
   /**
-   * Binds the address and serves from then on.
+   * Binds its addresses, all or none, and serves from then on.
    *
    * @throws StoreError `BUSY` when another has the address, `INVALID` for one that cannot be.
    */
@@ -15,7 +15,7 @@ export interface Transport {
 
 export interface OpenTransport {
   /** What `ready` says of it. */
-  readonly address: BoundAddress;
+  readonly addresses: readonly BoundAddress[];
   /** Takes no new connections and refuses new calls with `CLOSED`. Resolves when none runs. */
   drain(): Promise<void>;
   /** Ends every connection at once, and its calls. */

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { connect } from '../../src/client/connect.ts';
+import { openFromEnvironment } from '../../src/open-store.ts';
 import { chainOf } from '../support/chains.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import { DaemonProcess } from './daemon-process.ts';
@@ -112,9 +113,11 @@ describe('wombatkv-daemon', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     cleanUps.push(() => new Promise((resolve) => server.close(resolve)));
     const { port } = server.address() as AddressInfo;
-    const third = home.start(['--tcp', `127.0.0.1:${port}`]);
-    assert.equal(await third.exit, 3);
-    assert.match(third.notes, new RegExp(`127.0.0.1:${port} is taken`));
+    for (const flag of ['--tcp', '--http']) {
+      const third = home.start([flag, `127.0.0.1:${port}`]);
+      assert.equal(await third.exit, 3, flag);
+      assert.match(third.notes, new RegExp(`127.0.0.1:${port} is taken`));
+    }
   });
 
   it('fails with exit code 2 for wrong flags and settings, and names them', async () => {
@@ -126,6 +129,9 @@ describe('wombatkv-daemon', () => {
       [['--surprise'], {}, /surprise/],
       [['--tcp', 'nowhere'], {}, /--tcp.*nowhere/],
       [['--tcp', '0.0.0.0:0'], {}, /token.*--insecure/],
+      [['--http', 'nowhere'], {}, /--http.*nowhere/],
+      [['--http', '[::]:0'], {}, /token.*--insecure/],
+      [[], { WMBT_KV_HTTP: '0.0.0.0:0' }, /token.*--insecure/],
       [['--unix', 'relative'], {}, /--unix must be an absolute path/],
       [['--prefix', 'a/b'], {}, /prefix must be/],
       [['--config', `${home.path}/bad.conf`], {}, /bad\.conf, line 1/],
@@ -162,8 +168,130 @@ describe('wombatkv-daemon', () => {
     const home = await makeHome();
     const daemon = home.start(['-h']);
     assert.equal(await daemon.exit, 0);
-    for (const flag of ['--prefix', '--tcp', '--unix', '--config']) {
+    for (const flag of ['--prefix', '--tcp', '--http', '--unix', '--config']) {
       assert.ok(daemon.output.includes(flag), flag);
     }
   });
 });
+
+describe('wombatkv-daemon --http', () => {
+  it('serves plain resources at every address, and stops in order with a connection open', async () => {
+    const home = await makeHome();
+    const flags = ['--http', '127.0.0.1:0', '--http', '127.0.0.1:0'];
+    const daemon = home.start(flags, { WMBT_KV_HTTP: '[::1]:0' });
+    const urls = await daemon.ready();
+    assert.deepEqual(
+      urls.map((url) => url.replace(/\d+$/, '')),
+      ['http://127.0.0.1:', 'http://127.0.0.1:', 'http://[::1]:'],
+    );
+    for (const url of urls) assert.equal((await ask(`${url}/wmbt/v1/ping`)).status, 200);
+    const [first, second] = urls;
+    assert.deepEqual(JSON.parse((await ask(`${first}/healthz`)).text), { status: 'ok' });
+    assert.deepEqual(JSON.parse((await ask(`${first}/readyz`)).text), { status: 'ready' });
+    const block = `wmbt/v1/ns/default/blocks/${chain.keys[0]}`;
+    const { payload } = chain.blocks[0];
+    const put = { method: 'PUT', body: Buffer.from(payload) };
+    assert.equal((await ask(`${first}/${block}`, put)).status, 201);
+    assert.equal((await ask(`${second}/${block}`, put)).status, 200, 'stored already');
+    const got = await fetch(`${second}/${block}`);
+    assert.deepEqual(Buffer.from(await got.arrayBuffer()), Buffer.from(payload));
+    const metrics = await ask(`${first}/metrics`);
+    assert.match(
+      metrics.text,
+      /^wombatkv_http_requests_total\{operation="block",status="201"\} 1$/m,
+    );
+    assert.equal(await daemon.stop(), 0);
+  });
+
+  it('asks for the token, but for ping, health and readiness', async () => {
+    const home = await makeHome();
+    writeFileSync(`${home.path}/token`, 's3cret\n');
+    const more = { WMBT_KV_TOKEN_FILE: `${home.path}/token` };
+    const daemon = home.start(['--http', '0.0.0.0:0'], more);
+    const [bound] = await daemon.ready();
+    const url = bound.replace('0.0.0.0', '127.0.0.1');
+    for (const path of ['wmbt/v1/ping', 'healthz', 'readyz']) {
+      assert.equal((await ask(`${url}/${path}`)).status, 200, path);
+    }
+    const block = `wmbt/v1/ns/default/blocks/${chain.keys[0]}`;
+    for (const path of ['metrics', 'wmbt/v1/stats', block]) {
+      for (const wrong of [undefined, 'Bearer other', 'Bearer s3cret2', 'Basic s3cret']) {
+        const { status, text, challenge } = await ask(`${url}/${path}`, withAuthorization(wrong));
+        assert.deepEqual([status, challenge], [401, 'Bearer'], `${path} with ${wrong}`);
+        assert.match(text, /token/);
+      }
+      const { status } = await ask(`${url}/${path}`, withAuthorization('Bearer s3cret'));
+      assert.equal(status, path === block ? 404 : 200, path);
+    }
+    assert.equal(await daemon.stop(), 0);
+    assert.ok(!daemon.output.includes('s3cret') && !daemon.notes.includes('s3cret'));
+  });
+
+  it('serves connect() and WMBT_KV_HTTP_ADDR the store that others reach by its socket', async () => {
+    const home = await makeHome();
+    writeFileSync(`${home.path}/token`, 's3cret\n');
+    const more = { WMBT_KV_TOKEN_FILE: `${home.path}/token` };
+    const flags = ['--http', '127.0.0.1:0', '--unix', `${home.path}/c.sock`];
+    const daemon = home.start(flags, more);
+    const urls = await daemon.ready();
+    const http = urls.find((url) => url.startsWith('http:')) ?? '';
+    for (const token of [undefined, 'other']) {
+      await assert.rejects(connect(http, { token }), { code: 'INVALID', message: /token/ });
+    }
+    await assert.rejects(connect(http, { token: 'a\r\nb: c' }), RangeError);
+    const client = await connect(http, { token: 's3cret' });
+    assert.equal((await client.save(chain.blocks)).saved, 3);
+    await client.close();
+    await assertLoads(`unix:${home.path}/c.sock`);
+    const address = http.slice('http://'.length);
+    assert.equal(await matchedByEnvironment({ ...more, WMBT_KV_HTTP_ADDR: address }), 3);
+    const both = { ...more, WMBT_KV_HTTP_ADDR: '127.0.0.1:1', WMBT_KV_REMOTE_PREFIX: 'absent' };
+    await assert.rejects(matchedByEnvironment({ ...both, ...home.environment }), {
+      code: 'UNAVAILABLE',
+      message: /absent\.sock/,
+    });
+    assert.equal(await daemon.stop(), 0);
+    await assert.rejects(connect(http, { token: 's3cret' }), { code: 'UNAVAILABLE' });
+  });
+
+  it('refuses a token that no header can carry', async () => {
+    const home = await makeHome();
+    writeFileSync(`${home.path}/token`, 'two words');
+    const more = { WMBT_KV_TOKEN_FILE: `${home.path}/token` };
+    const daemon = home.start(['--http', '127.0.0.1:0'], more);
+    assert.equal(await daemon.exit, 2);
+    assert.match(daemon.notes, /token \(WMBT_KV_TOKEN_FILE\) must be of ASCII/);
+    assert.ok(!daemon.notes.includes('two words'));
+  });
+});
+
+/** Looks the chain up in the store that these variables name. */
+async function matchedByEnvironment(variables: Readonly<Record<string, string>>): Promise<number> {
+  const before = { ...process.env };
+  Object.assign(process.env, variables);
+  try {
+    const store = await openFromEnvironment();
+    const { matched } = await store.lookup(chain.keys);
+    await store.close();
+    return matched;
+  } finally {
+    for (const name of Object.keys(variables)) delete process.env[name];
+    Object.assign(process.env, before);
+  }
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly challenge: string | null;
+}
+
+async function ask(url: string, init: RequestInit = {}): Promise<Answer> {
+  const answer = await fetch(url, init);
+  const challenge = answer.headers.get('www-authenticate');
+  return { status: answer.status, text: await answer.text(), challenge };
+}
+
+function withAuthorization(authorization: string | undefined): RequestInit {
+  return authorization === undefined ? {} : { headers: { authorization } };
+}

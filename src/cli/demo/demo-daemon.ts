@@ -8,7 +8,7 @@ import { effectiveSettings, settingPrefix } from '../../config/settings.ts';
 import type { Platform } from '../../platform/platform.ts';
 
 /** How the demo's processes reach the store: each opens it, or all of them ask a daemon. */
-export type DemoTransport = 'process' | 'unix' | 'tcp';
+export type DemoTransport = 'process' | 'unix' | 'tcp' | 'http';
 
 /** A daemon starts in a fraction of a second; a busy machine may need more. */
 const readyMs = 30_000;
@@ -31,13 +31,13 @@ export class DemoDaemon {
   /** Starts one on the store and waits until it is ready. */
   static async start(
     platform: Platform,
-    place: { readonly transport: 'unix' | 'tcp'; readonly directory: string },
+    place: { readonly transport: Exclude<DemoTransport, 'process'>; readonly directory: string },
     store: StoreConfig,
   ): Promise<DemoDaemon> {
     const flags =
-      place.transport === 'tcp'
-        ? ['--tcp', '127.0.0.1:0']
-        : ['--unix', `${place.directory}/demo.sock`];
+      place.transport === 'unix'
+        ? ['--unix', `${place.directory}/demo.sock`]
+        : [`--${place.transport}`, '127.0.0.1:0'];
     await platform.files.makeDirectory(place.directory);
     const program = fileURLToPath(new URL('../daemon-main.js', import.meta.url));
     const child = spawn(process.execPath, [program, ...flags], {
