@@ -72,7 +72,7 @@ export class DirectoryObjectStore implements ObjectStore {
   readonly #locks: KeyLocks;
   readonly #retained: RetainedFiles;
   readonly #gate: CallGate;
-  /** Gets under way: see `directoryReadsMax`. Their callers bound how many wait. */
+  /** Gets under way; their callers bound how many wait. */
   readonly #reading = new Semaphore(objectLimits.directoryReadsMax);
 
   /** The root is an absolute path without a `/` at its end; it need not exist. */
@@ -118,27 +118,26 @@ export class DirectoryObjectStore implements ObjectStore {
     return this.#gate.run(what, options.signal, async (call) => {
       requireKey(key);
       requireRange(options.range);
-      return this.#reading.run(async () => {
-        call.check();
-        return onFiles(what, () => this.#getNow(key, options, call));
-      });
+      return this.#reading.run(() => this.#getNow(key, options, call));
     });
   }
 
   async #getNow(key: ObjectKey, options: GetOptions, call: Call): Promise<ObjectBody | undefined> {
-    const object = await this.#open(this.#pathOf(key), call);
+    call.check();
+    const what = `get of ${key}`;
+    const object = await onFiles(what, () => this.#open(this.#pathOf(key), call));
     if (object === undefined) return undefined;
     const { file, status } = object;
     try {
       const range = cutRange(options.range, status.byteLength);
       const bytes = await call.hold(async () => {
         const memory = memoryForBody(options, range.length);
-        await readInto(memory, file, range.offset, call);
+        await onFiles(what, () => readInto(memory, file, range.offset, call));
         return memory;
       });
       return { info: infoOf(key, status), bytes };
     } finally {
-      await file.close();
+      await onFiles(what, () => file.close());
     }
   }
 

@@ -44,8 +44,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     changes: [
       {
         file: 'src/store/write-path.ts',
-        from: 'while (fresh.some(({ facts }) => this.#hasTwin(facts)));',
-        to: 'while (fresh.length < 0);',
+        from: 'while (candidates.some(({ facts }) => this.#hasTwin(facts)));',
+        to: 'while (candidates.length < 0);',
       },
     ],
   },
