@@ -110,7 +110,12 @@ describe('the commands on a bucket', () => {
       assert.deepEqual([pending, pendingBytes], [2, byteLength]);
       assert.ok(uploadFailures >= 1);
       assert.match(lastFailure ?? '', /AccessDenied \(status 403\)/);
-      assert.equal(object.billed.write, object.requests.put, 'a refused put is billed, once');
+      const { put, list } = object.requests;
+      assert.equal(
+        object.billed.write,
+        put + list,
+        'a refused put is billed, once, and so is a list',
+      );
       const { stdout } = await run(['status', '--cache-directory', cacheDirectory]);
       assert.match(stdout, /^ +0 .* 2 payloads, 2 KiB +in use/m);
       server.faults = () => undefined;
