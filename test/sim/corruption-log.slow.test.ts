@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { KvStore, StoreStats } from '../../src/blocks/kv-store.ts';
 import { decodeRecord, headerLength, recordLength } from '../../src/cache/log-record.ts';
+import type { LogRecord } from '../../src/cache/log-record.ts';
 import { segmentHeaderBytes, segmentNumber } from '../../src/cache/log-segment.ts';
 import { historyWorld } from './crash-history.ts';
 import { DirectoryNode, FileNode } from './disk-nodes.ts';
@@ -23,11 +24,15 @@ interface Region {
   /** What a changed byte of it must add to the counters. */
   readonly damagedRecords: 0 | 1;
   readonly corrupt: 0 | 1;
+  /** Of the keys of a save: which. */
+  readonly saveId?: number;
 }
 
 /** A host with a log that holds a record of every type and kind, closed. */
 class LoggedWorld {
   readonly world: SimWorld = historyWorld(1);
+  /** The save of each payload that waits for upload, by the records that {@link regions} walks. */
+  readonly #pendingOf = new Map<string, number>();
   readonly #bytes = new Map<string, Uint8Array>();
 
   payload(name: string): Uint8Array {
@@ -118,7 +123,24 @@ class LoggedWorld {
 
   /** Every byte of the log by its job, found by walking it. */
   regions(): Region[] {
-    return this.segments().flatMap(({ name, file }) => this.#regionsOf(name, file));
+    const regions = this.segments().flatMap(({ name, file }) => this.#regionsOf(name, file));
+    // Of a save that is durable the list of keys is of no use any more, and is not read.
+    return regions.map((region) =>
+      region.saveId === undefined || this.#pendingSaves.has(region.saveId)
+        ? region
+        : { ...region, damagedRecords: 0, job: 'keys of a durable save' },
+    );
+  }
+
+  /** Takes note of which saves still wait for upload after the record. */
+  #noteSave({ type, kind, key, saveId, isDurable }: LogRecord): void {
+    const id = `${kind} ${key}`;
+    if (type === 'payload' && !isDurable) this.#pendingOf.set(id, saveId);
+    else if (type !== 'save') this.#pendingOf.delete(id);
+  }
+
+  get #pendingSaves(): ReadonlySet<number> {
+    return new Set(this.#pendingOf.values());
   }
 
   #regionsOf(name: string, file: FileNode): Region[] {
@@ -131,15 +153,17 @@ class LoggedWorld {
       const at = { segment: segmentNumber(name) ?? 0, offset, salt };
       const record = decodeRecord(file.bytes.subarray(offset), at);
       assert.ok(record !== undefined, `record at ${offset} of ${name}`);
-      const { type, payloadLength } = record;
+      const { type, payloadLength, saveId } = record;
+      this.#noteSave(record);
       const next = offset + recordLength(record);
       const payload = offset + headerLength(record);
       const isTorn = next === file.byteLength && next - offset < headerBytesMax;
       const told = isTorn ? none : one;
       regions.push({ ...told, start: offset, end: payload, job: `header: ${type}` });
       const end = payload + payloadLength;
-      if (type === 'save') regions.push({ ...one, start: payload, end, job: 'keys of a save' });
-      else if (type === 'payload') {
+      if (type === 'save') {
+        regions.push({ ...one, start: payload, end, job: 'keys of a save', saveId });
+      } else if (type === 'payload') {
         const bytes = file.bytes.slice(payload, end);
         // Where the bucket answers, a raw tail comes from there: another host may have replaced it.
         const isUsed = ['block', 'last', 'tail'].some((one) => sameBytes(bytes, this.payload(one)));
