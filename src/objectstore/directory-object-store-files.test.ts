@@ -62,7 +62,7 @@ describe('DirectoryObjectStore on disk', () => {
     assert.deepEqual(await readdir(`${root}/.tmp`), []);
   });
 
-  it('reads only a few objects at once, so that the first of many come soon', async () => {
+  it('has only a few objects open for reading at once', async () => {
     const root = freshRoot();
     const keys = Array.from({ length: 12 }, (_, i) => parseObjectKey(`objects/${i}`));
     const writer = new DirectoryObjectStore(platform, root);

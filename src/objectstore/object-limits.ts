@@ -17,9 +17,8 @@ export const objectLimits = {
    */
   readChunkBytes: 4 * mib,
   /**
-   * Objects that a directory reads at once. With more, all of a batch come late and together, and
-   * whoever decodes them has nothing to do until then: on two cores a batch of 14 objects took a
-   * third longer with 8.
+   * Objects that a directory has open for reading at once, whatever its callers ask for together. It
+   * bounds descriptors; a batch of 14 objects takes as long with 2, 3, 4 or 8.
    */
   directoryReadsMax: 3,
   /** File status calls in flight for one list; Node has four threads for them. */
