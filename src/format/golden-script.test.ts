@@ -11,7 +11,7 @@ const hasPython = spawnSync('python3', ['--version']).status === 0;
 test(
   'make-golden.py writes the golden frames that are here',
   {
-    skip: hasPython ? false : 'opt-in: python3 is not installed',
+    skip: hasPython ? false : 'python3 is not installed',
   },
   () => {
     const directory = mkdtempSync(join(tmpdir(), 'wombatkv golden '));

@@ -21,8 +21,7 @@ type RestoringStore = RestoreParts['store'];
 
 /**
  * Restores a prompt of zeros from nowhere into nothing, so that the code of a restore is compiled
- * when the first real one comes. That one takes about 6 ms less (docs/decisions/0020-rehearsal.md);
- * the rehearsal itself takes about as much, as the engine opens. Neither the store nor the engine
+ * when the first real one comes (docs/decisions/0020-rehearsal.md). Neither the store nor the engine
  * has a part in it, and what it measures is not kept.
  *
  * Resolves to the tokens of the last round: none when there is no room for a state file, which real
