@@ -1,5 +1,6 @@
 /**
- * What the caller should do next is what tells the codes apart; see docs/ERRORS.md.
+ * What the caller should do next is what tells the codes apart; see docs/ERRORS.md. They stand in the
+ * order of their numbers on the wire: new ones go to the end.
  *
  * - `UNAVAILABLE`: retry later, or go on without the store.
  * - `BUSY`: slow down; a stated limit is reached and nothing was taken.
@@ -10,15 +11,19 @@
  * - `CLOSED`: the store was closed.
  * - `ABORTED`: the caller's signal fired or the deadline passed.
  */
-export type StoreErrorCode =
-  | 'UNAVAILABLE'
-  | 'BUSY'
-  | 'CORRUPT'
-  | 'INCOMPATIBLE'
-  | 'TOO_LARGE'
-  | 'INVALID'
-  | 'CLOSED'
-  | 'ABORTED';
+export const storeErrorCodes = [
+  'UNAVAILABLE',
+  'BUSY',
+  'CORRUPT',
+  'INCOMPATIBLE',
+  'TOO_LARGE',
+  'INVALID',
+  'CLOSED',
+  'ABORTED',
+] as const;
+
+/** One of {@link storeErrorCodes}. */
+export type StoreErrorCode = (typeof storeErrorCodes)[number];
 
 /** The one error class of the project. Misuse of a function throws `TypeError` or `RangeError`. */
 export class StoreError extends Error {

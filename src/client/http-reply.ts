@@ -1,6 +1,5 @@
 import { assert } from '../base/assert.ts';
-import { StoreError } from '../base/errors.ts';
-import type { StoreErrorCode } from '../base/errors.ts';
+import { StoreError, storeErrorCodes } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { bulkType } from '../protocol/http1-bulk.ts';
 import type { BulkHead } from '../protocol/http1-bulk.ts';
@@ -112,24 +111,13 @@ function parseJson(bytes: Uint8Array): unknown {
   }
 }
 
-const codes: readonly StoreErrorCode[] = [
-  'UNAVAILABLE',
-  'BUSY',
-  'CORRUPT',
-  'INCOMPATIBLE',
-  'TOO_LARGE',
-  'INVALID',
-  'CLOSED',
-  'ABORTED',
-];
-
 /** The error that the answer stands for. A server that closes its store is one that is gone. */
 function failureOf({ status }: ResponseHead, value: unknown): StoreError {
   if (status >= 300 && status <= 399) {
     return new StoreError('UNAVAILABLE', `status ${status}: redirects are not followed`);
   }
   const error = isObject(value) && isObject(value['error']) ? value['error'] : {};
-  const said = codes.find((code) => code === error['code']);
+  const said = storeErrorCodes.find((code) => code === error['code']);
   const code = said === 'CLOSED' ? 'UNAVAILABLE' : (said ?? 'UNAVAILABLE');
   const reason = typeof error['reason'] === 'string' ? error['reason'].slice(0, 1000) : 'no reason';
   return new StoreError(code, `the server says (status ${status}): ${reason}`);

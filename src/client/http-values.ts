@@ -1,25 +1,14 @@
 import { StoreError } from '../base/errors.ts';
-import type { DeleteResult, Lookup, MissReason, SaveResult } from '../blocks/kv-store.ts';
+import type { DeleteResult, Lookup, SaveResult } from '../blocks/kv-store.ts';
+import { missReasons } from '../protocol/miss-reasons.ts';
 
 /** Answers in JSON, each read field by field; what is not as it should be is `UNAVAILABLE`. */
-const reasons: readonly MissReason[] = [
-  'unknown',
-  'evicted',
-  'corrupt',
-  'decoded',
-  'other-fingerprint',
-  'deadline',
-  'unavailable',
-  'incompatible',
-  'closed',
-];
-
 type Fields = Readonly<Record<string, unknown>>;
 
 export function readLookup(value: unknown, most: number): Lookup {
   const fields = fieldsOf(value, 'a lookup');
   const matched = countOf(fields, 'matched');
-  const reason = reasons.find((one) => one === fields['reason']);
+  const reason = missReasons.find((one) => one === fields['reason']);
   if (matched > most || matched < most !== (reason !== undefined)) {
     throw unexpected(`a lookup of ${most} keys with ${matched} matches and reason ${reason}`);
   }

@@ -6,6 +6,7 @@ import type { Namespace } from '../blocks/namespace.ts';
 import { messageOf } from '../base/errors.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
+import { missReasons } from './miss-reasons.ts';
 
 /** What every call begins with. */
 export interface CallHead {
@@ -60,19 +61,8 @@ export interface Loaded {
 
 const tiers: readonly Tier[] = ['memory', 'disk', 'object'];
 
-/** Their places are numbers on the wire: new ones go to the end. */
-const reasons: readonly (MissReason | undefined)[] = [
-  undefined,
-  'unknown',
-  'evicted',
-  'corrupt',
-  'decoded',
-  'other-fingerprint',
-  'deadline',
-  'unavailable',
-  'incompatible',
-  'closed',
-];
+/** Their places are numbers on the wire. */
+const reasons: readonly (MissReason | undefined)[] = [undefined, ...missReasons];
 
 /** A writer that has the head of a call in it. */
 export function headWriter(head: CallHead, expectedBytes?: number): ByteWriter {

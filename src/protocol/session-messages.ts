@@ -1,4 +1,4 @@
-import { StoreError } from '../base/errors.ts';
+import { StoreError, storeErrorCodes } from '../base/errors.ts';
 import type { StoreErrorCode } from '../base/errors.ts';
 import { hexFromBytes } from '../base/hex.ts';
 import { ByteReader } from './byte-reader.ts';
@@ -91,28 +91,17 @@ export function decodeWelcome(body: Uint8Array): Welcome {
   };
 }
 
-const codes: readonly StoreErrorCode[] = [
-  'UNAVAILABLE',
-  'BUSY',
-  'CORRUPT',
-  'INCOMPATIBLE',
-  'TOO_LARGE',
-  'INVALID',
-  'CLOSED',
-  'ABORTED',
-];
-
 /** Characters of an error's message that travel. */
 const messageLengthMax = 2000;
 
 export function encodeFailure({ code, message }: Failure): Uint8Array {
-  const writer = new ByteWriter().u8(codes.indexOf(code));
+  const writer = new ByteWriter().u8(storeErrorCodes.indexOf(code));
   return writer.text(message.slice(0, messageLengthMax)).finish();
 }
 
 export function decodeFailure(body: Uint8Array): StoreError {
   const reader = new ByteReader(body, 'error');
-  const code = reader.word(codes);
+  const code = reader.word(storeErrorCodes);
   const message = reader.text();
   reader.end();
   return new StoreError(code, message);

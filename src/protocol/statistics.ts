@@ -1,22 +1,12 @@
 import { StoreError } from '../base/errors.ts';
 import type { ObjectTierStats, StoreStats, TierStats } from '../blocks/kv-store.ts';
+import { missReasons } from './miss-reasons.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
 const tierFields = ['hits', 'hitBytes', 'entries', 'bytes', 'budgetBytes', 'evictions'] as const;
 const verbs = ['put', 'get', 'head', 'list', 'delete'] as const;
 const billedAs = ['write', 'read', 'free'] as const;
-const missReasons = [
-  'unknown',
-  'evicted',
-  'corrupt',
-  'decoded',
-  'other-fingerprint',
-  'deadline',
-  'unavailable',
-  'incompatible',
-  'closed',
-] as const;
 const counters = [
   'corrupt',
   'damagedRecords',
