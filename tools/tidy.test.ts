@@ -19,7 +19,7 @@ const tidyProject: Readonly<Record<string, string>> = {
     "void new URL('child.js', import.meta.url);\n",
   'src/cli/child.ts': 'export {};\n',
   'src/base/errors.ts':
-    "/** See docs/ERRORS.md and decisions/0001. */\nexport type Code =\n  | 'BUSY';\n" +
+    "/** See docs/ERRORS.md and decisions/0001. */\nexport const codes = [\n  'BUSY',\n];\n" +
     "export const one = new URL('./worker.js', import.meta.url);\n",
   'src/base/worker.ts': 'export {};\n',
   'src/base/errors.test.ts': "import { it } from 'node:test';\nit('one', () => {});\n",
@@ -44,7 +44,7 @@ const faults: readonly (readonly [string, Readonly<Record<string, string>>, RegE
   ['a test with another ending', { 'test/a.spec.mjs': '' }, /test\/a\.spec\.mjs:1: nobody runs/],
   [
     'a barrel',
-    { 'src/base/worker.ts': "export type { Code } from './errors.ts';\n" },
+    { 'src/base/worker.ts': "export { codes } from './errors.ts';\n" },
     /worker\.ts:1: exports what another/,
   ],
   ['a date', { 'src/base/worker.ts': '\n// Since 2024-05-06 so.\n' }, /worker\.ts:2: a date/],
@@ -95,6 +95,11 @@ const faults: readonly (readonly [string, Readonly<Record<string, string>>, RegE
     'an error code that is not documented',
     { 'docs/ERRORS.md': '# Errors\n\nBUSYBODY\n' },
     /BUSY is missing from docs\/ERRORS\.md/,
+  ],
+  [
+    'error codes written so that none is found',
+    { 'src/base/errors.ts': "export const one = new URL('./worker.js', import.meta.url);\n" },
+    /errors\.ts:1: names nothing of docs\/ERRORS\.md/,
   ],
 ];
 
