@@ -68,7 +68,7 @@ export async function openFromEnvironment(options: OpenOptions = {}): Promise<Kv
   const url = await daemonUrl(doors, platform);
   if (url === undefined) return openResolved(config, platform, options);
   const token = doors.tokenFile === undefined ? undefined : await readToken(doors.tokenFile);
-  return connect(url, { ...config, token });
+  return connect(url, { ...config, token, nearCacheBytes: doors.nearCacheBytes });
 }
 
 async function daemonUrl(doors: DoorConfig, platform: Platform): Promise<string | undefined> {

@@ -18,10 +18,10 @@ import { resolveListeners, tcpBinder } from '../daemon/tcp-binder.ts';
 import type { Transport } from '../daemon/transport.ts';
 import { pathBinder, prefixBinder } from '../daemon/unix-binder.ts';
 import { openServedStore } from '../open-store.ts';
+import { directChecksums, ThreadChecksums } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
-import { nodeTcpSockets } from '../platform/tcp-node-sockets.ts';
 import { DaemonEvents } from './daemon-events.ts';
 import { parseDaemonFlags } from './daemon-flags.ts';
 import type { DaemonFlags } from './daemon-flags.ts';
@@ -75,18 +75,22 @@ async function serveUntilStopped(
   const service = {
     ...{ store, clock, sockets: nodeSockets, logger: events, agent },
     ...{ accounts: new ClientAccounts(), counters: new DaemonCounters() },
+    // Where there is one processor only, a thread for them gains nothing.
+    checksums: host.processors > 1 ? new ThreadChecksums() : directChecksums,
   };
   let daemon: Daemon;
   try {
     daemon = await Daemon.start(service, transports, doors.drainMs);
   } catch (error) {
     await store.close();
+    await service.checksums.close();
     throw error;
   }
   events.tell('ready', { addresses: daemon.addresses });
   const signal = await signals.first;
   events.tell('draining', { signal });
   await daemon.stop();
+  await service.checksums.close();
 }
 
 /** Every door that flags and settings name. */
@@ -104,7 +108,7 @@ async function transportsOf(
   const isOpenToAll = flags.insecure === true || token !== undefined;
   const tcpAddresses = await resolveListeners(nodeSockets, tcp, isOpenToAll);
   const httpAddresses = await resolveListeners(nodeSockets, http, isOpenToAll);
-  const httpOptions = { sockets: nodeTcpSockets, addresses: httpAddresses, token };
+  const httpOptions = { addresses: httpAddresses, token };
   return [
     // The file of a Unix socket is this user's alone, which is what a token would prove.
     ...prefixes.map(

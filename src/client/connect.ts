@@ -3,10 +3,13 @@ import { defaultNamespaceName, parseNamespace } from '../blocks/namespace.ts';
 import type { KvStore } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { directChecksums, ThreadChecksums } from '../platform/checksums.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
+import type { Host } from '../platform/platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
-import { nodeTcpSockets } from '../platform/tcp-node-sockets.ts';
+import { ClientStore } from './client-store.ts';
 import { HttpClientStore } from './http-client-store.ts';
 import type { ReadDeadlines } from './http-client-store.ts';
 import { httpClientLimits } from './http-limits.ts';
@@ -24,6 +27,11 @@ export interface ConnectOptions {
   readonly loadDeadlineMs?: number | undefined;
   /** Caps the usual deadline of every call but flush. */
   readonly callDeadlineMsMax?: number | undefined;
+  /**
+   * Memory for blocks that were read, so that reading them again moves no bytes; none when absent or
+   * 0. What other clients delete stays in it until it makes room.
+   */
+  readonly nearCacheBytes?: number | undefined;
 }
 
 const agent = 'wombatkv-node';
@@ -46,7 +54,20 @@ const agent = 'wombatkv-node';
 export async function connect(url: string, options: ConnectOptions = {}): Promise<KvStore> {
   const address = parseAddress(url);
   const namespace = parseNamespace(options.namespace || defaultNamespaceName);
-  const { clock, random } = nodePlatform();
+  const { nearCacheBytes = 0 } = options;
+  if (!Number.isSafeInteger(nearCacheBytes) || nearCacheBytes < 0) {
+    throw new RangeError(`nearCacheBytes must be a number of bytes; got ${nearCacheBytes}`);
+  }
+  const door = await connectTo(address, namespace, options);
+  return new ClientStore(door, namespace, nearCacheBytes);
+}
+
+async function connectTo(
+  address: SocketAddress | HttpAddress,
+  namespace: Namespace,
+  options: ConnectOptions,
+): Promise<KvStore> {
+  const { clock, random, host } = nodePlatform();
   if (address.kind === 'http') return connectHttp(address, namespace, options);
   const { token = '' } = options;
   const peer = new RemotePeer({ sockets: nodeSockets, clock, random, address, token, agent });
@@ -55,7 +76,8 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
     ...readDeadlines(options),
     saveMs: cap(limits.saveDeadlineMs),
   };
-  const store = new RemoteStore({ peer, clock, namespace, deadlines });
+  const checksums = checksumsOf(host);
+  const store = new RemoteStore({ peer, clock, namespace, deadlines, checksums });
   try {
     await peer.connection('small', new AbortController().signal);
   } catch (error) {
@@ -75,11 +97,12 @@ async function connectHttp(
   if (token !== undefined && !/^[\x21-\x7e]*$/.test(token)) {
     throw new RangeError('token must be of ASCII letters, digits and signs, for HTTP');
   }
-  const platform = { ...nodePlatform(), sockets: nodeTcpSockets };
+  const platform = { ...nodePlatform(), sockets: nodeSockets };
   const callMs = capOf(options)(httpClientLimits.callMs);
   const store = new HttpClientStore({
     ...{ platform, host, port, namespace, limits: { callMs } },
     ...{ token: token === '' ? undefined : token, deadlines: readDeadlines(options) },
+    checksums: checksumsOf(platform.host),
   });
   try {
     await store.contains([], { deadlineMs: httpClientLimits.connectMs });
@@ -88,6 +111,11 @@ async function connectHttp(
     throw error;
   }
   return store;
+}
+
+/** Where there is one processor only, a thread for them gains nothing. */
+function checksumsOf({ processors }: Host): Checksums {
+  return processors > 1 ? new ThreadChecksums() : directChecksums;
 }
 
 function capOf({ callDeadlineMsMax }: ConnectOptions): (ms: number) => number {

@@ -11,14 +11,6 @@ export const acceptedSettings: readonly Setting[] = [
     effect: 'accepted',
   },
   {
-    name: 'WMBT_KV_NEAR_CACHE_BYTES',
-    kind: 'bytes',
-    default: '',
-    help: 'Memory of a remote client for blocks that it read.',
-    readBy: ['library'],
-    effect: 'accepted',
-  },
-  {
     name: 'WMBT_KV_NODE',
     kind: 'path',
     default: 'node on PATH',

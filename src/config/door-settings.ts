@@ -18,6 +18,8 @@ export interface DoorConfig {
   readonly runtimeDirectory: string | undefined;
   /** Absolute. */
   readonly tokenFile: string | undefined;
+  /** Memory of a client of a daemon for blocks that it read; 0: none. */
+  readonly nearCacheBytes: number;
   readonly tcpListeners: readonly string[];
   readonly httpListeners: readonly string[];
   readonly drainMs: number;
@@ -77,6 +79,17 @@ export const doorSettings: readonly DoorSetting[] = [
     default: '',
     help: 'File with the token that a daemon asks for over TCP and HTTP, and that its clients give.',
     readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_NEAR_CACHE_BYTES',
+    door: 'nearCacheBytes',
+    kind: 'bytes',
+    default: '0',
+    help:
+      'Memory of a client of a daemon for blocks that it read, so that reading them again moves no ' +
+      'bytes. 0: none.',
+    readBy: ['library'],
     effect: 'now',
   },
   {
@@ -140,6 +153,7 @@ export function doorsFromEnvironment(environment: Environment, homeDirectory: st
     httpAddress: address('WMBT_KV_HTTP_ADDR'),
     runtimeDirectory: path('WMBT_KV_RUNTIME_DIR'),
     tokenFile: path('WMBT_KV_TOKEN_FILE'),
+    nearCacheBytes: bytesOf(environment, 'WMBT_KV_NEAR_CACHE_BYTES'),
     tcpListeners: listeners('WMBT_KV_TCP'),
     httpListeners: listeners('WMBT_KV_HTTP'),
     drainMs: secondsOf(environment) * 1000,
@@ -191,6 +205,14 @@ function secondsOf(environment: Environment): number {
   const text = textOf(environment, name) ?? setting.default;
   const seconds = parseSetting(setting, text);
   if (typeof seconds === 'number' && seconds <= 86_400) return seconds;
+  throw refused(name, text);
+}
+
+function bytesOf(environment: Environment, name: string): number {
+  const setting = settingOf(name);
+  const text = textOf(environment, name) ?? setting.default;
+  const bytes = parseSetting(setting, text);
+  if (typeof bytes === 'number') return bytes;
   throw refused(name, text);
 }
 

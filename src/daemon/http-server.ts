@@ -1,7 +1,14 @@
 import { StoreError } from '../base/errors.ts';
-import type { KvStore } from '../blocks/kv-store.ts';
+import type { ServedStore } from '../blocks/served-store.ts';
+import { directChecksums } from '../platform/checksums.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
-import type { TcpListener, TcpReceiver, TcpSocket, TcpSockets } from '../platform/tcp-sockets.ts';
+import type {
+  SocketConnection,
+  SocketListener,
+  SocketReceiver,
+  Sockets,
+} from '../platform/sockets.ts';
 import type { RequestHead } from '../protocol/http1-head.ts';
 import type { HttpAccess, HttpDenial } from './http-access.ts';
 import { HttpAdmission } from './http-admission.ts';
@@ -13,8 +20,10 @@ import { HttpMetrics } from './http-metrics.ts';
 import { HttpRoutes } from './http-routes.ts';
 
 export interface HttpServerOptions {
-  readonly store: KvStore;
-  readonly platform: { readonly clock: Clock; readonly sockets: TcpSockets };
+  readonly store: ServedStore;
+  /** Where payloads that come are checked; on this thread when absent. */
+  readonly checksums?: Checksums | undefined;
+  readonly platform: { readonly clock: Clock; readonly sockets: Sockets };
   readonly limits?: Partial<HttpLimits> | undefined;
   /**
    * Asked before each request but those for ping, health and readiness; undefined allows it. All
@@ -25,10 +34,16 @@ export interface HttpServerOptions {
   readonly moreMetrics?: (() => string) | undefined;
 }
 
+/** Where a server listens. */
+export interface HttpAddress {
+  /** A name or an address. */
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+}
+
 /** How often connections are looked at for peers that are too slow. */
 const sweepMs = 250;
-/** Connections that wait for the system to hand them over. */
-const backlog = 511;
 /** Time for the last answers after a drain was cut short. */
 const refuseConnectionsMax = 64;
 
@@ -38,7 +53,7 @@ const refuseConnectionsMax = 64;
  *
  * @example
  * ```ts
- * const server = new HttpServer({ store, platform: { clock, sockets: nodeTcpSockets } });
+ * const server = new HttpServer({ store, platform: { clock, sockets: nodeSockets } });
  * const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
  * await server.drain(10_000);
  * ```
@@ -46,11 +61,11 @@ const refuseConnectionsMax = 64;
 export class HttpServer implements HttpConnectionHost {
   readonly clock: Clock;
   readonly limits: HttpLimits;
-  readonly #sockets: TcpSockets;
+  readonly #sockets: Sockets;
   readonly #routes: HttpRoutes;
   readonly #metrics: HttpMetrics;
   readonly #admission: HttpAdmission;
-  readonly #listeners: TcpListener[] = [];
+  readonly #listeners: (HttpAddress & { readonly listener: SocketListener })[] = [];
   readonly #connections = new Set<HttpConnection>();
   /** Connections over the limit, while they are told so. */
   readonly #refused = new Set<HttpConnection>();
@@ -60,7 +75,7 @@ export class HttpServer implements HttpConnectionHost {
   readonly #whenEmpty = new Set<() => void>();
 
   constructor(options: HttpServerOptions) {
-    const { store, platform, authorize, moreMetrics } = options;
+    const { store, platform, authorize, moreMetrics, checksums } = options;
     this.clock = platform.clock;
     this.limits = { ...httpLimits, ...options.limits };
     this.#sockets = platform.sockets;
@@ -73,6 +88,7 @@ export class HttpServer implements HttpConnectionHost {
     });
     this.#routes = new HttpRoutes({
       store,
+      checksums: checksums ?? directChecksums,
       clock: this.clock,
       limits: this.limits,
       admission: this.#admission,
@@ -88,7 +104,7 @@ export class HttpServer implements HttpConnectionHost {
   }
 
   /** Where it listens. */
-  get addresses(): readonly { readonly host: string; readonly port: number }[] {
+  get addresses(): readonly HttpAddress[] {
     return this.#listeners.map(({ host, port }) => ({ host, port }));
   }
 
@@ -97,15 +113,20 @@ export class HttpServer implements HttpConnectionHost {
     return this.#metrics.render();
   }
 
-  /** Listens on one more address. Rejects with `UNAVAILABLE` when it is taken. */
-  async listen(address: { readonly host: string; readonly port: number }): Promise<TcpListener> {
+  /**
+   * Listens on one more address; gives it with the port that it has. Rejects with the system's error,
+   * `EADDRINUSE` when it is taken.
+   */
+  async listen({ host, port }: HttpAddress): Promise<HttpAddress> {
     if (this.#isDraining) throw new StoreError('CLOSED', 'the HTTP server was closed');
-    const listener = await this.#sockets.listen({ ...address, backlog }, (socket) =>
-      this.#accept(socket),
+    const listener = await this.#sockets.listen({ kind: 'tcp', host, port }, (connection) =>
+      this.#accept(connection),
     );
-    this.#listeners.push(listener);
+    const { address } = listener;
+    const bound = { host, port: address.kind === 'tcp' ? address.port : port };
+    this.#listeners.push({ ...bound, listener });
     this.#sweep ??= this.clock.schedule(sweepMs, this.#onSweep);
-    return listener;
+    return bound;
   }
 
   /**
@@ -114,7 +135,7 @@ export class HttpServer implements HttpConnectionHost {
    */
   async drain(withinMs?: number): Promise<void> {
     this.#isDraining = true;
-    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
+    await Promise.all(this.#listeners.splice(0).map(({ listener }) => listener.close()));
     for (const connection of this.#connections) if (connection.isIdle) connection.destroy();
     if (this.#connections.size > 0) await this.#empty(withinMs);
     this.#sweep?.cancel();
@@ -154,7 +175,7 @@ export class HttpServer implements HttpConnectionHost {
     });
   }
 
-  #accept(socket: TcpSocket): TcpReceiver {
+  #accept(socket: SocketConnection): SocketReceiver {
     const connection = new HttpConnection(this, socket);
     if (this.#connections.size < this.limits.connectionsMax && !this.#isDraining) {
       this.#connections.add(connection);

@@ -1,5 +1,4 @@
 import { StoreError } from '../base/errors.ts';
-import type { TcpSockets } from '../platform/tcp-sockets.ts';
 import type { DaemonService } from './daemon-service.ts';
 import { bindingFailure } from './frame-transport.ts';
 import { isSameSecret } from './greeting.ts';
@@ -10,7 +9,6 @@ import type { TcpAddress } from './tcp-binder.ts';
 import type { BoundAddress, OpenTransport, Transport } from './transport.ts';
 
 export interface HttpTransportOptions {
-  readonly sockets: TcpSockets;
   /** Where it listens. One server has them all, so that its limits hold for all together. */
   readonly addresses: readonly TcpAddress[];
   /** What clients must give; undefined: nothing. */
@@ -32,25 +30,25 @@ export class HttpTransport implements Transport {
     this.#options = options;
   }
 
-  async open({ store, clock }: DaemonService): Promise<OpenTransport> {
-    const { sockets, addresses, token } = this.#options;
+  async open({ store, clock, sockets, checksums }: DaemonService): Promise<OpenTransport> {
+    const { addresses, token } = this.#options;
     const authorize = token === undefined ? undefined : bearerRule(token);
-    const server = new HttpServer({ store, platform: { clock, sockets }, authorize });
-    const bound: BoundAddress[] = [];
+    const server = new HttpServer({ store, checksums, platform: { clock, sockets }, authorize });
+    const opened: BoundAddress[] = [];
     try {
       for (const { host, port } of addresses) {
         const url = `http://${shownHost(host)}`;
-        const listener = await server.listen({ host, port }).catch((error: unknown) => {
-          throw bindingFailure(`${url}:${port}`, error instanceof StoreError ? error.cause : error);
+        const bound = await server.listen({ host, port }).catch((error: unknown) => {
+          throw bindingFailure(`${url}:${port}`, error);
         });
-        bound.push({ transport: 'http', url: `${url}:${listener.port}` });
+        opened.push({ transport: 'http', url: `${url}:${bound.port}` });
       }
     } catch (error) {
       await server.close();
       throw error;
     }
     return {
-      addresses: bound,
+      addresses: opened,
       drain: () => server.drain(),
       close: () => server.close(),
     };

@@ -6,6 +6,7 @@ import type { Logger } from '../base/logger.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
+import type { UploadOrder } from '../blocks/served-store.ts';
 import type { CacheEntry } from '../cache/cache-entry.ts';
 import type { LocalCache, PinnedPayload } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
@@ -18,6 +19,8 @@ import type { ObjectTier } from './object-tier.ts';
 export interface UploadBatch {
   readonly entries: readonly CacheEntry[];
   readonly chain: readonly BlockKey[];
+  /** Of a save that comes in parts; this is the next of them. */
+  readonly order?: UploadOrder | undefined;
 }
 
 export interface UploadsParts {
@@ -65,6 +68,7 @@ export class Uploads {
   >();
   readonly #failureListeners = new Set<FailureListener>();
   readonly #stopped = new AbortController();
+  readonly #stopping = deferred<void>();
   #pendingBytes = 0;
   /** Attempts begun so far; numbers them. */
   #attempts = 0;
@@ -99,7 +103,15 @@ export class Uploads {
       this.#items.set(item.entry, item);
       this.#pendingBytes += item.entry.facts.length;
     }
-    void this.#batches.run(() => this.#runBatch(items));
+    const { order } = batch;
+    const begin = order === undefined ? Promise.resolve() : this.#untilStopped(order.after);
+    const running = begin.then(() => this.#batches.run(() => this.#runBatch(items)));
+    if (order !== undefined) order.after = running;
+  }
+
+  /** Resolves when the promise settles, or when the uploads stop. */
+  #untilStopped(promise: Promise<unknown>): Promise<unknown> {
+    return Promise.race([promise.catch(() => undefined), this.#stopping.promise]);
   }
 
   /**
@@ -150,6 +162,7 @@ export class Uploads {
 
   /** Ends all attempts and resolves when none runs. What is pending stays on disk. */
   async stop(): Promise<void> {
+    this.#stopping.resolve();
     this.#stopped.abort(new StoreError('CLOSED', 'the store was closed'));
     this.#retryNow();
     const ending = [...this.#items.values()].map(({ done }) => done.promise.catch(() => undefined));
