@@ -145,7 +145,8 @@ export class NearCache {
     for (const block of fresh) {
       const name = nameOf(group.namespace, block.key);
       group.names.add(name);
-      this.#places.set(name, { group, block });
+      // Wherever the daemon had it: from now on it comes from memory.
+      this.#places.set(name, { group, block: { ...block, tier: 'memory' } });
     }
     group.isKept = true;
     this.#groups.add(group);

@@ -265,13 +265,7 @@ class PayloadStream {
   async #take(bytes: number): Promise<void> {
     const { account, service } = this.#run;
     const { signal } = this.#ending;
-    await account.intake.take(bytes, signal);
-    try {
-      await service.accounts.intake.take(bytes, signal);
-    } catch (error) {
-      account.intake.give(bytes);
-      throw error;
-    }
+    await account.takeIntake(bytes, { clock: service.clock, signal });
     this.#taken += bytes;
     // It ended while this was on its way here.
     if (signal.aborted) this.#giveBack(bytes);
@@ -282,8 +276,7 @@ class PayloadStream {
     this.#taken -= bytes;
     assert(this.#taken >= 0, 'what is given back was taken');
     if (bytes === 0) return;
-    this.#run.account.intake.give(bytes);
-    this.#run.service.accounts.intake.give(bytes);
+    this.#run.account.giveIntake(bytes);
   }
 }
 

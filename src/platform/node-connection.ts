@@ -26,6 +26,8 @@ export class NodeConnection implements SocketConnection {
   #socket: Socket | undefined;
   readonly #waiting = new Set<Waiter>();
   #isClosed = false;
+  /** Bytes come by `data` events, in memory of Node's. */
+  #isCopying = false;
   /** Bytes of the memory that was given for the next read. */
   #offeredBytes = 0;
   /** Bytes that came without pause, each read as many as there was memory for. */
@@ -50,10 +52,7 @@ export class NodeConnection implements SocketConnection {
     const receiver = receiverOf(connection);
     const handle = takeHandle(accepted);
     if (handle === undefined) {
-      accepted.allowHalfOpen = receiver.ended !== undefined;
-      connection.stand(accepted, receiver);
-      accepted.on('data', (chunk) => connection.#copyInto(receiver, chunk));
-      accepted.resume();
+      connection.#standCopying(accepted, receiver);
       return;
     }
     // The option of a handle is not in the types of the constructor.
@@ -62,6 +61,21 @@ export class NodeConnection implements SocketConnection {
     connection.stand(socket, receiver);
     socket.resume();
     socket.read(0);
+  }
+
+  /** Takes a socket whose bytes lie in memory of its own, as those of TLS do, and copies them. */
+  static copying(socket: Socket, peer: string, receiverOf: ReceiverMaker): NodeConnection {
+    const connection = new NodeConnection(peer);
+    connection.#standCopying(socket, receiverOf(connection));
+    return connection;
+  }
+
+  #standCopying(socket: Socket, receiver: SocketReceiver): void {
+    this.#isCopying = true;
+    socket.allowHalfOpen = receiver.ended !== undefined;
+    this.stand(socket, receiver);
+    socket.on('data', (chunk) => this.#copyInto(receiver, chunk));
+    socket.resume();
   }
 
   /** How a socket is made that reads into the receiver's memory. */
@@ -155,8 +169,8 @@ export class NodeConnection implements SocketConnection {
 
   reset(): void {
     const socket = this.#socket;
-    // A Unix socket cannot be reset.
-    if (socket?.remotePort === undefined) socket?.destroy();
+    // Only a socket of TCP itself can be reset, not one of TLS around it.
+    if (this.#isCopying || socket?.remotePort === undefined) socket?.destroy();
     else socket.resetAndDestroy();
   }
 

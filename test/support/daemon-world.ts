@@ -3,6 +3,7 @@ import type { KvStore } from '../../src/blocks/kv-store.ts';
 import type { ServedStore } from '../../src/blocks/served-store.ts';
 import { connect } from '../../src/client/connect.ts';
 import type { ConnectOptions } from '../../src/client/connect.ts';
+import { Access } from '../../src/daemon/access.ts';
 import { ClientAccounts } from '../../src/daemon/client-accounts.ts';
 import { DaemonCounters } from '../../src/daemon/daemon-counters.ts';
 import { Daemon } from '../../src/daemon/daemon.ts';
@@ -36,13 +37,16 @@ export async function startDaemon(
   return Daemon.start(service, [door], 10_000);
 }
 
+/** Everybody may do everything. */
+const openAccess = new Access(undefined);
+
 /** A door at a fresh Unix socket in the directory, or at a free port. */
 export function doorOf(kind: DoorKind, directory: string, name: string): Transport {
   const address = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const;
-  if (kind === 'http') return new HttpTransport({ addresses: [address], token: undefined });
+  if (kind === 'http') return new HttpTransport({ addresses: [address], access: openAccess });
   const path = `${directory}/${name}.sock`;
   const binder = kind === 'tcp' ? tcpBinder(address) : pathBinder(nodePlatform(), path);
-  return new FrameTransport(binder, undefined);
+  return new FrameTransport(binder, openAccess);
 }
 
 /**
