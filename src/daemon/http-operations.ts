@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { StoreError } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
-import type { LoadOptions, SaveOptions } from '../blocks/kv-store.ts';
+import type { LoadOptions, PayloadBorrow, SaveOptions } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { bulkParts, bulkType, encodeBulkHead, payloadBytesOf } from '../protocol/http1-bulk.ts';
 import type { BulkAttributes, BulkHead, BulkPayload, BulkRecord } from '../protocol/http1-bulk.ts';
@@ -101,7 +101,11 @@ export class HttpOperations {
     const borrow = await request.account.runLoad(request.signal, () =>
       this.#parts.store.load(keys, options),
     );
-    const payloads = borrow.blocks.map((block) => ({ ...block, position: undefined }));
+    const payloads = borrow.blocks.map((block) => ({
+      ...block,
+      checksum: block.crc,
+      position: undefined,
+    }));
     const { reason } = borrow;
     return this.#bulkAnswer(request, payloads, { reason }, () => borrow.release());
   }
@@ -249,9 +253,14 @@ export class HttpOperations {
   }
 }
 
-function payloadOf(
-  key: BlockKey,
-  { payload, tier }: Pick<OutgoingPayload, 'payload' | 'tier'>,
-): OutgoingPayload {
-  return { key, payload, tier, tokens: 0, position: undefined, hasDecodedTokens: false };
+function payloadOf(key: BlockKey, { payload, tier, crc }: PayloadBorrow): OutgoingPayload {
+  return {
+    key,
+    payload,
+    checksum: crc,
+    tier,
+    tokens: 0,
+    position: undefined,
+    hasDecodedTokens: false,
+  };
 }

@@ -16,11 +16,11 @@ function payloads(count: number): readonly Uint8Array[] {
   return Array.from({ length: count }, (_, index) => sharedBytes(size).fill(index + 1));
 }
 
-/** A thread that has started. */
+/** A thread that has started, which takes some bytes. */
 async function started(): Promise<ThreadChecksums> {
   const checksums = new ThreadChecksums();
   opened.push(checksums);
-  const [bytes] = payloads(1);
+  const bytes = sharedBytes(33 * 1024 * 1024);
   for (let tries = 0; typeof checksums.of(bytes) === 'number'; tries += 1) {
     assert.ok(tries < 1000, 'the thread starts');
     await sleep(10);

@@ -16,6 +16,8 @@ export const directChecksums: Checksums = { of: crc32c, close: () => Promise.res
 
 /** Shorter payloads cost less than a message to a thread and back, about 20 µs. */
 const threadBytesMin = 128 * 1024;
+/** Bytes after which a thread is worth its start, about 50 ms of a processor. */
+const threadAfterBytes = 32 * 1024 * 1024;
 /** Payloads that may wait for the thread; of more the checksum is computed at once. */
 const waitingMax = 256;
 /** Time for one order: far more than all payloads that wait can take. */
@@ -28,8 +30,8 @@ interface Waiting {
 
 /**
  * A thread for checksums of shared memory. A checksum takes a third of what receiving the bytes
- * takes, and on the thread that receives them it comes on top (docs/decisions/0046). While the
- * thread starts, and when it fails, checksums are computed at once.
+ * takes, and on the thread that receives them it comes on top (docs/decisions/0046). Until some bytes
+ * have come, while the thread starts, and when it fails, checksums are computed at once.
  */
 export class ThreadChecksums implements Checksums {
   readonly #pool = new WorkerPool({
@@ -40,12 +42,14 @@ export class ThreadChecksums implements Checksums {
   });
   #state: 'unused' | 'starting' | 'ready' | 'busy' | 'off' = 'unused';
   #waiting: Waiting[] = [];
+  #bytes = 0;
 
   of(bytes: Uint8Array): number | Promise<number> {
     if (bytes.length < threadBytesMin || !(bytes.buffer instanceof SharedArrayBuffer)) {
       return crc32c(bytes);
     }
-    if (this.#state === 'unused') void this.#start();
+    this.#bytes += bytes.length;
+    if (this.#state === 'unused' && this.#bytes > threadAfterBytes) void this.#start();
     const isRunning = this.#state === 'ready' || this.#state === 'busy';
     if (!isRunning || this.#waiting.length >= waitingMax) return crc32c(bytes);
     const result = deferred<number>();

@@ -103,10 +103,10 @@ export class Uploads {
       this.#items.set(item.entry, item);
       this.#pendingBytes += item.entry.facts.length;
     }
+    const run = (): Promise<void> => this.#batches.run(() => this.#runBatch(items));
     const { order } = batch;
-    const begin = order === undefined ? Promise.resolve() : this.#untilStopped(order.after);
-    const running = begin.then(() => this.#batches.run(() => this.#runBatch(items)));
-    if (order !== undefined) order.after = running;
+    if (order === undefined) void run();
+    else order.after = this.#untilStopped(order.after).then(run);
   }
 
   /** Resolves when the promise settles, or when the uploads stop. */
