@@ -68,7 +68,8 @@ export async function openFromEnvironment(options: OpenOptions = {}): Promise<Kv
   const doors = doorsFromEnvironment(platform.environment, platform.host.homeDirectory);
   const url = await daemonUrl(doors, platform);
   if (url === undefined) return openResolved(config, platform, options);
-  return connect(url, { ...config, ...(await credentialsOf(doors, platform)) });
+  const { nearCacheBytes } = doors;
+  return connect(url, { ...config, ...(await credentialsOf(doors, platform)), nearCacheBytes });
 }
 
 /** What a client of a daemon shows and trusts, by the variables of the environment. */

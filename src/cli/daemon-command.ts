@@ -14,6 +14,7 @@ import { ReloadedFiles } from '../daemon/reloaded-files.ts';
 import { openSecurity } from '../daemon/security.ts';
 import type { Transport } from '../daemon/transport.ts';
 import { openServedStore } from '../open-store.ts';
+import { directChecksums, ThreadChecksums } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -69,6 +70,8 @@ async function serveUntilStopped(
   const config = configFromEnvironment(environment, host, { mode: 'strict', report });
   const doors = doorsFromEnvironment(environment, host.homeDirectory);
   const reloaded = new ReloadedFiles(platform, events);
+  // Where there is one processor only, a thread for them gains nothing.
+  const checksums = host.processors > 1 ? new ThreadChecksums() : directChecksums;
   try {
     const security = await openSecurity(doors, platform.files, reloaded, events);
     const version = await packageVersion(platform.files);
@@ -94,7 +97,7 @@ async function serveUntilStopped(
     const store = new MeteredStore(await openServedStore(config, platform, options), meter);
     const service = {
       ...{ store, clock, sockets: nodeSockets, logger: events, agent },
-      ...{ accounts, counters },
+      ...{ accounts, counters, checksums },
     };
     const daemon = await startOrClose(service, transports, doors.drainMs);
     signals.onReload(() => void reloaded.reload());
@@ -104,6 +107,7 @@ async function serveUntilStopped(
     await daemon.stop();
   } finally {
     reloaded.stop();
+    await checksums.close();
   }
 }
 
