@@ -21,6 +21,8 @@ import { openServedStore } from '../open-store.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
+import { tellServiceManager } from '../platform/service-manager.ts';
+import type { ServiceState } from '../platform/service-manager.ts';
 import { nodeTcpSockets } from '../platform/tcp-node-sockets.ts';
 import { DaemonEvents } from './daemon-events.ts';
 import { parseDaemonFlags } from './daemon-flags.ts';
@@ -83,9 +85,16 @@ async function serveUntilStopped(
     await store.close();
     throw error;
   }
+  const tellManager = (state: ServiceState): void => {
+    const fault = tellServiceManager(platform, config.native, state);
+    // Who waits for the word would take a daemon that works for one that hangs.
+    if (fault !== undefined) events.error('service-manager', { message: fault });
+  };
   events.tell('ready', { addresses: daemon.addresses });
+  tellManager('READY=1');
   const signal = await signals.first;
   events.tell('draining', { signal });
+  tellManager('STOPPING=1');
   await daemon.stop();
 }
 
