@@ -18,6 +18,8 @@ import { directChecksums, ThreadChecksums } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
+import { tellServiceManager } from '../platform/service-manager.ts';
+import type { ServiceState } from '../platform/service-manager.ts';
 import { transportsOf } from './daemon-doors.ts';
 import { DaemonEvents } from './daemon-events.ts';
 import { parseDaemonFlags } from './daemon-flags.ts';
@@ -101,9 +103,16 @@ async function serveUntilStopped(
     };
     const daemon = await startOrClose(service, transports, doors.drainMs);
     signals.onReload(() => void reloaded.reload());
+    const tellManager = (state: ServiceState): void => {
+      const message = tellServiceManager(platform, config.native, state);
+      // Who waits for the word would take a daemon that works for one that hangs.
+      if (message !== undefined) events.error('service-manager', { message });
+    };
     events.tell('ready', { addresses: daemon.addresses });
+    tellManager('READY=1');
     const signal = await signals.first;
     events.tell('draining', { signal });
+    tellManager('STOPPING=1');
     await daemon.stop();
   } finally {
     reloaded.stop();
