@@ -26,6 +26,7 @@ import type { Signals } from './daemon-signals.ts';
 import { packageVersion } from './package-version.ts';
 import { pricesOf } from './prices.ts';
 import { renderProcessMetrics } from './process-metrics.ts';
+import { tellServiceManager } from './service-manager.ts';
 import { readSettingsFile } from './settings-file.ts';
 import type { Output, Terminal } from './terminal.ts';
 
@@ -81,11 +82,8 @@ async function serveUntilStopped(
       const prices = pricesOf(objectStore, flags);
       const certificateExpiresAtMs = security.identity?.expiresAtMs;
       const facts = { version, counters, accounts, prices, certificateExpiresAtMs };
-      return [
-        meter.render(),
-        renderDaemonMetrics(facts, stats),
-        renderProcessMetrics(clock.wallMs()),
-      ].join('');
+      const ofDaemon = renderDaemonMetrics(facts, stats);
+      return meter.render() + ofDaemon + renderProcessMetrics(clock.wallMs());
     };
     const parts = { flags, doors, platform, security, events, moreMetrics };
     const transports = await transportsOf(parts);
@@ -99,9 +97,12 @@ async function serveUntilStopped(
     const daemon = await startOrClose(service, transports, doors.drainMs);
     signals.onReload(() => void reloaded.reload());
     events.tell('ready', { addresses: daemon.addresses });
+    await tellServiceManager('ready', environment, events);
     const signal = await signals.first;
     events.tell('draining', { signal });
+    const told = tellServiceManager('stopping', environment, events);
     await daemon.stop();
+    await told;
   } finally {
     reloaded.stop();
   }
