@@ -18,8 +18,6 @@ import { directChecksums, ThreadChecksums } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
-import { tellServiceManager } from '../platform/service-manager.ts';
-import type { ServiceState } from '../platform/service-manager.ts';
 import { transportsOf } from './daemon-doors.ts';
 import { DaemonEvents } from './daemon-events.ts';
 import { parseDaemonFlags } from './daemon-flags.ts';
@@ -29,6 +27,7 @@ import type { Signals } from './daemon-signals.ts';
 import { packageVersion } from './package-version.ts';
 import { pricesOf } from './prices.ts';
 import { renderProcessMetrics } from './process-metrics.ts';
+import { notifyServiceManager } from './service-manager.ts';
 import { readSettingsFile } from './settings-file.ts';
 import type { Output, Terminal } from './terminal.ts';
 
@@ -86,11 +85,8 @@ async function serveUntilStopped(
       const prices = pricesOf(objectStore, flags);
       const certificateExpiresAtMs = security.identity?.expiresAtMs;
       const facts = { version, counters, accounts, prices, certificateExpiresAtMs };
-      return [
-        meter.render(),
-        renderDaemonMetrics(facts, stats),
-        renderProcessMetrics(clock.wallMs()),
-      ].join('');
+      const ofDaemon = renderDaemonMetrics(facts, stats);
+      return meter.render() + ofDaemon + renderProcessMetrics(clock.wallMs());
     };
     const parts = { flags, doors, platform, security, events, moreMetrics };
     const transports = await transportsOf(parts);
@@ -103,17 +99,13 @@ async function serveUntilStopped(
     };
     const daemon = await startOrClose(service, transports, doors.drainMs);
     signals.onReload(() => void reloaded.reload());
-    const tellManager = (state: ServiceState): void => {
-      const message = tellServiceManager(platform, config.native, state);
-      // Who waits for the word would take a daemon that works for one that hangs.
-      if (message !== undefined) events.error('service-manager', { message });
-    };
     events.tell('ready', { addresses: daemon.addresses });
-    tellManager('READY=1');
+    await notifyServiceManager(platform, config.native, 'READY=1', events);
     const signal = await signals.first;
     events.tell('draining', { signal });
-    tellManager('STOPPING=1');
+    const told = notifyServiceManager(platform, config.native, 'STOPPING=1', events);
     await daemon.stop();
+    await told;
   } finally {
     reloaded.stop();
     await checksums.close();
