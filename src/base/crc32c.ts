@@ -19,6 +19,8 @@ const nativeBytesMin = 200;
 type Crc32cFunction = (input: Uint8Array, initial?: number) => number;
 
 let tables: Uint32Array | undefined;
+/** Which entry of the first table has that highest byte: each has another one. */
+let taken: Uint8Array | undefined;
 let native: Crc32cFunction | false | undefined;
 
 /**
@@ -68,6 +70,18 @@ export function crc32cCombine(crcOfA: number, crcOfB: number, lengthOfB: number)
   return (crc ^ crcOfB) >>> 0;
 }
 
+/** The CRC32C of `a`, given that of `a ‖ input`: the bytes are taken back from the last to the first. */
+export function crc32cBefore(crc: number, input: Uint8Array): number {
+  tables ??= makeTables();
+  taken ??= makeTaken(tables);
+  let state = ~crc;
+  for (let at = input.length - 1; at >= 0; at -= 1) {
+    const index = taken[state >>> 24];
+    state = ((state ^ tables[index]) << 8) | (index ^ input[at]);
+  }
+  return ~state >>> 0;
+}
+
 /** The table implementation: the fallback where no native code loads, and its test's other half. */
 export function crc32cByTable(crc: number, input: Uint8Array): number {
   tables ??= makeTables();
@@ -106,6 +120,12 @@ function makeTables(): Uint32Array {
     table[i] = (previous >>> 8) ^ table[previous & 255];
   }
   return table;
+}
+
+function makeTaken(table: Uint32Array): Uint8Array {
+  const indexes = new Uint8Array(256);
+  for (let index = 0; index < 256; index += 1) indexes[table[index] >>> 24] = index;
+  return indexes;
 }
 
 function loadNative(): Crc32cFunction | false {

@@ -89,6 +89,8 @@ export const limits = {
   legacyListMs: 10_000,
   /** Lists of following keys shorter than this in a row make lookup probe ahead instead. */
   shortListsBeforeProbing: 2,
+  /** Blocks asked for at once where the end of a chain is narrowed down (chain-search.test.ts). */
+  narrowingProbes: 3,
   /** Age from which a raw tail that another host may have replaced is revalidated. */
   rawTailFreshMs: 1000,
 
@@ -139,13 +141,28 @@ export const limits = {
   pieceBytesMax: mib,
   /** Payload bytes that a client sends with a save unasked: below them a round trip costs more. */
   eagerBytesMax: 128 * kib,
+  /** A daemon's file of tokens: its bytes, tokens in it, and characters of one. */
+  tokenFileBytesMax: 256 * kib,
+  tokensMax: 1024,
+  tokenLengthMax: 512,
+  /** Bytes of a file of certificates or of a key: the roots of a whole system fit. */
+  pemFileBytesMax: mib,
+  /** Pause between two looks whether files that a daemon was given have changed. */
+  reloadLookMs: 1000,
   /** Connections to a daemon, and those of one client among them. */
   connectionsMax: 512,
   connectionsPerClientMax: 16,
+  /** Connections, and payload bytes coming in, of all clients with one token: half of what there is. */
+  connectionsPerTokenMax: 256,
+  intakeBytesPerTokenMax: 512 * mib,
   /** Calls that a client may have under way at a daemon. */
   callsPerClientMax: 256,
   /** Loads of a client that a daemon works on side by side; the others wait their turn. */
   loadsPerClientMax: 4,
+  /** Payload bytes pinned for a client's answers: two parts of each of its loads. */
+  pinnedBytesPerClientMax: 256 * mib,
+  /** How long a call waits for what other calls of its client have, before it gets `BUSY`. */
+  clientWaitMs: 5000,
   /** Payload bytes that a load keeps pinned at a time, and blocks of its first part. */
   loadPartBytes: 32 * mib,
   loadPartBlocksMin: 16,

@@ -94,6 +94,22 @@ export function latestOwner(names: readonly string[]): number {
   return names.reduce((latest, name) => Math.max(latest, ownerNumberOf(name) ?? 0), 0);
 }
 
+/** Owner files of the directory whose bytes are not those of one, the latest or not. */
+export async function damagedOwners(
+  files: Files,
+  path: string,
+): Promise<readonly { readonly path: string; readonly byteLength: number }[]> {
+  const damaged: { readonly path: string; readonly byteLength: number }[] = [];
+  for (const name of await listNames(files, path)) {
+    if (ownerNumberOf(name) === undefined) continue;
+    const owner = join(path, name);
+    if ((await readOwner(files, owner)) !== 'unreadable') continue;
+    const byteLength = (await files.status(owner))?.byteLength;
+    if (byteLength !== undefined) damaged.push({ path: owner, byteLength });
+  }
+  return damaged;
+}
+
 /** The text of the directory's sweep mark, empty before its first sweep. */
 export async function readSweepMark(files: Files, path: string): Promise<string> {
   const bytes = await readIfThere(files, join(path, sweepMarkName));

@@ -18,6 +18,7 @@ import {
   withStoreFlags,
 } from './command-context.ts';
 import type { CommandContext, OutputFlags, StoreFlags } from './command-context.ts';
+import { daemonAsked, daemonStatus } from './daemon-status.ts';
 import { formatBytes, formatCount, formatDuration, formatPayloads } from './quantity.ts';
 import { formatMoney, pricesOf, requestPrice, storagePrice, withPriceFlag } from './prices.ts';
 import type { PriceFlags, Prices } from './prices.ts';
@@ -26,6 +27,7 @@ import { renderFacts, renderTable } from './text-table.ts';
 
 interface StatusFlags extends StoreFlags, OutputFlags, PriceFlags {
   readonly limit: number;
+  readonly connect?: string;
 }
 
 /** What a namespace has in the object store. */
@@ -36,11 +38,17 @@ interface NamespaceUse {
   readonly byKind: Readonly<Partial<Record<ObjectKind, number>>>;
 }
 
-/** A sub-directory, and what in it waits for its upload; undefined where that cannot be read. */
-interface CacheState extends DirectoryState {
-  readonly pending: number | undefined;
-  readonly pendingBytes: number | undefined;
+/** What the records of a sub-directory tell. */
+interface CacheCounts {
+  /** What waits for its upload. */
+  readonly pending: number;
+  readonly pendingBytes: number;
+  /** Headers and owner files that fail their checks; `verify` says which, and checks payloads too. */
+  readonly damagedRecords: number;
 }
+
+/** A sub-directory; without counts where it cannot be read. */
+interface CacheState extends DirectoryState, Partial<CacheCounts> {}
 
 interface BucketStatus {
   readonly isReachable: boolean;
@@ -67,7 +75,10 @@ export function addStatusCommand(
 ): void {
   const command = program
     .command('status')
-    .description('show the store in effect: settings, cache directory, object store')
+    .description(
+      'show the store in effect: settings, cache directory, object store; or what a daemon counts',
+    )
+    .option('--connect <url>', 'the daemon at unix:/path, tcp:, tls:, http: or https://host:port')
     .option(
       '--limit <count>',
       'objects to count at most',
@@ -81,6 +92,8 @@ export function addStatusCommand(
 
 async function status(context: CommandContext, flags: StatusFlags): Promise<number> {
   const config = settingsInEffect(context, flags);
+  const daemon = await daemonAsked(context, flags.connect);
+  if (daemon !== undefined) return daemonStatus(context, daemon, flags);
   const [directories, bucket] = await withBucket(context.platform, config, (opened) =>
     Promise.all([lookAtCache(context, config, opened), lookAtBucket(context, opened, flags.limit)]),
   );
@@ -110,28 +123,28 @@ async function lookAtCache(
   const identity = { url: objects.url, keyPrefix };
   const states = await inspectDirectories(platform, cacheDirectory, identity);
   const shown = states.filter(({ state, byteLength }) => state !== 'free' || byteLength > 0);
-  const withPending: CacheState[] = [];
+  const withCounts: CacheState[] = [];
   for (const state of shown) {
-    withPending.push({ ...state, ...(await pendingIn(platform, identity, state)) });
+    withCounts.push({ ...state, ...(await countsOf(platform, identity, state)) });
   }
-  return withPending;
+  return withCounts;
 }
 
-/** What waits for upload, by the records of the log: their payloads are not read. */
-async function pendingIn(
+/** By the records of the log: their payloads are not read. */
+async function countsOf(
   platform: Platform,
   identity: StoreIdentity,
   { state, path }: DirectoryState,
-): Promise<Pick<CacheState, 'pending' | 'pendingBytes'>> {
-  if (state !== 'alive' && state !== 'dead') return { pending: undefined, pendingBytes: undefined };
+): Promise<CacheCounts | undefined> {
+  if (state !== 'alive' && state !== 'dead') return undefined;
   try {
     const log = { platform, directory: path, identity, isDeep: false };
-    const { pending, pendingBytes } = await auditLog(log);
-    return { pending, pendingBytes };
+    const { pending, pendingBytes, damages } = await auditLog(log);
+    return { pending, pendingBytes, damagedRecords: damages.length };
   } catch (error) {
     // Another user's, or removed under us: the rest of the status is still of use.
     if (systemErrorCode(error) === undefined) throw error;
-    return { pending: undefined, pendingBytes: undefined };
+    return undefined;
   }
 }
 
@@ -220,6 +233,7 @@ function directoriesText(
     { title: '  part', align: 'right' },
     { title: 'bytes', align: 'right' },
     { title: 'to upload', align: 'right' },
+    { title: 'damaged', align: 'right' },
     { title: 'state', align: 'left' },
     { title: 'last owner', align: 'left' },
   ] as const;
@@ -227,6 +241,7 @@ function directoriesText(
     String(number),
     formatBytes(byteLength),
     formatPayloads(own.pending ?? 0, own.pendingBytes ?? 0),
+    own.damagedRecords === undefined ? '–' : formatCount(own.damagedRecords),
     meanings[state],
     owner === undefined ? '–' : ownerText(owner, state),
   ]);

@@ -33,10 +33,10 @@ import { bulkParts, bulkType, encodeBulkHead, payloadBytesOf } from '../protocol
 import { statisticsOf } from '../protocol/statistics.ts';
 import { operationPath, paths } from '../protocol/http1-paths.ts';
 import type { Operation } from '../protocol/http1-paths.ts';
-import { HttpCalls } from './http-call.ts';
-import type { HttpCall } from './http-call.ts';
+import { callHeaders, HttpCalls, within } from './http-call.ts';
+import type { HttpCall, HttpHeaders } from './http-call.ts';
 import { bulkReply, jsonReply } from './http-reply.ts';
-import type { BulkReply } from './http-reply.ts';
+import type { BulkReply, Reply } from './http-reply.ts';
 import { httpClientLimits } from './http-limits.ts';
 import type { HttpClientLimits } from './http-limits.ts';
 import {
@@ -87,7 +87,7 @@ export class HttpClientStore implements KvStore {
   readonly #limits: HttpClientLimits;
   readonly #namespace: Namespace;
   readonly #deadlines: ReadDeadlines | undefined;
-  readonly #headers: readonly (readonly [string, string])[];
+  readonly #headers: HttpHeaders;
   readonly #pool: HttpPool;
   readonly #calls: HttpCalls;
   readonly #memory: BufferPool;
@@ -101,6 +101,18 @@ export class HttpClientStore implements KvStore {
     this.#pool = new HttpPool({ platform, host, port, limits: this.#limits });
     this.#calls = new HttpCalls(platform.clock);
     this.#memory = new BufferPool(this.#limits.pooledBytesMax);
+  }
+
+  /**
+   * Asks for nothing, which shows whether the server is there and knows the token; what that is good
+   * for shows with each call.
+   */
+  async greet(options: CallOptions): Promise<void> {
+    await this.#call(options, async (call, namespace) => {
+      const reply = jsonReply(this.#limits.jsonBytesMax);
+      await this.#exchange(operationPath(namespace, 'contains'), { keys: [] }, reply, call);
+      if (reply.status !== 403) readStored(reply.value(), 0);
+    });
   }
 
   async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
@@ -243,8 +255,18 @@ export class HttpClientStore implements KvStore {
 
   /** Asks by JSON and is answered by JSON; a plain GET when there is nothing to say. */
   async #json(path: string, value: object | undefined, call: HttpCall): Promise<unknown> {
-    const bytes = encoder.encode(value === undefined ? '' : JSON.stringify(value));
     const reply = jsonReply(this.#limits.jsonBytesMax);
+    await this.#exchange(path, value, reply, call);
+    return reply.value();
+  }
+
+  async #exchange(
+    path: string,
+    value: object | undefined,
+    reply: Reply<unknown>,
+    call: HttpCall,
+  ): Promise<void> {
+    const bytes = encoder.encode(value === undefined ? '' : JSON.stringify(value));
     await this.#pool.run(
       {
         method: value === undefined ? 'GET' : 'POST',
@@ -257,7 +279,6 @@ export class HttpClientStore implements KvStore {
       false,
       call.signal,
     );
-    return reply.value();
   }
 
   /** Asks by JSON and is answered with payloads of at most these keys. */
@@ -372,17 +393,7 @@ export class HttpClientStore implements KvStore {
     return readSaved(reply.value());
   }
 
-  #headersOf(type: string | undefined, { deadlineMs }: HttpCall): [string, string][] {
-    const headers = this.#headers.map(([name, value]): [string, string] => [name, value]);
-    if (type !== undefined) headers.push(['content-type', type]);
-    if (deadlineMs !== undefined) headers.push(['wombatkv-deadline-ms', String(deadlineMs)]);
-    return headers;
+  #headersOf(type: string | undefined, call: HttpCall): HttpHeaders {
+    return [...this.#headers, ...callHeaders(type, call)];
   }
-}
-
-function within(
-  options: CallOptions | undefined,
-  usualMs: number | undefined,
-): CallOptions | undefined {
-  return { ...options, deadlineMs: options?.deadlineMs ?? usualMs };
 }

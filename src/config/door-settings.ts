@@ -18,6 +18,11 @@ export interface DoorConfig {
   readonly runtimeDirectory: string | undefined;
   /** Absolute. */
   readonly tokenFile: string | undefined;
+  /** Absolute: the certificates behind that of the daemon, which the client trusts. */
+  readonly tlsCaFile: string | undefined;
+  /** Absolute: what the daemon shows of itself. */
+  readonly tlsCertFile: string | undefined;
+  readonly tlsKeyFile: string | undefined;
   readonly tcpListeners: readonly string[];
   readonly httpListeners: readonly string[];
   readonly drainMs: number;
@@ -45,6 +50,7 @@ export const doorSettings: readonly DoorSetting[] = [
     door: 'tcpAddress',
     kind: 'address',
     default: '',
+    accepts: 'host:port, or tls://host:port',
     help: 'Use the daemon at that address, over TCP. Wins over `WMBT_KV_HTTP_ADDR`.',
     readBy: ['library'],
     effect: 'now',
@@ -54,6 +60,7 @@ export const doorSettings: readonly DoorSetting[] = [
     door: 'httpAddress',
     kind: 'address',
     default: '',
+    accepts: 'host:port, or https://host:port',
     help: 'Use the daemon at that address, over HTTP.',
     readBy: ['library'],
     effect: 'now',
@@ -75,8 +82,41 @@ export const doorSettings: readonly DoorSetting[] = [
     door: 'tokenFile',
     kind: 'path',
     default: '',
-    help: 'File with the token that a daemon asks for over TCP and HTTP, and that its clients give.',
+    help:
+      'For a client: the file with the token that it gives. For a daemon: the file with all tokens, ' +
+      'a line each, and what they may do ([OPERATING](OPERATING.md)).',
     readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_TLS_CA_FILE',
+    door: 'tlsCaFile',
+    kind: 'path',
+    default: '',
+    help:
+      'Certificates (PEM) of which one must stand behind that of the daemon; those of Node when ' +
+      'unset. With it an address without a scheme is taken for one of TLS.',
+    readBy: ['library'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_TLS_CERT_FILE',
+    door: 'tlsCertFile',
+    kind: 'path',
+    default: '',
+    help:
+      'Certificate of the daemon (PEM), and behind it those between it and a root. With it all TCP ' +
+      'and HTTP listeners speak TLS.',
+    readBy: ['daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_TLS_KEY_FILE',
+    door: 'tlsKeyFile',
+    kind: 'path',
+    default: '',
+    help: 'Key of that certificate (PEM).',
+    readBy: ['daemon'],
     effect: 'now',
   },
   {
@@ -124,9 +164,11 @@ export function doorsFromEnvironment(environment: Environment, homeDirectory: st
       return expanded.replace(/(?<=.)\/+$/, '');
     throw refused(name, text);
   };
-  const address = (name: string): string | undefined => {
+  const address = (name: string, scheme: string): string | undefined => {
     const text = textOf(environment, name);
-    return text === undefined ? undefined : checked(name, text);
+    if (text === undefined) return undefined;
+    checked(name, text.startsWith(scheme) ? text.slice(scheme.length) : text);
+    return text;
   };
   const listeners = (name: string): readonly string[] =>
     (textOf(environment, name) ?? '')
@@ -136,10 +178,13 @@ export function doorsFromEnvironment(environment: Environment, homeDirectory: st
       .map((one) => checked(name, one));
   return {
     remotePrefix: textOf(environment, 'WMBT_KV_REMOTE_PREFIX'),
-    tcpAddress: address('WMBT_KV_TCP_ADDR'),
-    httpAddress: address('WMBT_KV_HTTP_ADDR'),
+    tcpAddress: address('WMBT_KV_TCP_ADDR', 'tls://'),
+    httpAddress: address('WMBT_KV_HTTP_ADDR', 'https://'),
     runtimeDirectory: path('WMBT_KV_RUNTIME_DIR'),
     tokenFile: path('WMBT_KV_TOKEN_FILE'),
+    tlsCaFile: path('WMBT_KV_TLS_CA_FILE'),
+    tlsCertFile: path('WMBT_KV_TLS_CERT_FILE'),
+    tlsKeyFile: path('WMBT_KV_TLS_KEY_FILE'),
     tcpListeners: listeners('WMBT_KV_TCP'),
     httpListeners: listeners('WMBT_KV_HTTP'),
     drainMs: secondsOf(environment) * 1000,

@@ -2,16 +2,19 @@ import { assertDefined } from '../base/assert.ts';
 import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { SocketConnection, SocketReceiver } from '../platform/sockets.ts';
+import { ByteReader } from '../protocol/byte-reader.ts';
 import { encodeDataHeader, encodeFrame, encodeFrameHeader } from '../protocol/frame.ts';
 import type { FrameHeader } from '../protocol/frame.ts';
 import { FrameReader } from '../protocol/frame-reader.ts';
 import type { FrameHandler } from '../protocol/frame-reader.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
-import { decodePayloadNotice } from '../protocol/read-messages.ts';
+import { decodePayloadNotice, readHead } from '../protocol/read-messages.ts';
 import { encodeFailure } from '../protocol/session-messages.ts';
-import type { ClientAccount } from './client-accounts.ts';
 import type { DaemonService } from './daemon-service.ts';
+import { needOfFrame } from './access.ts';
+import type { Access, Grant } from './access.ts';
 import { greet } from './greeting.ts';
+import type { GreetedClient } from './greeting.ts';
 import { serve } from './serve.ts';
 import { ServedCall } from './served-call.ts';
 import type { FrameSink } from './served-call.ts';
@@ -19,8 +22,8 @@ import type { FrameSink } from './served-call.ts';
 /** What a session needs of the door that it came through. */
 export interface SessionDoor {
   readonly service: DaemonService;
-  /** The token that a client must give; undefined: none. */
-  readonly token: () => string | undefined;
+  /** Who may do what. */
+  readonly access: Access;
   readonly isDraining: () => boolean;
   /** The connection is over: told then, and again when its last call has ended. */
   readonly onEnd: (session: FrameSession) => void;
@@ -37,7 +40,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   readonly #door: SessionDoor;
   readonly #reader = new FrameReader(this);
   readonly #calls = new Map<number, ServedCall>();
-  #client: { readonly id: string; readonly account: ClientAccount } | undefined;
+  #client: GreetedClient | undefined;
   /** The call whose piece is being received. */
   #receiving: ServedCall | undefined;
   #isOver = false;
@@ -172,17 +175,19 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   }
 
   #greet(header: FrameHeader, body: Uint8Array): void {
-    const { service, token } = this.#door;
-    this.#client = greet(header, body, { service, token: token(), sink: this });
+    const { service, access } = this.#door;
+    this.#client = greet(header, body, { service, access, sink: this });
   }
 
   /** Starts a call. Its failure is its answer; only what is no call ends the connection. */
   #begin({ type, id }: FrameHeader, body: Uint8Array): void {
     const { service, isDraining } = this.#door;
-    const { account } = assertDefined(this.#client, 'a client');
+    const { account, credential } = assertDefined(this.#client, 'a client');
+    const { grant } = credential;
     if (id === 0 || this.#calls.has(id)) {
       throw new StoreError('INVALID', `call ${id} is not new`);
     }
+    if (grant.name !== undefined && !this.#isPermitted(grant, { type, id }, body)) return;
     try {
       if (isDraining()) throw new StoreError('CLOSED', 'the daemon is stopping');
       account.beginCall();
@@ -207,6 +212,22 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
         else this.#door.onIdle();
       });
     this.#holdBack();
+  }
+
+  /** Answers what the token does not permit. */
+  #isPermitted(
+    grant: Grant,
+    { type, id }: Pick<FrameHeader, 'type' | 'id'>,
+    body: Uint8Array,
+  ): boolean {
+    try {
+      authorize(grant, type, body);
+      return true;
+    } catch (error) {
+      this.#door.service.counters.callsDenied += 1;
+      this.#answerFailure(id, error);
+      return false;
+    }
   }
 
   /** Reads no more while the client does not take its answers. */
@@ -241,6 +262,15 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
     const { clock } = this.#door.service;
     clock.schedule(limits.lingerMs, () => this.#connection.destroy());
   }
+}
+
+/** Every call begins with the namespace that it is for. */
+function authorize(grant: Grant, type: FrameType, body: Uint8Array): void {
+  const need = needOfFrame(type);
+  if (need === undefined) return;
+  const { namespace } = readHead(new ByteReader(body, 'of a call'));
+  const refusal = grant.refusal(need, namespace);
+  if (refusal !== undefined) throw new StoreError('INVALID', refusal);
 }
 
 /** Only our own errors are told to clients; anything else is a fault of ours, and logged. */

@@ -7,6 +7,7 @@ import type { BulkHead } from '../protocol/http1-bulk.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import { BulkSink, CollectSink } from '../protocol/http1-sink.ts';
 import type { BodySink } from '../protocol/http1-sink.ts';
+import type { HttpAdmission } from './http-admission.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import type { HttpJob } from './http-exchange.ts';
 import type { HttpParts, HttpRequest } from './http-context.ts';
@@ -69,7 +70,7 @@ export async function bulkJob(
   let memory: PooledParts | undefined;
   const sink = new BulkSink((records) => {
     const lengths = records.map((record) => (record.isLeftOut ? 0 : record.byteLength));
-    leave ??= enterNow(parts, lengths);
+    leave ??= enterNow(parts, request, lengths);
     memory = takeParts(parts.pool, lengths);
     return memory.parts;
   }, byteLength);
@@ -117,22 +118,43 @@ function lengthOf({ head }: HttpRequest, byteLengthMax: number): number | undefi
 
 async function enter(
   { admission }: HttpParts,
-  { signal }: HttpRequest,
+  { signal, account }: HttpRequest,
   bytes: number,
 ): Promise<() => void> {
-  await admission.enter(bytes, signal);
-  return () => admission.leave(bytes);
+  await account.bodies.enter(bytes, signal);
+  try {
+    await admission.enter(bytes, signal);
+  } catch (error) {
+    account.bodies.leave(bytes);
+    throw error;
+  }
+  return leaver([account.bodies, admission], bytes);
 }
 
-function enterNow({ admission, limits }: HttpParts, lengths: readonly number[]): () => void {
+function enterNow(
+  { admission, limits }: HttpParts,
+  { account }: HttpRequest,
+  lengths: readonly number[],
+): () => void {
   const bytes = lengths.reduce((sum, length) => sum + length, 0);
   if (bytes > limits.bodyBytesMax) {
     throw new StoreError('TOO_LARGE', `payloads of ${bytes} bytes; at most ${limits.bodyBytesMax}`);
   }
-  if (!admission.tryEnter(bytes)) {
-    throw new StoreError('BUSY', `no room for payloads of ${bytes} bytes in chunks now`);
+  const entered: HttpAdmission[] = [];
+  for (const one of [account.bodies, admission]) {
+    if (one.tryEnter(bytes)) entered.push(one);
+    else {
+      leaver(entered, bytes)();
+      throw new StoreError('BUSY', `no room for payloads of ${bytes} bytes in chunks now`);
+    }
   }
-  return () => admission.leave(bytes);
+  return leaver(entered, bytes);
+}
+
+function leaver(entered: readonly HttpAdmission[], bytes: number): () => void {
+  return () => {
+    for (const one of entered) one.leave(bytes);
+  };
 }
 
 function requireType({ head }: HttpRequest, wanted: string): void {

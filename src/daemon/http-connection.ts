@@ -8,6 +8,7 @@ import type { TcpReceiver, TcpSocket } from '../platform/tcp-sockets.ts';
 import { failureAnswer, refusalAnswer } from './http-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import { answerGroups } from './http-answer-writer.ts';
+import { isLongBody } from './http-exchange.ts';
 import type { HttpConnectionHost, HttpJob, HttpPeer } from './http-exchange.ts';
 
 type State = 'head' | 'opening' | 'body' | 'answering' | 'closing' | 'closed';
@@ -17,8 +18,6 @@ const scratchBytes = 64 * 1024;
 const directBytesMin = 16 * 1024;
 /** Pipelined bytes beyond this wait with the system until the request before is answered. */
 const heldBytesMax = 32 * 1024;
-/** A body that nobody wants is dropped when it is at most this long. */
-const unwantedBytesMax = 64 * 1024;
 const continueBytes = encodeHead('HTTP/1.1 100 Continue', []);
 
 /**
@@ -71,6 +70,11 @@ export class HttpConnection implements TcpReceiver, HttpPeer {
 
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  /** Reads nothing until {@link refuse}. */
+  hold(): void {
+    this.#state = 'opening';
   }
 
   /** Answers without a request and closes. */
@@ -205,7 +209,7 @@ export class HttpConnection implements TcpReceiver, HttpPeer {
       this.#endBody();
       return;
     }
-    if (job.sink === undefined && isLong(head)) {
+    if (job.sink === undefined && isLongBody(head)) {
       this.#state = 'answering';
       void this.#answer(job, true);
       return;
@@ -389,9 +393,4 @@ export class HttpConnection implements TcpReceiver, HttpPeer {
     this.#isPaused = false;
     this.#socket.resume();
   }
-}
-
-/** True for a body that is not read when nobody wants it. */
-function isLong({ body, expectsContinue }: RequestHead): boolean {
-  return expectsContinue || body.kind === 'chunked' || body.byteLength > unwantedBytesMax;
 }

@@ -6,6 +6,7 @@ import type { Clock } from '../platform/clock.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import type { RequestHead } from '../protocol/http1-head.ts';
 import type { HttpAdmission } from './http-admission.ts';
+import type { HttpClientAccount } from './http-clients.ts';
 import type { HttpLimits } from './http-limits.ts';
 import type { HttpMetrics } from './http-metrics.ts';
 
@@ -24,6 +25,8 @@ export interface HttpParts {
 export interface HttpRequest {
   readonly head: RequestHead;
   readonly query: URLSearchParams;
+  /** Whose it is. */
+  readonly account: HttpClientAccount;
   /** Fires when the client is gone. */
   readonly signal: AbortSignal;
 }

@@ -96,30 +96,36 @@ export class HttpOperations {
   }
 
   async #load(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
-    const borrow = await this.#parts.store.load(
-      keysField(fields, 'keys'),
-      this.#loadOptions(ns, request, fields),
+    const options = this.#loadOptions(ns, request, fields);
+    const keys = keysField(fields, 'keys');
+    const borrow = await request.account.runLoad(request.signal, () =>
+      this.#parts.store.load(keys, options),
     );
     const payloads = borrow.blocks.map((block) => ({ ...block, position: undefined }));
     const { reason } = borrow;
-    return this.#bulkAnswer(payloads, { reason }, () => borrow.release());
+    return this.#bulkAnswer(request, payloads, { reason }, () => borrow.release());
   }
 
   async #loadTail(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
     const tip = keyField(fields, 'tip');
     const query = { tip, tokens: tokensField(fields, 'tokens') };
-    const tail = await this.#parts.store.loadTail(query, this.#loadOptions(ns, request, fields));
-    if (tail === undefined) return this.#bulkAnswer([], {}, () => undefined);
+    const options = this.#loadOptions(ns, request, fields);
+    const tail = await request.account.runLoad(request.signal, () =>
+      this.#parts.store.loadTail(query, options),
+    );
+    if (tail === undefined) return this.#bulkAnswer(request, [], {}, () => undefined);
     const payloads = [{ ...payloadOf(tip, tail), hasDecodedTokens: tail.hasDecodedTokens }];
-    return this.#bulkAnswer(payloads, { tokens: tail.tokens }, () => tail.release());
+    return this.#bulkAnswer(request, payloads, { tokens: tail.tokens }, () => tail.release());
   }
 
   async #loadRawTail(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
     const tip = keyField(fields, 'tip');
     const options = callOptionsOf(request, ns, this.#parts.limits);
-    const tail = await this.#parts.store.loadRawTail(tip, options);
-    if (tail === undefined) return this.#bulkAnswer([], {}, () => undefined);
-    return this.#bulkAnswer([payloadOf(tip, tail)], {}, () => tail.release());
+    const tail = await request.account.runLoad(request.signal, () =>
+      this.#parts.store.loadRawTail(tip, options),
+    );
+    if (tail === undefined) return this.#bulkAnswer(request, [], {}, () => undefined);
+    return this.#bulkAnswer(request, [payloadOf(tip, tail)], {}, () => tail.release());
   }
 
   async #prefetch(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
@@ -211,6 +217,7 @@ export class HttpOperations {
 
   /** Payloads on loan as one body. They are given back when it is sent. */
   #bulkAnswer(
+    { account }: HttpRequest,
     outgoing: readonly OutgoingPayload[],
     attributes: BulkAttributes,
     release: () => void,
@@ -225,6 +232,7 @@ export class HttpOperations {
     const head = encodeBulkHead({ records, attributes });
     metrics.pinned += outgoing.length;
     metrics.pinnedBytes += bytes;
+    const unpin = account.pins.add(bytes);
     return {
       status: 200,
       headers: [['content-type', bulkType]],
@@ -233,6 +241,7 @@ export class HttpOperations {
       release: () => {
         metrics.pinned -= outgoing.length;
         metrics.pinnedBytes -= bytes;
+        unpin();
         release();
       },
     };

@@ -3,26 +3,27 @@ import type { KvStore } from '../blocks/kv-store.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import type { TcpListener, TcpReceiver, TcpSocket, TcpSockets } from '../platform/tcp-sockets.ts';
 import type { RequestHead } from '../protocol/http1-head.ts';
-import type { HttpAccess, HttpDenial } from './http-access.ts';
 import { HttpAdmission } from './http-admission.ts';
+import { HttpClients } from './http-clients.ts';
 import { HttpConnection } from './http-connection.ts';
 import type { AnsweredExchange, HttpConnectionHost, HttpJob, HttpPeer } from './http-exchange.ts';
 import { httpLimits } from './http-limits.ts';
 import type { HttpLimits } from './http-limits.ts';
 import { HttpMetrics } from './http-metrics.ts';
 import { HttpRoutes } from './http-routes.ts';
+import type { HttpRoutesOptions } from './http-routes.ts';
 
 export interface HttpServerOptions {
   readonly store: KvStore;
   readonly platform: { readonly clock: Clock; readonly sockets: TcpSockets };
   readonly limits?: Partial<HttpLimits> | undefined;
   /**
-   * Asked before each request but those for ping, health and readiness; undefined allows it. All
-   * are allowed when absent.
+   * Asked before each request but those for ping, health and readiness; what is no denial allows it,
+   * and may say whose it is, for limits. All are allowed when absent.
    */
-  readonly authorize?: ((access: HttpAccess) => HttpDenial | undefined) | undefined;
+  readonly authorize?: HttpRoutesOptions['authorize'] | undefined;
   /** More text for `/metrics`, in the format of Prometheus: what the daemon counts elsewhere. */
-  readonly moreMetrics?: (() => string) | undefined;
+  readonly moreMetrics?: HttpRoutesOptions['moreMetrics'] | undefined;
 }
 
 /** How often connections are looked at for peers that are too slow. */
@@ -50,6 +51,7 @@ export class HttpServer implements HttpConnectionHost {
   readonly #routes: HttpRoutes;
   readonly #metrics: HttpMetrics;
   readonly #admission: HttpAdmission;
+  readonly #clients: HttpClients;
   readonly #listeners: TcpListener[] = [];
   readonly #connections = new Set<HttpConnection>();
   /** Connections over the limit, while they are told so. */
@@ -66,6 +68,7 @@ export class HttpServer implements HttpConnectionHost {
     this.#sockets = platform.sockets;
     const { bodiesBytesMax: bytesMax, admissionMs: waitMs } = this.limits;
     this.#admission = new HttpAdmission(this.clock, { bytesMax, waitMs });
+    this.#clients = new HttpClients(this.clock, this.limits);
     this.#metrics = new HttpMetrics({
       connections: () => this.#connections.size,
       bodyBytes: () => this.#admission.bytes,
@@ -76,6 +79,7 @@ export class HttpServer implements HttpConnectionHost {
       clock: this.clock,
       limits: this.limits,
       admission: this.#admission,
+      clients: this.#clients,
       metrics: this.#metrics,
       authorize: authorize ?? (() => undefined),
       moreMetrics: moreMetrics ?? (() => ''),
@@ -135,8 +139,9 @@ export class HttpServer implements HttpConnectionHost {
   }
 
   onClose(connection: HttpPeer): void {
-    for (const set of [this.#refused, this.#connections]) {
-      if (connection instanceof HttpConnection) set.delete(connection);
+    if (connection instanceof HttpConnection) {
+      this.#refused.delete(connection);
+      if (this.#connections.delete(connection)) this.#clients.disconnect(connection.peer);
     }
     if (this.#connections.size === 0) for (const tell of this.#whenEmpty) tell();
   }
@@ -156,13 +161,17 @@ export class HttpServer implements HttpConnectionHost {
 
   #accept(socket: TcpSocket): TcpReceiver {
     const connection = new HttpConnection(this, socket);
-    if (this.#connections.size < this.limits.connectionsMax && !this.#isDraining) {
+    const hasRoom = this.#connections.size < this.limits.connectionsMax && !this.#isDraining;
+    if (hasRoom && this.#clients.connect(socket.peer)) {
       this.#connections.add(connection);
       return connection;
     }
     this.#metrics.countRefusedConnection();
     this.#refused.add(connection);
-    const reason = `${this.#connections.size} connections are open, which is the most`;
+    connection.hold();
+    const reason = hasRoom
+      ? `${this.limits.connectionsPerAddressMax} connections of this address are open, which is the most`
+      : `${this.#connections.size} connections are open, which is the most`;
     this.clock.schedule(0, () => {
       if (this.#refused.size > refuseConnectionsMax) connection.destroy();
       else connection.refuse(503, reason);

@@ -195,9 +195,10 @@ class PayloadStream {
       this.#count += 1;
     }
     if (!save.isUnasked) {
-      await this.#take(bytes, call.signal);
+      const { account, service, sink, call: served } = this.#run;
+      await account.takeIntake(bytes, { clock: service.clock, signal: call.signal });
+      this.#taken = bytes;
       this.#intake.grant(bytes);
-      const { sink, call: served } = this.#run;
       if (before > 0) sink.send('grant', served.id, encodeNumber(bytes));
       else sink.send('wanted', served.id, encodeWanted({ isWanted, grantBytes: bytes }));
     }
@@ -217,24 +218,11 @@ class PayloadStream {
     this.#giveBack();
   }
 
-  async #take(bytes: number, signal: AbortSignal): Promise<void> {
-    const { account, service } = this.#run;
-    await account.intake.take(bytes, signal);
-    try {
-      await service.accounts.intake.take(bytes, signal);
-    } catch (error) {
-      account.intake.give(bytes);
-      throw error;
-    }
-    this.#taken = bytes;
-  }
-
   #giveBack(): void {
     const bytes = this.#taken;
     this.#taken = 0;
     if (bytes === 0) return;
-    this.#run.account.intake.give(bytes);
-    this.#run.service.accounts.intake.give(bytes);
+    this.#run.account.giveIntake(bytes);
   }
 }
 

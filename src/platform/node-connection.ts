@@ -35,9 +35,7 @@ export class NodeConnection implements SocketConnection {
     const receiver = receiverOf(connection);
     const handle = takeHandle(accepted);
     if (handle === undefined) {
-      connection.stand(accepted, receiver);
-      accepted.on('data', (chunk) => connection.#copyInto(receiver, chunk));
-      accepted.resume();
+      connection.#standCopying(accepted, receiver);
       return;
     }
     const onread = connection.readInto(receiver);
@@ -46,6 +44,19 @@ export class NodeConnection implements SocketConnection {
     const socket = new Socket(options);
     connection.stand(socket, receiver);
     socket.read(0);
+  }
+
+  /** Takes a socket whose bytes lie in memory of its own, as those of TLS do, and copies them. */
+  static copying(socket: Socket, peer: string, receiverOf: ReceiverMaker): NodeConnection {
+    const connection = new NodeConnection(peer);
+    connection.#standCopying(socket, receiverOf(connection));
+    return connection;
+  }
+
+  #standCopying(socket: Socket, receiver: SocketReceiver): void {
+    this.stand(socket, receiver);
+    socket.on('data', (chunk) => this.#copyInto(receiver, chunk));
+    socket.resume();
   }
 
   /** The option by which a socket reads into the receiver's memory. */

@@ -90,9 +90,7 @@ function adopt(accepted: Socket, accept: (socket: TcpSocket) => TcpReceiver): vo
   const connection = new NodeTcpSocket(peerOf(accepted));
   connection.receiver = accept(connection);
   if (typeof handle !== 'object') {
-    connection.attach(accepted);
-    accepted.on('data', (chunk: Uint8Array) => connection.copyIn(chunk));
-    accepted.resume();
+    connection.attachCopying(accepted);
     return;
   }
   holder._handle = null;
@@ -103,6 +101,18 @@ function adopt(accepted: Socket, accept: (socket: TcpSocket) => TcpReceiver): vo
   connection.attach(socket);
   socket.resume();
   socket.read(0);
+}
+
+/** Takes a socket whose bytes lie in memory of its own, as those of TLS do, and copies them. */
+export function attachCopying(
+  socket: Socket,
+  peer: string,
+  accept: (socket: TcpSocket) => TcpReceiver,
+): TcpSocket {
+  const connection = new NodeTcpSocket(peer);
+  connection.receiver = accept(connection);
+  connection.attachCopying(socket);
+  return connection;
 }
 
 function withOnRead(connection: NodeTcpSocket): { readonly onread: OnReadOpts } {
@@ -134,6 +144,7 @@ class NodeTcpSocket implements TcpSocket {
   receiver: TcpReceiver | undefined;
   #socket: Socket | undefined;
   #error: Error | undefined;
+  #isCopying = false;
 
   constructor(peer: string, receiver?: TcpReceiver) {
     this.peer = peer;
@@ -148,6 +159,13 @@ class NodeTcpSocket implements TcpSocket {
     });
     socket.on('end', () => this.receiver?.ended());
     socket.on('close', () => this.receiver?.closed(this.#error));
+  }
+
+  attachCopying(socket: Socket): void {
+    this.#isCopying = true;
+    this.attach(socket);
+    socket.on('data', (chunk: Uint8Array) => this.copyIn(chunk));
+    socket.resume();
   }
 
   space(): Uint8Array {
@@ -200,7 +218,9 @@ class NodeTcpSocket implements TcpSocket {
   }
 
   reset(): void {
-    this.#socket?.resetAndDestroy();
+    // Only a socket of the system's own can be reset.
+    if (this.#isCopying) this.#socket?.destroy();
+    else this.#socket?.resetAndDestroy();
   }
 
   #lost(cause: Error | undefined): StoreError {
