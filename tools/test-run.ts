@@ -11,8 +11,11 @@ import type { TestRecord } from './test-report.ts';
 export interface TestRunOptions {
   /** Where compiled test files are looked for. */
   readonly directory: string;
-  /** Which kinds: `*.test.js`, `*.slow.test.js`, both, or `*.s3.test.js`, which need a server. */
-  readonly speed: 'quick' | 'slow' | 'all' | 's3';
+  /**
+   * Which kinds: `*.test.js`, `*.slow.test.js`, both, or those that need something of the machine: a
+   * server (`*.s3.test.js`), or programs and rights (`*.system.test.js`).
+   */
+  readonly speed: 'quick' | 'slow' | 'all' | 's3' | 'system';
   /** Only files whose path has one of these in it; all when empty. */
   readonly filters: readonly string[];
   /** No files whose path has one of these in it. */
@@ -97,13 +100,17 @@ function hasOneOf(path: string, parts: readonly string[]): boolean {
 }
 
 function isOfSpeed(path: string, speed: TestRunOptions['speed']): boolean {
-  const needsServer = path.endsWith('.s3.test.js');
-  if (speed === 's3' || needsServer) return speed === 's3' && needsServer;
+  const need = needOf(path);
+  if (speed === 's3' || speed === 'system' || need !== undefined) return speed === need;
   return speed === 'all' || isSlow(path) === (speed === 'slow');
 }
 
 function isSlow(path: string): boolean {
-  return path.endsWith('.slow.test.js') || path.endsWith('.s3.test.js');
+  return path.endsWith('.slow.test.js') || needOf(path) !== undefined;
+}
+
+function needOf(path: string): 's3' | 'system' | undefined {
+  return (['s3', 'system'] as const).find((need) => path.endsWith(`.${need}.test.js`));
 }
 
 function sourceOf(path: string): string {

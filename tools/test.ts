@@ -12,6 +12,7 @@ const help = `npm test -- [options] [part of a path ...]
   --slow           run the slow suites too (*.slow.test.ts)
   --slow-only      run only those
   --s3-only        run only those that need an S3 server (*.s3.test.ts; npm run s3 starts one)
+  --system-only    run only those that need programs and rights (*.system.test.ts; npm run system)
   --except PART    leave out files whose path has this in it; may be given several times
   --alone          a process for each file; without it, small ones share processes
   --in-memory      temporary files in memory (/dev/shm) where 2 GiB are free there
@@ -32,6 +33,7 @@ async function main(): Promise<number> {
       slow: { type: 'boolean', default: false },
       'slow-only': { type: 'boolean', default: false },
       's3-only': { type: 'boolean', default: false },
+      'system-only': { type: 'boolean', default: false },
       except: { type: 'string', multiple: true, default: [] },
       alone: { type: 'boolean', default: false },
       'in-memory': { type: 'boolean', default: false },
@@ -68,8 +70,10 @@ function speedOf(values: {
   readonly slow: boolean;
   readonly 'slow-only': boolean;
   readonly 's3-only': boolean;
+  readonly 'system-only': boolean;
 }): TestRunOptions['speed'] {
   if (values['s3-only']) return 's3';
+  if (values['system-only']) return 'system';
   if (values['slow-only']) return 'slow';
   return values.slow ? 'all' : 'quick';
 }
