@@ -4,7 +4,8 @@ import type { Logger } from './base/logger.ts';
 import type { KvStore } from './blocks/kv-store.ts';
 import { limits } from './blocks/limits.ts';
 import type { ServedStore } from './blocks/served-store.ts';
-import { connect, readToken } from './client/connect.ts';
+import { connect } from './client/connect.ts';
+import { readToken } from './client/token.ts';
 import { socketPathOf } from './blocks/socket-path.ts';
 import { doorsFromEnvironment, runtimeDirectoryOf } from './config/door-settings.ts';
 import type { DoorConfig } from './config/door-settings.ts';
@@ -13,6 +14,7 @@ import { resolveStoreConfig } from './config/store-config.ts';
 import type { ResolvedStoreConfig, StoreConfig } from './config/store-config.ts';
 import { RequestLedger } from './objectstore/request-ledger.ts';
 import { openBucket } from './open-bucket.ts';
+import { withNative } from './platform/native.ts';
 import { nodePlatform } from './platform/node-platform.ts';
 import type { Platform } from './platform/platform.ts';
 import { WorkerPool } from './platform/worker-pool.ts';
@@ -67,17 +69,38 @@ export async function openFromEnvironment(options: OpenOptions = {}): Promise<Kv
   const doors = doorsFromEnvironment(platform.environment, platform.host.homeDirectory);
   const url = await daemonUrl(doors, platform);
   if (url === undefined) return openResolved(config, platform, options);
-  const token = doors.tokenFile === undefined ? undefined : await readToken(doors.tokenFile);
-  return connect(url, { ...config, token });
+  const { nearCacheBytes } = doors;
+  return connect(url, { ...config, ...(await credentialsOf(doors, platform)), nearCacheBytes });
 }
 
-async function daemonUrl(doors: DoorConfig, platform: Platform): Promise<string | undefined> {
-  const { remotePrefix, tcpAddress, httpAddress } = doors;
+/** What a client of a daemon shows and trusts, by the variables of the environment. */
+export async function credentialsOf(
+  { tokenFile, tlsCaFile }: DoorConfig,
+  { files }: Platform,
+): Promise<{ readonly token: string | undefined; readonly tlsCaFile: string | undefined }> {
+  const token = tokenFile === undefined ? undefined : await readToken(files, tokenFile);
+  return { token, tlsCaFile };
+}
+
+/** The daemon that the variables of the environment name; undefined for a store in this process. */
+export async function daemonUrl(
+  doors: DoorConfig,
+  platform: Platform,
+): Promise<string | undefined> {
+  const { remotePrefix, tcpAddress, httpAddress, tlsCaFile } = doors;
   if (remotePrefix !== undefined) {
     return `unix:${socketPathOf(await runtimeDirectoryOf(doors, platform), remotePrefix)}`;
   }
-  if (tcpAddress !== undefined) return `tcp://${tcpAddress}`;
-  return httpAddress === undefined ? undefined : `http://${httpAddress}`;
+  const schemes = tlsCaFile === undefined ? { tcp: 'tcp', http: 'http' } : secureSchemes;
+  if (tcpAddress !== undefined) return withScheme(schemes.tcp, tcpAddress);
+  return httpAddress === undefined ? undefined : withScheme(schemes.http, httpAddress);
+}
+
+/** Whoever names certificates to trust wants to be sure of whom he talks to. */
+const secureSchemes = { tcp: 'tls', http: 'https' } as const;
+
+function withScheme(scheme: string, address: string): string {
+  return address.includes('://') ? address : `${scheme}://${address}`;
 }
 
 /** Opens the store of a daemon, which gives its uploads `drainMs` when it is closed. */
@@ -102,14 +125,15 @@ export function configFromEnvironment(options: OpenOptions = {}): ResolvedStoreC
 
 async function openResolved(
   config: ResolvedStoreConfig,
-  platform: Platform,
+  plainPlatform: Platform,
   options: OpenOptions & { readonly drainMs?: number },
 ): Promise<ServedStore> {
+  const platform = withNative(plainPlatform, config.native);
   const workers = Math.min(limits.workersMax, platform.host.processors);
   const ledger = new RequestLedger();
   const objects = await openBucket(config, platform, ledger);
   const pool = new WorkerPool({
-    module: new URL('./store/transcode-worker.js', import.meta.url),
+    module: workerModule(config),
     workersMax: workers,
     tasksMax: limits.workerTasksMax,
     taskMs: limits.workerTaskMs,
@@ -136,4 +160,11 @@ async function openResolved(
     await objects.close();
     throw error;
   }
+}
+
+/** The program of the worker threads, which are told whether to use native code. */
+function workerModule({ native }: ResolvedStoreConfig): URL {
+  const module = new URL('./store/transcode-worker.js', import.meta.url);
+  module.searchParams.set('native', native);
+  return module;
 }

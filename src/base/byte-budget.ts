@@ -24,13 +24,17 @@ export class ByteBudget {
     return this.#taken;
   }
 
+  /** Takes the bytes if nobody has to wait for them. */
+  tryTake(bytes: number): boolean {
+    if (this.#waiting.length > 0 || !this.#hasRoom(bytes)) return false;
+    this.#taken += bytes;
+    return true;
+  }
+
   /** Resolves when the bytes are the caller's; rejects with the signal's reason when it fires first. */
   take(bytes: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return Promise.reject(reasonOf(signal));
-    if (this.#waiting.length === 0 && this.#hasRoom(bytes)) {
-      this.#taken += bytes;
-      return Promise.resolve();
-    }
+    if (this.tryTake(bytes)) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const onAbort = (): void => {
         this.#waiting.splice(this.#waiting.indexOf(waiter), 1);

@@ -141,18 +141,36 @@ export const limits = {
   pieceBytesMax: mib,
   /** Payload bytes that a client sends with a save unasked: below them a round trip costs more. */
   eagerBytesMax: 128 * kib,
+  /** A daemon's file of tokens: its bytes, tokens in it, and characters of one. */
+  tokenFileBytesMax: 256 * kib,
+  tokensMax: 1024,
+  tokenLengthMax: 512,
+  /** Bytes of a file of certificates or of a key: the roots of a whole system fit. */
+  pemFileBytesMax: mib,
+  /** Pause between two looks whether files that a daemon was given have changed. */
+  reloadLookMs: 1000,
   /** Connections to a daemon, and those of one client among them. */
   connectionsMax: 512,
   connectionsPerClientMax: 16,
+  /** Connections, and payload bytes coming in, of all clients with one token: half of what there is. */
+  connectionsPerTokenMax: 256,
+  intakeBytesPerTokenMax: 512 * mib,
   /** Calls that a client may have under way at a daemon. */
   callsPerClientMax: 256,
   /** Loads of a client that a daemon works on side by side; the others wait their turn. */
   loadsPerClientMax: 4,
+  /** Payload bytes pinned for a client's answers: two parts of each of its loads. */
+  pinnedBytesPerClientMax: 256 * mib,
+  /** How long a call waits for what other calls of its client have, before it gets `BUSY`. */
+  clientWaitMs: 5000,
   /** Payload bytes that a load keeps pinned at a time, and blocks of its first part. */
   loadPartBytes: 32 * mib,
   loadPartBlocksMin: 16,
-  /** Payload bytes of a save that a daemon has in memory at a time; a larger batch goes in groups. */
-  saveGroupBytes: 64 * mib,
+  /**
+   * Payload bytes of a save that are stored together; a larger batch goes in groups, the next one
+   * coming while one is stored, so that a daemon has two in memory (docs/decisions/0046).
+   */
+  saveGroupBytes: 16 * mib,
   /** Payload bytes on the way into a daemon: of one client, and of all. */
   intakeBytesPerClientMax: 256 * mib,
   intakeBytesMax: 1024 * mib,

@@ -1,31 +1,33 @@
 import { CommanderError } from 'commander';
 import { isStoreError, messageOf } from '../base/errors.ts';
-import { deferred } from '../base/deferred.ts';
+import type { StoreStats } from '../blocks/kv-store.ts';
 import { configFromEnvironment } from '../config/environment.ts';
-import {
-  doorsFromEnvironment,
-  parseHostAndPort,
-  runtimeDirectoryOf,
-} from '../config/door-settings.ts';
-import type { DoorConfig } from '../config/door-settings.ts';
-import { readToken } from '../client/connect.ts';
+import { doorsFromEnvironment } from '../config/door-settings.ts';
 import { ClientAccounts } from '../daemon/client-accounts.ts';
 import { DaemonCounters } from '../daemon/daemon-counters.ts';
+import type { DaemonService } from '../daemon/daemon-service.ts';
 import { Daemon } from '../daemon/daemon.ts';
-import { FrameTransport } from '../daemon/frame-transport.ts';
-import { HttpTransport } from '../daemon/http-transport.ts';
-import { resolveListeners, tcpBinder } from '../daemon/tcp-binder.ts';
+import { CallMeter } from '../daemon/call-meter.ts';
+import { MeteredStore } from '../daemon/metered-store.ts';
+import { renderDaemonMetrics } from '../daemon/metrics-daemon.ts';
+import { ReloadedFiles } from '../daemon/reloaded-files.ts';
+import { openSecurity } from '../daemon/security.ts';
 import type { Transport } from '../daemon/transport.ts';
-import { pathBinder, prefixBinder } from '../daemon/unix-binder.ts';
 import { openServedStore } from '../open-store.ts';
+import { directChecksums, ThreadChecksums } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
-import { nodeTcpSockets } from '../platform/tcp-node-sockets.ts';
+import { transportsOf } from './daemon-doors.ts';
 import { DaemonEvents } from './daemon-events.ts';
 import { parseDaemonFlags } from './daemon-flags.ts';
 import type { DaemonFlags } from './daemon-flags.ts';
+import { listenForSignals } from './daemon-signals.ts';
+import type { Signals } from './daemon-signals.ts';
 import { packageVersion } from './package-version.ts';
+import { pricesOf } from './prices.ts';
+import { renderProcessMetrics } from './process-metrics.ts';
+import { notifyServiceManager } from './service-manager.ts';
 import { readSettingsFile } from './settings-file.ts';
 import type { Output, Terminal } from './terminal.ts';
 
@@ -36,13 +38,14 @@ export async function runDaemon(args: readonly string[]): Promise<number> {
   const terminal = daemonTerminal();
   const real = nodePlatform();
   const events = new DaemonEvents((line) => terminal.results.write(line), real.clock);
-  const signals = listenForSignals();
+  const signals = listenForSignals(exitCodes.failed);
   try {
     const flags = parseDaemonFlags(args, terminal);
     if (flags.tpc === true) events.tell('settings', { line: '--tpc has no effect here' });
     const settings = flags.config === undefined ? {} : await readSettingsFile(real, flags.config);
-    // What is set in the environment wins over the file.
-    const platform = { ...real, environment: { ...settings, ...withoutEmpty(real) } };
+    // What is set in the environment wins over the file, and flags win over both.
+    const environment = { ...settings, ...withoutEmpty(real), ...flags.set };
+    const platform = { ...real, environment };
     await serveUntilStopped(flags, platform, events, signals);
     events.tell('stopped');
     return exitCodes.stopped;
@@ -67,53 +70,60 @@ async function serveUntilStopped(
   const report = (line: string): void => events.tell('settings', { line });
   const config = configFromEnvironment(environment, host, { mode: 'strict', report });
   const doors = doorsFromEnvironment(environment, host.homeDirectory);
-  const transports = await transportsOf(flags, doors, platform);
-  const agent = `wombatkv ${await packageVersion(platform.files)}`;
-  const { objectStore, cacheDirectory } = config;
-  events.tell('starting', { agent, pid: host.processId, objectStore, cacheDirectory });
-  const store = await openServedStore(config, platform, { logger: events, drainMs: doors.drainMs });
-  const service = {
-    ...{ store, clock, sockets: nodeSockets, logger: events, agent },
-    ...{ accounts: new ClientAccounts(), counters: new DaemonCounters() },
-  };
-  let daemon: Daemon;
+  const reloaded = new ReloadedFiles(platform, events);
+  // Where there is one processor only, a thread for them gains nothing.
+  const checksums = host.processors > 1 ? new ThreadChecksums() : directChecksums;
   try {
-    daemon = await Daemon.start(service, transports, doors.drainMs);
-  } catch (error) {
-    await store.close();
-    throw error;
+    const security = await openSecurity(doors, platform.files, reloaded, events);
+    const version = await packageVersion(platform.files);
+    const agent = `wombatkv ${version}`;
+    const { objectStore, cacheDirectory } = config;
+    const accounts = new ClientAccounts();
+    const counters = new DaemonCounters();
+    const meter = new CallMeter(clock);
+    const moreMetrics = (stats: StoreStats): string => {
+      const prices = pricesOf(objectStore, flags);
+      const certificateExpiresAtMs = security.identity?.expiresAtMs;
+      const facts = { version, counters, accounts, prices, certificateExpiresAtMs };
+      const ofDaemon = renderDaemonMetrics(facts, stats);
+      return meter.render() + ofDaemon + renderProcessMetrics(clock.wallMs());
+    };
+    const parts = { flags, doors, platform, security, events, moreMetrics };
+    const transports = await transportsOf(parts);
+    events.tell('starting', { agent, pid: host.processId, objectStore, cacheDirectory });
+    const options = { logger: events, drainMs: doors.drainMs };
+    const store = new MeteredStore(await openServedStore(config, platform, options), meter);
+    const service = {
+      ...{ store, clock, sockets: nodeSockets, logger: events, agent },
+      ...{ accounts, counters, checksums },
+    };
+    const daemon = await startOrClose(service, transports, doors.drainMs);
+    signals.onReload(() => void reloaded.reload());
+    events.tell('ready', { addresses: daemon.addresses });
+    await notifyServiceManager(platform, config.native, 'READY=1', events);
+    const signal = await signals.first;
+    events.tell('draining', { signal });
+    const told = notifyServiceManager(platform, config.native, 'STOPPING=1', events);
+    await daemon.stop();
+    await told;
+  } finally {
+    reloaded.stop();
+    await checksums.close();
   }
-  events.tell('ready', { addresses: daemon.addresses });
-  const signal = await signals.first;
-  events.tell('draining', { signal });
-  await daemon.stop();
 }
 
-/** Every door that flags and settings name. */
-async function transportsOf(
-  flags: DaemonFlags,
-  doors: DoorConfig,
-  platform: Platform,
-): Promise<readonly Transport[]> {
-  const token = doors.tokenFile === undefined ? undefined : await readToken(doors.tokenFile);
-  const tcp = [...flags.tcp, ...doors.tcpListeners.map(parseHostAndPort)];
-  const http = [...flags.http, ...doors.httpListeners.map(parseHostAndPort)];
-  const hasNone = flags.prefix.length + flags.unix.length + tcp.length + http.length === 0;
-  const prefixes = hasNone ? ['default'] : flags.prefix;
-  const directory = await runtimeDirectoryOf(doors, platform);
-  const isOpenToAll = flags.insecure === true || token !== undefined;
-  const tcpAddresses = await resolveListeners(nodeSockets, tcp, isOpenToAll);
-  const httpAddresses = await resolveListeners(nodeSockets, http, isOpenToAll);
-  const httpOptions = { sockets: nodeTcpSockets, addresses: httpAddresses, token };
-  return [
-    // The file of a Unix socket is this user's alone, which is what a token would prove.
-    ...prefixes.map(
-      (prefix) => new FrameTransport(prefixBinder(platform, directory, prefix), undefined),
-    ),
-    ...flags.unix.map((path) => new FrameTransport(pathBinder(platform, path), undefined)),
-    ...tcpAddresses.map((address) => new FrameTransport(tcpBinder(address), token)),
-    ...(httpAddresses.length === 0 ? [] : [new HttpTransport(httpOptions)]),
-  ];
+/** The store is closed where the doors cannot be opened. */
+async function startOrClose(
+  service: DaemonService,
+  transports: readonly Transport[],
+  drainMs: number,
+): Promise<Daemon> {
+  try {
+    return await Daemon.start(service, transports, drainMs);
+  } catch (error) {
+    await service.store.close();
+    throw error;
+  }
 }
 
 function withoutEmpty({ environment }: Platform): Platform['environment'] {
@@ -130,27 +140,4 @@ function daemonTerminal(): Terminal {
     return { isTerminal: false, columns: 100, write, style: (_style, text) => text };
   };
   return { results: output(process.stdout), notes: output(process.stderr) };
-}
-
-interface Signals {
-  /** The first SIGTERM or SIGINT. After it another one ends the process at once. */
-  readonly first: Promise<NodeJS.Signals>;
-  forget(): void;
-}
-
-function listenForSignals(): Signals {
-  const first = deferred<NodeJS.Signals>();
-  let count = 0;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    count += 1;
-    if (count > 1) process.exit(exitCodes.failed);
-    first.resolve(signal);
-  };
-  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
-  return {
-    first: first.promise,
-    forget: () => {
-      process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
-    },
-  };
 }

@@ -2,16 +2,21 @@ import { Command } from 'commander';
 import { StoreError, messageOf } from '../base/errors.ts';
 import { parseHostAndPort } from '../config/door-settings.ts';
 import type { HostAndPort } from '../config/door-settings.ts';
+import { findSetting } from '../config/settings.ts';
+import { withPriceFlag } from './prices.ts';
+import type { PriceFlags } from './prices.ts';
 import { settingsHelp } from './settings-help.ts';
 import type { Terminal } from './terminal.ts';
 
 /** What the flags of the daemon say. */
-export interface DaemonFlags {
+export interface DaemonFlags extends PriceFlags {
   readonly prefix: readonly string[];
   readonly tcp: readonly HostAndPort[];
   readonly http: readonly HostAndPort[];
   readonly unix: readonly string[];
   readonly config?: string;
+  /** Settings by name. */
+  readonly set: Readonly<Record<string, string>>;
   readonly insecure?: boolean;
   readonly tpc?: boolean;
 }
@@ -20,6 +25,7 @@ const explanation = `
 Without a transport it serves the prefix "default". Every change of state is a line of JSON on standard
 output; the line with "event":"ready" lists the addresses. SIGTERM and SIGINT drain: calls that run
 end, uploads get some time, the rest stays pending on this host. A second signal ends it at once.
+SIGHUP reads the files of tokens, certificate and key again; so does a change of them, by itself.
 
 Exit codes: 0 stopped in order, 1 failed while it ran, 2 wrong flags or settings, 3 an address is taken.
 `;
@@ -32,7 +38,7 @@ Exit codes: 0 stopped in order, 1 failed while it ran, 2 wrong flags or settings
  */
 export function parseDaemonFlags(args: readonly string[], terminal: Terminal): DaemonFlags {
   const { results, notes } = terminal;
-  const command = new Command('wombatkv-daemon')
+  const command = withPriceFlag(new Command('wombatkv-daemon'))
     .description('Serves one WombatKV store to engines on this host and on others.')
     .option('--prefix <name>', 'a Unix socket <name>.sock in the runtime directory', collect, [])
     .option(
@@ -44,6 +50,7 @@ export function parseDaemonFlags(args: readonly string[], terminal: Terminal): D
     .option('--http <host:port>', 'a port for HTTP, as with --tcp', addressCollector('--http'), [])
     .option('--unix <path>', 'a Unix socket at that path', collectPath, [])
     .option('--config <file>', 'settings, one NAME=value a line; the environment wins over them')
+    .option('--set <name=value>', 'a setting; wins over environment and file', collectSetting, {})
     .option('--insecure', 'permit TCP and HTTP on addresses beyond this host without a token')
     .option('--tpc', 'accepted for the sake of old scripts; without effect')
     .exitOverride()
@@ -59,6 +66,19 @@ export function parseDaemonFlags(args: readonly string[], terminal: Terminal): D
 
 function collect(value: string, before: readonly string[]): readonly string[] {
   return [...before, value];
+}
+
+function collectSetting(
+  text: string,
+  before: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const [, name, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/s.exec(text) ?? [];
+  // What is wrong may be a secret, and is not shown.
+  if (name === undefined) throw new StoreError('INVALID', '--set must be NAME=value');
+  if (findSetting(name) === undefined) {
+    throw new StoreError('INVALID', `--set names no setting: ${name.slice(0, 80)}`);
+  }
+  return { ...before, [name]: value };
 }
 
 function collectPath(value: string, before: readonly string[]): readonly string[] {

@@ -1,12 +1,13 @@
 import { resolve } from 'node:path';
 import { messageOf, StoreError } from '../base/errors.ts';
+import { findSetting } from '../config/settings.ts';
 import type { Platform } from '../platform/platform.ts';
 
 const fileBytesMax = 64 * 1024;
 
 /**
  * Settings of a file: `NAME=value` a line, as systemd reads them; empty lines and those that begin
- * with `#` say nothing.
+ * with `#` say nothing. Every name is one of the settings, and stands there once.
  *
  * @throws StoreError `INVALID` naming the file and the line that is wrong.
  */
@@ -21,6 +22,13 @@ export async function readSettingsFile(
     const [, name, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/.exec(line) ?? [];
     if (name === undefined || value === undefined) {
       throw new StoreError('INVALID', `${path}, line ${at + 1}: accepted: NAME=value`);
+    }
+    const where = `${path}, line ${at + 1}`;
+    if (findSetting(name) === undefined) {
+      throw new StoreError('INVALID', `${where}: ${name.slice(0, 80)} is no setting`);
+    }
+    if (entries.some(([known]) => known === name)) {
+      throw new StoreError('INVALID', `${where}: ${name} stands there a second time`);
     }
     entries.push([name, value.replace(/^"(.*)"$/, '$1')]);
   }

@@ -18,6 +18,7 @@ import {
   withStoreFlags,
 } from './command-context.ts';
 import type { CommandContext, OutputFlags, StoreFlags } from './command-context.ts';
+import { daemonAsked, daemonStatus } from './daemon-status.ts';
 import { formatBytes, formatCount, formatDuration, formatPayloads } from './quantity.ts';
 import { formatMoney, pricesOf, requestPrice, storagePrice, withPriceFlag } from './prices.ts';
 import type { PriceFlags, Prices } from './prices.ts';
@@ -26,6 +27,7 @@ import { renderFacts, renderTable } from './text-table.ts';
 
 interface StatusFlags extends StoreFlags, OutputFlags, PriceFlags {
   readonly limit: number;
+  readonly connect?: string;
 }
 
 /** What a namespace has in the object store. */
@@ -73,7 +75,10 @@ export function addStatusCommand(
 ): void {
   const command = program
     .command('status')
-    .description('show the store in effect: settings, cache directory, object store')
+    .description(
+      'show the store in effect: settings, cache directory, object store; or what a daemon counts',
+    )
+    .option('--connect <url>', 'the daemon at unix:/path, tcp:, tls:, http: or https://host:port')
     .option(
       '--limit <count>',
       'objects to count at most',
@@ -87,6 +92,8 @@ export function addStatusCommand(
 
 async function status(context: CommandContext, flags: StatusFlags): Promise<number> {
   const config = settingsInEffect(context, flags);
+  const daemon = await daemonAsked(context, flags.connect);
+  if (daemon !== undefined) return daemonStatus(context, daemon, flags);
   const [directories, bucket] = await withBucket(context.platform, config, (opened) =>
     Promise.all([lookAtCache(context, config, opened), lookAtBucket(context, opened, flags.limit)]),
   );

@@ -1,40 +1,56 @@
-import { StoreError } from '../base/errors.ts';
+import { messageOf, StoreError } from '../base/errors.ts';
 import { defaultNamespaceName, parseNamespace } from '../blocks/namespace.ts';
 import type { KvStore } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { directChecksums, ThreadChecksums } from '../platform/checksums.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
+import type { Host } from '../platform/platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
-import { nodeTcpSockets } from '../platform/tcp-node-sockets.ts';
+import { tlsSockets } from '../platform/tls-sockets.ts';
+import { ClientStore } from './client-store.ts';
 import { HttpClientStore } from './http-client-store.ts';
 import type { ReadDeadlines } from './http-client-store.ts';
 import { httpClientLimits } from './http-limits.ts';
 import { RemotePeer } from './remote-peer.ts';
 import { RemoteStore } from './remote-store.ts';
+import { isTokenText, tokenRule } from './token.ts';
 
 /** How a client is connected. Every field may be left out. */
 export interface ConnectOptions {
   /** The namespace of calls that name none; `default` when absent. */
   readonly namespace?: string | undefined;
-  /** What the daemon asks for over TCP and HTTP. */
+  /** What a daemon with tokens asks for. */
   readonly token?: string | undefined;
+  /**
+   * File of the certificates, PEM, of which one must stand behind that of the daemon, with `tls:` and
+   * `https:`. Those that Node trusts when absent.
+   */
+  readonly tlsCaFile?: string | undefined;
   /** Milliseconds that calls may take, as in `StoreConfig`. */
   readonly lookupDeadlineMs?: number | undefined;
   readonly loadDeadlineMs?: number | undefined;
   /** Caps the usual deadline of every call but flush. */
   readonly callDeadlineMsMax?: number | undefined;
+  /**
+   * Memory for blocks that were read, so that reading them again moves no bytes; none when absent or
+   * 0. What other clients delete stays in it until it makes room.
+   */
+  readonly nearCacheBytes?: number | undefined;
 }
 
 const agent = 'wombatkv-node';
 
 /**
- * Connects to a daemon: `unix:/path/of.sock`, `tcp://host:port` or `http://host:port`. What it gives
- * is used like a store in this process. It connects again by itself; while the daemon is away calls fail soon with
- * `UNAVAILABLE`. Closing it leaves the daemon running.
+ * Connects to a daemon: `unix:/path/of.sock`, `tcp://host:port`, `http://host:port`, or encrypted
+ * `tls://host:port`, `https://host:port`. What it gives is used like a store in this process. It
+ * connects again by itself; while the daemon is away calls fail soon with `UNAVAILABLE`. Closing it
+ * leaves the daemon running.
  *
  * @throws RangeError for an address that is none; StoreError `UNAVAILABLE` when the daemon is not
- * reached, `INVALID` when it wants another token, `INCOMPATIBLE` when it speaks no version in common.
+ * reached, or has no certificate that is trusted here, `INVALID` when it wants another token, `INCOMPATIBLE` when it speaks no version in common.
  *
  * @example
  * ```ts
@@ -46,16 +62,34 @@ const agent = 'wombatkv-node';
 export async function connect(url: string, options: ConnectOptions = {}): Promise<KvStore> {
   const address = parseAddress(url);
   const namespace = parseNamespace(options.namespace || defaultNamespaceName);
-  const { clock, random } = nodePlatform();
-  if (address.kind === 'http') return connectHttp(address, namespace, options);
+  const { nearCacheBytes = 0 } = options;
+  if (!Number.isSafeInteger(nearCacheBytes) || nearCacheBytes < 0) {
+    throw new RangeError(`nearCacheBytes must be a number of bytes; got ${nearCacheBytes}`);
+  }
+  const door = await connectTo(address, namespace, options);
+  return new ClientStore(door, namespace, nearCacheBytes);
+}
+
+async function connectTo(
+  address: DaemonAddress,
+  namespace: Namespace,
+  options: ConnectOptions,
+): Promise<KvStore> {
   const { token = '' } = options;
-  const peer = new RemotePeer({ sockets: nodeSockets, clock, random, address, token, agent });
+  if (!isTokenText(token)) throw new RangeError(`token must be ${tokenRule}`);
+  const authority = await readAuthority(options.tlsCaFile);
+  if (address.kind === 'http') return connectHttp(address, namespace, options, authority);
+  const { clock, random, host } = nodePlatform();
+  const isSecure = address.kind === 'tcp' && address.isSecure;
+  const sockets = isSecure ? tlsSockets({ authority }) : nodeSockets;
+  const peer = new RemotePeer({ sockets, clock, random, address, token, agent });
   const cap = capOf(options);
   const deadlines = {
     ...readDeadlines(options),
     saveMs: cap(limits.saveDeadlineMs),
   };
-  const store = new RemoteStore({ peer, clock, namespace, deadlines });
+  const checksums = checksumsOf(host);
+  const store = new RemoteStore({ peer, clock, namespace, deadlines, checksums });
   try {
     await peer.connection('small', new AbortController().signal);
   } catch (error) {
@@ -67,27 +101,32 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
 
 /** Asks for nothing, which shows whether the server is there and takes the token. */
 async function connectHttp(
-  { host, port }: HttpAddress,
+  { host, port, isSecure }: PortAddress,
   namespace: Namespace,
   options: ConnectOptions,
+  authority: Uint8Array | undefined,
 ): Promise<HttpClientStore> {
   const { token } = options;
-  if (token !== undefined && !/^[\x21-\x7e]*$/.test(token)) {
-    throw new RangeError('token must be of ASCII letters, digits and signs, for HTTP');
-  }
-  const platform = { ...nodePlatform(), sockets: nodeTcpSockets };
+  const sockets = isSecure ? tlsSockets({ authority }) : nodeSockets;
+  const platform = { ...nodePlatform(), sockets };
   const callMs = capOf(options)(httpClientLimits.callMs);
   const store = new HttpClientStore({
     ...{ platform, host, port, namespace, limits: { callMs } },
     ...{ token: token === '' ? undefined : token, deadlines: readDeadlines(options) },
+    checksums: checksumsOf(platform.host),
   });
   try {
-    await store.contains([], { deadlineMs: httpClientLimits.connectMs });
+    await store.greet({ deadlineMs: httpClientLimits.connectMs });
   } catch (error) {
     await store.close();
     throw error;
   }
   return store;
+}
+
+/** Where there is one processor only, a thread for them gains nothing. */
+function checksumsOf({ processors }: Host): Checksums {
+  return processors > 1 ? new ThreadChecksums() : directChecksums;
 }
 
 function capOf({ callDeadlineMsMax }: ConnectOptions): (ms: number) => number {
@@ -103,37 +142,54 @@ function readDeadlines(options: ConnectOptions): ReadDeadlines {
   };
 }
 
-interface HttpAddress {
-  readonly kind: 'http';
+interface PortAddress {
+  readonly kind: 'tcp' | 'http';
+  /** True for TLS. */
+  readonly isSecure: boolean;
   readonly host: string;
   readonly port: number;
 }
+
+type DaemonAddress =
+  | Extract<SocketAddress, { readonly kind: 'unix' }>
+  | (PortAddress & { readonly kind: 'tcp' })
+  | (PortAddress & { readonly kind: 'http' });
 
 /**
  * The address in a URL.
  *
  * @throws RangeError naming what is accepted.
  */
-export function parseAddress(url: string): SocketAddress | HttpAddress {
+export function parseAddress(url: string): DaemonAddress {
   if (typeof url !== 'string') throw new TypeError(`address must be a string; got ${typeof url}`);
   if (url.startsWith('unix:/')) return { kind: 'unix', path: url.slice('unix:'.length) };
   const [, kind, host, port] =
-    /^(tcp|http):\/\/(\[[0-9a-f:.]+\]|[^\s/:[\]@]+):(\d{1,5})\/?$/i.exec(url) ?? [];
+    /^(tcp|tls|https?):\/\/(\[[0-9a-f:.]+\]|[^\s/:[\]@]+):(\d{1,5})\/?$/i.exec(url) ?? [];
   const number = Number(port);
   if (host === undefined || !(number >= 1 && number <= 65_535)) {
     const shown = JSON.stringify(url.slice(0, 200));
-    throw new RangeError(
-      `address must be unix:/path, tcp://host:port or http://host:port; got ${shown}`,
-    );
+    const accepted = 'unix:/path, or tcp:, tls:, http: or https: and //host:port';
+    throw new RangeError(`address must be ${accepted}; got ${shown}`);
   }
-  const isHttp = kind.toLowerCase() === 'http';
-  return { kind: isHttp ? 'http' : 'tcp', host: host.replace(/^\[|\]$/g, ''), port: number };
+  const scheme = kind.toLowerCase();
+  const isSecure = scheme === 'tls' || scheme === 'https';
+  const where = { isSecure, host: host.replace(/^\[|\]$/g, ''), port: number };
+  return scheme.startsWith('http') ? { kind: 'http', ...where } : { kind: 'tcp', ...where };
 }
 
-/** Reads the token of a file: its text without white space around it. */
-export async function readToken(path: string): Promise<string> {
-  const bytes = await nodePlatform().files.readSmall(path, 4096);
-  const token = new TextDecoder().decode(bytes).trim();
-  if (token !== '') return token;
-  throw new StoreError('INVALID', `token file ${path} is empty`);
+async function readAuthority(path: string | undefined): Promise<Uint8Array | undefined> {
+  if (path === undefined) return undefined;
+  let bytes: Uint8Array;
+  try {
+    bytes = await nodePlatform().files.readSmall(path, limits.pemFileBytesMax);
+  } catch (cause) {
+    const message = `file of certificates ${path} cannot be read: ${messageOf(cause)}`;
+    throw new StoreError('INVALID', message, { cause });
+  }
+  if (hasCertificate(bytes)) return bytes;
+  throw new StoreError('INVALID', `file of certificates ${path} holds none in PEM`);
+}
+
+function hasCertificate(bytes: Uint8Array): boolean {
+  return new TextDecoder().decode(bytes).includes('-----BEGIN CERTIFICATE-----');
 }

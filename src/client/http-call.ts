@@ -69,6 +69,24 @@ export class HttpCalls {
   }
 }
 
+export type HttpHeaders = readonly (readonly [name: string, value: string])[];
+
+/** What a request says of its body and its call. */
+export function callHeaders(type: string | undefined, { deadlineMs }: HttpCall): HttpHeaders {
+  const headers: (readonly [string, string])[] = [];
+  if (type !== undefined) headers.push(['content-type', type]);
+  if (deadlineMs !== undefined) headers.push(['wombatkv-deadline-ms', String(deadlineMs)]);
+  return headers;
+}
+
+/** The options, with the usual deadline where they name none. */
+export function within(
+  options: CallOptions | undefined,
+  usualMs: number | undefined,
+): CallOptions | undefined {
+  return { ...options, deadlineMs: options?.deadlineMs ?? usualMs };
+}
+
 function closed(): StoreError {
   return new StoreError('CLOSED', 'the client was closed');
 }

@@ -1,14 +1,7 @@
 import { BufferPool, takeParts } from '../base/buffer-pool.ts';
 import type { PooledParts } from '../base/buffer-pool.ts';
+import { sharedBytes } from '../base/bytes.ts';
 import type { StoreError } from '../base/errors.ts';
-import {
-  checkBlocks,
-  checkKeys,
-  checkOptions,
-  checkTail,
-  checkTip,
-  checkTokens,
-} from '../blocks/call-arguments.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type {
   BlockToSave,
@@ -29,23 +22,19 @@ import type {
 } from '../blocks/kv-store.ts';
 import { defaultNamespaceName, parseNamespace } from '../blocks/namespace.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { directChecksums } from '../platform/checksums.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import { bulkParts, bulkType, encodeBulkHead, payloadBytesOf } from '../protocol/http1-bulk.ts';
 import { statisticsOf } from '../protocol/statistics.ts';
 import { operationPath, paths } from '../protocol/http1-paths.ts';
 import type { Operation } from '../protocol/http1-paths.ts';
-import { HttpCalls } from './http-call.ts';
-import type { HttpCall } from './http-call.ts';
+import { callHeaders, HttpCalls, within } from './http-call.ts';
+import type { HttpCall, HttpHeaders } from './http-call.ts';
 import { bulkReply, jsonReply } from './http-reply.ts';
-import type { BulkReply } from './http-reply.ts';
+import type { BulkReply, Reply } from './http-reply.ts';
 import { httpClientLimits } from './http-limits.ts';
 import type { HttpClientLimits } from './http-limits.ts';
-import {
-  checkSize,
-  LeftOutMissing,
-  outgoingOf,
-  partStarts,
-  saveAttributes,
-} from './http-outgoing.ts';
+import { LeftOutMissing, outgoingOf, partStarts, saveAttributes } from './http-outgoing.ts';
 import type { SaveBody } from './http-outgoing.ts';
 import { HttpPool } from './http-pool.ts';
 import type { HttpPoolOptions } from './http-pool.ts';
@@ -62,6 +51,8 @@ export interface HttpClientOptions {
   /** Those of the server's store when absent. */
   readonly deadlines?: ReadDeadlines | undefined;
   readonly limits?: Partial<HttpClientLimits> | undefined;
+  /** Where payloads that come are checked; on this thread when absent. The store closes it. */
+  readonly checksums?: Checksums | undefined;
 }
 
 /** What reads are given that bring no deadline of their own. */
@@ -75,7 +66,7 @@ const encoder = new TextEncoder();
 
 /**
  * A store behind an HTTP server (docs/HTTP.md). Closing it leaves the server's store open; loads
- * that were lent stay valid.
+ * that were lent stay valid. Its arguments have been checked (`ClientStore`).
  *
  * @example
  * ```ts
@@ -87,10 +78,11 @@ export class HttpClientStore implements KvStore {
   readonly #limits: HttpClientLimits;
   readonly #namespace: Namespace;
   readonly #deadlines: ReadDeadlines | undefined;
-  readonly #headers: readonly (readonly [string, string])[];
+  readonly #headers: HttpHeaders;
   readonly #pool: HttpPool;
   readonly #calls: HttpCalls;
   readonly #memory: BufferPool;
+  readonly #checksums: Checksums;
 
   constructor(options: HttpClientOptions) {
     const { platform, host, port, token } = options;
@@ -100,23 +92,33 @@ export class HttpClientStore implements KvStore {
     this.#headers = token === undefined ? [] : [['authorization', `Bearer ${token}`]];
     this.#pool = new HttpPool({ platform, host, port, limits: this.#limits });
     this.#calls = new HttpCalls(platform.clock);
-    this.#memory = new BufferPool(this.#limits.pooledBytesMax);
+    this.#memory = new BufferPool(this.#limits.pooledBytesMax, sharedBytes);
+    this.#checksums = options.checksums ?? directChecksums;
+  }
+
+  /**
+   * Asks for nothing, which shows whether the server is there and knows the token; what that is good
+   * for shows with each call.
+   */
+  async greet(options: CallOptions): Promise<void> {
+    await this.#call(options, async (call, namespace) => {
+      const reply = jsonReply(this.#limits.jsonBytesMax);
+      await this.#exchange(operationPath(namespace, 'contains'), { keys: [] }, reply, call);
+      if (reply.status !== 403) readStored(reply.value(), 0);
+    });
   }
 
   async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
-    checkKeys(keys);
     const timed = within(options, this.#deadlines?.lookupMs);
     return readLookup(await this.#ask('lookup', { keys }, timed), keys.length);
   }
 
   async contains(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]> {
-    checkKeys(keys);
     const timed = within(options, this.#deadlines?.loadMs);
     return readStored(await this.#ask('contains', { keys }, timed), keys.length);
   }
 
   async load(keys: readonly BlockKey[], options?: LoadOptions): Promise<Borrow> {
-    checkKeys(keys);
     const wish = { keys, exact: options?.exact, fingerprint: options?.fingerprint };
     const { head, payloads, memory } = await this.#fetch('load', wish, keys, options);
     const { reason } = readLookup({ ...head.attributes, matched: payloads.length }, keys.length);
@@ -129,8 +131,6 @@ export class HttpClientStore implements KvStore {
   }
 
   async save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult> {
-    checkBlocks(blocks);
-    for (const { key, payload } of blocks) checkSize(key, payload);
     return this.#call(options, async (call, namespace) => {
       const leftOut = await this.#countStored(blocks, namespace, call);
       try {
@@ -143,8 +143,6 @@ export class HttpClientStore implements KvStore {
   }
 
   async loadTail(query: TailQuery, options?: LoadOptions): Promise<TailBorrow | undefined> {
-    checkTip(query.tip);
-    checkTokens(query.tokens);
     const { tip } = query;
     const tokens = Array.from(query.tokens);
     const wish = { tip, tokens, exact: options?.exact, fingerprint: options?.fingerprint };
@@ -162,9 +160,7 @@ export class HttpClientStore implements KvStore {
   }
 
   async saveTail(tail: TailToSave, options?: SaveOptions): Promise<SaveResult> {
-    checkTail(tail);
     const { tip, payload, position, hasDecodedTokens } = tail;
-    checkSize(tip, payload);
     const attributes = { ...saveAttributes(options), tokens: Array.from(tail.tokens) };
     const outgoing = outgoingOf({ key: tip, payload, position, hasDecodedTokens });
     return this.#call(options, (call, namespace) =>
@@ -173,7 +169,6 @@ export class HttpClientStore implements KvStore {
   }
 
   async loadRawTail(tip: BlockKey, options?: CallOptions): Promise<PayloadBorrow | undefined> {
-    checkTip(tip);
     const { head, payloads, memory } = await this.#fetch('load-raw-tail', { tip }, [tip], options);
     if (payloads.length === 0) return undefined;
     const tier = head.records[0].tier ?? 'memory';
@@ -185,8 +180,6 @@ export class HttpClientStore implements KvStore {
     payload: Uint8Array,
     options?: SaveOptions,
   ): Promise<SaveResult> {
-    checkTail({ tip, tokens: [], payload });
-    checkSize(tip, payload);
     const attributes = saveAttributes(options);
     const outgoing = outgoingOf({ key: tip, payload });
     return this.#call(options, (call, namespace) =>
@@ -195,7 +188,6 @@ export class HttpClientStore implements KvStore {
   }
 
   async prefetch(keys: readonly BlockKey[], options?: CallOptions): Promise<number> {
-    checkKeys(keys);
     const timed = within(options, this.#deadlines?.loadMs);
     return readLoaded(await this.#ask('prefetch', { keys }, timed), keys.length);
   }
@@ -205,8 +197,6 @@ export class HttpClientStore implements KvStore {
   }
 
   async delete(selection: Selection, options?: CallOptions): Promise<DeleteResult> {
-    if (selection.kind === 'blocks') checkKeys(selection.keys);
-    if (selection.kind === 'subtree') checkTip(selection.root);
     return readDeleted(await this.#ask('delete', { ...selection }, options));
   }
 
@@ -216,10 +206,10 @@ export class HttpClientStore implements KvStore {
     );
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#calls.close();
     this.#pool.close();
-    return Promise.resolve();
+    await this.#checksums.close();
   }
 
   #call<Result>(
@@ -227,7 +217,6 @@ export class HttpClientStore implements KvStore {
     task: (call: HttpCall, namespace: Namespace) => Promise<Result>,
     mostMs = this.#limits.callMs,
   ): Promise<Result> {
-    checkOptions(options);
     const { graceMs } = this.#limits;
     const onExpiry = (error: StoreError): void => this.#pool.suspect(error);
     return this.#calls.run(options, { mostMs, graceMs, onExpiry }, (call) =>
@@ -243,8 +232,18 @@ export class HttpClientStore implements KvStore {
 
   /** Asks by JSON and is answered by JSON; a plain GET when there is nothing to say. */
   async #json(path: string, value: object | undefined, call: HttpCall): Promise<unknown> {
-    const bytes = encoder.encode(value === undefined ? '' : JSON.stringify(value));
     const reply = jsonReply(this.#limits.jsonBytesMax);
+    await this.#exchange(path, value, reply, call);
+    return reply.value();
+  }
+
+  async #exchange(
+    path: string,
+    value: object | undefined,
+    reply: Reply<unknown>,
+    call: HttpCall,
+  ): Promise<void> {
+    const bytes = encoder.encode(value === undefined ? '' : JSON.stringify(value));
     await this.#pool.run(
       {
         method: value === undefined ? 'GET' : 'POST',
@@ -257,7 +256,6 @@ export class HttpClientStore implements KvStore {
       false,
       call.signal,
     );
-    return reply.value();
   }
 
   /** Asks by JSON and is answered with payloads of at most these keys. */
@@ -276,6 +274,7 @@ export class HttpClientStore implements KvStore {
         keys,
         answerBytesMax,
         jsonBytesMax,
+        checksumOf: (payload) => this.#checksums.of(payload),
         takeMemory: (lengths) => {
           memory?.release();
           memory = takeParts(this.#memory, lengths);
@@ -372,17 +371,7 @@ export class HttpClientStore implements KvStore {
     return readSaved(reply.value());
   }
 
-  #headersOf(type: string | undefined, { deadlineMs }: HttpCall): [string, string][] {
-    const headers = this.#headers.map(([name, value]): [string, string] => [name, value]);
-    if (type !== undefined) headers.push(['content-type', type]);
-    if (deadlineMs !== undefined) headers.push(['wombatkv-deadline-ms', String(deadlineMs)]);
-    return headers;
+  #headersOf(type: string | undefined, call: HttpCall): HttpHeaders {
+    return [...this.#headers, ...callHeaders(type, call)];
   }
-}
-
-function within(
-  options: CallOptions | undefined,
-  usualMs: number | undefined,
-): CallOptions | undefined {
-  return { ...options, deadlineMs: options?.deadlineMs ?? usualMs };
 }

@@ -18,6 +18,13 @@ export interface DoorConfig {
   readonly runtimeDirectory: string | undefined;
   /** Absolute. */
   readonly tokenFile: string | undefined;
+  /** Memory of a client of a daemon for blocks that it read; 0: none. */
+  readonly nearCacheBytes: number;
+  /** Absolute: the certificates behind that of the daemon, which the client trusts. */
+  readonly tlsCaFile: string | undefined;
+  /** Absolute: what the daemon shows of itself. */
+  readonly tlsCertFile: string | undefined;
+  readonly tlsKeyFile: string | undefined;
   readonly tcpListeners: readonly string[];
   readonly httpListeners: readonly string[];
   readonly drainMs: number;
@@ -45,6 +52,7 @@ export const doorSettings: readonly DoorSetting[] = [
     door: 'tcpAddress',
     kind: 'address',
     default: '',
+    accepts: 'host:port, or tls://host:port',
     help: 'Use the daemon at that address, over TCP. Wins over `WMBT_KV_HTTP_ADDR`.',
     readBy: ['library'],
     effect: 'now',
@@ -54,6 +62,7 @@ export const doorSettings: readonly DoorSetting[] = [
     door: 'httpAddress',
     kind: 'address',
     default: '',
+    accepts: 'host:port, or https://host:port',
     help: 'Use the daemon at that address, over HTTP.',
     readBy: ['library'],
     effect: 'now',
@@ -75,8 +84,52 @@ export const doorSettings: readonly DoorSetting[] = [
     door: 'tokenFile',
     kind: 'path',
     default: '',
-    help: 'File with the token that a daemon asks for over TCP and HTTP, and that its clients give.',
+    help:
+      'For a client: the file with the token that it gives. For a daemon: the file with all tokens, ' +
+      'a line each, and what they may do ([OPERATING](OPERATING.md)).',
     readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_NEAR_CACHE_BYTES',
+    door: 'nearCacheBytes',
+    kind: 'bytes',
+    default: '0',
+    help:
+      'Memory of a client of a daemon for blocks that it read, so that reading them again moves no ' +
+      'bytes. 0: none.',
+    readBy: ['library'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_TLS_CA_FILE',
+    door: 'tlsCaFile',
+    kind: 'path',
+    default: '',
+    help:
+      'Certificates (PEM) of which one must stand behind that of the daemon; those of Node when ' +
+      'unset. With it an address without a scheme is taken for one of TLS.',
+    readBy: ['library'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_TLS_CERT_FILE',
+    door: 'tlsCertFile',
+    kind: 'path',
+    default: '',
+    help:
+      'Certificate of the daemon (PEM), and behind it those between it and a root. With it all TCP ' +
+      'and HTTP listeners speak TLS.',
+    readBy: ['daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_TLS_KEY_FILE',
+    door: 'tlsKeyFile',
+    kind: 'path',
+    default: '',
+    help: 'Key of that certificate (PEM).',
+    readBy: ['daemon'],
     effect: 'now',
   },
   {
@@ -124,9 +177,11 @@ export function doorsFromEnvironment(environment: Environment, homeDirectory: st
       return expanded.replace(/(?<=.)\/+$/, '');
     throw refused(name, text);
   };
-  const address = (name: string): string | undefined => {
+  const address = (name: string, scheme: string): string | undefined => {
     const text = textOf(environment, name);
-    return text === undefined ? undefined : checked(name, text);
+    if (text === undefined) return undefined;
+    checked(name, text.startsWith(scheme) ? text.slice(scheme.length) : text);
+    return text;
   };
   const listeners = (name: string): readonly string[] =>
     (textOf(environment, name) ?? '')
@@ -136,10 +191,14 @@ export function doorsFromEnvironment(environment: Environment, homeDirectory: st
       .map((one) => checked(name, one));
   return {
     remotePrefix: textOf(environment, 'WMBT_KV_REMOTE_PREFIX'),
-    tcpAddress: address('WMBT_KV_TCP_ADDR'),
-    httpAddress: address('WMBT_KV_HTTP_ADDR'),
+    tcpAddress: address('WMBT_KV_TCP_ADDR', 'tls://'),
+    httpAddress: address('WMBT_KV_HTTP_ADDR', 'https://'),
     runtimeDirectory: path('WMBT_KV_RUNTIME_DIR'),
     tokenFile: path('WMBT_KV_TOKEN_FILE'),
+    nearCacheBytes: bytesOf(environment, 'WMBT_KV_NEAR_CACHE_BYTES'),
+    tlsCaFile: path('WMBT_KV_TLS_CA_FILE'),
+    tlsCertFile: path('WMBT_KV_TLS_CERT_FILE'),
+    tlsKeyFile: path('WMBT_KV_TLS_KEY_FILE'),
     tcpListeners: listeners('WMBT_KV_TCP'),
     httpListeners: listeners('WMBT_KV_HTTP'),
     drainMs: secondsOf(environment) * 1000,
@@ -191,6 +250,14 @@ function secondsOf(environment: Environment): number {
   const text = textOf(environment, name) ?? setting.default;
   const seconds = parseSetting(setting, text);
   if (typeof seconds === 'number' && seconds <= 86_400) return seconds;
+  throw refused(name, text);
+}
+
+function bytesOf(environment: Environment, name: string): number {
+  const setting = settingOf(name);
+  const text = textOf(environment, name) ?? setting.default;
+  const bytes = parseSetting(setting, text);
+  if (typeof bytes === 'number') return bytes;
   throw refused(name, text);
 }
 

@@ -7,5 +7,7 @@ export class DaemonCounters {
   connectionsBroken = 0;
   calls = 0;
   callsRefused = 0;
+  /** Calls that the client's token does not permit. */
+  callsDenied = 0;
   callsCancelled = 0;
 }

@@ -11,6 +11,7 @@ import { parseNamespace } from '../blocks/namespace.ts';
 import type { ServedStore } from '../blocks/served-store.ts';
 import { connect } from '../client/connect.ts';
 import { resolveStoreConfig } from '../config/store-config.ts';
+import { parseTokenFile } from '../config/token-file.ts';
 import { MemoryObjectStore } from '../objectstore/memory-object-store.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
@@ -24,6 +25,7 @@ import { chainOf } from '../../test/support/chains.ts';
 import { rawTranscoder } from '../../test/support/raw-transcoder.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import { eventually } from '../../test/support/waiting.ts';
+import { Access } from './access.ts';
 import { ClientAccounts } from './client-accounts.ts';
 import { DaemonCounters } from './daemon-counters.ts';
 import { Daemon } from './daemon.ts';
@@ -66,10 +68,18 @@ async function open({ token, drainMs = 1000 }: RigOptions = {}): Promise<Rig> {
     ...{ accounts, counters, agent: 'test' },
   };
   const binder = tcpBinder({ kind: 'tcp', host: '127.0.0.1', port: 0 });
-  const daemon = await Daemon.start(service, [new FrameTransport(binder, token)], drainMs);
+  const daemon = await Daemon.start(
+    service,
+    [new FrameTransport(binder, accessOf(token))],
+    drainMs,
+  );
   cleanUps.push(() => daemon.stop());
   const { url } = daemon.addresses[0];
   return { store, daemon, accounts, counters, url, port: Number(url.split(':').at(-1)) };
+}
+
+function accessOf(token: string | undefined): Access {
+  return new Access(token === undefined ? undefined : parseTokenFile(token));
 }
 
 /** A peer that speaks in bytes. */

@@ -2,16 +2,20 @@ import { assertDefined } from '../base/assert.ts';
 import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { SocketConnection, SocketReceiver } from '../platform/sockets.ts';
-import { encodeDataHeader, encodeFrame, encodeFrameHeader } from '../protocol/frame.ts';
+import { ByteReader } from '../protocol/byte-reader.ts';
+import { encodeFrame } from '../protocol/frame.ts';
 import type { FrameHeader } from '../protocol/frame.ts';
 import { FrameReader } from '../protocol/frame-reader.ts';
 import type { FrameHandler } from '../protocol/frame-reader.ts';
+import { GatheredFrames, payloadFrames } from '../protocol/gathered-frames.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
-import { decodePayloadNotice } from '../protocol/read-messages.ts';
+import { decodePayloadNotice, readHead } from '../protocol/read-messages.ts';
 import { encodeFailure } from '../protocol/session-messages.ts';
-import type { ClientAccount } from './client-accounts.ts';
 import type { DaemonService } from './daemon-service.ts';
+import { needOfFrame } from './access.ts';
+import type { Access, Grant } from './access.ts';
 import { greet } from './greeting.ts';
+import type { GreetedClient } from './greeting.ts';
 import { serve } from './serve.ts';
 import { ServedCall } from './served-call.ts';
 import type { FrameSink } from './served-call.ts';
@@ -19,8 +23,8 @@ import type { FrameSink } from './served-call.ts';
 /** What a session needs of the door that it came through. */
 export interface SessionDoor {
   readonly service: DaemonService;
-  /** The token that a client must give; undefined: none. */
-  readonly token: () => string | undefined;
+  /** Who may do what. */
+  readonly access: Access;
   readonly isDraining: () => boolean;
   /** The connection is over: told then, and again when its last call has ended. */
   readonly onEnd: (session: FrameSession) => void;
@@ -36,8 +40,9 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   readonly #connection: SocketConnection;
   readonly #door: SessionDoor;
   readonly #reader = new FrameReader(this);
+  readonly #gathered: GatheredFrames;
   readonly #calls = new Map<number, ServedCall>();
-  #client: { readonly id: string; readonly account: ClientAccount } | undefined;
+  #client: GreetedClient | undefined;
   /** The call whose piece is being received. */
   #receiving: ServedCall | undefined;
   #isOver = false;
@@ -50,6 +55,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   constructor(connection: SocketConnection, door: SessionDoor) {
     this.#connection = connection;
     this.#door = door;
+    this.#gathered = new GatheredFrames((parts) => connection.write(parts));
     this.#aliveMs = door.service.clock.nowMs();
     this.#sendingMs = this.#aliveMs;
   }
@@ -59,7 +65,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   }
 
   get queuedBytes(): number {
-    return this.#connection.queuedBytes;
+    return this.#connection.queuedBytes + this.#gathered.bytes;
   }
 
   nextBuffer(): Uint8Array {
@@ -155,34 +161,33 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   }
 
   send(type: FrameType, id: number, body?: Uint8Array): void {
-    this.#connection.write(encodeFrame(type, id, body));
+    this.#gathered.add(encodeFrame(type, id, body));
+    this.#gathered.writeOut();
   }
 
   sendPayload(id: number, notice: Uint8Array, payload: Uint8Array): void {
-    const parts = [encodeFrameHeader('payload', id, notice), notice];
-    for (let at = 0; at < payload.length; at += limits.pieceBytesMax) {
-      const piece = payload.subarray(at, at + limits.pieceBytesMax);
-      parts.push(encodeDataHeader(id, piece.length), piece);
-    }
-    this.#connection.write(parts);
+    this.#gathered.add(payloadFrames(id, notice, payload, limits.pieceBytesMax));
   }
 
   flushed(): Promise<void> {
+    this.#gathered.writeOut();
     return this.#connection.flushed();
   }
 
   #greet(header: FrameHeader, body: Uint8Array): void {
-    const { service, token } = this.#door;
-    this.#client = greet(header, body, { service, token: token(), sink: this });
+    const { service, access } = this.#door;
+    this.#client = greet(header, body, { service, access, sink: this });
   }
 
   /** Starts a call. Its failure is its answer; only what is no call ends the connection. */
   #begin({ type, id }: FrameHeader, body: Uint8Array): void {
     const { service, isDraining } = this.#door;
-    const { account } = assertDefined(this.#client, 'a client');
+    const { account, credential } = assertDefined(this.#client, 'a client');
+    const { grant } = credential;
     if (id === 0 || this.#calls.has(id)) {
       throw new StoreError('INVALID', `call ${id} is not new`);
     }
+    if (grant.name !== undefined && !this.#isPermitted(grant, { type, id }, body)) return;
     try {
       if (isDraining()) throw new StoreError('CLOSED', 'the daemon is stopping');
       account.beginCall();
@@ -207,6 +212,22 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
         else this.#door.onIdle();
       });
     this.#holdBack();
+  }
+
+  /** Answers what the token does not permit. */
+  #isPermitted(
+    grant: Grant,
+    { type, id }: Pick<FrameHeader, 'type' | 'id'>,
+    body: Uint8Array,
+  ): boolean {
+    try {
+      authorize(grant, type, body);
+      return true;
+    } catch (error) {
+      this.#door.service.counters.callsDenied += 1;
+      this.#answerFailure(id, error);
+      return false;
+    }
   }
 
   /** Reads no more while the client does not take its answers. */
@@ -241,6 +262,15 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
     const { clock } = this.#door.service;
     clock.schedule(limits.lingerMs, () => this.#connection.destroy());
   }
+}
+
+/** Every call begins with the namespace that it is for. */
+function authorize(grant: Grant, type: FrameType, body: Uint8Array): void {
+  const need = needOfFrame(type);
+  if (need === undefined) return;
+  const { namespace } = readHead(new ByteReader(body, 'of a call'));
+  const refusal = grant.refusal(need, namespace);
+  if (refusal !== undefined) throw new StoreError('INVALID', refusal);
 }
 
 /** Only our own errors are told to clients; anything else is a fault of ours, and logged. */

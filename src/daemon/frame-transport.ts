@@ -3,6 +3,7 @@ import { messageOf, StoreError, systemErrorCode } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { ScheduledCall } from '../platform/clock.ts';
 import type { SocketConnection, SocketListener, SocketReceiver } from '../platform/sockets.ts';
+import { Access } from './access.ts';
 import type { DaemonService } from './daemon-service.ts';
 import { FrameSession } from './frame-session.ts';
 import type { BoundAddress, OpenTransport, Transport } from './transport.ts';
@@ -16,16 +17,16 @@ export type SocketBinder = (
 /** The frames of docs/PROTOCOL.md on any kind of socket. */
 export class FrameTransport implements Transport {
   readonly #bind: SocketBinder;
-  readonly #token: string | undefined;
+  readonly #access: Access;
 
-  /** `token` is what clients must give; undefined: nothing. */
-  constructor(bind: SocketBinder, token: string | undefined) {
+  /** `access` says who may do what; everybody everything when it is absent. */
+  constructor(bind: SocketBinder, access: Access = new Access()) {
     this.#bind = bind;
-    this.#token = token;
+    this.#access = access;
   }
 
   async open(service: DaemonService): Promise<OpenTransport> {
-    const sessions = new Sessions(service, this.#token);
+    const sessions = new Sessions(service, this.#access);
     const { listener, address } = await this.#bind(service, (one) => sessions.add(one));
     return {
       addresses: [address],
@@ -55,15 +56,15 @@ export function bindingFailure(address: string, error: unknown): StoreError {
 /** The connections of one door. */
 class Sessions {
   readonly #service: DaemonService;
-  readonly #token: string | undefined;
+  readonly #access: Access;
   readonly #open = new Set<FrameSession>();
   #isDraining = false;
   #onEmpty: (() => void) | undefined;
   #look: ScheduledCall | undefined;
 
-  constructor(service: DaemonService, token: string | undefined) {
+  constructor(service: DaemonService, access: Access) {
     this.#service = service;
-    this.#token = token;
+    this.#access = access;
   }
 
   add(connection: SocketConnection): SocketReceiver {
@@ -78,7 +79,7 @@ class Sessions {
     let isCounted = true;
     const session = new FrameSession(connection, {
       service: this.#service,
-      token: () => this.#token,
+      access: this.#access,
       isDraining: () => this.#isDraining,
       onEnd: (one) => {
         if (isCounted) {

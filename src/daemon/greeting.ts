@@ -1,13 +1,19 @@
-import { blake3Hex } from '../base/blake3.ts';
 import { StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { FrameHeader } from '../protocol/frame.ts';
 import { commonVersion, decodeHello, encodeWelcome } from '../protocol/session-messages.ts';
+import type { Access, Credential, Grant } from './access.ts';
 import type { ClientAccount } from './client-accounts.ts';
 import type { DaemonService } from './daemon-service.ts';
 import type { FrameSink } from './served-call.ts';
 
-const encoder = new TextEncoder();
+/** Who is at the other end of a connection. */
+export interface GreetedClient {
+  /** Of one token only: another's connections are never taken for its own. */
+  readonly id: string;
+  readonly account: ClientAccount;
+  readonly credential: Credential;
+}
 
 /**
  * Answers the first frame of a connection with `welcome`.
@@ -19,20 +25,20 @@ export function greet(
   body: Uint8Array,
   door: {
     readonly service: DaemonService;
-    readonly token: string | undefined;
+    readonly access: Access;
     readonly sink: FrameSink;
   },
-): { readonly id: string; readonly account: ClientAccount } {
+): GreetedClient {
   if (header.type !== 'hello' || header.id !== 0) {
     throw new StoreError('INVALID', `a connection begins with hello; got ${header.type}`);
   }
   const hello = decodeHello(body);
   const version = commonVersion(hello);
-  if (door.token !== undefined && !isSameSecret(hello.token, door.token)) {
-    throw new StoreError('INVALID', 'the token is not the one of this daemon');
-  }
+  const credential = door.access.present(hello.token);
   const { accounts, agent } = door.service;
-  const account = accounts.join(hello.clientId);
+  const tenant = grantOf(credential, hello.token).name;
+  const id = tenant === undefined ? hello.clientId : `${tenant} ${hello.clientId}`;
+  const account = accounts.join(id, tenant);
   const welcome = encodeWelcome({
     version,
     features: 0,
@@ -44,13 +50,15 @@ export function greet(
     agent,
   });
   door.sink.send('welcome', 0, welcome);
-  return { id: hello.clientId, account };
+  return { id, account, credential };
 }
 
-/** Compares digests, so that the time tells nothing of where two secrets differ. */
-export function isSameSecret(one: string, other: string): boolean {
-  const digests = [one, other].map((secret) => encoder.encode(blake3Hex(encoder.encode(secret))));
-  let difference = 0;
-  for (let at = 0; at < digests[0].length; at += 1) difference |= digests[0][at] ^ digests[1][at];
-  return difference === 0;
+function grantOf(credential: Credential, token: string): Grant {
+  try {
+    return credential.grant;
+  } catch (error) {
+    if (token !== '') throw error;
+    const message = 'this daemon asks for a token (WMBT_KV_TOKEN_FILE)';
+    throw new StoreError('INVALID', message, { cause: error });
+  }
 }

@@ -9,11 +9,21 @@ export class HttpAdmission {
   readonly #clock: Clock;
   readonly #bytesMax: number;
   readonly #waitMs: number;
+  readonly #describe: (bytes: number) => string;
   readonly #waiting: { readonly bytes: number; readonly admit: () => void }[] = [];
   #bytes = 0;
 
-  constructor(clock: Clock, options: { readonly bytesMax: number; readonly waitMs: number }) {
+  /** `describe` names what is in, for the message of `BUSY`. */
+  constructor(
+    clock: Clock,
+    options: {
+      readonly bytesMax: number;
+      readonly waitMs: number;
+      readonly describe?: (bytes: number) => string;
+    },
+  ) {
     this.#clock = clock;
+    this.#describe = options.describe ?? ((bytes) => `bodies of ${bytes} bytes`);
     this.#bytesMax = options.bytesMax;
     this.#waitMs = options.waitMs;
   }
@@ -58,7 +68,7 @@ export class HttpAdmission {
       };
       const timer = this.#clock.schedule(this.#waitMs, () => {
         leave();
-        const held = `bodies of ${this.#bytes} bytes are under way`;
+        const held = `${this.#describe(this.#bytes)} are under way`;
         reject(new StoreError('BUSY', `${held}; at most ${this.#bytesMax} are taken at once`));
         this.#admitNext();
       });

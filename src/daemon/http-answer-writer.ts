@@ -1,3 +1,4 @@
+import { concatBytes } from '../base/bytes.ts';
 import { httpDate } from '../protocol/http1-date.ts';
 import { encodeHead } from '../protocol/http1-head.ts';
 import { reasonPhrases } from './http-answer.ts';
@@ -20,6 +21,11 @@ export function answerGroups(
   const head = encodeAnswerHead(answer, facts);
   const isBare = facts.method === 'HEAD' || answer.byteLength === 0;
   return groupsOf(head, isBare ? [] : answer.body);
+}
+
+/** The whole of a short answer. */
+export function answerBytes(answer: HttpAnswer, facts: AnswerFacts): Uint8Array {
+  return concatBytes([...answerGroups(answer, facts)].flat());
 }
 
 function encodeAnswerHead(

@@ -45,7 +45,8 @@ export function errorAnswer(status: number, code: string, reason: string): HttpA
 
 /** The answer to a request that could not be read or is not served. */
 export function refusalAnswer(status: number, reason: string): HttpAnswer {
-  return errorAnswer(status, status === 413 ? 'TOO_LARGE' : 'INVALID', reason);
+  const codes: Readonly<Record<number, string>> = { 413: 'TOO_LARGE', 503: 'BUSY' };
+  return errorAnswer(status, codes[status] ?? 'INVALID', reason);
 }
 
 /** The answer for what a call of the store, or the reading of a request, threw. */

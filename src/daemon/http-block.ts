@@ -39,10 +39,18 @@ export class HttpBlock {
 
   async #get(namespace: Namespace, key: BlockKey, request: HttpRequest): Promise<HttpAnswer> {
     const { store, limits } = this.#parts;
-    const borrow = await store.load([key], callOptionsOf(request, namespace, limits));
+    const { account, signal } = request;
+    const borrow = await account.runLoad(signal, () =>
+      store.load([key], callOptionsOf(request, namespace, limits)),
+    );
     if (borrow.blocks.length === 0) return missing(key, borrow.reason ?? 'unknown');
     const answer = blockAnswer(borrow.blocks[0], request);
-    return { ...answer, release: () => borrow.release() };
+    const unpin = account.pins.add(borrow.blocks[0].payload.length);
+    const release = (): void => {
+      unpin();
+      borrow.release();
+    };
+    return { ...answer, release };
   }
 
   async #put(

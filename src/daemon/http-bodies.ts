@@ -3,10 +3,10 @@ import type { PooledParts } from '../base/buffer-pool.ts';
 import { StoreError } from '../base/errors.ts';
 import { limits as storeLimits } from '../blocks/limits.ts';
 import { bulkType } from '../protocol/http1-bulk.ts';
-import type { BulkHead } from '../protocol/http1-bulk.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import { BulkSink, CollectSink } from '../protocol/http1-sink.ts';
-import type { BodySink } from '../protocol/http1-sink.ts';
+import type { BodySink, BulkResult, TakePayloadMemory } from '../protocol/http1-sink.ts';
+import type { HttpAdmission } from './http-admission.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import type { HttpJob } from './http-exchange.ts';
 import type { HttpParts, HttpRequest } from './http-context.ts';
@@ -61,21 +61,22 @@ export async function payloadJob(
 export async function bulkJob(
   parts: HttpParts,
   request: HttpRequest,
-  answer: (head: BulkHead, payloads: readonly Uint8Array[]) => Promise<HttpAnswer>,
+  answer: (body: BulkResult) => Promise<HttpAnswer>,
 ): Promise<HttpJob> {
   requireType(request, bulkType);
   const byteLength = lengthOf(request, parts.limits.bodyBytesMax);
   let leave = byteLength === undefined ? undefined : await enter(parts, request, byteLength);
   let memory: PooledParts | undefined;
-  const sink = new BulkSink((records) => {
+  const takeMemory: TakePayloadMemory = (records) => {
     const lengths = records.map((record) => (record.isLeftOut ? 0 : record.byteLength));
-    leave ??= enterNow(parts, lengths);
+    leave ??= enterNow(parts, request, lengths);
     memory = takeParts(parts.pool, lengths);
     return memory.parts;
-  }, byteLength);
+  };
+  const sink = new BulkSink(takeMemory, byteLength, (payload) => parts.checksums.of(payload));
   return {
     sink,
-    answer: () => answer(sink.result.head, sink.result.payloads),
+    answer: () => answer(sink.result),
     close: () => {
       memory?.release();
       leave?.();
@@ -117,22 +118,43 @@ function lengthOf({ head }: HttpRequest, byteLengthMax: number): number | undefi
 
 async function enter(
   { admission }: HttpParts,
-  { signal }: HttpRequest,
+  { signal, account }: HttpRequest,
   bytes: number,
 ): Promise<() => void> {
-  await admission.enter(bytes, signal);
-  return () => admission.leave(bytes);
+  await account.bodies.enter(bytes, signal);
+  try {
+    await admission.enter(bytes, signal);
+  } catch (error) {
+    account.bodies.leave(bytes);
+    throw error;
+  }
+  return leaver([account.bodies, admission], bytes);
 }
 
-function enterNow({ admission, limits }: HttpParts, lengths: readonly number[]): () => void {
+function enterNow(
+  { admission, limits }: HttpParts,
+  { account }: HttpRequest,
+  lengths: readonly number[],
+): () => void {
   const bytes = lengths.reduce((sum, length) => sum + length, 0);
   if (bytes > limits.bodyBytesMax) {
     throw new StoreError('TOO_LARGE', `payloads of ${bytes} bytes; at most ${limits.bodyBytesMax}`);
   }
-  if (!admission.tryEnter(bytes)) {
-    throw new StoreError('BUSY', `no room for payloads of ${bytes} bytes in chunks now`);
+  const entered: HttpAdmission[] = [];
+  for (const one of [account.bodies, admission]) {
+    if (one.tryEnter(bytes)) entered.push(one);
+    else {
+      leaver(entered, bytes)();
+      throw new StoreError('BUSY', `no room for payloads of ${bytes} bytes in chunks now`);
+    }
   }
-  return () => admission.leave(bytes);
+  return leaver(entered, bytes);
+}
+
+function leaver(entered: readonly HttpAdmission[], bytes: number): () => void {
+  return () => {
+    for (const one of entered) one.leave(bytes);
+  };
 }
 
 function requireType({ head }: HttpRequest, wanted: string): void {

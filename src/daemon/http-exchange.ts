@@ -40,3 +40,11 @@ export interface AnsweredExchange {
   readonly receivedBytes: number;
   readonly sentBytes: number;
 }
+
+/** A body that nobody wants is dropped when it is at most this long. */
+const unwantedBytesMax = 64 * 1024;
+
+/** True for a body that is not read when nobody wants it. */
+export function isLongBody({ body, expectsContinue }: RequestHead): boolean {
+  return expectsContinue || body.kind === 'chunked' || body.byteLength > unwantedBytesMax;
+}

@@ -2,6 +2,10 @@
 export interface HttpLimits {
   /** Connections at once; one more is told `503` and closed. */
   readonly connectionsMax: number;
+  /** The same of one address: a host has many clients, and none may keep the other hosts out. */
+  readonly connectionsPerAddressMax: number;
+  /** Requests under way of one client, which is a token or else an address. */
+  readonly requestsPerClientMax: number;
   /** Bytes of a JSON body: a call's most keys, spelled out. */
   readonly jsonBytesMax: number;
   /** Bytes of a bulk body: one largest payload and its head. Clients cut what is longer. */
@@ -10,6 +14,12 @@ export interface HttpLimits {
   readonly chunkedBytesMax: number;
   /** Bytes of all bodies that are being received or worked on. A larger one is let in alone. */
   readonly bodiesBytesMax: number;
+  /** The same of one client. */
+  readonly bodiesBytesPerClientMax: number;
+  /** Loads of one client that are worked on side by side. */
+  readonly loadsPerClientMax: number;
+  /** Bytes pinned for answers of one client, beyond which no further load begins. */
+  readonly pinnedBytesPerClientMax: number;
   /** Bytes of memory kept for the next bodies. */
   readonly pooledBytesMax: number;
   /** Wait for room among those bytes; then the answer is `BUSY`. */
@@ -35,10 +45,15 @@ const mib = 1024 * kib;
 
 export const httpLimits: HttpLimits = {
   connectionsMax: 256,
+  connectionsPerAddressMax: 192,
+  requestsPerClientMax: 128,
   jsonBytesMax: 8 * mib,
   bodyBytesMax: 1024 * mib + 8 * mib,
   chunkedBytesMax: 64 * mib,
   bodiesBytesMax: 512 * mib,
+  bodiesBytesPerClientMax: 256 * mib,
+  loadsPerClientMax: 8,
+  pinnedBytesPerClientMax: 512 * mib,
   pooledBytesMax: 128 * mib,
   admissionMs: 2000,
   headMs: 10_000,

@@ -1,9 +1,11 @@
+import { assert } from '../base/assert.ts';
 import { StoreError } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
-import type { LoadOptions, SaveOptions, SaveResult } from '../blocks/kv-store.ts';
+import type { LoadOptions, PayloadBorrow, SaveOptions } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { bulkParts, bulkType, encodeBulkHead, payloadBytesOf } from '../protocol/http1-bulk.ts';
 import type { BulkAttributes, BulkHead, BulkPayload, BulkRecord } from '../protocol/http1-bulk.ts';
+import type { BulkResult } from '../protocol/http1-sink.ts';
 import type { Operation } from '../protocol/http1-paths.ts';
 import { errorAnswer, jsonAnswer } from './http-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
@@ -40,12 +42,10 @@ export class HttpOperations {
     const parts = this.#parts;
     switch (operation) {
       case 'save':
-        return bulkJob(parts, request, (head, payloads) =>
-          this.#save(namespace, request, head, payloads),
-        );
+        return bulkJob(parts, request, (body) => this.#save(namespace, request, body));
       case 'save-tail':
       case 'save-raw-tail':
-        return bulkJob(parts, request, (head, payloads) => {
+        return bulkJob(parts, request, ({ head, payloads }) => {
           if (head.records.length === 1 && !head.records[0].isLeftOut) {
             return this.#saveTail(operation, namespace, request, { ...head, payload: payloads[0] });
           }
@@ -96,30 +96,40 @@ export class HttpOperations {
   }
 
   async #load(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
-    const borrow = await this.#parts.store.load(
-      keysField(fields, 'keys'),
-      this.#loadOptions(ns, request, fields),
+    const options = this.#loadOptions(ns, request, fields);
+    const keys = keysField(fields, 'keys');
+    const borrow = await request.account.runLoad(request.signal, () =>
+      this.#parts.store.load(keys, options),
     );
-    const payloads = borrow.blocks.map((block) => ({ ...block, position: undefined }));
+    const payloads = borrow.blocks.map((block) => ({
+      ...block,
+      checksum: block.crc,
+      position: undefined,
+    }));
     const { reason } = borrow;
-    return this.#bulkAnswer(payloads, { reason }, () => borrow.release());
+    return this.#bulkAnswer(request, payloads, { reason }, () => borrow.release());
   }
 
   async #loadTail(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
     const tip = keyField(fields, 'tip');
     const query = { tip, tokens: tokensField(fields, 'tokens') };
-    const tail = await this.#parts.store.loadTail(query, this.#loadOptions(ns, request, fields));
-    if (tail === undefined) return this.#bulkAnswer([], {}, () => undefined);
+    const options = this.#loadOptions(ns, request, fields);
+    const tail = await request.account.runLoad(request.signal, () =>
+      this.#parts.store.loadTail(query, options),
+    );
+    if (tail === undefined) return this.#bulkAnswer(request, [], {}, () => undefined);
     const payloads = [{ ...payloadOf(tip, tail), hasDecodedTokens: tail.hasDecodedTokens }];
-    return this.#bulkAnswer(payloads, { tokens: tail.tokens }, () => tail.release());
+    return this.#bulkAnswer(request, payloads, { tokens: tail.tokens }, () => tail.release());
   }
 
   async #loadRawTail(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
     const tip = keyField(fields, 'tip');
     const options = callOptionsOf(request, ns, this.#parts.limits);
-    const tail = await this.#parts.store.loadRawTail(tip, options);
-    if (tail === undefined) return this.#bulkAnswer([], {}, () => undefined);
-    return this.#bulkAnswer([payloadOf(tip, tail)], {}, () => tail.release());
+    const tail = await request.account.runLoad(request.signal, () =>
+      this.#parts.store.loadRawTail(tip, options),
+    );
+    if (tail === undefined) return this.#bulkAnswer(request, [], {}, () => undefined);
+    return this.#bulkAnswer(request, [payloadOf(tip, tail)], {}, () => tail.release());
   }
 
   async #prefetch(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
@@ -136,8 +146,7 @@ export class HttpOperations {
   async #save(
     ns: Namespace,
     request: HttpRequest,
-    head: BulkHead,
-    payloads: readonly Uint8Array[],
+    { head, payloads, checksums }: BulkResult,
   ): Promise<HttpAnswer> {
     const options = this.#saveOptions(ns, request, head.attributes);
     const { records } = head;
@@ -158,12 +167,14 @@ export class HttpOperations {
     const blocks = records.slice(leftOut).map((record, index) => ({
       ...record,
       payload: payloads[leftOut + index],
+      crc: checksums[leftOut + index],
     }));
     const parent = known.at(-1) ?? options.parent;
-    const result: SaveResult =
+    const result =
       blocks.length === 0 && known.length > 0
         ? { saved: 0, known: 0, savedBytes: 0 }
-        : await store.save(blocks, { ...options, parent });
+        : await store.saveWanted(blocks, { ...options, parent });
+    assert(result !== 'payload-needed', 'every payload came along');
     if (options.durable === true && known.length > 0) await this.#flushPending(options);
     metrics.leftOut += known.length;
     return jsonAnswer({ ...result, known: result.known + known.length });
@@ -211,6 +222,7 @@ export class HttpOperations {
 
   /** Payloads on loan as one body. They are given back when it is sent. */
   #bulkAnswer(
+    { account }: HttpRequest,
     outgoing: readonly OutgoingPayload[],
     attributes: BulkAttributes,
     release: () => void,
@@ -225,6 +237,7 @@ export class HttpOperations {
     const head = encodeBulkHead({ records, attributes });
     metrics.pinned += outgoing.length;
     metrics.pinnedBytes += bytes;
+    const unpin = account.pins.add(bytes);
     return {
       status: 200,
       headers: [['content-type', bulkType]],
@@ -233,15 +246,21 @@ export class HttpOperations {
       release: () => {
         metrics.pinned -= outgoing.length;
         metrics.pinnedBytes -= bytes;
+        unpin();
         release();
       },
     };
   }
 }
 
-function payloadOf(
-  key: BlockKey,
-  { payload, tier }: Pick<OutgoingPayload, 'payload' | 'tier'>,
-): OutgoingPayload {
-  return { key, payload, tier, tokens: 0, position: undefined, hasDecodedTokens: false };
+function payloadOf(key: BlockKey, { payload, tier, crc }: PayloadBorrow): OutgoingPayload {
+  return {
+    key,
+    payload,
+    checksum: crc,
+    tier,
+    tokens: 0,
+    position: undefined,
+    hasDecodedTokens: false,
+  };
 }

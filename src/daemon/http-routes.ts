@@ -1,17 +1,21 @@
 import { BufferPool } from '../base/buffer-pool.ts';
-import type { KvStore } from '../blocks/kv-store.ts';
+import { sharedBytes } from '../base/bytes.ts';
+import type { StoreStats } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import type { ServedStore } from '../blocks/served-store.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import type { RequestHead } from '../protocol/http1-head.ts';
 import { parsePath } from '../protocol/http1-paths.ts';
 import type { HttpResource } from '../protocol/http1-paths.ts';
-import type { HttpAccess, HttpDenial } from './http-access.ts';
+import type { HttpAccess, HttpDenial, HttpPermit } from './http-access.ts';
 import type { HttpAdmission } from './http-admission.ts';
 import { emptyAnswer, errorAnswer, jsonAnswer, textAnswer } from './http-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import { HttpBlock } from './http-block.ts';
 import { bareJob, jsonJob, MediaTypeError } from './http-bodies.ts';
+import type { HttpClients } from './http-clients.ts';
 import type { HttpJob, HttpPeer } from './http-exchange.ts';
 import { callOptionsOf } from './http-context.ts';
 import type { HttpParts, HttpRequest } from './http-context.ts';
@@ -21,13 +25,15 @@ import { HttpOperations } from './http-operations.ts';
 import { renderStoreMetrics } from './metrics-store.ts';
 
 export interface HttpRoutesOptions {
-  readonly store: KvStore;
+  readonly store: ServedStore;
+  readonly checksums: Checksums;
   readonly clock: Clock;
   readonly limits: HttpLimits;
   readonly admission: HttpAdmission;
   readonly metrics: HttpMetrics;
-  readonly authorize: (access: HttpAccess) => HttpDenial | undefined;
-  readonly moreMetrics: () => string;
+  readonly clients: HttpClients;
+  readonly authorize: (access: HttpAccess) => HttpDenial | HttpPermit | undefined;
+  readonly moreMetrics: (stats: StoreStats) => string;
   readonly isReady: () => boolean;
 }
 
@@ -42,7 +48,8 @@ export class HttpRoutes {
 
   constructor(options: HttpRoutesOptions) {
     this.#options = options;
-    this.#parts = { ...options, pool: new BufferPool(options.limits.pooledBytesMax) };
+    const pool = new BufferPool(options.limits.pooledBytesMax, sharedBytes);
+    this.#parts = { ...options, pool };
     this.#operations = new HttpOperations(this.#parts);
     this.#block = new HttpBlock(this.#parts);
   }
@@ -61,12 +68,17 @@ export class HttpRoutes {
     }
     const methods = methodsOf(resource);
     if (!methods.includes(head.method)) return wrongMethod(head.method, methods);
-    const denied = this.#denialOf(resource, head, peer);
-    if (denied !== undefined) return refusal(denied);
-    const request = { head, query: new URLSearchParams(query), signal };
+    const need = needOf(resource, head.method);
+    const verdict = need === undefined ? undefined : this.#judge(need, resource, head, peer);
+    if (verdict !== undefined && 'status' in verdict) return refusal(denialAnswer(verdict));
+    const { clients } = this.#options;
+    const { account, end } =
+      need === undefined ? clients.beginProbe() : clients.begin(verdict?.client, peer);
     try {
-      return await this.#openResource(resource, request);
+      const request = { head, query: new URLSearchParams(query), signal, account };
+      return ending(await this.#openResource(resource, request), end);
     } catch (error) {
+      end();
       if (!(error instanceof MediaTypeError)) throw error;
       return refusal(errorAnswer(415, 'INVALID', error.message));
     }
@@ -117,7 +129,11 @@ export class HttpRoutes {
     const { store, limits, metrics } = this.#parts;
     const stats = await store.stats(callOptionsOf(request, undefined, limits));
     const text = renderStoreMetrics({ ...stats, known: stats.known + metrics.leftOut });
-    return textAnswer(200, prometheusType, text + metrics.render() + this.#options.moreMetrics());
+    return textAnswer(
+      200,
+      prometheusType,
+      text + metrics.render() + this.#options.moreMetrics(stats),
+    );
   }
 
   /** Ready while new requests are taken and the store answers. */
@@ -127,18 +143,35 @@ export class HttpRoutes {
     return jsonAnswer({ status: 'ready' });
   }
 
-  #denialOf(resource: HttpResource, head: RequestHead, peer: string): HttpAnswer | undefined {
-    const verb = verbOf(resource, head.method);
-    if (verb === undefined) return undefined;
+  #judge(
+    need: HttpAccess['need'],
+    resource: HttpResource,
+    head: RequestHead,
+    peer: string,
+  ): HttpDenial | HttpPermit | undefined {
     const namespace: Namespace | undefined =
       resource.kind === 'block' || resource.kind === 'operation' ? resource.namespace : undefined;
     const authorization = headerOf(head.headers, 'authorization');
-    const denial = this.#options.authorize({ verb, namespace, authorization, peer });
-    if (denial === undefined) return undefined;
-    const answer = errorAnswer(denial.status, 'INVALID', denial.reason);
-    if (denial.status !== 401) return answer;
-    return { ...answer, headers: [...answer.headers, ['www-authenticate', 'Bearer']] };
+    return this.#options.authorize({ need, namespace, authorization, peer });
   }
+}
+
+function denialAnswer({ status, reason }: HttpDenial): HttpAnswer {
+  const answer = errorAnswer(status, 'INVALID', reason);
+  if (status !== 401) return answer;
+  return { ...answer, headers: [...answer.headers, ['www-authenticate', 'Bearer']] };
+}
+
+/** The job, and something more at its end. */
+function ending(job: HttpJob, end: () => void): HttpJob {
+  return {
+    sink: job.sink,
+    answer: () => job.answer(),
+    close: () => {
+      job.close?.();
+      end();
+    },
+  };
 }
 
 /** An answer without a look at the body. What has one is the last of its connection. */
@@ -182,13 +215,14 @@ function methodsOf(resource: HttpResource): readonly string[] {
 }
 
 /** Undefined for what anybody may ask. */
-function verbOf(resource: HttpResource, method: string): HttpAccess['verb'] | undefined {
+function needOf(resource: HttpResource, method: string): HttpAccess['need'] | undefined {
   switch (resource.kind) {
     case 'block':
       if (method === 'PUT') return 'write';
       return method === 'DELETE' ? 'delete' : 'read';
     case 'operation':
       if (resource.operation === 'delete') return 'delete';
+      if (resource.operation === 'contains') return 'presence';
       return resource.operation.startsWith('save') ? 'write' : 'read';
     case 'flush':
     case 'metrics':

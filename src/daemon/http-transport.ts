@@ -1,70 +1,70 @@
-import { StoreError } from '../base/errors.ts';
-import type { TcpSockets } from '../platform/tcp-sockets.ts';
+import type { TlsIdentity } from '../platform/tls-identity.ts';
+import { tlsSockets } from '../platform/tls-sockets.ts';
+import type { Access } from './access.ts';
 import type { DaemonService } from './daemon-service.ts';
 import { bindingFailure } from './frame-transport.ts';
-import { isSameSecret } from './greeting.ts';
-import type { HttpAccess, HttpDenial } from './http-access.ts';
+import { bearerRule } from './http-access.ts';
+import { refusalAnswer } from './http-answer.ts';
+import { answerBytes } from './http-answer-writer.ts';
+import type { HttpLimits } from './http-limits.ts';
 import { HttpServer } from './http-server.ts';
+import type { HttpServerOptions } from './http-server.ts';
 import { shownHost } from './tcp-binder.ts';
 import type { TcpAddress } from './tcp-binder.ts';
 import type { BoundAddress, OpenTransport, Transport } from './transport.ts';
 
 export interface HttpTransportOptions {
-  readonly sockets: TcpSockets;
   /** Where it listens. One server has them all, so that its limits hold for all together. */
   readonly addresses: readonly TcpAddress[];
-  /** What clients must give; undefined: nothing. */
-  readonly token: string | undefined;
+  /** Who may do what. */
+  readonly access: Access;
+  /** What it shows of itself where it speaks TLS, which it does when there is one. */
+  readonly identity?: TlsIdentity | undefined;
+  /** What `/metrics` tells beside the store and this server. */
+  readonly moreMetrics?: HttpServerOptions['moreMetrics'];
+  /** Bounds other than the usual ones. */
+  readonly limits?: Partial<HttpLimits> | undefined;
 }
 
 /** The resources of docs/HTTP.md on TCP ports. */
 export class HttpTransport implements Transport {
   readonly #options: HttpTransportOptions;
 
-  /** @throws StoreError `INVALID` for a token that no header can carry. */
   constructor(options: HttpTransportOptions) {
-    if (options.token !== undefined && !/^[\x21-\x7e]+$/.test(options.token)) {
-      throw new StoreError(
-        'INVALID',
-        'over HTTP a token (WMBT_KV_TOKEN_FILE) must be of ASCII letters, digits and signs',
-      );
-    }
     this.#options = options;
   }
 
-  async open({ store, clock }: DaemonService): Promise<OpenTransport> {
-    const { sockets, addresses, token } = this.#options;
-    const authorize = token === undefined ? undefined : bearerRule(token);
-    const server = new HttpServer({ store, platform: { clock, sockets }, authorize });
-    const bound: BoundAddress[] = [];
+  async open({ store, clock, sockets: plain, checksums }: DaemonService): Promise<OpenTransport> {
+    const { addresses, access, identity, limits, moreMetrics } = this.#options;
+    const plainAnswer = plainPortAnswer(clock.wallMs());
+    const sockets = identity === undefined ? plain : tlsSockets({ identity, plainAnswer });
+    const authorize = bearerRule(access);
+    const platform = { clock, sockets };
+    const server = new HttpServer({ store, checksums, platform, authorize, limits, moreMetrics });
+    const scheme = identity === undefined ? 'http' : 'https';
+    const opened: BoundAddress[] = [];
     try {
       for (const { host, port } of addresses) {
-        const url = `http://${shownHost(host)}`;
-        const listener = await server.listen({ host, port }).catch((error: unknown) => {
-          throw bindingFailure(`${url}:${port}`, error instanceof StoreError ? error.cause : error);
+        const url = `${scheme}://${shownHost(host)}`;
+        const bound = await server.listen({ host, port }).catch((error: unknown) => {
+          throw bindingFailure(`${url}:${port}`, error);
         });
-        bound.push({ transport: 'http', url: `${url}:${listener.port}` });
+        opened.push({ transport: 'http', url: `${url}:${bound.port}` });
       }
     } catch (error) {
       await server.close();
       throw error;
     }
     return {
-      addresses: bound,
+      addresses: opened,
       drain: () => server.drain(),
       close: () => server.close(),
     };
   }
 }
 
-/** Lets in who gives the token as `Authorization: Bearer`. */
-function bearerRule(token: string): (access: HttpAccess) => HttpDenial | undefined {
-  return ({ authorization }) => {
-    const [, given] = /^bearer +(\S+)$/i.exec(authorization ?? '') ?? [];
-    if (given === undefined) {
-      return { status: 401, reason: 'this daemon asks for a token, as Authorization: Bearer' };
-    }
-    if (isSameSecret(given, token)) return undefined;
-    return { status: 401, reason: 'the token is not the one of this daemon' };
-  };
+/** What a client is told that does not speak TLS where it should: it does not hear anything else. */
+function plainPortAnswer(wallMs: number): Uint8Array {
+  const answer = refusalAnswer(400, 'this port speaks TLS: connect to it with https://');
+  return answerBytes(answer, { method: undefined, isLast: true, wallMs });
 }

@@ -1,4 +1,5 @@
 import { crc32c } from '../base/crc32c.ts';
+import { isStoreError } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { Borrow, LoadOptions, MissReason, PayloadBorrow } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
@@ -10,6 +11,7 @@ import {
   encodePayloadNotice,
 } from '../protocol/read-messages.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
+import type { ClientAccount } from './client-accounts.ts';
 import type { DaemonService } from './daemon-service.ts';
 import type { FrameSink, ServedCall } from './served-call.ts';
 
@@ -18,6 +20,7 @@ interface LoadRun {
   readonly call: ServedCall;
   readonly sink: FrameSink;
   readonly service: DaemonService;
+  readonly account: ClientAccount;
 }
 
 /**
@@ -37,7 +40,7 @@ export async function serveLoad(run: LoadRun, body: Uint8Array): Promise<void> {
     const part = keys.slice(sent, sent + size);
     const left = Math.max(0, endMs - clock.nowMs());
     const options: LoadOptions = { namespace, exact, fingerprint, deadlineMs: left };
-    const borrow = await loadPart(run, part, options);
+    const borrow = await loadPart(run, part, options, sent);
     try {
       await sending;
     } catch (error) {
@@ -56,11 +59,19 @@ export async function serveLoad(run: LoadRun, body: Uint8Array): Promise<void> {
   sink.send('loaded', call.id, encodeLoaded({ count: sent, reason }));
 }
 
-function loadPart(
-  { call, service }: LoadRun,
+async function loadPart(
+  { call, service, account }: LoadRun,
   keys: readonly BlockKey[],
   options: LoadOptions,
+  sent: number,
 ): Promise<Borrow> {
+  try {
+    await account.roomForPins({ clock: service.clock, signal: call.signal });
+  } catch (error) {
+    if (sent === 0 || !isStoreError(error, 'BUSY')) throw error;
+    // What was sent is a prefix all the same.
+    return { blocks: [], reason: 'deadline', release: () => undefined };
+  }
   return service.store.load(keys, { ...options, signal: call.signal });
 }
 
@@ -71,7 +82,10 @@ function partSize({ blocks }: Borrow): number {
 }
 
 /** Sends the blocks and gives them back when the system has their bytes. */
-async function sendBlocks({ call, sink }: LoadRun, borrow: Borrow, first: number): Promise<void> {
+async function sendBlocks(run: LoadRun, borrow: Borrow, first: number): Promise<void> {
+  const { call, sink, account } = run;
+  const bytes = borrow.blocks.reduce((sum, { payload }) => sum + payload.length, 0);
+  const unpin = account.pins.add(bytes);
   try {
     for (const [at, block] of borrow.blocks.entries()) {
       if (sink.queuedBytes > limits.queuedBytesMax) await sink.flushed();
@@ -83,6 +97,7 @@ async function sendBlocks({ call, sink }: LoadRun, borrow: Borrow, first: number
     }
     await sink.flushed();
   } finally {
+    unpin();
     borrow.release();
   }
 }
@@ -99,6 +114,7 @@ function send(
 export async function serveLoadTail(run: LoadRun, body: Uint8Array): Promise<void> {
   const { tip, tokens, ...options } = decodeLoadTailCall(body);
   const { signal } = run.call;
+  await run.account.roomForPins({ clock: run.service.clock, signal });
   const found = await run.service.store.loadTail({ tip, tokens }, { ...options, signal });
   await sendOne(run, found, found);
 }
@@ -106,7 +122,9 @@ export async function serveLoadTail(run: LoadRun, body: Uint8Array): Promise<voi
 /** Answers `load-raw-tail`. */
 export async function serveLoadRawTail(run: LoadRun, body: Uint8Array): Promise<void> {
   const { tip, ...options } = decodeLoadRawTailCall(body);
-  const found = await run.service.store.loadRawTail(tip, { ...options, signal: run.call.signal });
+  const { signal } = run.call;
+  await run.account.roomForPins({ clock: run.service.clock, signal });
+  const found = await run.service.store.loadRawTail(tip, { ...options, signal });
   await sendOne(run, found, { tokens: 0, hasDecodedTokens: false });
 }
 
@@ -115,8 +133,9 @@ async function sendOne(
   found: PayloadBorrow | undefined,
   facts: Pick<PayloadNotice, 'tokens' | 'hasDecodedTokens'> | undefined,
 ): Promise<void> {
-  const { call, sink } = run;
+  const { call, sink, account } = run;
   if (found !== undefined && facts !== undefined) {
+    const unpin = account.pins.add(found.payload.length);
     try {
       call.signal.throwIfAborted();
       const { payload, tier } = found;
@@ -126,6 +145,7 @@ async function sendOne(
       send(run, notice, payload);
       await sink.flushed();
     } finally {
+      unpin();
       found.release();
     }
   }

@@ -19,7 +19,8 @@ import type { SaveRun } from './serve-saves.ts';
 /** Runs one call and sends its answer. What it rejects with is the answer otherwise. */
 export async function serve(type: FrameType, body: Uint8Array, run: SaveRun): Promise<void> {
   const { call, sink, service, account } = run;
-  const { store } = service;
+  const { store, clock } = service;
+  const turn = { clock, signal: call.signal };
   const optionsOf = ({ namespace, deadlineMs }: CallHead): CallOptions => ({
     namespace,
     deadlineMs: Math.min(deadlineMs, limits.servedDeadlineMsMax),
@@ -42,11 +43,11 @@ export async function serve(type: FrameType, body: Uint8Array, run: SaveRun): Pr
       return;
     }
     case 'load':
-      return account.loads.run(() => serveLoad(run, body));
+      return account.runLoad(turn, () => serveLoad(run, body));
     case 'load-tail':
-      return account.loads.run(() => serveLoadTail(run, body));
+      return account.runLoad(turn, () => serveLoadTail(run, body));
     case 'load-raw-tail':
-      return account.loads.run(() => serveLoadRawTail(run, body));
+      return account.runLoad(turn, () => serveLoadRawTail(run, body));
     case 'save':
       return serveSave(run, body);
     case 'save-tail':

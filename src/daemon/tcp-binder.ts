@@ -1,21 +1,38 @@
+import { concatBytes } from '../base/bytes.ts';
 import { messageOf, StoreError } from '../base/errors.ts';
+import { encodeFrame } from '../protocol/frame.ts';
+import { encodeFailure } from '../protocol/session-messages.ts';
 import type { SocketAddress, Sockets } from '../platform/sockets.ts';
+import type { TlsIdentity } from '../platform/tls-identity.ts';
+import { tlsSockets } from '../platform/tls-sockets.ts';
 import { bindingFailure } from './frame-transport.ts';
 import type { SocketBinder } from './frame-transport.ts';
 
 /** A TCP port on one numeric address. */
 export type TcpAddress = SocketAddress & { readonly kind: 'tcp' };
 
-/** Takes a TCP port on one numeric address. */
-export function tcpBinder(address: TcpAddress): SocketBinder {
-  return async ({ sockets }, receiverOf) => {
+/** What a client is told that does not speak TLS where it should: it does not hear anything else. */
+const plainAnswer = concatBytes(
+  encodeFrame(
+    'error',
+    0,
+    encodeFailure({ code: 'INVALID', message: 'this port speaks TLS: connect to it with tls://' }),
+  ),
+);
+
+/** Takes a TCP port on one numeric address; with an identity it speaks TLS. */
+export function tcpBinder(address: TcpAddress, identity?: TlsIdentity): SocketBinder {
+  const scheme = identity === undefined ? 'tcp' : 'tls';
+  return async (service, receiverOf) => {
+    const sockets =
+      identity === undefined ? service.sockets : tlsSockets({ identity, plainAnswer });
     const { host, port } = address;
     const shown = shownHost(host);
     const listener = await sockets.listen(address, receiverOf).catch((error: unknown) => {
-      throw bindingFailure(`tcp://${shown}:${port}`, error);
+      throw bindingFailure(`${scheme}://${shown}:${port}`, error);
     });
     const bound = listener.address.kind === 'tcp' ? listener.address.port : port;
-    return { listener, address: { transport: 'tcp', url: `tcp://${shown}:${bound}` } };
+    return { listener, address: { transport: 'tcp', url: `${scheme}://${shown}:${bound}` } };
   };
 }
 

@@ -43,8 +43,8 @@ async function makeHome(): Promise<Home> {
 
 const chain = chainOf('daemon-cli', 3, 10_000);
 
-async function assertLoads(url: string): Promise<void> {
-  const client = await connect(url);
+async function assertLoads(url: string, token?: string): Promise<void> {
+  const client = await connect(url, { token });
   const borrow = await client.load(chain.keys);
   assert.deepEqual(
     borrow.blocks.map(({ payload }) => Buffer.from(payload).toString('hex')),
@@ -123,6 +123,8 @@ describe('wombatkv-daemon', () => {
   it('fails with exit code 2 for wrong flags and settings, and names them', async () => {
     const home = await makeHome();
     writeFileSync(`${home.path}/bad.conf`, 'WMBT_KV_NAMESPACE\n');
+    writeFileSync(`${home.path}/typo.conf`, '\nWMBT_KV_NAMESPAC=x\n');
+    writeFileSync(`${home.path}/twice.conf`, 'WMBT_KV_TCP=a:1\nWMBT_KV_TCP=a:2\n');
     mkdirSync(`${home.path}/open`);
     chmodSync(`${home.path}/open`, 0o755);
     const wrong: readonly (readonly [readonly string[], Record<string, string>, RegExp])[] = [
@@ -135,6 +137,18 @@ describe('wombatkv-daemon', () => {
       [['--unix', 'relative'], {}, /--unix must be an absolute path/],
       [['--prefix', 'a/b'], {}, /prefix must be/],
       [['--config', `${home.path}/bad.conf`], {}, /bad\.conf, line 1/],
+      [
+        ['--config', `${home.path}/typo.conf`],
+        {},
+        /typo\.conf, line 2: WMBT_KV_NAMESPAC is no set/,
+      ],
+      [['--config', `${home.path}/twice.conf`], {}, /line 2: WMBT_KV_TCP stands there a second/],
+      [['--config', `${home.path}/none.conf`], {}, /none\.conf cannot be read/],
+      [['--set', 'WMBT_KV_NAMESPAC=x'], {}, /--set names no setting: WMBT_KV_NAMESPAC/],
+      [['--set', 'WMBT_KV_NAMESPACE'], {}, /--set must be NAME=value/],
+      [['--set', 'WMBT_KV_PUFFER_DISK_BYTES=much'], {}, /WMBT_KV_PUFFER_DISK_BYTES is .*much/],
+      [[], { WMBT_KV_TLS_KEY_FILE: '/k' }, /WMBT_KV_TLS_CERT_FILE is not set/],
+      [[], { WMBT_KV_TOKEN_FILE: '/nowhere' }, /token file \/nowhere cannot be read/],
       [[], { WMBT_KV_NAMESPAC: 'x' }, /WMBT_KV_NAMESPAC.*nearest/],
       [[], { WMBT_KV_RUNTIME_DIR: `${home.path}/open` }, /mode 0755/],
     ];
@@ -145,18 +159,21 @@ describe('wombatkv-daemon', () => {
     }
   });
 
-  it('takes settings from a file, over which the environment wins', async () => {
+  it('takes settings from a file, over which the environment wins, and flags over both', async () => {
     const home = await makeHome();
     writeFileSync(`${home.path}/token`, 's3cret\n');
     const lines = [
       '# of a test',
       `WMBT_KV_TOKEN_FILE=${home.path}/token`,
       'WMBT_KV_TCP="127.0.0.1:1"',
+      'WMBT_KV_OBJECT_STORE=s3://file-bucket',
     ];
     writeFileSync(`${home.path}/daemon.conf`, `${lines.join('\n')}\n`);
     const flags = ['--config', `${home.path}/daemon.conf`];
-    const daemon = home.start(flags, { WMBT_KV_TCP: '127.0.0.1:0' });
+    const more = { WMBT_KV_TCP: '127.0.0.1:0', WMBT_KV_OBJECT_STORE: 's3://environment-bucket' };
+    const daemon = home.start([...flags, '--set', 'WMBT_KV_OBJECT_STORE=memory:'], more);
     const [url] = await daemon.ready();
+    assert.match(daemon.output, /"objectStore":"memory:"/);
     await assert.rejects(connect(url), { code: 'INVALID', message: /token/ });
     const client = await connect(url, { token: 's3cret' });
     await client.close();
@@ -168,7 +185,7 @@ describe('wombatkv-daemon', () => {
     const home = await makeHome();
     const daemon = home.start(['-h']);
     assert.equal(await daemon.exit, 0);
-    for (const flag of ['--prefix', '--tcp', '--http', '--unix', '--config']) {
+    for (const flag of ['--prefix', '--tcp', '--http', '--unix', '--config', '--set']) {
       assert.ok(daemon.output.includes(flag), flag);
     }
   });
@@ -242,7 +259,9 @@ describe('wombatkv-daemon --http', () => {
     const client = await connect(http, { token: 's3cret' });
     assert.equal((await client.save(chain.blocks)).saved, 3);
     await client.close();
-    await assertLoads(`unix:${home.path}/c.sock`);
+    const socket = `unix:${home.path}/c.sock`;
+    await assert.rejects(connect(socket), { code: 'INVALID', message: /token/ });
+    await assertLoads(socket, 's3cret');
     const address = http.slice('http://'.length);
     assert.equal(await matchedByEnvironment({ ...more, WMBT_KV_HTTP_ADDR: address }), 3);
     const both = { ...more, WMBT_KV_HTTP_ADDR: '127.0.0.1:1', WMBT_KV_REMOTE_PREFIX: 'absent' };
@@ -254,14 +273,14 @@ describe('wombatkv-daemon --http', () => {
     await assert.rejects(connect(http, { token: 's3cret' }), { code: 'UNAVAILABLE' });
   });
 
-  it('refuses a token that no header can carry', async () => {
+  it('refuses a file of tokens that is wrong, by line and without its words', async () => {
     const home = await makeHome();
-    writeFileSync(`${home.path}/token`, 'two words');
+    writeFileSync(`${home.path}/token`, '# tenants\ntwo words');
     const more = { WMBT_KV_TOKEN_FILE: `${home.path}/token` };
     const daemon = home.start(['--http', '127.0.0.1:0'], more);
     assert.equal(await daemon.exit, 2);
-    assert.match(daemon.notes, /token \(WMBT_KV_TOKEN_FILE\) must be of ASCII/);
-    assert.ok(!daemon.notes.includes('two words'));
+    assert.match(daemon.notes, /token: line 2: word 2 is not understood; accepted: name=/);
+    assert.ok(!daemon.notes.includes('words'));
   });
 });
 

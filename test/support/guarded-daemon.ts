@@ -1,0 +1,98 @@
+import { silentLogger } from '../../src/base/logger.ts';
+import type { Logger } from '../../src/base/logger.ts';
+import type { ServedStore } from '../../src/blocks/served-store.ts';
+import { resolveStoreConfig } from '../../src/config/store-config.ts';
+import { parseTokenFile } from '../../src/config/token-file.ts';
+import { Access } from '../../src/daemon/access.ts';
+import { ClientAccounts } from '../../src/daemon/client-accounts.ts';
+import type { ClientLimits } from '../../src/daemon/client-accounts.ts';
+import { DaemonCounters } from '../../src/daemon/daemon-counters.ts';
+import { Daemon } from '../../src/daemon/daemon.ts';
+import { FrameTransport } from '../../src/daemon/frame-transport.ts';
+import type { HttpLimits } from '../../src/daemon/http-limits.ts';
+import { HttpTransport } from '../../src/daemon/http-transport.ts';
+import { tcpBinder } from '../../src/daemon/tcp-binder.ts';
+import { pathBinder } from '../../src/daemon/unix-binder.ts';
+import { MemoryObjectStore } from '../../src/objectstore/memory-object-store.ts';
+import { nodePlatform } from '../../src/platform/node-platform.ts';
+import { nodeSockets } from '../../src/platform/node-sockets.ts';
+import type { TlsIdentity } from '../../src/platform/tls-identity.ts';
+import { assembleStore } from '../../src/store/assemble-store.ts';
+import { rawTranscoder } from './raw-transcoder.ts';
+import { makeTemporaryDirectory } from './temporary-directory.ts';
+
+export type DoorName = 'unix' | 'tcp' | 'tls' | 'http' | 'https';
+
+export interface GuardedOptions {
+  /** A file of tokens; none: nobody needs one. */
+  readonly tokens?: string | undefined;
+  /** With it there are doors for TLS too. */
+  readonly identity?: TlsIdentity | undefined;
+  readonly clientLimits?: Partial<ClientLimits> | undefined;
+  readonly httpLimits?: Partial<HttpLimits> | undefined;
+  readonly logger?: Logger | undefined;
+}
+
+/** A daemon in this process with a door of every kind, around a store whose bucket is in memory. */
+export interface GuardedDaemon {
+  readonly store: ServedStore;
+  readonly daemon: Daemon;
+  readonly access: Access;
+  readonly accounts: ClientAccounts;
+  readonly counters: DaemonCounters;
+  /** The addresses, by kind. */
+  readonly urls: Readonly<Partial<Record<DoorName, string>>>;
+  close(): Promise<void>;
+}
+
+export async function openGuardedDaemon(options: GuardedOptions = {}): Promise<GuardedDaemon> {
+  const { tokens, identity, clientLimits, httpLimits, logger = silentLogger } = options;
+  const directory = await makeTemporaryDirectory('guard');
+  const platform = nodePlatform();
+  const config = { objectStore: 'memory:', cacheDirectory: `${directory.path}/cache` };
+  const store = await assembleStore({
+    ...{ platform, logger, objects: new MemoryObjectStore(platform.clock) },
+    ...{ transcoder: rawTranscoder, settings: resolveStoreConfig(config, platform.host) },
+  });
+  const access = new Access(tokens === undefined ? undefined : parseTokenFile(tokens));
+  const accounts = new ClientAccounts(clientLimits);
+  const counters = new DaemonCounters();
+  const service = {
+    ...{ store, clock: platform.clock, sockets: nodeSockets, logger, agent: 'wombatkv test' },
+    ...{ accounts, counters },
+  };
+  const free = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const;
+  const http = { addresses: [free], access, limits: httpLimits };
+  const secure =
+    identity === undefined
+      ? []
+      : [
+          new FrameTransport(tcpBinder(free, identity), access),
+          new HttpTransport({ ...http, identity }),
+        ];
+  const transports = [
+    new FrameTransport(pathBinder(platform, `${directory.path}/d.sock`), access),
+    new FrameTransport(tcpBinder(free), access),
+    new HttpTransport(http),
+    ...secure,
+  ];
+  const daemon = await Daemon.start(service, transports, 2000);
+  const byScheme = daemon.addresses.map(
+    ({ url }) => [url.slice(0, url.indexOf(':')), url] as const,
+  );
+  return {
+    ...{ store, daemon, access, accounts, counters },
+    urls: Object.fromEntries(byScheme),
+    async close() {
+      await daemon.stop();
+      await directory.remove();
+    },
+  };
+}
+
+/** The address of that kind. */
+export function urlOf({ urls }: GuardedDaemon, door: DoorName): string {
+  const url = urls[door];
+  if (url === undefined) throw new RangeError(`no door of kind ${door}`);
+  return url;
+}
