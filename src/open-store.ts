@@ -14,6 +14,7 @@ import { resolveStoreConfig } from './config/store-config.ts';
 import type { ResolvedStoreConfig, StoreConfig } from './config/store-config.ts';
 import { RequestLedger } from './objectstore/request-ledger.ts';
 import { openBucket } from './open-bucket.ts';
+import { withNative } from './platform/native.ts';
 import { nodePlatform } from './platform/node-platform.ts';
 import type { Platform } from './platform/platform.ts';
 import { WorkerPool } from './platform/worker-pool.ts';
@@ -124,14 +125,15 @@ export function configFromEnvironment(options: OpenOptions = {}): ResolvedStoreC
 
 async function openResolved(
   config: ResolvedStoreConfig,
-  platform: Platform,
+  plainPlatform: Platform,
   options: OpenOptions & { readonly drainMs?: number },
 ): Promise<ServedStore> {
+  const platform = withNative(plainPlatform, config.native);
   const workers = Math.min(limits.workersMax, platform.host.processors);
   const ledger = new RequestLedger();
   const objects = await openBucket(config, platform, ledger);
   const pool = new WorkerPool({
-    module: new URL('./store/transcode-worker.js', import.meta.url),
+    module: workerModule(config),
     workersMax: workers,
     tasksMax: limits.workerTasksMax,
     taskMs: limits.workerTaskMs,
@@ -158,4 +160,11 @@ async function openResolved(
     await objects.close();
     throw error;
   }
+}
+
+/** The program of the worker threads, which are told whether to use native code. */
+function workerModule({ native }: ResolvedStoreConfig): URL {
+  const module = new URL('./store/transcode-worker.js', import.meta.url);
+  module.searchParams.set('native', native);
+  return module;
 }

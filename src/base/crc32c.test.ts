@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { concatBytes } from './bytes.ts';
-import { crc32c, crc32cAppend, crc32cByTable, crc32cCombine } from './crc32c.ts';
+import { crc32c, crc32cAppend, crc32cBefore, crc32cByTable, crc32cCombine } from './crc32c.ts';
 
 const ascending = Uint8Array.from({ length: 32 }, (_, i) => i);
 
@@ -77,5 +77,16 @@ describe('crc32cAppend() and crc32cCombine()', () => {
     const tail = crc32cCombine(half, 0x0f0f0f0f, 7);
     const stepwise = crc32cCombine(crc32cCombine(a, half, big), 0x0f0f0f0f, 7);
     assert.equal(crc32cCombine(a, tail, big + 7), stepwise);
+  });
+});
+
+describe('crc32cBefore()', () => {
+  it('takes back what was appended', () => {
+    assert.equal(crc32cBefore(0xe3069283, new TextEncoder().encode('56789')), 0xf63af4ee);
+    fc.assert(
+      fc.property(fc.nat(0xffffffff), fc.uint8Array({ maxLength: 300 }), (crc, input) => {
+        assert.equal(crc32cBefore(crc32cAppend(crc, input), input), crc);
+      }),
+    );
   });
 });

@@ -1,18 +1,26 @@
 import { createRequire } from 'node:module';
+import { nativeKernels } from './native-kernels.ts';
 
 /**
  * CRC32C (Castagnoli, reflected polynomial 0x82f63b78), the checksum of every format here.
- * Long inputs go through a prebuilt hardware implementation where the platform has one; short ones
- * and other platforms through the table below. `crc32c.bench.ts` shows where the two cross.
+ * Long inputs go through our own native code where it is in use, else through a prebuilt hardware
+ * implementation where the platform has one; short ones and other platforms through the table below.
+ * `crc32c.bench.ts` shows where they cross.
  */
 const polynomial = 0x82f63b78;
 
-/** Below this many bytes the call into native code costs more than the table (crc32c.bench.ts). */
+/**
+ * Below so many bytes a call into native code costs more than the table, by our own code and by the
+ * prebuilt one (crc32c.bench.ts).
+ */
+const kernelBytesMin = 96;
 const nativeBytesMin = 200;
 
 type Crc32cFunction = (input: Uint8Array, initial?: number) => number;
 
 let tables: Uint32Array | undefined;
+/** Which entry of the first table has that highest byte: each has another one. */
+let taken: Uint8Array | undefined;
 let native: Crc32cFunction | false | undefined;
 
 /**
@@ -29,6 +37,10 @@ export function crc32c(input: Uint8Array): number {
 
 /** The CRC32C of `a ‖ input`, given the CRC32C of `a`. */
 export function crc32cAppend(crc: number, input: Uint8Array): number {
+  if (input.length >= kernelBytesMin) {
+    const kernels = nativeKernels();
+    if (kernels !== undefined) return kernels.crc32c(input, crc >>> 0);
+  }
   if (input.length >= nativeBytesMin) {
     native ??= loadNative();
     if (native !== false) return native(input, crc >>> 0) >>> 0;
@@ -56,6 +68,18 @@ export function crc32cCombine(crcOfA: number, crcOfB: number, lengthOfB: number)
     remaining = Math.floor(remaining / 2);
   }
   return (crc ^ crcOfB) >>> 0;
+}
+
+/** The CRC32C of `a`, given that of `a ‖ input`: the bytes are taken back from the last to the first. */
+export function crc32cBefore(crc: number, input: Uint8Array): number {
+  tables ??= makeTables();
+  taken ??= makeTaken(tables);
+  let state = ~crc;
+  for (let at = input.length - 1; at >= 0; at -= 1) {
+    const index = taken[state >>> 24];
+    state = ((state ^ tables[index]) << 8) | (index ^ input[at]);
+  }
+  return ~state >>> 0;
 }
 
 /** The table implementation: the fallback where no native code loads, and its test's other half. */
@@ -96,6 +120,12 @@ function makeTables(): Uint32Array {
     table[i] = (previous >>> 8) ^ table[previous & 255];
   }
   return table;
+}
+
+function makeTaken(table: Uint32Array): Uint8Array {
+  const indexes = new Uint8Array(256);
+  for (let index = 0; index < 256; index += 1) indexes[table[index] >>> 24] = index;
+  return indexes;
 }
 
 function loadNative(): Crc32cFunction | false {

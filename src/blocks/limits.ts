@@ -89,6 +89,8 @@ export const limits = {
   legacyListMs: 10_000,
   /** Lists of following keys shorter than this in a row make lookup probe ahead instead. */
   shortListsBeforeProbing: 2,
+  /** Blocks asked for at once where the end of a chain is narrowed down (chain-search.test.ts). */
+  narrowingProbes: 3,
   /** Age from which a raw tail that another host may have replaced is revalidated. */
   rawTailFreshMs: 1000,
 

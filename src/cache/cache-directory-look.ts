@@ -68,14 +68,15 @@ export async function lookAtDirectory(
     const owner = await readOwner(files, join(path, ownerFileName(seen.latest)));
     // Swept by a later owner since the names were listed.
     if (owner === undefined) continue;
+    const isHeld = (await platform.locks?.isHeld(join(path, ownerFileName(seen.latest)))) === true;
     if (owner === 'unreadable') {
-      const ownership = await judgeUnreadable(platform, seen, identity);
+      const ownership = isHeld ? 'alive' : await judgeUnreadable(platform, seen, identity);
       return { ...seen, ownership, isOwnerDamaged: true };
     }
     if (owner === 'newer') return { ...seen, ownership: owner };
     if (!isSameStore(owner.storeIdentity, identity))
       return { ...seen, ownership: 'foreign', owner };
-    const ownership = (await isDead(platform, path, owner)) ? 'dead' : 'alive';
+    const ownership = !isHeld && (await isDead(platform, path, owner)) ? 'dead' : 'alive';
     return { ...seen, ownership, owner };
   }
   // Owners follow each other faster than they can be read: somebody is there.
@@ -91,6 +92,22 @@ export async function listNames(files: Files, path: string): Promise<readonly st
 /** The highest number of an owner file among the names, 0 when there is none. */
 export function latestOwner(names: readonly string[]): number {
   return names.reduce((latest, name) => Math.max(latest, ownerNumberOf(name) ?? 0), 0);
+}
+
+/** Owner files of the directory whose bytes are not those of one, the latest or not. */
+export async function damagedOwners(
+  files: Files,
+  path: string,
+): Promise<readonly { readonly path: string; readonly byteLength: number }[]> {
+  const damaged: { readonly path: string; readonly byteLength: number }[] = [];
+  for (const name of await listNames(files, path)) {
+    if (ownerNumberOf(name) === undefined) continue;
+    const owner = join(path, name);
+    if ((await readOwner(files, owner)) !== 'unreadable') continue;
+    const byteLength = (await files.status(owner))?.byteLength;
+    if (byteLength !== undefined) damaged.push({ path: owner, byteLength });
+  }
+  return damaged;
 }
 
 /** The text of the directory's sweep mark, empty before its first sweep. */

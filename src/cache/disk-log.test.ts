@@ -12,7 +12,8 @@ import { makeTemporaryDirectory } from '../../test/support/temporary-directory.t
 import { DiskLog } from './disk-log.ts';
 import type { DiskLocation, DiskLogOptions, LogAppend } from './disk-log.ts';
 import type { RecoveredLog } from './log-recovery.ts';
-import { segmentHeaderBytes, segmentName } from './log-segment.ts';
+import { segmentName } from './log-segment.ts';
+import { segmentHeaderBytes } from './segment-header.ts';
 
 const platform = nodePlatform();
 const storeDigest = randomPayload('digest', 32);

@@ -4,11 +4,13 @@ import { StoreError, systemErrorCode } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Files } from '../platform/files.ts';
 import type { Random } from '../platform/random.ts';
+import { lookAtIndex } from './index-check.ts';
 import { encodeRecord, headerLength, recordAlignment, recordLength } from './log-record.ts';
 import type { LogRecord } from './log-record.ts';
 import { recoverLog } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
-import { LogSegment, lookAtSegment, segmentName, segmentNumber } from './log-segment.ts';
+import { LogSegment, segmentName, segmentNumber } from './log-segment.ts';
+import { openSegment } from './open-segment.ts';
 import {
   indexName,
   indexNumber,
@@ -48,8 +50,17 @@ export interface DiskLogOptions {
 export interface OpenedLog {
   readonly log: DiskLog;
   readonly recovered: RecoveredLog;
-  /** Files named like segments whose headers fail their check: they are not read, and stay. */
-  readonly damagedSegments: readonly string[];
+  /** Segments whose headers fail their check. */
+  readonly damagedSegments: readonly DamagedHeader[];
+  /** Index files that were damaged; their segments were scanned. */
+  readonly damagedIndexes: readonly string[];
+}
+
+/** A file named like a segment whose header fails its check. */
+export interface DamagedHeader {
+  readonly path: string;
+  /** True when its records were found all the same; else it is not touched. */
+  readonly isRead: boolean;
 }
 
 /** Most segments of a budget, so that open files stay few. */
@@ -92,29 +103,35 @@ export class DiskLog {
     const indexed = new Set(numbersOf(names, indexNumber));
     const segments: LogSegment[] = [];
     const indexBytes = new Map<LogSegment, number>();
-    const damagedSegments: string[] = [];
+    const damagedSegments: DamagedHeader[] = [];
+    const damagedIndexes: string[] = [];
     try {
       await removeOrphans(options, indexed, new Set(numbers));
       for (const number of numbers) {
         const path = `${directory}/${segmentName(number)}`;
         const place = { files, path, number, storeDigest };
-        const segment = await LogSegment.open(place);
-        const look = segment === undefined ? await lookAtSegment(place) : 'own';
+        const { segment, look } = await openSegment(place);
         // A header cut off by a crash holds no record yet; anything else is not ours to remove.
         if (look === 'short') await files.remove(path);
-        if (look === 'damaged') damagedSegments.push(path);
+        if (look === 'damaged') damagedSegments.push({ path, isRead: segment !== undefined });
         if (segment !== undefined) segments.push(segment);
       }
       const recovered = await recoverLog(segments, async (segment) => {
         if (!indexed.has(segment.number)) return undefined;
         const index = await readIndex(files, segment, storeDigest);
+        if (index !== undefined) {
+          indexBytes.set(segment, index.byteLength);
+          return index.records;
+        }
+        const path = indexPath(segment);
+        if ((await lookAtIndex(files, segment, storeDigest)) === 'damaged')
+          damagedIndexes.push(path);
         // Of no use to anybody: it would count against the budget until its segment goes.
-        if (index === undefined) await removeIfPossible(files, indexPath(segment));
-        else indexBytes.set(segment, index.byteLength);
-        return index?.records;
+        await removeIfPossible(files, path);
+        return undefined;
       });
       const log = new DiskLog(options, { segments, indexBytes }, (numbers.at(-1) ?? 0) + 1);
-      return { log, recovered, damagedSegments };
+      return { log, recovered, damagedSegments, damagedIndexes };
     } catch (error) {
       await Promise.all(segments.map((segment) => segment.close()));
       throw error;
@@ -209,7 +226,7 @@ export class DiskLog {
     let offset = segment.byteLength;
     for (const { record, payload } of batch) {
       assert(payload.length === record.payloadLength, 'record and payload differ in length');
-      const header = encodeRecord(record, { segment: segment.number, offset, salt: segment.salt });
+      const header = encodeRecord(record, { segment: segment.number, offset, seed: segment.seed });
       const length = recordLength(record);
       const payloadOffset = offset + headerLength(record);
       headers.push(header);

@@ -1,5 +1,4 @@
 import { isStoreError, messageOf, StoreError, systemErrorCode } from '../base/errors.ts';
-import { crc32c } from '../base/crc32c.ts';
 import type { Logger } from '../base/logger.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
@@ -8,8 +7,8 @@ import type { PayloadFacts, PayloadId } from './cache-entry.ts';
 import { DiskLog } from './disk-log.ts';
 import type { DiskLocation, DiskLogOptions, LogAppend } from './disk-log.ts';
 import type { EntryIndex } from './entry-index.ts';
+import { factsOf, recordOf, saveRecord } from './entry-records.ts';
 import { encodeKeys, headerLength, recordLength } from './log-record.ts';
-import type { LogRecord, RecordType } from './log-record.ts';
 import { isDamage } from './log-recovery.ts';
 import type { RecoveredLog } from './log-recovery.ts';
 import type { LogSegment } from './log-segment.ts';
@@ -28,6 +27,11 @@ export interface PendingSave {
 }
 
 const indexNotWritten = 'disk tier: an index file could not be written; a scan serves as well';
+
+const headerDamaged = 'disk tier: a segment header is damaged; its records are read all the same';
+const segmentLost = 'disk tier: a segment header is damaged; what it told of is lost here';
+const indexDamaged = 'disk tier: an index file is damaged; its segment was scanned instead';
+const recordLost = 'disk tier: a record is damaged; what it told of is lost here';
 
 /**
  * The disk tier: the record log with its budget. Whole segments are dropped, oldest first; what is
@@ -78,12 +82,16 @@ export class DiskTier {
     const { index, logger, budgetBytes, onEvict } = options;
     const onIndexFailure = (path: string, error: unknown): void =>
       logger.info(indexNotWritten, { path, reason: messageOf(error) });
-    const { log, recovered, damagedSegments } = await DiskLog.open({ ...options, onIndexFailure });
+    const opened = await DiskLog.open({ ...options, onIndexFailure });
+    const { log, recovered } = opened;
     const tier = new DiskTier({ log, recovered, index, budgetBytes, logger, onEvict });
     tier.#showRecovered();
-    for (const path of damagedSegments) tier.#noteDamage('segment header', { path });
+    for (const path of opened.damagedIndexes) tier.#noteDamage(indexDamaged, { path });
+    for (const { path, isRead } of opened.damagedSegments) {
+      tier.#noteDamage(isRead ? headerDamaged : segmentLost, { path });
+    }
     for (const { segment, offset, byteLength } of recovered.gaps.filter(isDamage)) {
-      tier.#noteDamage('record', { path: segment.path, offset, byteLength });
+      tier.#noteDamage(recordLost, { path: segment.path, offset, byteLength });
     }
     return tier;
   }
@@ -102,7 +110,7 @@ export class DiskTier {
     return this.#damaged;
   }
 
-  /** Headers of segments and records, and keys of saves, that failed their check. */
+  /** Headers of segments and records, keys of saves and index files that failed their check. */
   get damagedRecords(): number {
     return this.#damagedRecords;
   }
@@ -205,9 +213,9 @@ export class DiskTier {
     await this.#writing.run(() => this.#log.close());
   }
 
-  #noteDamage(what: string, where: Readonly<Record<string, string | number>>): void {
+  #noteDamage(event: string, where: Readonly<Record<string, string | number>>): void {
     this.#damagedRecords += 1;
-    this.#logger.error(`disk tier: a ${what} is damaged; what it told of is lost here`, where);
+    this.#logger.error(event, where);
   }
 
   #showRecovered(): void {
@@ -346,49 +354,6 @@ export class DiskTier {
       this.#onEvict?.(entry.facts);
     }
   }
-}
-
-/** Spelled out, as is `recordOf`: spreads cost ten times as much, and a log has many records. */
-function factsOf(record: LogRecord): PayloadFacts {
-  return {
-    namespace: record.namespace,
-    kind: record.kind,
-    key: record.key,
-    parent: record.parent,
-    fingerprint: record.fingerprint,
-    tokens: record.tokens,
-    position: record.position,
-    hasDecodedTokens: record.hasDecodedTokens,
-    length: record.payloadLength,
-    crc: record.payloadCrc,
-  };
-}
-
-function recordOf(type: RecordType, entry: CacheEntry): LogRecord {
-  const { facts, sequence, saveId, saveIndex } = entry;
-  return {
-    type,
-    kind: facts.kind,
-    namespace: facts.namespace,
-    key: facts.key,
-    parent: facts.parent,
-    fingerprint: facts.fingerprint,
-    tokens: facts.tokens,
-    position: facts.position,
-    hasDecodedTokens: facts.hasDecodedTokens,
-    isDurable: !entry.isPending,
-    sequence,
-    saveId,
-    saveIndex,
-    payloadLength: facts.length,
-    payloadCrc: facts.crc,
-  };
-}
-
-/** The record that lists the keys of the save that the entry came with. */
-function saveRecord(entry: CacheEntry, keys: Uint8Array): LogRecord {
-  const record = recordOf('save', entry);
-  return { ...record, payloadLength: keys.length, payloadCrc: crc32c(keys) };
 }
 
 /** A refusal of the system as an error of ours; a fault of ours as it is. */

@@ -1,28 +1,31 @@
+import { join } from 'node:path';
 import { crc32cAppend } from '../base/crc32c.ts';
 import { systemErrorCode } from '../base/errors.ts';
-import type { Logger } from '../base/logger.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { Platform } from '../platform/platform.ts';
-import { claimAbandoned } from './cache-directory.ts';
 import type { StoreIdentity } from './cache-directory.ts';
+import { damagedOwners } from './cache-directory-look.ts';
 import { storeDigestOf } from './cache-owner.ts';
-import { DiskTier } from './disk-tier.ts';
-import { EntryIndex } from './entry-index.ts';
+import { lookAtIndex } from './index-check.ts';
 import { recordHeaderBytesMax } from './log-record.ts';
 import type { LogRecord } from './log-record.ts';
 import { isDamage, recoverLog } from './log-recovery.ts';
 import type { RecoveredPayload } from './log-recovery.ts';
-import { LogSegment, segmentName, segmentNumber } from './log-segment.ts';
+import { segmentName, segmentNumber } from './log-segment.ts';
+import type { LogSegment, SegmentOptions } from './log-segment.ts';
+import { openSegment } from './open-segment.ts';
+import { indexNumber, indexPath } from './segment-index.ts';
 
 /**
- * What is wrong in a log.
+ * What is wrong in a place of the cache directory.
  *
  * - `payload`: its bytes fail their checksum. - `records`: there is no intact record in these bytes.
- * - `segment`: the file does not begin as a segment of this store does.
+ * - `segment`: the file does not begin as a segment of this store does. - `index`: an index file does
+ * not tell what its segment tells, or has none. - `owner`: an owner file fails its checksum.
  */
 export interface LogDamage {
-  readonly kind: 'payload' | 'records' | 'segment';
+  readonly kind: 'payload' | 'records' | 'segment' | 'index' | 'owner';
   readonly path: string;
   /** First damaged byte of the file, and how many there are. */
   readonly offset: number;
@@ -31,6 +34,8 @@ export interface LogDamage {
   readonly record: LogRecord | undefined;
   /** True when no object store had the payload as it was written: it is lost. */
   readonly isPending: boolean;
+  /** True for a segment whose records were read in spite of its header. */
+  readonly isRead?: boolean;
 }
 
 export interface LogAudit {
@@ -47,7 +52,7 @@ export interface LogAuditOptions {
   /** The sub-directory with the segments. It may be in use. */
   readonly directory: string;
   readonly identity: StoreIdentity;
-  /** False: only records are read, to count what there is. */
+  /** False: only records are read, to count what there is; no payloads and no index files. */
   readonly isDeep: boolean;
   /** Told of bytes that were read. */
   readonly onRead?: (byteLength: number) => void;
@@ -58,10 +63,10 @@ const chunkBytes = 4 * 1024 * 1024;
 
 /** Reads a log from its first byte to its last and changes nothing. */
 export async function auditLog(options: LogAuditOptions): Promise<LogAudit> {
-  const { segments, foreign } = await openSegments(options);
+  const { segments, damaged } = await openSegments(options);
   try {
     const recovered = await recoverLog(segments);
-    const damages = [...foreign];
+    const damages = [...damaged];
     for (const { segment, offset, byteLength } of recovered.gaps.filter(isDamage)) {
       const place = { path: segment.path, offset, byteLength };
       damages.push({ kind: 'records', ...place, record: undefined, isPending: false });
@@ -75,57 +80,14 @@ export async function auditLog(options: LogAuditOptions): Promise<LogAudit> {
       if (!(await isIntact(payload))) damages.push(damageOf(payload));
       options.onRead?.(record.payloadLength);
     }
+    if (options.isDeep) damages.push(...(await findDamagedIndexes(options)));
+    for (const owner of await damagedOwners(options.platform.files, options.directory)) {
+      damages.push({ kind: 'owner', path: owner.path, ...wholeFile(owner.byteLength) });
+    }
     return { payloads: recovered.payloads.length, bytes, pending, pendingBytes, damages };
   } finally {
     await Promise.all(segments.map((segment) => segment.close()));
   }
-}
-
-export interface DropOptions {
-  readonly platform: Platform;
-  readonly logger: Logger;
-  readonly cacheDirectory: string;
-  readonly identity: StoreIdentity;
-  readonly budgetBytes: number;
-  readonly damages: readonly LogDamage[];
-}
-
-/**
- * Drops damaged payloads from the logs whose owners are dead, so that none is met again; resolves to
- * those that were dropped. A living owner drops what it meets by itself.
- */
-export async function dropDamaged(options: DropOptions): Promise<readonly LogDamage[]> {
-  const { platform, logger, cacheDirectory, identity, budgetBytes, damages } = options;
-  const dropped: LogDamage[] = [];
-  const { files, random } = platform;
-  const storeDigest = storeDigestOf(identity);
-  await claimAbandoned(platform, cacheDirectory, identity, undefined, async ({ path }) => {
-    const own = damages.filter((damage) => damage.path.startsWith(`${path}/`));
-    if (own.length === 0) return;
-    const index = new EntryIndex();
-    const log = { files, random, directory: path, budgetBytes, storeDigest };
-    const disk = await DiskTier.open({ ...log, index, logger });
-    try {
-      for (const damage of own) if (await dropOne(disk, index, damage)) dropped.push(damage);
-    } finally {
-      await disk.close();
-    }
-  });
-  return dropped;
-}
-
-/** Drops the payload if the log still has it at that place, and it is still damaged. */
-async function dropOne(disk: DiskTier, index: EntryIndex, damage: LogDamage): Promise<boolean> {
-  const entry = damage.record === undefined ? undefined : index.find(damage.record);
-  const location = entry?.disk;
-  if (entry === undefined || location === undefined) return false;
-  const { segment, offset, length, crc } = location;
-  if (segment.path !== damage.path || offset !== damage.offset) return false;
-  if ((await checksumOf(segment, offset, length)) === crc) return false;
-  disk.forgetDamaged(entry);
-  index.remove(entry);
-  await disk.noteRemoved(entry);
-  return true;
 }
 
 export interface LogSearchOptions extends LogAuditOptions {
@@ -166,34 +128,72 @@ export async function findInLog(
 
 async function openSegments(
   options: LogAuditOptions,
-): Promise<{ segments: LogSegment[]; foreign: LogDamage[] }> {
-  const { platform, directory, identity } = options;
+): Promise<{ segments: LogSegment[]; damaged: LogDamage[] }> {
+  const segments: LogSegment[] = [];
+  const damaged: LogDamage[] = [];
+  for (const place of await placesIn(options, segmentNumber)) {
+    const opened = await ifThere(openSegment(place));
+    if (opened?.segment !== undefined) segments.push(opened.segment);
+    if (opened?.look === 'own') continue;
+    // Gone: its owner dropped it. Shorter than a header: a crash, or its owner is making it.
+    const byteLength = (await options.platform.files.status(place.path))?.byteLength ?? 0;
+    if (byteLength < recordHeaderBytesMax) continue;
+    const isRead = opened?.segment !== undefined;
+    damaged.push({ kind: 'segment', path: place.path, ...wholeFile(byteLength), isRead });
+  }
+  return { segments, damaged };
+}
+
+/**
+ * Index files that are not what their segments say. The log may be in use: what another process is
+ * writing or removing right now looks damaged once and not twice.
+ */
+async function findDamagedIndexes(options: LogAuditOptions): Promise<readonly LogDamage[]> {
+  const damages: LogDamage[] = [];
+  for (const place of await placesIn(options, indexNumber)) {
+    if (!(await isIndexDamaged(place)) || !(await isIndexDamaged(place))) continue;
+    const path = indexPath(place);
+    const byteLength = (await place.files.status(path))?.byteLength;
+    if (byteLength === undefined) continue;
+    damages.push({ kind: 'index', path, ...wholeFile(byteLength) });
+    options.onRead?.(byteLength);
+  }
+  return damages;
+}
+
+async function isIndexDamaged(place: SegmentOptions): Promise<boolean> {
+  const { files, path, storeDigest } = place;
+  const segment = (await ifThere(openSegment(place)))?.segment;
+  // Without its segment an index is of no use, and beside a foreign one it is not ours to judge.
+  if (segment === undefined) return (await files.status(path)) === undefined;
+  try {
+    return (await lookAtIndex(files, segment, storeDigest)) === 'damaged';
+  } finally {
+    await segment.close();
+  }
+}
+
+/** The segments of the directory to whose files `numberOf` gives numbers, the oldest first. */
+async function placesIn(
+  { platform, directory, identity }: LogAuditOptions,
+  numberOf: (name: string) => number | undefined,
+): Promise<readonly SegmentOptions[]> {
   const { files } = platform;
   const storeDigest = storeDigestOf(identity);
-  const numbers = (await files.list(directory))
-    .map(({ name }) => segmentNumber(name))
+  const names = await files.list(directory);
+  return names
+    .map(({ name }) => numberOf(name))
     .filter((number) => number !== undefined)
-    .sort((a, b) => a - b);
-  const segments: LogSegment[] = [];
-  const foreign: LogDamage[] = [];
-  for (const number of numbers) {
-    const path = `${directory}/${segmentName(number)}`;
-    const segment = await ifThere(LogSegment.open({ files, path, number, storeDigest }));
-    if (segment !== undefined) {
-      segments.push(segment);
-      continue;
-    }
-    // Gone: its owner dropped it. Shorter than a header: a crash, or its owner is making it.
-    const byteLength = (await files.status(path))?.byteLength ?? 0;
-    if (byteLength < recordHeaderBytesMax) continue;
-    const place = { path, offset: 0, byteLength };
-    foreign.push({ kind: 'segment', ...place, record: undefined, isPending: false });
-  }
-  return { segments, foreign };
+    .sort((a, b) => a - b)
+    .map((number) => ({ files, path: join(directory, segmentName(number)), number, storeDigest }));
+}
+
+function wholeFile(byteLength: number): Omit<LogDamage, 'kind' | 'path'> {
+  return { offset: 0, byteLength, record: undefined, isPending: false };
 }
 
 /** What the promise gives, or undefined when the file is not there any more. */
-async function ifThere<Result>(promise: Promise<Result>): Promise<Result | undefined> {
+export async function ifThere<Result>(promise: Promise<Result>): Promise<Result | undefined> {
   try {
     return await promise;
   } catch (error) {
@@ -206,8 +206,8 @@ async function isIntact({ record, segment, offset }: RecoveredPayload): Promise<
   return (await checksumOf(segment, offset, record.payloadLength)) === record.payloadCrc;
 }
 
-/** The checksum of the bytes, read a part at a time; undefined when the file ends before. */
-async function checksumOf(
+/** The checksum of the payload's bytes, read a part at a time; undefined when the file ends before. */
+export async function checksumOf(
   segment: LogSegment,
   offset: number,
   byteLength: number,

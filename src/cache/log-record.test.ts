@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { crc32c } from '../base/crc32c.ts';
 import { limits } from '../blocks/limits.ts';
 import { parseBlockKey } from '../blocks/block-key.ts';
 import { parseNamespace } from '../blocks/namespace.ts';
@@ -13,16 +14,18 @@ import {
   encodeKeys,
   encodeRecord,
   headerLength,
+  lookAtHeader,
   recordAlignment,
   recordHeaderBytesMax,
   recordLength,
 } from './log-record.ts';
 import type { LogRecord, RecordPlace } from './log-record.ts';
 
+const salt = Uint8Array.from({ length: 16 }, (_, index) => 0xa0 + index);
 const place: RecordPlace = {
   segment: 0x01020304,
   offset: 0x10_0000_0040,
-  salt: Uint8Array.from({ length: 16 }, (_, index) => 0xa0 + index),
+  seed: crc32c(salt),
 };
 const key = parseBlockKey('0f1e2d3c4b5a69788796a5b4c3d2e1f00112233445566778899aabbccddeeff0');
 const parent = parseBlockKey('ff'.repeat(31) + '01');
@@ -90,7 +93,7 @@ function drawnHeader(record: LogRecord): Uint8Array {
   bytes.set(Buffer.from(record.parent ?? '', 'hex'), 96);
   bytes.set(Buffer.from(record.fingerprint ?? '', 'hex'), 128);
   bytes.set(name, 160);
-  view.setUint32(160 + name.length, crcByBits([...place.salt, ...bytes.subarray(0, -4)]), true);
+  view.setUint32(160 + name.length, crcByBits([...salt, ...bytes.subarray(0, -4)]), true);
   return bytes;
 }
 
@@ -145,7 +148,7 @@ describe('a log record', () => {
       ...[key, parent, fingerprint, '6e'],
     ];
     assert.equal(text.slice(0, -8), words.join(''));
-    const crc = crcByBits([...place.salt, ...Buffer.from(words.join(''), 'hex')]);
+    const crc = crcByBits([...salt, ...Buffer.from(words.join(''), 'hex')]);
     assert.equal(Buffer.from(text.slice(-8), 'hex').readUInt32LE(), crc);
   });
 
@@ -225,13 +228,11 @@ describe('decodeRecord()', () => {
 
   it('takes no record that was written to another place', () => {
     const bytes = encodeRecord(payloadRecord, place);
-    const salt = place.salt.slice();
-    salt[15] ^= 1;
     const others = [
       { ...place, offset: place.offset + recordAlignment },
       { ...place, offset: place.offset % 2 ** 32 },
       { ...place, segment: place.segment + 1 },
-      { ...place, salt },
+      { ...place, seed: place.seed ^ 1 },
     ];
     for (const other of others) assert.equal(decodeRecord(bytes, other), undefined);
   });
@@ -246,7 +247,7 @@ describe('decodeRecord()', () => {
     for (const [offset, value] of changes) {
       const bytes = encodeRecord(payloadRecord, place);
       bytes[offset] = value;
-      const crc = crcByBits([...place.salt, ...bytes.subarray(0, -4)]);
+      const crc = crcByBits([...salt, ...bytes.subarray(0, -4)]);
       new DataView(bytes.buffer).setUint32(bytes.length - 4, crc, true);
       assert.equal(decodeRecord(bytes, place), undefined, `${value} at ${offset}`);
     }
@@ -273,5 +274,23 @@ describe('the keys of a save', () => {
 
   it('may be zeros', () => {
     assert.deepEqual(decodeKeys(encodeKeys([zeros, key])), [zeros, key]);
+  });
+});
+
+describe('lookAtHeader()', () => {
+  it('tells the seed and the length of a header of that place, and nothing of others', () => {
+    for (const record of records) {
+      const bytes = encodeRecord(record, place);
+      const { segment, offset } = place;
+      const { seed } = place;
+      assert.deepEqual(lookAtHeader(bytes, { segment, offset }), {
+        ...{ seed, recordLength: recordLength(record) },
+      });
+      assert.equal(lookAtHeader(bytes, { segment: segment + 1, offset }), undefined);
+      assert.equal(lookAtHeader(bytes, { segment, offset: offset + 64 }), undefined);
+      assert.equal(lookAtHeader(bytes.subarray(0, -1), { segment, offset }), undefined);
+      bytes[70] ^= 1;
+      assert.notEqual(lookAtHeader(bytes, { segment, offset })?.seed, seed);
+    }
   });
 });

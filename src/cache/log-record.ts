@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { roundUp, viewOf } from '../base/bytes.ts';
-import { crc32cAppend } from '../base/crc32c.ts';
+import { crc32cAppend, crc32cBefore } from '../base/crc32c.ts';
 import { bytesFromHex, hexFromBytes } from '../base/hex.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { isBlockKey } from '../blocks/block-key.ts';
@@ -45,7 +45,8 @@ export interface LogRecord {
 export interface RecordPlace {
   readonly segment: number;
   readonly offset: number;
-  readonly salt: Uint8Array;
+  /** CRC32C of the segment's salt: all that is ever needed of it. */
+  readonly seed: number;
 }
 
 /** Records begin at multiples of this many bytes. */
@@ -101,7 +102,7 @@ export function encodeRecord(record: LogRecord, place: RecordPlace): Uint8Array 
   setKey(bytes, 128, record.fingerprint);
   bytes.set(name, fixedBytes);
   const end = bytes.length - 4;
-  view.setUint32(end, checksum(bytes.subarray(0, end), place.salt), true);
+  view.setUint32(end, crc32cAppend(place.seed, bytes.subarray(0, end)), true);
   return bytes;
 }
 
@@ -115,10 +116,40 @@ export function decodeRecord(bytes: Uint8Array, place: RecordPlace): LogRecord |
   if (view.getUint32(0, true) !== magic) return undefined;
   const end = fixedBytes + view.getUint8(7);
   if (bytes.length < end + 4) return undefined;
-  if (view.getUint32(end, true) !== checksum(bytes.subarray(0, end), place.salt)) return undefined;
+  if (view.getUint32(end, true) !== crc32cAppend(place.seed, bytes.subarray(0, end))) {
+    return undefined;
+  }
   if (view.getUint32(28, true) !== place.segment) return undefined;
   if (Number(view.getBigUint64(32, true)) !== place.offset) return undefined;
   return readFields(bytes, view, end);
+}
+
+/** What a header says of itself that was not compared with its checksum, for that needs the seed. */
+export interface UncheckedHeader {
+  /** The seed under which its checksum holds. */
+  readonly seed: number;
+  /** Bytes from the record's beginning to the next one. */
+  readonly recordLength: number;
+}
+
+/** The header that the bytes begin with, if they have the look of one of that place. */
+export function lookAtHeader(
+  bytes: Uint8Array,
+  place: Omit<RecordPlace, 'seed'>,
+): UncheckedHeader | undefined {
+  if (bytes.length < fixedBytes + 4) return undefined;
+  const view = viewOf(bytes);
+  const end = fixedBytes + view.getUint8(7);
+  const payloadLength = Number(view.getBigUint64(16, true));
+  const isLikely =
+    view.getUint32(0, true) === magic &&
+    bytes.length >= end + 4 &&
+    payloadLength <= limits.payloadBytesMax &&
+    view.getUint32(28, true) === place.segment &&
+    view.getBigUint64(32, true) === BigInt(place.offset);
+  if (!isLikely) return undefined;
+  const seed = crc32cBefore(view.getUint32(end, true), bytes.subarray(0, end));
+  return { seed, recordLength: roundUp(end + 4 + payloadLength, recordAlignment) };
 }
 
 function readFields(bytes: Uint8Array, view: DataView, end: number): LogRecord | undefined {
@@ -161,10 +192,6 @@ export function decodeKeys(bytes: Uint8Array): readonly BlockKey[] {
   const keys: BlockKey[] = [];
   for (let at = 0; at + 32 <= bytes.length; at += 32) keys.push(keyAt(bytes, at));
   return keys;
-}
-
-function checksum(header: Uint8Array, salt: Uint8Array): number {
-  return crc32cAppend(crc32cAppend(0, salt), header);
 }
 
 /** Writes 32 bytes of hex text; absent means all zero, which no digest is, though a key may be. */

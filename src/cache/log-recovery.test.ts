@@ -13,7 +13,8 @@ import { DiskLog } from './disk-log.ts';
 import type { DiskLogOptions, LogAppend } from './disk-log.ts';
 import { encodeKeys, encodeRecord, headerLength, recordLength } from './log-record.ts';
 import type { LogRecord } from './log-record.ts';
-import { segmentHeaderBytes, segmentName } from './log-segment.ts';
+import { segmentName } from './log-segment.ts';
+import { segmentHeaderBytes } from './segment-header.ts';
 
 const platform = nodePlatform();
 const storeDigest = randomPayload('digest', 32);
@@ -271,11 +272,11 @@ describe('bytes that look like records', () => {
     // Payload bytes that begin at a record's place: the header of their record is 234 bytes long.
     const padding = Buffer.alloc(256 - (headerLength(recordOf('any', soFar)) % 256));
     const forged = Buffer.alloc(64 * kib);
-    const salt = new Uint8Array(16).fill(7);
+    const seed = 0x07070707;
     for (let at = 0; at < forged.length; at += 256) {
       const offset = segmentHeaderBytes + 256 + at;
       const record = recordOf('forged', new Uint8Array(0), { sequence: 99 });
-      forged.set(encodeRecord(record, { segment: 2, offset, salt }), at);
+      forged.set(encodeRecord(record, { segment: 2, offset, seed }), at);
     }
     const copies = Buffer.concat([soFar, soFar.subarray(segmentHeaderBytes), forged]);
     const payload = Buffer.concat([padding, copies]);

@@ -9,8 +9,8 @@ import {
   recordLength,
 } from './log-record.ts';
 import type { LogRecord } from './log-record.ts';
-import { segmentHeaderBytes } from './log-segment.ts';
 import type { LogSegment } from './log-segment.ts';
+import { segmentHeaderBytes } from './segment-header.ts';
 import type { PlacedRecord } from './segment-index.ts';
 
 /** A payload found in a log, and where its bytes lie. Its checksum has not been compared yet. */
@@ -78,15 +78,45 @@ export async function recoverLog(
   return found.result();
 }
 
+/** The records of one segment, read from the segment itself. */
+export interface ScannedSegment {
+  readonly records: readonly PlacedRecord[];
+  /** True when they follow each other without a gap from the header of the segment to its end. */
+  readonly isWhole: boolean;
+}
+
+/** Reads every record of the segment. */
+export async function scanRecords(segment: LogSegment): Promise<ScannedSegment> {
+  const records: PlacedRecord[] = [];
+  let end = segmentHeaderBytes;
+  let isWhole = true;
+  await scanSegment(segment, {
+    add: (record, _, offset) => {
+      records.push({ record, offset });
+      end = offset + recordLength(record);
+    },
+    addGap: (_, offset, gapEnd) => {
+      if (gapEnd > offset) isWhole = false;
+    },
+  });
+  return { records, isWhole: isWhole && end === segment.byteLength };
+}
+
+/** Is told what a scan finds. */
+interface RecordSink {
+  add(record: LogRecord, segment: LogSegment, start: number): void;
+  /** No intact record was found from `offset` to `end`. */
+  addGap(segment: LogSegment, offset: number, end: number): void;
+}
+
 /** Gathers records in the order in which they were written. */
-class Recovery {
+class Recovery implements RecordSink {
   readonly #payloads = new Map<string, RecoveredPayload>();
   readonly #saves = new Map<number, PlacedList>();
   readonly #gaps: LogGap[] = [];
   #lastSequence = 0;
   #lastSaveId = 0;
 
-  /** No intact record was found from `offset` to `end`. */
   addGap(segment: LogSegment, offset: number, end: number): void {
     if (end === offset) return;
     const isEnd = end === segment.byteLength;
@@ -141,13 +171,13 @@ class Recovery {
   }
 }
 
-async function scanSegment(segment: LogSegment, found: Recovery): Promise<void> {
+async function scanSegment(segment: LogSegment, found: RecordSink): Promise<void> {
   const window = new ScanWindow(segment);
   let offset = segmentHeaderBytes;
   let intactEnd = offset;
   while (offset + recordAlignment <= segment.byteLength) {
     const header = await window.at(offset);
-    const record = decodeRecord(header, { segment: segment.number, offset, salt: segment.salt });
+    const record = decodeRecord(header, { segment: segment.number, offset, seed: segment.seed });
     if (record === undefined) {
       offset += recordAlignment;
       continue;

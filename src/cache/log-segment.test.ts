@@ -7,7 +7,8 @@ import { nodePlatform } from '../platform/node-platform.ts';
 import { hookedFiles, systemError } from '../../test/support/hooked-files.ts';
 import { randomPayload } from '../../test/support/payloads.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
-import { LogSegment, segmentHeaderBytes, segmentName, segmentNumber } from './log-segment.ts';
+import { LogSegment, segmentName, segmentNumber } from './log-segment.ts';
+import { segmentHeaderBytes } from './segment-header.ts';
 
 const { files, random } = nodePlatform();
 const storeDigest = randomPayload('digest', 32);

@@ -1,17 +1,19 @@
-import { viewOf } from '../base/bytes.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { systemErrorCode } from '../base/errors.ts';
 import { bytesFromHex } from '../base/hex.ts';
 import { assert } from '../base/assert.ts';
 import type { Files, OpenFile } from '../platform/files.ts';
 import type { Random } from '../platform/random.ts';
+import {
+  encodeSegmentHeader,
+  judgeHeader,
+  saltBytes,
+  saltIn,
+  segmentHeaderBytes,
+} from './segment-header.ts';
+import type { SegmentLook } from './segment-header.ts';
+import { findSalt } from './segment-rescue.ts';
 
-/** Bytes before the first record. */
-export const segmentHeaderBytes = 64;
-
-const magic = 0x53564b57; // 'WKVS'
-const version = 1;
-const saltBytes = 16;
 const namePattern = /^segment-(\d{10})\.log$/;
 
 /** The file name of a segment. */
@@ -33,6 +35,8 @@ export class LogSegment {
   readonly number: number;
   readonly path: string;
   readonly salt: Uint8Array;
+  /** CRC32C of the salt, which binds records to the segment. */
+  readonly seed: number;
   /** End of what is written, in bytes. Only the log changes it. */
   byteLength: number;
   readonly #file: OpenFile;
@@ -42,6 +46,7 @@ export class LogSegment {
     this.number = fields.number;
     this.path = fields.path;
     this.salt = fields.salt;
+    this.seed = crc32c(fields.salt);
     this.byteLength = fields.byteLength;
     this.#file = file;
   }
@@ -51,14 +56,7 @@ export class LogSegment {
     const { files, path, number, storeDigest, random } = options;
     const salt = bytesFromHex(random.hex(saltBytes));
     assert(salt?.length === saltBytes, 'random hex');
-    const header = new Uint8Array(segmentHeaderBytes);
-    const view = viewOf(header);
-    view.setUint32(0, magic, true);
-    view.setUint16(4, version, true);
-    view.setUint32(8, number, true);
-    header.set(salt, 12);
-    header.set(storeDigest, 28);
-    view.setUint32(60, crc32c(header.subarray(0, 60)), true);
+    const header = encodeSegmentHeader({ number, salt, storeDigest });
     const file = await files.open(path, 'create-new');
     try {
       await file.write([header], 0);
@@ -71,13 +69,35 @@ export class LogSegment {
   }
 
   /** Opens a segment of an earlier process for reading; undefined when it is not an intact one. */
-  static async open(options: SegmentOptions): Promise<LogSegment | undefined> {
-    const { files, path, number } = options;
+  static open(options: SegmentOptions): Promise<LogSegment | undefined> {
+    return LogSegment.#openWith(options, async (header) =>
+      judgeHeader(header, options) === 'own' ? saltIn(header) : undefined,
+    );
+  }
+
+  /**
+   * Opens a segment whose header is damaged, so that its records can be read all the same; undefined
+   * when that is not so, or when nothing of it can be told. The directory must be this store's.
+   */
+  static openDamaged(
+    options: SegmentOptions & { readonly indexSalt: Uint8Array | undefined },
+  ): Promise<LogSegment | undefined> {
+    return LogSegment.#openWith(options, async (header, file) =>
+      judgeHeader(header, options) === 'damaged'
+        ? findSalt({ ...options, header, file })
+        : undefined,
+    );
+  }
+
+  /** Opens the file when its header, or what stands behind it, tells its salt. */
+  static async #openWith(
+    { files, path, number }: SegmentOptions,
+    saltOf: (header: Uint8Array, file: OpenFile) => Promise<Uint8Array | undefined>,
+  ): Promise<LogSegment | undefined> {
     const file = await files.open(path, 'read');
     try {
-      const header = await readHeader(file);
-      if (judgeHeader(header, options) === 'own') {
-        const salt = header.slice(12, 12 + saltBytes);
+      const salt = await saltOf(await readHeader(file), file);
+      if (salt !== undefined) {
         const byteLength = await file.byteLength();
         return new LogSegment({ number, path, salt, byteLength }, file);
       }
@@ -128,14 +148,6 @@ export class LogSegment {
   }
 }
 
-/**
- * What the first bytes of a file say that is named like a segment.
- *
- * - `own`: a segment of this store. - `foreign`: one of another store, or of another version.
- * - `short`: the file ends before a header does, as a crash leaves it. - `damaged`: anything else.
- */
-export type SegmentLook = 'own' | 'foreign' | 'short' | 'damaged';
-
 /** Looks at the header of a segment file. One that was dropped meanwhile is `short`. */
 export async function lookAtSegment(options: SegmentOptions): Promise<SegmentLook> {
   try {
@@ -155,20 +167,6 @@ export async function lookAtSegment(options: SegmentOptions): Promise<SegmentLoo
 async function readHeader(file: OpenFile): Promise<Uint8Array> {
   const header = new Uint8Array(segmentHeaderBytes);
   return header.subarray(0, await file.read(header, 0));
-}
-
-function judgeHeader(header: Uint8Array, { number, storeDigest }: SegmentOptions): SegmentLook {
-  if (header.length < segmentHeaderBytes) return 'short';
-  const view = viewOf(header);
-  const isIntact =
-    view.getUint32(0, true) === magic &&
-    view.getUint32(60, true) === crc32c(header.subarray(0, 60)) &&
-    view.getUint32(8, true) === number;
-  if (!isIntact) return 'damaged';
-  const isOwn =
-    view.getUint16(4, true) === version &&
-    storeDigest.every((byte, index) => header[28 + index] === byte);
-  return isOwn ? 'own' : 'foreign';
 }
 
 interface SegmentFields {

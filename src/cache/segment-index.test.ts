@@ -14,9 +14,10 @@ import { randomPayload } from '../../test/support/payloads.ts';
 import { seededRandom } from '../../test/support/random.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import { DiskLog } from './disk-log.ts';
-import type { DiskLogOptions, LogAppend } from './disk-log.ts';
+import type { DiskLogOptions, LogAppend, OpenedLog } from './disk-log.ts';
 import { encodeKeys, encodeRecord, headerLength, recordLength } from './log-record.ts';
-import { LogSegment, segmentHeaderBytes, segmentName } from './log-segment.ts';
+import { LogSegment, segmentName } from './log-segment.ts';
+import { segmentHeaderBytes } from './segment-header.ts';
 import { decodeIndex, indexName, indexNumber, SegmentIndexBuilder } from './segment-index.ts';
 
 const platform = nodePlatform();
@@ -58,6 +59,13 @@ async function recovery(options: DiskLogOptions): Promise<unknown> {
   const { payloads, chains, lastSequence, lastSaveId } = recovered;
   const found = payloads.map(({ segment, ...payload }) => ({ ...payload, number: segment.number }));
   return { found, chains, lastSequence, lastSaveId };
+}
+
+/** What opening says; the log is closed again. */
+async function opening(options: DiskLogOptions): Promise<OpenedLog> {
+  const opened = await DiskLog.open(options);
+  await opened.log.close();
+  return opened;
 }
 
 /** The same by a scan: without the index files, which are put back. */
@@ -229,6 +237,9 @@ describe('an index file that cannot be used', () => {
       changed[at] ^= 0x10;
       for (const bytes of [changed, index.subarray(0, at), Buffer.concat([index, changed])]) {
         writeFileSync(indexOf(options), bytes);
+        const isCut = bytes.length < index.length;
+        assert.equal((await opening(options)).damagedIndexes.length, isCut ? 0 : 1, `byte ${at}`);
+        writeFileSync(indexOf(options), bytes);
         assert.deepEqual(await recovery(options), expected, `byte ${at}`);
         assert.deepEqual(await readdir(options.directory), [segmentName(1)], `byte ${at}`);
       }
@@ -239,14 +250,15 @@ describe('an index file that cannot be used', () => {
     const { options, index, segment } = await indexedLog();
     const offset = segment.length;
     const late = block('late', 10);
-    const place = { segment: 1, offset, salt: segment.subarray(12, 28) };
+    const place = { segment: 1, offset, seed: crc32c(segment.subarray(12, 28)) };
     const more = Buffer.alloc(recordLength(late.record));
     more.set(encodeRecord(late.record, place));
     more.set(late.payload, headerLength(late.record));
     for (const bytes of [Buffer.concat([segment, more]), segment.subarray(0, offset - 256)]) {
       writeFileSync(segmentOf(options), bytes);
       writeFileSync(indexOf(options), index);
-      const { log, recovered } = await DiskLog.open(options);
+      const { log, recovered, damagedIndexes } = await DiskLog.open(options);
+      assert.deepEqual(damagedIndexes, [], 'it is outdated and not damaged');
       const isLonger = bytes.length > offset;
       assert.equal(recovered.payloads.length, isLonger ? 21 : 19);
       assert.equal(recovered.payloads.at(-1)?.record.key === late.record.key, isLonger);
@@ -408,7 +420,8 @@ describe('the life of an index file', () => {
     void log.close();
     await synced;
     assert.equal(readFileSync(indexOf(options)).length, 0);
-    assert.equal(await segmentReads(options), 2);
+    // The header, the scan, and a second one to tell that the index was only begun.
+    assert.equal(await segmentReads(options), 3);
     assert.equal(readFileSync(segmentOf(options)).length, segmentHeaderBytes + 20 * 256);
   });
 });

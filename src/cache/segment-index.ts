@@ -6,8 +6,8 @@ import { limits } from '../blocks/limits.ts';
 import type { Files } from '../platform/files.ts';
 import { decodeRecord, headerLength, recordLength } from './log-record.ts';
 import type { LogRecord } from './log-record.ts';
-import { segmentHeaderBytes } from './log-segment.ts';
-import type { LogSegment } from './log-segment.ts';
+import type { LogSegment, SegmentOptions } from './log-segment.ts';
+import { segmentHeaderBytes } from './segment-header.ts';
 
 /**
  * The index file of a sealed segment: the headers of its records without their payloads, so that
@@ -41,8 +41,8 @@ export function indexNumber(name: string): number | undefined {
 }
 
 /** The path of the segment's index. */
-export function indexPath(segment: LogSegment): string {
-  return segment.path.replace(/\.log$/, '.index');
+export function indexPath({ path }: { readonly path: string }): string {
+  return path.replace(/\.log$/, '.index');
 }
 
 /** Gathers the headers of a segment while it is written. */
@@ -69,9 +69,14 @@ export class SegmentIndexBuilder {
     this.#headers = [];
   }
 
+  /** False when there were too many headers to be kept. */
+  get hasAll(): boolean {
+    return !this.#isOver;
+  }
+
   /** True when the segment is to get an index. */
   get isWorthwhile(): boolean {
-    return !this.#isOver && this.#records >= indexRecordsMin;
+    return this.hasAll && this.#records >= indexRecordsMin;
   }
 
   /** Bytes of the file. */
@@ -116,7 +121,7 @@ export function decodeIndex(
   if (!isIndexOf(bytes, segment, storeDigest)) return undefined;
   const count = viewOf(bytes).getUint32(60, true);
   const end = bytes.length - crcBytes;
-  const place = { segment: segment.number, salt: segment.salt };
+  const place = { segment: segment.number, seed: segment.seed };
   const records: PlacedRecord[] = [];
   let at = headerBytes;
   let offset = segmentHeaderBytes;
@@ -165,6 +170,30 @@ export async function writeIndex(
   }
 }
 
+/**
+ * The salt of the segment by its index file, when that is one of this store. Nothing else of it is
+ * looked at: whoever reads records under the salt finds out whether it is the right one.
+ */
+export async function saltInIndex(options: SegmentOptions): Promise<Uint8Array | undefined> {
+  const { files, number, storeDigest } = options;
+  const start = new Uint8Array(headerBytes);
+  try {
+    const file = await files.open(indexPath(options), 'read');
+    try {
+      if ((await file.read(start, 0)) < headerBytes) return undefined;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error;
+    return undefined;
+  }
+  const view = viewOf(start);
+  const isOfSegment = view.getUint32(0, true) === magic && view.getUint32(8, true) === number;
+  const isOfStore = storeDigest.every((byte, index) => start[28 + index] === byte);
+  return isOfSegment && isOfStore ? start.slice(12, 28) : undefined;
+}
+
 /** What an index file said of its segment. */
 export interface ReadIndex {
   readonly records: readonly PlacedRecord[];
@@ -177,19 +206,36 @@ export async function readIndex(
   segment: LogSegment,
   storeDigest: Uint8Array,
 ): Promise<ReadIndex | undefined> {
+  const bytes = await readIndexBytes(files, segment);
+  // Gone, too long or unreadable: the segment itself tells the same.
+  if (!(bytes instanceof Uint8Array)) return undefined;
+  const records = decodeIndex(bytes, segment, storeDigest);
+  return records === undefined ? undefined : { records, byteLength: bytes.length };
+}
+
+/** The bytes of the segment's index; why not, where they cannot be had. */
+export async function readIndexBytes(
+  files: Files,
+  segment: LogSegment,
+): Promise<Uint8Array | 'absent' | 'unreadable'> {
   // Every record takes more bytes in the segment than in its index.
   const byteLengthMax = Math.min(
     limits.segmentIndexBytesMax,
     segment.byteLength + headerBytes + crcBytes,
   );
-  let bytes: Uint8Array;
   try {
-    bytes = await files.readSmall(indexPath(segment), byteLengthMax);
+    return await files.readSmall(indexPath(segment), byteLengthMax);
   } catch (error) {
-    // Gone, too long or unreadable: the segment itself tells the same.
-    if (systemErrorCode(error) === undefined) throw error;
-    return undefined;
+    const code = systemErrorCode(error);
+    if (code === undefined) throw error;
+    return code === 'ENOENT' ? 'absent' : 'unreadable';
   }
-  const records = decodeIndex(bytes, segment, storeDigest);
-  return records === undefined ? undefined : { records, byteLength: bytes.length };
+}
+
+/** True when the bytes end with their own checksum. */
+export function isCheckedIndex(bytes: Uint8Array): boolean {
+  const end = bytes.length - crcBytes;
+  return (
+    end >= headerBytes && viewOf(bytes).getUint32(end, true) === crc32c(bytes.subarray(0, end))
+  );
 }

@@ -1,4 +1,3 @@
-import { assert } from '../base/assert.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 
@@ -26,11 +25,13 @@ export interface ChainSource {
  *
  * 1. The header of the first unknown block names up to 63 blocks that follow it; go on behind them.
  * 2. After two short lists in a row (a conversation saved turn by turn) probe at doubling distances
- *    at once, then bisect.
- * 3. The last block that is known only from a list is confirmed, and the list bisected when it is
- *    gone.
+ *    at once, then between the last one that is there and the first that is not, three at a time.
+ * 3. The last block that is known only from a list is confirmed, and the list narrowed down in the
+ *    same way when it is gone. Behind a short list that is asked together with the next header, which
+ *    is most likely not there.
  *
- * About n/64 + 3 requests for n blocks saved in one go. Presence is taken to end once: whatever
+ * About n/64 + 3 requests for n blocks saved in one go. What counts in time is how often one request
+ * waits for another, for a bucket may be far away (docs/decisions/0042). Presence is taken to end once: whatever
  * removes blocks removes the deepest first. `progress` is told the match so far, for callers whose
  * time runs out.
  */
@@ -66,7 +67,8 @@ class ChainSearch {
         if (matched === first) break;
         continue;
       }
-      const listed = await this.#follow(matched);
+      const listed =
+        shortLists === 0 ? await this.#follow(matched) : await this.#followAndConfirm(matched);
       if (listed === undefined) break;
       shortLists = listed < limits.followingKeysMax ? shortLists + 1 : 0;
       matched = this.#skipKnown(matched + 1);
@@ -93,6 +95,17 @@ class ChainSearch {
     return listed;
   }
 
+  /** As {@link #follow}, and makes sure of the block before at the same time. */
+  async #followAndConfirm(index: number): Promise<number | undefined> {
+    const source = this.#source;
+    const isCertain = source.isCertain(index - 1);
+    const [listed] = await Promise.all([
+      this.#follow(index),
+      isCertain ? true : source.confirm(index - 1),
+    ]);
+    return listed;
+  }
+
   /** As {@link #follow}, but asks nobody for what is known: it may not be in the bucket yet. */
   #probe(index: number): Promise<number | undefined> {
     return this.#source.isKnown(index) ? Promise.resolve(0) : this.#follow(index);
@@ -112,38 +125,54 @@ class ChainSearch {
       if (answer === undefined) absent = Math.min(absent, probes[at]);
       else present = Math.max(present, probes[at] + answer);
     });
-    return (await this.#bisect(present, absent)) + 1;
-  }
-
-  /** The last block that is there, given one that is (or the chain's beginning) and one that is not. */
-  async #bisect(lastPresent: number, firstAbsent: number): Promise<number> {
-    let present = lastPresent;
-    let absent = Math.max(firstAbsent, present + 1);
-    while (absent - present > 1) {
-      const middle = present + Math.floor((absent - present) / 2);
-      const listed = await this.#probe(middle);
-      if (listed === undefined) absent = middle;
-      else present = Math.min(middle + listed, absent - 1);
-    }
-    for (let index = 0; index <= present; index += 1) this.#source.hope(index);
-    this.#progress(present + 1);
-    return present;
+    const end = await narrow(present, absent, (index) => this.#probe(index));
+    for (let index = 0; index <= end; index += 1) this.#source.hope(index);
+    this.#progress(end + 1);
+    return end + 1;
   }
 
   /** Makes sure of the last matched block, for a list may have outlived what it lists. */
   async #confirmLast(matched: number): Promise<number> {
-    if (matched === 0 || this.#source.isCertain(matched - 1)) return matched;
-    if (await this.#source.confirm(matched - 1)) return matched;
+    const source = this.#source;
+    if (matched === 0 || source.isCertain(matched - 1)) return matched;
+    if (!source.isAbsent(matched - 1) && (await source.confirm(matched - 1))) return matched;
     let present = matched - 1;
-    while (present > 0 && !this.#source.isCertain(present - 1)) present -= 1;
-    // Blocks below `present` are certain; the one at `absent` is not there.
-    let absent = matched - 1;
-    while (present < absent) {
-      const middle = present + Math.floor((absent - present) / 2);
-      if (await this.#source.confirm(middle)) present = middle + 1;
-      else absent = middle;
-    }
-    assert(present === absent, 'bisection ended');
-    return present;
+    while (present > 0 && !source.isCertain(present - 1)) present -= 1;
+    // Blocks below `present` are certain; the last of the list is not there.
+    const last = await narrow(present - 1, matched - 1, async (index) =>
+      source.isCertain(index) || (await source.confirm(index)) ? 0 : undefined,
+    );
+    return last + 1;
   }
+}
+
+/**
+ * The last block that is there, given one that is (or the place before the first) and one that is
+ * not. `probe` tells how many more are there behind a block, or undefined when it is not there. Asks
+ * for some at once: half the rounds of a bisection for half as many requests again.
+ */
+async function narrow(
+  lastPresent: number,
+  firstAbsent: number,
+  probe: (index: number) => Promise<number | undefined>,
+): Promise<number> {
+  let present = lastPresent;
+  let absent = Math.max(firstAbsent, present + 1);
+  while (absent - present > 1) {
+    const gap = absent - present;
+    const start = present;
+    const count = Math.min(limits.narrowingProbes, gap - 1);
+    const probes = Array.from(
+      { length: count },
+      (_, at) => start + Math.floor((gap * (at + 1)) / (count + 1)),
+    );
+    const answers = await Promise.all(probes.map(probe));
+    answers.forEach((listed, at) => {
+      if (listed !== undefined) present = Math.min(probes[at] + listed, absent - 1);
+    });
+    for (const [at, listed] of answers.entries()) {
+      if (listed === undefined && probes[at] > present) absent = Math.min(absent, probes[at]);
+    }
+  }
+  return present;
 }

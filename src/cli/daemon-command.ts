@@ -14,7 +14,7 @@ import { ReloadedFiles } from '../daemon/reloaded-files.ts';
 import { openSecurity } from '../daemon/security.ts';
 import type { Transport } from '../daemon/transport.ts';
 import { openServedStore } from '../open-store.ts';
-import { directChecksums, ThreadChecksums } from '../platform/checksums.ts';
+import { checksumsFor } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -27,6 +27,7 @@ import type { Signals } from './daemon-signals.ts';
 import { packageVersion } from './package-version.ts';
 import { pricesOf } from './prices.ts';
 import { renderProcessMetrics } from './process-metrics.ts';
+import { notifyServiceManager } from './service-manager.ts';
 import { readSettingsFile } from './settings-file.ts';
 import type { Output, Terminal } from './terminal.ts';
 
@@ -70,8 +71,7 @@ async function serveUntilStopped(
   const config = configFromEnvironment(environment, host, { mode: 'strict', report });
   const doors = doorsFromEnvironment(environment, host.homeDirectory);
   const reloaded = new ReloadedFiles(platform, events);
-  // Where there is one processor only, a thread for them gains nothing.
-  const checksums = host.processors > 1 ? new ThreadChecksums() : directChecksums;
+  const checksums = checksumsFor(host, config.native);
   try {
     const security = await openSecurity(doors, platform.files, reloaded, events);
     const version = await packageVersion(platform.files);
@@ -84,11 +84,8 @@ async function serveUntilStopped(
       const prices = pricesOf(objectStore, flags);
       const certificateExpiresAtMs = security.identity?.expiresAtMs;
       const facts = { version, counters, accounts, prices, certificateExpiresAtMs };
-      return [
-        meter.render(),
-        renderDaemonMetrics(facts, stats),
-        renderProcessMetrics(clock.wallMs()),
-      ].join('');
+      const ofDaemon = renderDaemonMetrics(facts, stats);
+      return meter.render() + ofDaemon + renderProcessMetrics(clock.wallMs());
     };
     const parts = { flags, doors, platform, security, events, moreMetrics };
     const transports = await transportsOf(parts);
@@ -102,9 +99,12 @@ async function serveUntilStopped(
     const daemon = await startOrClose(service, transports, doors.drainMs);
     signals.onReload(() => void reloaded.reload());
     events.tell('ready', { addresses: daemon.addresses });
+    await notifyServiceManager(platform, config.native, 'READY=1', events);
     const signal = await signals.first;
     events.tell('draining', { signal });
+    const told = notifyServiceManager(platform, config.native, 'STOPPING=1', events);
     await daemon.stop();
+    await told;
   } finally {
     reloaded.stop();
     await checksums.close();

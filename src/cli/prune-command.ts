@@ -1,8 +1,12 @@
 import type { Command } from 'commander';
 import { messageOf, StoreError } from '../base/errors.ts';
 import { parseNamespace } from '../blocks/namespace.ts';
+import type { Namespace } from '../blocks/namespace.ts';
 import {
   blockObjectKey,
+  legacyBlockObjectKey,
+  legacyObjectPrefix,
+  legacyRawTailObjectKey,
   namespaceObjectPrefix,
   rawTailObjectKey,
   tailObjectKey,
@@ -52,7 +56,8 @@ const keyDigits = 16;
 
 const explanation = `
 Removes from one namespace what was written longer ago than that and has nothing younger hanging on
-it: always next is the oldest end of a chain, tails first. Durations are 90m, 12h, 30d or 8w.`;
+it: always next is the oldest end of a chain, tails first. Objects of the v1 format, which tell of no
+chain, go by their own age, unless WMBT_KV_READ_V1 is off. Durations are 90m, 12h, 30d or 8w.`;
 
 export function addPruneCommand(
   program: Command,
@@ -85,7 +90,8 @@ async function prune(context: CommandContext, flags: PruneFlags): Promise<number
       progress.begin('planning');
       const plan = await planPrune({
         keyPrefix: bucket.keyPrefix,
-        pages: infosOf(bucket, namespaceObjectPrefix(bucket.keyPrefix, namespace), progress),
+        readsLegacy: config.readV1 !== 'off',
+        pages: infosOf(bucket, prefixesOf(bucket, namespace), progress),
         writtenBeforeMs: nowMs - flags.olderThan,
         readHeader: (block) => readHeader(bucket, block),
         pause: () => platform.clock.yield(),
@@ -106,15 +112,24 @@ async function prune(context: CommandContext, flags: PruneFlags): Promise<number
 
 async function* infosOf(
   bucket: Bucket,
-  beginning: string,
+  beginnings: readonly string[],
   progress: Progress,
 ): AsyncGenerator<readonly ObjectInfo[], void, undefined> {
   let listed = 0;
-  for await (const page of pagesOf(bucket, beginning)) {
-    listed += page.length;
-    progress.update({ activity: `${formatCount(listed)} objects listed` });
-    yield page.map(({ info }) => info);
+  for (const beginning of beginnings) {
+    for await (const page of pagesOf(bucket, beginning)) {
+      listed += page.length;
+      progress.update({ activity: `${formatCount(listed)} objects listed` });
+      yield page.map(({ info }) => info);
+    }
   }
+}
+
+/** What the keys of the namespace begin with: both formats spell some names in different ways. */
+function prefixesOf({ keyPrefix }: Bucket, namespace: Namespace): readonly string[] {
+  const own = namespaceObjectPrefix(keyPrefix, namespace);
+  const legacy = legacyObjectPrefix(keyPrefix, namespace);
+  return legacy.startsWith(own) ? [own] : [own, legacy];
 }
 
 async function readHeader(bucket: Bucket, block: StoredObject): Promise<HeaderAnswer> {
@@ -167,12 +182,17 @@ function objectKeyOf({ keyPrefix }: Bucket, object: StoredObject): ObjectKey {
 }
 
 function objectKeyText(keyPrefix: string, object: StoredObject): string {
-  const { kind, namespace, key, parent, tokens } = object;
+  const { format, kind, namespace, key, parent, tokens } = object;
+  const isLegacy = format === 'v1';
   switch (kind) {
-    case 'block':
-      return blockObjectKey(keyPrefix, namespace, key);
-    case 'raw-tail':
-      return rawTailObjectKey(keyPrefix, namespace, key);
+    case 'block': {
+      const keyFor = isLegacy ? legacyBlockObjectKey : blockObjectKey;
+      return keyFor(keyPrefix, namespace, key);
+    }
+    case 'raw-tail': {
+      const keyFor = isLegacy ? legacyRawTailObjectKey : rawTailObjectKey;
+      return keyFor(keyPrefix, namespace, key);
+    }
     case 'tail':
       if (parent === undefined) throw new RangeError(`tail ${key} has no tip`);
       return tailObjectKey(keyPrefix, namespace, parent, tokens, key);
@@ -200,8 +220,8 @@ function reportText(output: Output, report: PruneReport, nowMs: number): string 
   ] as const;
   const rows = objects
     .slice(0, shownMax)
-    .map(({ kind, byteLength, modifiedMs, useKey }) => [
-      kind,
+    .map(({ kind, format, byteLength, modifiedMs, useKey }) => [
+      format === 'v1' ? `${kind} (v1)` : kind,
       formatBytes(byteLength),
       formatAge(nowMs - modifiedMs),
       useKey.slice(0, keyDigits),
@@ -219,8 +239,8 @@ function asJson({ namespace, isDryRun, plan, objects }: PruneReport): unknown {
     listedBytes: plan.listedBytes,
     removedObjects: objects.length,
     removedBytes: bytesOf(objects),
-    objects: objects.map(({ kind, key, parent, byteLength, modifiedMs }) => ({
-      ...{ kind, key, parent, storedBytes: byteLength, modifiedMs },
+    objects: objects.map(({ format, kind, key, parent, byteLength, modifiedMs }) => ({
+      ...{ format, kind, key, parent, storedBytes: byteLength, modifiedMs },
     })),
   };
 }

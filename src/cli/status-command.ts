@@ -38,11 +38,17 @@ interface NamespaceUse {
   readonly byKind: Readonly<Partial<Record<ObjectKind, number>>>;
 }
 
-/** A sub-directory, and what in it waits for its upload; undefined where that cannot be read. */
-interface CacheState extends DirectoryState {
-  readonly pending: number | undefined;
-  readonly pendingBytes: number | undefined;
+/** What the records of a sub-directory tell. */
+interface CacheCounts {
+  /** What waits for its upload. */
+  readonly pending: number;
+  readonly pendingBytes: number;
+  /** Headers and owner files that fail their checks; `verify` says which, and checks payloads too. */
+  readonly damagedRecords: number;
 }
+
+/** A sub-directory; without counts where it cannot be read. */
+interface CacheState extends DirectoryState, Partial<CacheCounts> {}
 
 interface BucketStatus {
   readonly isReachable: boolean;
@@ -117,28 +123,28 @@ async function lookAtCache(
   const identity = { url: objects.url, keyPrefix };
   const states = await inspectDirectories(platform, cacheDirectory, identity);
   const shown = states.filter(({ state, byteLength }) => state !== 'free' || byteLength > 0);
-  const withPending: CacheState[] = [];
+  const withCounts: CacheState[] = [];
   for (const state of shown) {
-    withPending.push({ ...state, ...(await pendingIn(platform, identity, state)) });
+    withCounts.push({ ...state, ...(await countsOf(platform, identity, state)) });
   }
-  return withPending;
+  return withCounts;
 }
 
-/** What waits for upload, by the records of the log: their payloads are not read. */
-async function pendingIn(
+/** By the records of the log: their payloads are not read. */
+async function countsOf(
   platform: Platform,
   identity: StoreIdentity,
   { state, path }: DirectoryState,
-): Promise<Pick<CacheState, 'pending' | 'pendingBytes'>> {
-  if (state !== 'alive' && state !== 'dead') return { pending: undefined, pendingBytes: undefined };
+): Promise<CacheCounts | undefined> {
+  if (state !== 'alive' && state !== 'dead') return undefined;
   try {
     const log = { platform, directory: path, identity, isDeep: false };
-    const { pending, pendingBytes } = await auditLog(log);
-    return { pending, pendingBytes };
+    const { pending, pendingBytes, damages } = await auditLog(log);
+    return { pending, pendingBytes, damagedRecords: damages.length };
   } catch (error) {
     // Another user's, or removed under us: the rest of the status is still of use.
     if (systemErrorCode(error) === undefined) throw error;
-    return { pending: undefined, pendingBytes: undefined };
+    return undefined;
   }
 }
 
@@ -227,6 +233,7 @@ function directoriesText(
     { title: '  part', align: 'right' },
     { title: 'bytes', align: 'right' },
     { title: 'to upload', align: 'right' },
+    { title: 'damaged', align: 'right' },
     { title: 'state', align: 'left' },
     { title: 'last owner', align: 'left' },
   ] as const;
@@ -234,6 +241,7 @@ function directoriesText(
     String(number),
     formatBytes(byteLength),
     formatPayloads(own.pending ?? 0, own.pendingBytes ?? 0),
+    own.damagedRecords === undefined ? '–' : formatCount(own.damagedRecords),
     meanings[state],
     owner === undefined ? '–' : ownerText(owner, state),
   ]);

@@ -2,15 +2,17 @@ import { silentLogger } from '../base/logger.ts';
 import { messageOf, systemErrorCode } from '../base/errors.ts';
 import { inspectDirectories } from '../cache/cache-directory.ts';
 import type { DirectoryState, StoreIdentity } from '../cache/cache-directory.ts';
-import { auditLog, dropDamaged } from '../cache/log-audit.ts';
+import { auditLog } from '../cache/log-audit.ts';
 import type { LogAudit, LogDamage } from '../cache/log-audit.ts';
+import { repairLogs } from '../cache/log-repair.ts';
+import type { Repair } from '../cache/log-repair.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Progress } from './progress.ts';
 import { formatBytes } from './quantity.ts';
 
-/** Damage in a log, and what repair did: `left` when its owner lives or nothing can be dropped. */
+/** Damage, and what repair did: `left` when the owner lives or nothing can be done about it. */
 export interface CacheFinding extends LogDamage {
-  readonly repair: 'dropped' | 'left' | undefined;
+  readonly repair: Repair | 'left' | undefined;
 }
 
 /** What was found in one sub-directory of the cache. */
@@ -20,6 +22,9 @@ export interface CacheAudit {
   readonly payloads: number;
   readonly bytes: number;
   readonly pending: number;
+  /** Payloads that are damaged, and everything else that is: what a store counts by these names. */
+  readonly corrupt: number;
+  readonly damagedRecords: number;
   readonly findings: readonly CacheFinding[];
   /** Why it could not be read. */
   readonly failure: string | undefined;
@@ -52,7 +57,7 @@ export async function auditCache(options: CacheAuditOptions): Promise<readonly C
   const audits: CacheAudit[] = [];
   for (const state of own) audits.push(await auditDirectory(options, state, onRead));
   progress.end(formatBytes(done));
-  return options.isRepair ? dropFrom(options, audits) : audits;
+  return options.isRepair ? repair(options, audits) : audits;
 }
 
 async function auditDirectory(
@@ -60,20 +65,22 @@ async function auditDirectory(
   { number, state, path }: DirectoryState,
   onRead: (byteLength: number) => void,
 ): Promise<CacheAudit> {
-  const none = { payloads: 0, bytes: 0, pending: 0, findings: [] };
+  const none = { payloads: 0, bytes: 0, pending: 0, corrupt: 0, damagedRecords: 0, findings: [] };
   try {
     const log = { platform, directory: path, identity, isDeep: true, onRead };
     const { payloads, bytes, pending, damages }: LogAudit = await auditLog(log);
     const findings = damages.map((damage) => ({ ...damage, repair: undefined }));
-    return { number, state, payloads, bytes, pending, findings, failure: undefined };
+    const corrupt = damages.filter(({ kind }) => kind === 'payload').length;
+    const counts = { payloads, bytes, pending, corrupt, damagedRecords: damages.length - corrupt };
+    return { number, state, ...counts, findings, failure: undefined };
   } catch (error) {
     if (systemErrorCode(error) === undefined) throw error;
     return { number, state, ...none, failure: messageOf(error) };
   }
 }
 
-/** Drops what is damaged where no living process owns it. */
-async function dropFrom(
+/** Repairs what is damaged where no living process owns it. */
+async function repair(
   options: CacheAuditOptions,
   audits: readonly CacheAudit[],
 ): Promise<readonly CacheAudit[]> {
@@ -84,12 +91,12 @@ async function dropFrom(
   // The notes of what is dropped must not make the log drop anything else.
   const budgetBytes = Math.max(diskBytes, 2 * held);
   const place = { platform, cacheDirectory, identity, budgetBytes, logger: silentLogger };
-  const dropped = new Set(await dropDamaged({ ...place, damages }));
+  const repairs = await repairLogs({ ...place, damages });
   return audits.map((audit) => ({
     ...audit,
     findings: audit.findings.map((finding) => ({
       ...finding,
-      repair: dropped.has(finding) ? 'dropped' : 'left',
+      repair: repairs.get(finding) ?? 'left',
     })),
   }));
 }

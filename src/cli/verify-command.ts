@@ -13,19 +13,23 @@ import { auditBucket } from './verify-bucket.ts';
 import type { BucketAudit, BucketAuditOptions, ObjectFinding } from './verify-bucket.ts';
 import { auditCache } from './verify-cache.ts';
 import type { CacheAudit, CacheFinding } from './verify-cache.ts';
+import { auditModelHashes } from './verify-models.ts';
+import type { ModelHashesAudit } from './verify-models.ts';
 
 interface VerifyFlags extends StoreFlags, OutputFlags {
   readonly repair?: boolean;
 }
 
 const explanation = `
-Every object under the key prefix (with --namespace, those of one namespace) and every record of the
-local cache is read, and each of its checksums compared. The store may be in use. Exit code 1: damage
-was found, or something could not be read.
+Every object under the key prefix (with --namespace, those of one namespace), every file of the local
+cache (log segments, their index files, owner files) and the remembered hashes of models are read, and
+each of their checksums compared. The store may be in use. Exit code 1: damage was found, or something
+could not be read. "Damaged records" are headers, owner files and index files, as a store counts them.
 
---repair removes a damaged object if it is still the one that was found damaged, and damaged copies
-from caches that no process is using. A payload that was removed is a miss; the next save stores it
-again. Objects in the format of the Rust WombatKV, of newer versions, and of others are never removed.`;
+--repair removes a damaged object if it is still the one that was found damaged, and, from caches that
+no process is using, damaged copies; there it also writes headers of segments and index files again
+from the records of the segment. A payload that was removed is a miss; the next save stores it again.
+Objects in the format of the Rust WombatKV, of newer versions, and of others are never removed.`;
 
 export function addVerifyCommand(
   program: Command,
@@ -62,12 +66,16 @@ async function verify(context: CommandContext, flags: VerifyFlags): Promise<numb
       const audit = await auditIfReached(bucket, { beginning, isRepair, progress });
       return [audit, local] as const;
     });
-    if (flags.json === true) printJson(context, { objectStore, cacheDirectories: caches });
-    else {
+    const modelHashes = await auditModelHashes(platform, isRepair);
+    if (flags.json === true) {
+      printJson(context, { objectStore, cacheDirectories: caches, modelHashes });
+    } else {
       const where = { beginning, cacheDirectory };
-      terminal.results.write(reportText(terminal.results, { objectStore, caches, where }));
+      terminal.results.write(
+        reportText(terminal.results, { objectStore, caches, modelHashes, where }),
+      );
     }
-    return isSound(objectStore, caches) ? 0 : 1;
+    return isSound(objectStore, caches) && modelHashes.state !== 'damaged' ? 0 : 1;
   } catch (error) {
     progress.fail();
     throw error;
@@ -105,16 +113,19 @@ function isSound(audit: BucketAudit | Unreached, caches: readonly CacheAudit[]):
 interface VerifyReport {
   readonly objectStore: BucketAudit | Unreached;
   readonly caches: readonly CacheAudit[];
+  readonly modelHashes: ModelHashesAudit;
   readonly where: { readonly beginning: string; readonly cacheDirectory: string | false };
 }
 
-function reportText(output: Output, { objectStore, caches, where }: VerifyReport): string {
+function reportText(output: Output, report: VerifyReport): string {
+  const { objectStore, caches, modelHashes, where } = report;
   const lines: string[] = [];
   if (!('failure' in objectStore)) lines.push(...findingLines(output, objectStore));
   for (const { number, findings: inCache, failure } of caches) {
     if (failure !== undefined) lines.push(`${output.style('red', 'unreadable')}  ${failure}`);
     lines.push(...inCache.map((finding) => cacheLine(output, number, finding)));
   }
+  if (modelHashes.state === 'damaged') lines.push(modelHashesLine(output, modelHashes));
   if ('failure' in objectStore) {
     lines.push(`object store: ${output.style('red', 'not checked')}: ${objectStore.failure}`);
   } else lines.push(bucketSummary(objectStore, where.beginning));
@@ -151,23 +162,46 @@ const outcomes: Readonly<Record<NonNullable<ObjectFinding['repair']>, string>> =
 };
 
 function cacheLine(output: Output, number: number, finding: CacheFinding): string {
-  const { kind, path, offset, byteLength, record, isPending, repair } = finding;
-  const place = `${formatCount(byteLength)} bytes from ${formatCount(offset)} of ${path}`;
-  const what = record === undefined ? `${kind} in ${place}` : `${record.kind} ${record.key}`;
+  const { record, isPending } = finding;
+  const what = record === undefined ? placeText(finding) : `${record.kind} ${record.key}`;
   const lost = isPending ? '; it was never uploaded and is lost' : '';
-  return `${output.style('red', 'damaged')}  cache part ${number}, ${what}${lost}${outcomeOf(kind, repair)}`;
+  const outcome = outcomeOf(finding);
+  return `${output.style('red', 'damaged')}  cache part ${number}, ${what}${lost}${outcome}`;
 }
 
-function outcomeOf(kind: CacheFinding['kind'], repair: CacheFinding['repair']): string {
+function modelHashesLine(output: Output, { path, repair }: ModelHashesAudit): string {
+  const outcome = repair === undefined ? '' : ` – ${repair}`;
+  return `${output.style('red', 'damaged')}  remembered hashes of models, ${path}${outcome}`;
+}
+
+function placeText({ kind, path, offset, byteLength, isRead }: CacheFinding): string {
+  switch (kind) {
+    case 'owner':
+      return `owner file ${path}`;
+    case 'index':
+      return `index file ${path}`;
+    case 'segment':
+      return `header of ${path}; ${isRead === true ? 'its records were read all the same' : 'nothing in it can be read'}`;
+    case 'payload':
+    case 'records':
+      return `${kind} in ${formatCount(byteLength)} bytes from ${formatCount(offset)} of ${path}`;
+    default:
+      return kind satisfies never;
+  }
+}
+
+function outcomeOf({ kind, repair, isRead }: CacheFinding): string {
   if (repair === undefined) return '';
-  if (repair === 'dropped') return ' – dropped';
-  return kind === 'payload'
-    ? ' – left to the process that owns the cache'
-    : ' – left; it goes with its segment';
+  if (repair !== 'left') return ` – ${repair}`;
+  if (kind === 'records') return ' – left; it goes with its segment';
+  if (kind === 'segment' && isRead !== true) return ' – left, for nobody can tell what it holds';
+  return ' – left to the process that owns the cache';
 }
 
-function cacheSummary({ number, payloads, bytes, pending, findings }: CacheAudit): string {
+function cacheSummary(audit: CacheAudit): string {
+  const { number, payloads, bytes, pending, corrupt, damagedRecords } = audit;
   const text = `cache part ${number}: ${formatCount(payloads)} payloads, ${formatBytes(bytes)}`;
   const waiting = pending === 0 ? '' : `, ${formatCount(pending)} of them wait for upload`;
-  return `${text}${waiting}: ${formatCount(findings.length)} damaged`;
+  const others = damagedRecords === 0 ? '' : `, and ${formatCount(damagedRecords)} damaged records`;
+  return `${text}${waiting}: ${formatCount(corrupt)} damaged${others}`;
 }

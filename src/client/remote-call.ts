@@ -70,6 +70,8 @@ async function attemptUntilDone<Result>(
   for (let attempts = 0; attempts < limits.callAttemptsMax; attempts += 1) {
     limit.throwIfOver();
     const connection = await peer.connection(plan.use, limit.signal);
+    // Who gave up while it was being had is not told of by an event any more.
+    limit.throwIfOver();
     const attempt = plan.attempt(limit.leftMs, connection.eagerBytesMax);
     const outcome = await attemptOnce(connection, attempt, limit);
     if (outcome.kind === 'done') return outcome.result;

@@ -100,9 +100,15 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const objectTier = new ObjectTier({ ...common, ...formats, transcoder, compression });
   const deadlines = deadlinesOf(settings);
   const readPath = new ReadPath({ ...common, objectTier, loadDeadlineMs: deadlines.loadMs });
-  const uploads = new Uploads({ ...common, objectTier });
+  const budgetBytes = settings.objectStoreBytesMax;
+  const collector =
+    budgetBytes === false ? undefined : new Collector({ ...common, objectTier, budgetBytes });
+  const room = collector?.room;
+  const uploads = new Uploads({ ...common, objectTier, room });
   const backlogBytesMax = backlogOf(settings);
-  const writePath = new WritePath({ ...common, objectTier, uploads, backlogBytesMax });
+  const payloadBytesMax = budgetBytes === false ? undefined : budgetBytes;
+  const most = { backlogBytesMax, payloadBytesMax };
+  const writePath = new WritePath({ ...common, objectTier, uploads, room, ...most });
   const tails = new Tails({ ...common, objectTier, readPath });
   const removal = new Removal({ ...common, objectTier, uploads });
   for (const { entries, chain } of cache.takePending()) uploads.enqueue({ entries, chain });
@@ -113,9 +119,6 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   if (own !== undefined) {
     background.push(startAdoption(foundation, { cache, own, counters }, uploads, backlogBytesMax));
   }
-  const budgetBytes = settings.objectStoreBytesMax;
-  const collector =
-    budgetBytes === false ? undefined : new Collector({ ...common, objectTier, budgetBytes });
   if (collector !== undefined) background.push(collector);
   return new Store({
     ...common,

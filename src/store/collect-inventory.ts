@@ -3,8 +3,8 @@ import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
-import { parseObjectKey } from '../format/object-keys.ts';
-import type { ParsedObjectKey } from '../format/object-keys.ts';
+import { parseLegacyKey, parseObjectKey } from '../format/object-keys.ts';
+import type { ObjectFormat, ParsedObjectKey } from '../format/object-keys.ts';
 import type { ObjectInfo } from '../objectstore/object-store.ts';
 import { visitInTurns } from './collect-turns.ts';
 import type { Pause } from './collect-turns.ts';
@@ -12,6 +12,7 @@ import type { PayloadRef } from './payload-objects.ts';
 
 /** An object of the listing that may be removed, and its place in the forest of chains. */
 export class StoredObject implements PayloadRef {
+  readonly format: ObjectFormat;
   readonly namespace: Namespace;
   readonly kind: PayloadKind;
   readonly key: BlockKey;
@@ -26,6 +27,8 @@ export class StoredObject implements PayloadRef {
   isParentKnown: boolean;
   /** The block that it hangs on, when that is in the listing too. */
   above: StoredObject | undefined;
+  /** The object of the other format that holds the same payload and counts instead of it. */
+  twin: StoredObject | undefined;
   /** How many objects hang on it that are not removed yet, and that are not planned yet. */
   children = 0;
   unplanned = 0;
@@ -34,7 +37,8 @@ export class StoredObject implements PayloadRef {
   /** Its place in the plan, when it is to be removed. */
   planIndex: number | undefined;
 
-  constructor(parsed: ParsedObjectKey, info: ObjectInfo) {
+  constructor(parsed: ParsedObjectKey, info: ObjectInfo, format: ObjectFormat) {
+    this.format = format;
     this.namespace = parsed.namespace;
     this.kind = parsed.kind;
     this.key = keyOf(parsed);
@@ -43,8 +47,10 @@ export class StoredObject implements PayloadRef {
     this.modifiedMs = info.modifiedMs;
     this.usedMs = info.modifiedMs;
     this.parent = parsed.kind === 'block' ? undefined : parsed.tip;
-    this.isParentKnown = parsed.kind !== 'block';
+    // An object of the v1 format has no header that would tell it.
+    this.isParentKnown = parsed.kind !== 'block' || format === 'v1';
     this.above = undefined;
+    this.twin = undefined;
     this.planIndex = undefined;
   }
 
@@ -77,13 +83,33 @@ export class StoredObject implements PayloadRef {
 export class NamespaceInventory {
   readonly namespace: Namespace;
   readonly blocks = new Map<BlockKey, StoredObject>();
-  /** Tails and raw tails. */
+  /** Tails and raw tails, and blocks that have a twin. */
   readonly tails: StoredObject[] = [];
+  readonly #rawTails = new Map<BlockKey, StoredObject>();
   /** The earliest last use of any of them. */
   oldestUseMs = Infinity;
 
   constructor(namespace: Namespace) {
     this.namespace = namespace;
+  }
+
+  /** Takes an object in. What two objects hold goes with the second of them. */
+  add(object: StoredObject): void {
+    this.oldestUseMs = Math.min(this.oldestUseMs, object.usedMs);
+    if (object.kind === 'tail') {
+      this.tails.push(object);
+      return;
+    }
+    const places = object.kind === 'block' ? this.blocks : this.#rawTails;
+    const other = places.get(object.key);
+    const isFirst = other === undefined || countsBefore(object, other);
+    if (isFirst) places.set(object.key, object);
+    if (other !== undefined) {
+      const [counting, twin] = isFirst ? [object, other] : [other, object];
+      twin.twin = counting;
+      if (twin.kind === 'block') this.tails.push(twin);
+    }
+    if (object.kind === 'raw-tail') this.tails.push(object);
   }
 
   /**
@@ -102,23 +128,26 @@ export class NamespaceInventory {
     });
     await visitInTurns(blocks, pause, ({ above }) => above?.addChild());
     await visitInTurns(this.tails, pause, (tail) => {
-      tail.above = tail.parent === undefined ? undefined : this.blocks.get(tail.parent);
+      const block = tail.parent === undefined ? undefined : this.blocks.get(tail.parent);
+      tail.above = tail.twin ?? block;
       tail.above?.addChild();
     });
   }
 
   /** Objects that nothing hangs on, once they are linked. */
   *leaves(): Generator<StoredObject, void, undefined> {
-    yield* this.tails;
+    for (const tail of this.tails) if (tail.children === 0) yield tail;
     for (const block of this.blocks.values()) if (block.children === 0) yield block;
   }
 }
 
 /**
- * What one listing of the bucket found. Objects of the v1 format and everything that this version
- * does not know count with their bytes and are never removed.
+ * What one listing of the bucket found. Objects of the v1 format where that is not read, and
+ * everything that this version does not know, count with their bytes and are never removed.
  */
 export class Inventory {
+  readonly #keyPrefix: string;
+  readonly #readsLegacy: boolean;
   readonly namespaces = new Map<Namespace, NamespaceInventory>();
   /** Bytes of all objects under the key prefix. */
   bytes = 0;
@@ -126,17 +155,19 @@ export class Inventory {
   removableBytes = 0;
   #size = 0;
 
+  constructor(keyPrefix: string, readsLegacy: boolean) {
+    this.#keyPrefix = keyPrefix;
+    this.#readsLegacy = readsLegacy;
+  }
+
   /** Takes an object in; `lastUseMs` tells when this process last used it. */
-  add(info: ObjectInfo, keyPrefix: string, lastUseMs: (object: StoredObject) => number): void {
+  add(info: ObjectInfo, lastUseMs: (object: StoredObject) => number): void {
     this.bytes += info.byteLength;
-    const parsed = parseObjectKey(keyPrefix, info.key);
-    if (parsed === undefined || this.#size === limits.collectObjectsMax) return;
-    const object = new StoredObject(parsed, info);
+    if (this.#size === limits.collectObjectsMax) return;
+    const object = this.#parse(info);
+    if (object === undefined) return;
     object.usedMs = Math.max(object.modifiedMs, lastUseMs(object));
-    const inventory = this.#namespaceOf(object.namespace);
-    if (object.kind === 'block') inventory.blocks.set(object.key, object);
-    else inventory.tails.push(object);
-    inventory.oldestUseMs = Math.min(inventory.oldestUseMs, object.usedMs);
+    this.#namespaceOf(object.namespace).add(object);
     this.removableBytes += object.byteLength;
     this.#size += 1;
   }
@@ -148,6 +179,13 @@ export class Inventory {
     this.bytes -= block.byteLength;
     this.removableBytes -= block.byteLength;
     this.#size -= 1;
+  }
+
+  #parse(info: ObjectInfo): StoredObject | undefined {
+    const parsed = parseObjectKey(this.#keyPrefix, info.key);
+    if (parsed !== undefined) return new StoredObject(parsed, info, 'v2');
+    const legacy = this.#readsLegacy ? parseLegacyKey(this.#keyPrefix, info.key) : undefined;
+    return legacy === undefined ? undefined : new StoredObject(legacy, info, 'v1');
   }
 
   #namespaceOf(namespace: Namespace): NamespaceInventory {
@@ -171,6 +209,16 @@ function keyOf(parsed: ParsedObjectKey): BlockKey {
     default:
       return parsed satisfies never;
   }
+}
+
+/**
+ * Which of two objects of one payload stays longer. Of a raw tail the newer one: without it the older
+ * one would count again. Of a block that of our own format, for its header tells of the chain.
+ */
+function countsBefore(object: StoredObject, other: StoredObject): boolean {
+  if (object.kind === 'block') return object.format === 'v2';
+  if (object.modifiedMs !== other.modifiedMs) return object.modifiedMs > other.modifiedMs;
+  return object.format === 'v2';
 }
 
 /** Walks up to where a walk has been before; one that meets itself has gone round a circle. */

@@ -15,6 +15,7 @@ import { EntryIndex } from '../cache/entry-index.ts';
 import { LocalCache } from '../cache/local-cache.ts';
 import { SlabMemoryTier } from '../cache/slab-memory-tier.ts';
 import { Catalog } from '../catalog/catalog.ts';
+import { legacyBlockObjectKey } from '../format/object-keys.ts';
 import { FaultyObjectStore } from '../objectstore/faulty-object-store.ts';
 import type { FaultPicker } from '../objectstore/faulty-object-store.ts';
 import { MemoryObjectStore } from '../objectstore/memory-object-store.ts';
@@ -32,6 +33,7 @@ import { objectKeys, rewriteObject } from '../../test/support/stored-objects.ts'
 import { RestingClock } from '../../test/support/resting-clock.ts';
 import { Collector } from './collect.ts';
 import { Counters } from './counters.ts';
+import type { ReadLegacy } from './legacy-namespaces.ts';
 import { ObjectTier } from './object-tier.ts';
 
 const keyPrefix = 'kv/test';
@@ -135,7 +137,7 @@ test('all namespaces share the budget, and headers are read only where something
   assert.ok(reads.length > 0 && reads.every((key) => key.includes('/tenant/')), reads.join());
 });
 
-test('v1 and unknown objects count and stay; what is outside the prefix is not seen', async (t) => {
+test('unknown objects count and stay, and v1 objects where these are not read', async (t) => {
   const rig = new Rig(t, { budgetBytes: 20 * unit });
   const chain = chainOf('beside', 8, unit);
   const strangers = [
@@ -156,6 +158,60 @@ test('v1 and unknown objects count and stay; what is outside the prefix is not s
   const left = await objectKeys(rig.bucket);
   assert.deepEqual(left, [...strangers, outside].sort());
   assert.ok(rig.errors.some((event) => event.includes('not ours to remove')));
+});
+
+test('v1 objects go too, the end of a prefix in use last', async (t) => {
+  const rig = new Rig(t, { budgetBytes: 24 * unit, readLegacy: 'on' });
+  const [forgotten, used] = [chainOf('v1-forgotten', 16, unit), chainOf('v1-used', 16, unit)];
+  // In the order of the chain, so that the time of writing alone would take the beginning first.
+  for (const chain of [used, forgotten]) {
+    for (const { key, payload } of chain.blocks) await rig.putLegacy(key, payload);
+    rig.clock.skip(minute);
+  }
+  rig.collector.noteUse(tenant, 'block', used.keys);
+  rig.clock.skip(10 * minute);
+  await rig.start();
+  const left = await rig.legacyThere(used);
+  assert.deepEqual(left, used.keys, 'the forgotten chain was enough');
+  assert.ok((await rig.legacyThere(forgotten)).length < 8);
+  assert.ok((await rig.bytes()) <= 24 * unit);
+  await rig.bucket.put(parseObjectKey(`${keyPrefix}/notes.txt`), [new Uint8Array(12 * unit)]);
+  rig.collector.noteUse(tenant, 'block', used.keys);
+  await rig.clock.advance(limits.collectListMs * 1.3);
+  const beginning = await rig.legacyThere(used);
+  assert.ok(beginning.length > 0 && beginning.length < 12, `${beginning.length} are left`);
+  assert.deepEqual(beginning, used.keys.slice(0, beginning.length), 'no hole');
+});
+
+test('of a payload in both formats one object goes first, and no older raw tail comes back', async (t) => {
+  const rig = new Rig(t, { budgetBytes: 12 * unit, readLegacy: 'on' });
+  const chain = chainOf('both-formats', 8, unit);
+  const tip = chain.keys[7];
+  await rig.putRawTail(tip, unit);
+  await rig.put(chain);
+  for (const { key, payload } of chain.blocks.slice(0, 4)) await rig.putLegacy(key, payload);
+  const legacyTail = `${keyPrefix}/tenant/wombatkv/v1/sidecar/raw_tail/b3=${tip}`;
+  rig.clock.skip(minute);
+  await rig.bucket.put(parseObjectKey(legacyTail), [new Uint8Array(unit)]);
+  let tailsSeen = 0;
+  rig.faults = ({ verb, key }) => {
+    if (verb === 'delete' && key.includes('raw')) tailsSeen += 1;
+    if (verb === 'delete' && key === legacyTail) assert.equal(tailsSeen, 2, 'the older one first');
+    return undefined;
+  };
+  // Known by its own name only: that of the other format must not make it forgotten.
+  chain.blocks.forEach(({ key, payload }, at) => rig.admit(key, payload, chain.keys[at - 1]));
+  rig.clock.skip(10 * minute);
+  await rig.start();
+  assert.ok((await rig.bytes()) <= 12 * unit);
+  assert.equal(await rig.leading(chain), 8, 'the blocks are there, in one format or both');
+  for (const key of chain.keys) {
+    assert.ok(rig.cache.find({ namespace: tenant, kind: 'block', key }) !== undefined);
+  }
+  assert.equal(tailsSeen, 1);
+  await rig.bucket.put(parseObjectKey(`${keyPrefix}/notes.txt`), [new Uint8Array(8 * unit)]);
+  await rig.clock.advance(limits.collectListMs * 1.3);
+  assert.equal(tailsSeen, 2);
 });
 
 test('young objects go only when there is nothing else, and no further than the budget', async (t) => {
@@ -390,12 +446,17 @@ class Rig {
   readonly counters = new Counters();
   readonly errors: string[] = [];
   readonly infos: string[] = [];
-  readonly objectTier = this.#tierOver(this.objects);
+  readonly objectTier: ObjectTier;
   /** Of another process on the same bucket. */
-  readonly otherTier = this.#tierOver(this.bucket);
+  readonly otherTier: ObjectTier;
   readonly collector: Collector;
 
-  constructor(t: TestContext, { budgetBytes }: { budgetBytes: number }) {
+  constructor(
+    t: TestContext,
+    { budgetBytes, readLegacy = 'off' }: { budgetBytes: number; readLegacy?: ReadLegacy },
+  ) {
+    this.objectTier = this.#tierOver(this.objects, readLegacy);
+    this.otherTier = this.#tierOver(this.bucket, readLegacy);
     this.collector = this.makeCollector(budgetBytes);
     t.after(() => this.collector.stop());
   }
@@ -461,6 +522,17 @@ class Rig {
     return this.objectTier.put(facts, payload, [], neverAborted);
   }
 
+  async putLegacy(key: BlockKey, payload: Uint8Array): Promise<void> {
+    await this.bucket.put(parseObjectKey(legacyBlockObjectKey(keyPrefix, tenant, key)), [payload]);
+    this.clock.skip(1);
+  }
+
+  /** Which blocks of the chain have an object of the v1 format, in order. */
+  async legacyThere({ keys }: Chain): Promise<readonly BlockKey[]> {
+    const there = new Set<string>(await objectKeys(this.bucket));
+    return keys.filter((key) => there.has(legacyBlockObjectKey(keyPrefix, tenant, key)));
+  }
+
   /** Takes the block into the memory tier as if it had been fetched. */
   admit(key: BlockKey, payload: Uint8Array, parent?: BlockKey): CacheEntry {
     const extent = this.cache.allocate(payload.length);
@@ -470,12 +542,12 @@ class Rig {
     return entry;
   }
 
-  #tierOver(objects: ObjectStore): ObjectTier {
+  #tierOver(objects: ObjectStore, readLegacy: ReadLegacy): ObjectTier {
     const { catalog, cache, counters } = this;
     const compression = { compress: false, level: 1 };
     const logger = this.#logger();
     const parts = { keyPrefix, catalog, cache, counters, logger, compression };
-    const formats = { readLegacy: 'off', writeFormat: 'v2' } as const;
+    const formats = { readLegacy, writeFormat: 'v2' } as const;
     const { clock } = this;
     return new ObjectTier({ objects, clock, transcoder: rawTranscoder, ...parts, ...formats });
   }

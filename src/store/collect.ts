@@ -11,6 +11,8 @@ import type { Catalog } from '../catalog/catalog.ts';
 import type { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
 import type { ObjectInfo } from '../objectstore/object-store.ts';
 import type { Platform } from '../platform/platform.ts';
+import { BoundedRoom } from './bucket-room.ts';
+import type { BucketRoom } from './bucket-room.ts';
 import { Call } from './call.ts';
 import { Inventory } from './collect-inventory.ts';
 import type { StoredObject } from './collect-inventory.ts';
@@ -39,12 +41,16 @@ export interface CollectorParts {
 /**
  * Keeps the objects under the key prefix, of all namespaces, within a budget: over it, the chains
  * used least recently go first, each from its end, until nine tenths are left. Nothing is removed
- * before what hangs on it: a tail goes before its tip, a block before its parent. Only objects of
- * this format are removed; v1 objects and unknown ones count with their bytes and stay.
+ * before what hangs on it: a tail goes before its tip, a block before its parent. Objects of the v1
+ * format tell of no parent; of a chain that this process used the end counts as used before the rest.
+ * Unknown objects, and v1 objects where these are not read, count with their bytes and stay.
  *
  * - *Last use* is the later of the object's modification and the last {@link noteUse} of this
  *   process. Of uses by other processes only their writes are known. What was used within the last
  *   minute goes only when there is nothing else and the budget itself is exceeded.
+ * - *Whoever writes* asks for room first ({@link room}): over the budget by a segment nothing is
+ * written until something was removed. Of several processes on one bucket each keeps to this by what
+ * it knows, which is what others wrote until its last list.
  * - *Under budget* it costs a list at start and every ten minutes; between them it adds up what this
  *   process wrote. It reads headers only over budget, and few of them: see {@link Parents}.
  * - *Local copies* of what it removes go too. They are valid, but save and upload take a local copy
@@ -61,6 +67,10 @@ export class Collector implements BackgroundTask {
   readonly #uses = new RecentUses(limits.usesRememberedMax);
   readonly #parents: Parents;
   readonly #stopping = new AbortController();
+  /** Ends the wait before the next look, while there is one. */
+  #waking = new AbortController();
+  #isListed = false;
+  readonly #room: BoundedRoom;
   readonly #running: Promise<void>;
   /** Bytes in the bucket at the last list, less what was removed since. */
   #listedBytes = 0;
@@ -79,7 +89,17 @@ export class Collector implements BackgroundTask {
       readHeader: (block) => this.#readHeader(block),
       pause: () => this.#pause(),
     });
+    this.#room = new BoundedRoom({
+      usedBytes: () => this.#estimatedBytes(),
+      bytesMax: () => this.#bytesMax(),
+      onFull: () => this.#onFull(),
+    });
     this.#running = this.#run();
+  }
+
+  /** Room in the bucket, for those who write. */
+  get room(): BucketRoom {
+    return this.#room;
   }
 
   /**
@@ -95,43 +115,85 @@ export class Collector implements BackgroundTask {
   /** Ends it, also between two requests of a collection, and resolves when it has ended. */
   async stop(): Promise<void> {
     this.#stopping.abort(new StoreError('CLOSED', 'the store was closed'));
+    this.#waking.abort();
     await this.#running;
+    this.#room.refuse(this.#fullError());
   }
 
   /** Looks again and again until it is stopped. Never rejects. */
   async #run(): Promise<void> {
-    const { clock, random } = this.#parts.platform;
+    const { random } = this.#parts.platform;
     const { signal } = this.#stopping;
-    // A program that is done may end: nobody waits for a collection.
-    const wait = (ms: number): Promise<void> =>
-      clock.sleep(ms, signal, 'idle').catch(() => undefined);
-    await wait(limits.collectStartMs);
+    await this.#wait(limits.collectStartMs);
     for (let failures = 0; !signal.aborted;) {
       try {
         await this.#look();
         failures = 0;
-        await wait(limits.collectLookMs);
+        await this.#wait(limits.collectLookMs);
       } catch (error) {
         if (signal.aborted) return;
         failures += 1;
         this.#report(error);
+        // Who waits tries again later, as it does when the bucket fails it.
+        this.#room.refuse(this.#fullError(error));
         const retry = { firstMs: limits.collectRetryFirstMs, mostMs: limits.collectRetryMostMs };
-        await wait(backoffMs(failures, random.fraction(), retry));
+        await this.#wait(backoffMs(failures, random.fraction(), retry));
       }
     }
+  }
+
+  /** Ends early when the collector is stopped, or somebody has begun to wait for room. */
+  async #wait(ms: number): Promise<void> {
+    const isWoken = this.#waking.signal.aborted;
+    this.#waking = new AbortController();
+    if (isWoken || this.#stopping.signal.aborted) return;
+    const { clock } = this.#parts.platform;
+    // A program that is done may end: nobody waits for a collection.
+    await clock.sleep(ms, this.#waking.signal, 'idle').catch(() => undefined);
+  }
+
+  #onFull(): void {
+    if (this.#stopping.signal.aborted || this.#isFutile()) this.#room.refuse(this.#fullError());
+    else this.#waking.abort();
+  }
+
+  /** True for a while after a collection that could remove nothing. */
+  #isFutile(): boolean {
+    return this.#parts.platform.clock.nowMs() < this.#collectDueMs;
+  }
+
+  #fullError(cause?: unknown): StoreError {
+    const bytes = `${this.#estimatedBytes()} of ${this.#parts.budgetBytes} bytes`;
+    const message = `the object store is full (${bytes}), and nothing could be removed`;
+    return new StoreError('UNAVAILABLE', message, { cause });
+  }
+
+  /** Bytes that may be in the bucket when what is being written is there. */
+  #bytesMax(): number {
+    const { budgetBytes } = this.#parts;
+    const slackBytes = Math.min(limits.segmentBytes, budgetBytes / 8);
+    // Until the bucket was listed, it may be as full as it may ever be but for this.
+    if (!this.#isListed) return slackBytes / 4;
+    return budgetBytes + (slackBytes * 3) / 4;
   }
 
   async #look(): Promise<void> {
     const { platform, budgetBytes } = this.#parts;
     const nowMs = platform.clock.nowMs();
     if (nowMs >= this.#listDueMs) {
-      let bytes = 0;
-      await this.#list(({ byteLength }) => {
-        bytes += byteLength;
-      });
-      this.#listedBytes = bytes;
+      await this.#list(() => undefined);
     }
-    if (this.#estimatedBytes() > budgetBytes && nowMs >= this.#collectDueMs) await this.#collect();
+    const isOver = this.#estimatedBytes() > budgetBytes || this.#room.wantedBytes > 0;
+    if (isOver && !this.#isFutile()) await this.#collect();
+    // What waits still cannot be helped now. It comes again.
+    if (this.#isFutile() && this.#room.reservedBytes === 0) this.#room.refuse(this.#fullError());
+  }
+
+  /** What may be in the bucket besides that which somebody waits to write. */
+  #bytesBeside(): number {
+    const { wantedBytes, reservedBytes } = this.#room;
+    const beside = this.#bytesMax() - wantedBytes - reservedBytes;
+    return Math.max(0, Math.min(this.#parts.budgetBytes, beside));
   }
 
   /** Never too low for what this process does; what others wrote since the last list is not in it. */
@@ -146,29 +208,36 @@ export class Collector implements BackgroundTask {
     const { writtenBytes } = objects.snapshot();
     const prefix = keyPrefix === '' ? '' : `${keyPrefix}/`;
     let startAfter: string | undefined;
+    let bytes = 0;
     for (;;) {
       const page = await this.#request((signal) => objects.list(prefix, { startAfter, signal }));
-      for (const info of page.objects) visit(info);
+      for (const info of page.objects) {
+        bytes += info.byteLength;
+        visit(info);
+      }
       startAfter = page.objects.at(-1)?.key;
       if (!page.isTruncated || startAfter === undefined) break;
     }
     this.#writtenBytesThen = writtenBytes;
+    this.#listedBytes = bytes;
+    this.#isListed = true;
+    this.#room.admit();
     const jitter = 0.75 + platform.random.fraction() / 2;
     this.#listDueMs = platform.clock.nowMs() + limits.collectListMs * jitter;
   }
 
   async #collect(): Promise<void> {
-    const { platform, keyPrefix, budgetBytes, cache, logger } = this.#parts;
-    const inventory = new Inventory();
+    const { platform, keyPrefix, budgetBytes, cache, logger, objectTier } = this.#parts;
+    const inventory = new Inventory(keyPrefix, objectTier.isLegacyRead);
     const lastUseMs = (object: StoredObject): number => this.#lastUseMs(object);
-    await this.#list((info) => inventory.add(info, keyPrefix, lastUseMs));
-    this.#listedBytes = inventory.bytes;
-    if (inventory.bytes <= budgetBytes) return;
+    await this.#list((info) => inventory.add(info, lastUseMs));
+    const besideBytes = this.#bytesBeside();
+    if (inventory.bytes <= besideBytes) return;
     this.#announce(inventory);
     this.#parents.forgetOthers(inventory);
     const plan = await planRemoval(inventory, {
-      budgetBytes,
-      targetBytes: budgetBytes * limits.collectTargetShare,
+      budgetBytes: besideBytes,
+      targetBytes: Math.min(budgetBytes * limits.collectTargetShare, besideBytes),
       youngSinceMs: platform.clock.wallMs() - limits.collectAgeMsMin,
       isKept: (object) => cache.find(object)?.isPending === true,
       open: (objects) => this.#parents.learn(objects, inventory),
@@ -207,6 +276,7 @@ export class Collector implements BackgroundTask {
     return removeInOrder(plan, async (object, removedBefore) => {
       if (!(await this.#remove(object))) return false;
       this.#listedBytes -= object.byteLength;
+      this.#room.admit();
       this.#reportProgress(removedBefore + 1, plan.length);
       return true;
     });
@@ -217,10 +287,16 @@ export class Collector implements BackgroundTask {
     const { objects, objectTier, catalog, cache } = this.#parts;
     const entry = cache.find(object);
     if (entry?.isPending === true || this.#lastUseMs(object) > object.usedMs) return false;
+    const key = objectTier.objectKeyIn(object.format, object);
+    if (object.twin !== undefined) {
+      // The payload is in the bucket a second time, and stays.
+      await this.#request((signal) => objects.delete(key, { signal }));
+      return true;
+    }
     // Denied first: from here on no fetch begins, and one that began before has been noted.
     catalog.deny(object);
     if (entry !== undefined) await cache.remove(entry);
-    await this.#request((signal) => objects.delete(objectTier.objectKey(object), { signal }));
+    await this.#request((signal) => objects.delete(key, { signal }));
     catalog.deny(object);
     catalog.noteEvicted(object);
     const late = cache.find(object);

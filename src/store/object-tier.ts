@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.ts';
 import { BoundedMap } from '../base/bounded-map.ts';
 import { isStoreError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
@@ -62,6 +63,19 @@ export class ObjectTier {
   /** The key of the payload's object in our own format. */
   objectKey(ref: PayloadRef): ObjectKey {
     return this.#frames.objectKey(ref);
+  }
+
+  /** The key of the payload's object in that format, which must have a place for it. */
+  objectKeyIn(format: ObjectFormat, ref: PayloadRef): ObjectKey {
+    const objects: PayloadObjects = format === 'v1' ? this.#legacy : this.#frames;
+    const key = objects.objectKey(ref);
+    assert(key !== undefined, `${format} has no ${ref.kind}`);
+    return key;
+  }
+
+  /** False when no object of the v1 format is looked at anywhere. */
+  get isLegacyRead(): boolean {
+    return this.#legacyNamespaces.isOn;
   }
 
   /** Keys of all objects that may hold the payload, those of the v1 format where it is read. */

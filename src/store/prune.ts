@@ -12,6 +12,8 @@ export interface PruneOptions {
   /** All objects of the namespace, a page at a time. */
   readonly pages: AsyncIterable<readonly ObjectInfo[]>;
   readonly keyPrefix: string;
+  /** Whether objects of the v1 format are looked at. */
+  readonly readsLegacy: boolean;
   /** What was written later than this stays, in milliseconds since 1970. */
   readonly writtenBeforeMs: number;
   readonly readHeader: (block: StoredObject) => Promise<HeaderAnswer>;
@@ -33,8 +35,8 @@ export interface PrunePlan {
  * @throws StoreError `TOO_LARGE` when there are more objects than one plan can hold.
  */
 export async function planPrune(options: PruneOptions): Promise<PrunePlan> {
-  const { keyPrefix, pages, pause, readHeader, writtenBeforeMs } = options;
-  const inventory = new Inventory();
+  const { keyPrefix, readsLegacy, pages, pause, readHeader, writtenBeforeMs } = options;
+  const inventory = new Inventory(keyPrefix, readsLegacy);
   let listedObjects = 0;
   for await (const page of pages) {
     listedObjects += page.length;
@@ -43,7 +45,7 @@ export async function planPrune(options: PruneOptions): Promise<PrunePlan> {
       const most = limits.collectObjectsMax;
       throw new StoreError('TOO_LARGE', `the namespace has more than ${most} objects to plan for`);
     }
-    for (const info of page) inventory.add(info, keyPrefix, () => -Infinity);
+    for (const info of page) inventory.add(info, () => -Infinity);
   }
   const { bytes: listedBytes } = inventory;
   const parents = new Parents({ cache: { entriesOf: () => [] }, readHeader, pause });

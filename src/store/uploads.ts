@@ -11,6 +11,8 @@ import type { CacheEntry } from '../cache/cache-entry.ts';
 import type { LocalCache, PinnedPayload } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Platform } from '../platform/platform.ts';
+import { storedBytesMax } from './bucket-room.ts';
+import type { BucketRoom } from './bucket-room.ts';
 import { Call } from './call.ts';
 import type { Counters } from './counters.ts';
 import type { ObjectTier } from './object-tier.ts';
@@ -30,6 +32,8 @@ export interface UploadsParts {
   readonly objectTier: ObjectTier;
   readonly counters: Counters;
   readonly logger: Logger;
+  /** Room in the bucket, when that has a budget. */
+  readonly room?: BucketRoom | undefined;
 }
 
 /** A pending payload on its way. `done` settles once: durable, or why it never will be from here. */
@@ -265,11 +269,15 @@ export class Uploads {
 
   /** One put, which ends when the store stops or it takes too long. */
   async #put(item: UploadItem, payload: Uint8Array): Promise<void> {
-    const { objectTier, platform } = this.#parts;
+    const { objectTier, platform, room } = this.#parts;
+    const { facts } = item.entry;
     const { signal } = this.#stopped;
-    await Call.run(platform.clock, { signal }, limits.uploadAttemptMs, (call) => {
-      const put = objectTier.put(item.entry.facts, payload, this.#followingOf(item), call.signal);
-      return call.race(put);
+    await Call.run(platform.clock, { signal }, limits.uploadAttemptMs, async (call) => {
+      const release = await room?.reserve(storedBytesMax(payload.length), call.signal);
+      // Asked for behind the wait, in which some of them may have been removed.
+      const following = this.#followingOf(item);
+      const put = objectTier.put(facts, payload, following, call.signal);
+      await call.race(put.finally(release));
     });
   }
 

@@ -9,6 +9,8 @@ import type { CacheEntry, PayloadFacts } from '../cache/cache-entry.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { Clock } from '../platform/clock.ts';
+import { storedBytesMax } from './bucket-room.ts';
+import type { BucketRoom } from './bucket-room.ts';
 import { Call } from './call.ts';
 import type { Counters } from './counters.ts';
 import type { ObjectTier } from './object-tier.ts';
@@ -41,6 +43,10 @@ export interface WritePathParts {
   readonly counters: Counters;
   /** Bytes that may be accepted and not yet durable. */
   readonly backlogBytesMax: number;
+  /** Bytes that a payload may have, when the bucket has a budget: more could never be stored. */
+  readonly payloadBytesMax?: number | undefined;
+  /** Room in the bucket, when that has a budget. */
+  readonly room?: BucketRoom | undefined;
 }
 
 interface Candidate extends PayloadToSave {
@@ -187,8 +193,8 @@ export class WritePath {
   }
 
   #checkRoom(fresh: readonly SizedPayload[], savedBytes: number): void {
-    const { uploads, counters, backlogBytesMax } = this.#parts;
-    const most = Math.min(backlogBytesMax, limits.payloadBytesMax);
+    const { uploads, counters, backlogBytesMax, payloadBytesMax = Infinity } = this.#parts;
+    const most = Math.min(backlogBytesMax, limits.payloadBytesMax, payloadBytesMax);
     for (const { facts, length } of fresh) {
       if (length <= most) continue;
       const size = `payload of ${facts.key} has ${length} bytes`;
@@ -244,22 +250,32 @@ export class WritePath {
 
   /** Without a disk tier nothing can be accepted: the save returns when the payloads are durable. */
   async #writeThrough(request: SaveRequest, fresh: readonly Fresh[], call: Call): Promise<void> {
-    const { objectTier, catalog } = this.#parts;
+    const { objectTier, room } = this.#parts;
     const accepted = await this.#withChecksums(fresh);
-    const put = async ({ facts, payload, saveIndex }: Accepted): Promise<void> => {
-      const following: BlockKey[] = [];
-      const rest = facts.kind === 'block' ? request.chain.slice(saveIndex + 1) : [];
-      for (const key of rest.slice(0, limits.followingKeysMax)) {
-        const id = { namespace: facts.namespace, kind: 'block' as const, key };
-        if (catalog.presence(id) !== 'confirmed') break;
-        following.push(key);
-      }
-      await call.race(objectTier.put(facts, payload, following, call.signal));
+    const put = async (one: Accepted): Promise<void> => {
+      const { facts, payload } = one;
+      const release = await room?.reserve(storedBytesMax(payload.length), call.signal);
+      // Asked for behind the wait, in which some of them may have been removed.
+      const following = this.#followingOf(one, request.chain);
+      const writing = objectTier.put(facts, payload, following, call.signal);
+      await call.race(writing.finally(release));
     };
     const isHead = (index: number): boolean => index % (limits.followingKeysMax + 1) === 0;
     const rest = accepted.filter((_, index) => !isHead(index)).reverse();
     await mapBounded(rest, limits.uploadsInFlightMax, put);
     for (const head of accepted.filter((_, index) => isHead(index)).reverse()) await put(head);
+  }
+
+  /** The keys after the block's, as far as each is in the bucket now. */
+  #followingOf({ facts, saveIndex }: Accepted, chain: readonly BlockKey[]): readonly BlockKey[] {
+    const following: BlockKey[] = [];
+    const rest = facts.kind === 'block' ? chain.slice(saveIndex + 1) : [];
+    for (const key of rest.slice(0, limits.followingKeysMax)) {
+      const id = { namespace: facts.namespace, kind: 'block' as const, key };
+      if (this.#parts.catalog.presence(id) !== 'confirmed') break;
+      following.push(key);
+    }
+    return following;
   }
 
   async #withChecksums(fresh: readonly Fresh[]): Promise<readonly Accepted[]> {

@@ -22,10 +22,15 @@ export class DaemonProcess {
   #rest = '';
   #onEvent: (() => void) | undefined;
 
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>>) {
+  /** Starts the compiled program of this build, or the one at `script`. */
+  constructor(
+    args: readonly string[],
+    environment: Readonly<Record<string, string>>,
+    script = program,
+  ) {
     // Nothing of this process's own settings.
     const path = process.env['PATH'] ?? '';
-    this.child = spawn(process.execPath, [program, ...args], {
+    this.child = spawn(process.execPath, [script, ...args], {
       env: { PATH: path, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

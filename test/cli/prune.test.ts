@@ -4,7 +4,11 @@ import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { parseNamespace } from '../../src/blocks/namespace.ts';
+import { legacyBlockObjectKey, legacyRawTailObjectKey } from '../../src/format/object-keys.ts';
+import { parseObjectKey } from '../../src/objectstore/object-key.ts';
+import { openObjectStore } from '../../src/objectstore/open-object-store.ts';
 import { openStore } from '../../src/open-store.ts';
+import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { chainOf } from '../support/chains.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
@@ -96,6 +100,35 @@ describe('wombatkv prune', () => {
     assert.equal((await store.lookup(chains.old.keys, { namespace })).matched, 0);
     await store.close();
     assert.match((await run('--older-than', '36h')).stdout, /^removed 0 objects/m);
+  });
+
+  it('removes old objects of the v1 format, unless these are not to be read', async () => {
+    // The v1 format spells this name as it is, our own format does not.
+    const tenant = parseNamespace('rust fleet');
+    const bucket = openObjectStore(pathToFileURL(root).href, nodePlatform());
+    const { keys } = chainOf('v1', 3, 10);
+    const names = [
+      ...keys.map((key) => legacyBlockObjectKey('kv/cabi', tenant, key)),
+      legacyRawTailObjectKey('kv/cabi', tenant, keys[2]),
+    ];
+    for (const name of names) await bucket.put(parseObjectKey(name), [new Uint8Array(500)]);
+    await bucket.close();
+    const at = new Date(Date.now() - 48 * hourMs);
+    for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
+      if (entry.name.startsWith('b3')) await utimes(join(entry.parentPath, entry.name), at, at);
+    }
+    const args = ['prune', '--older-than', '1d', '--json', '--namespace', tenant];
+    const prune = async (environment: Readonly<Record<string, string>>) => {
+      const flags = [...args, '--store', pathToFileURL(root).href];
+      const { stdout, exitCode } = await runCli(flags, { home: directory.path, environment });
+      assert.equal(exitCode, 0);
+      return JSON.parse(stdout);
+    };
+    const unread = await prune({ WMBT_KV_READ_V1: 'off' });
+    assert.deepEqual([unread.listedObjects, unread.removedObjects], [4, 0]);
+    const { removedObjects, objects } = await prune({});
+    assert.equal(removedObjects, 4);
+    assert.ok(objects.every(({ format }: { format: string }) => format === 'v1'));
   });
 
   it('says which duration is wrong, and what is accepted, and exits with 2', async () => {

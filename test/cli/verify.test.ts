@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFile, readdir, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { hashModel } from '../../src/engines/llama/model-hash.ts';
 import { openObjectStore } from '../../src/objectstore/open-object-store.ts';
 import { parseObjectKey } from '../../src/objectstore/object-key.ts';
 import type { ObjectStore } from '../../src/objectstore/object-store.ts';
@@ -154,6 +155,94 @@ describe('wombatkv verify', () => {
     assert.equal(exitCode, 1, stdout);
     assert.match(stdout, /^damaged {2}cache part 0, records in 20,\d\d\d bytes from/m);
     assert.match(stdout, /^cache part 0: 3 payloads/m);
+  });
+
+  /** Changes a byte of a file in the cache's first place, and tells its path. */
+  const damageFile = async (pattern: RegExp, at: number): Promise<string> => {
+    const place = join(String(config.cacheDirectory), 'v1', '0');
+    const [name] = (await readdir(place)).filter((file) => pattern.test(file));
+    const path = join(place, name);
+    const bytes = await readFile(path);
+    bytes[at] ^= 0x20;
+    await writeFile(path, bytes);
+    return path;
+  };
+
+  it('finds a damaged index file, and --repair makes it again from its segment', async () => {
+    const store = await openStore(config);
+    await store.save(chainOf('many', 20, 100).blocks, { durable: true });
+    await store.close();
+    const place = join(String(config.cacheDirectory), 'v1', '0');
+    const [name] = (await readdir(place)).filter((file) => file.endsWith('.index'));
+    const whole = await readFile(join(place, name));
+    for (const at of [0, 9, 20, 63, 66, 74, 90, whole.length - 1]) {
+      const path = await damageFile(/\.index$/, at);
+      const found = await run('--json');
+      assert.equal(found.exitCode, 1, `byte ${at}`);
+      const [{ findings, corrupt, damagedRecords }] = JSON.parse(found.stdout).cacheDirectories;
+      assert.deepEqual([corrupt, damagedRecords], [0, 1]);
+      assert.deepEqual([findings[0].kind, findings[0].path], ['index', path]);
+      const { stdout } = await run('--repair');
+      assert.match(stdout, /^damaged {2}cache part 0, index file .*\.index – rebuilt$/m);
+      assert.match(stdout, /^cache part 0: 24 payloads, .*: 0 damaged, and 1 damaged records$/m);
+      assert.deepEqual(await readFile(path), whole, `byte ${at}`);
+    }
+    // The beginning of it is what a crash leaves; without its segment it is of no use.
+    await writeFile(join(place, name), whole.subarray(0, 100));
+    assert.equal((await run()).exitCode, 0);
+    await writeFile(join(place, 'segment-0000000099.index'), whole);
+    assert.match((await run('--repair')).stdout, /0099\.index – removed$/m);
+    assert.equal((await run()).exitCode, 0);
+  });
+
+  it('reads a segment whose header is damaged, and --repair writes the header again', async () => {
+    const path = await damageFile(/^segment-.*\.log$/, 20);
+    const { exitCode, stdout } = await run('--repair');
+    assert.equal(exitCode, 1);
+    assert.match(stdout, /header of .*; its records were read all the same – mended$/m);
+    assert.match(
+      stdout,
+      /^cache part 0: 4 payloads, 78\.1 KiB: 0 damaged, and 1 damaged records$/m,
+    );
+    const again = await run();
+    assert.equal(again.exitCode, 0, again.stdout);
+    assert.match(again.stdout, /^cache part 0: 4 payloads, 78\.1 KiB: 0 damaged$/m);
+    await damageFile(new RegExp(basename(path)), 12);
+    const status = ['status', '--json', '--store', String(config.objectStore)];
+    const flags = ['--cache-directory', String(config.cacheDirectory)];
+    const told = await runCli([...status, ...flags], { home: directory.path });
+    assert.equal(JSON.parse(told.stdout).cacheDirectories[0].damagedRecords, 1);
+  });
+
+  it('finds a damaged owner file, and --repair takes the place over', async () => {
+    const path = await damageFile(/^owner-\d+$/, 30);
+    const found = await run();
+    assert.equal(found.exitCode, 1);
+    assert.match(found.stdout, new RegExp(`^damaged {2}cache part 0, owner file ${path}$`, 'm'));
+    assert.match((await run('--repair')).stdout, /owner file .* – mended$/m);
+    assert.equal((await run()).exitCode, 0);
+  });
+
+  it('finds damage in the remembered hashes of models, and --repair removes them', async () => {
+    const home = join(directory.path, `home-${scenes}`);
+    const path = join(home, '.wombatkv', 'model-hashes.json');
+    const model = join(home, 'model.gguf');
+    await mkdir(home);
+    await writeFile(model, 'a model');
+    await hashModel(nodePlatform(), model, path);
+    const { objectStore, cacheDirectory } = config;
+    const flags = ['--store', String(objectStore), '--cache-directory', String(cacheDirectory)];
+    const verify = (...args: string[]) => runCli(['verify', ...args, ...flags], { home });
+    assert.equal((await verify()).exitCode, 0);
+    const bytes = await readFile(path);
+    bytes[80] ^= 1;
+    await writeFile(path, bytes);
+    const found = await verify('--json');
+    assert.equal(found.exitCode, 1);
+    assert.deepEqual(JSON.parse(found.stdout).modelHashes, { path, state: 'damaged' });
+    const repaired = await verify('--repair');
+    assert.match(repaired.stdout, /^damaged {2}remembered hashes of models, .* – removed$/m);
+    assert.equal((await verify()).exitCode, 0);
   });
 
   it('checks the caches when the object store is out of reach, and says so', async () => {

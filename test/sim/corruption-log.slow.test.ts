@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { crc32c } from '../../src/base/crc32c.ts';
 import type { KvStore, StoreStats } from '../../src/blocks/kv-store.ts';
 import { decodeRecord, headerLength, recordLength } from '../../src/cache/log-record.ts';
 import type { LogRecord } from '../../src/cache/log-record.ts';
-import { segmentHeaderBytes, segmentNumber } from '../../src/cache/log-segment.ts';
+import { segmentNumber } from '../../src/cache/log-segment.ts';
+import { segmentHeaderBytes } from '../../src/cache/segment-header.ts';
 import { historyWorld } from './crash-history.ts';
 import { DirectoryNode, FileNode } from './disk-nodes.ts';
 import { sameBytes } from './same-bytes.ts';
@@ -148,9 +150,9 @@ class LoggedWorld {
     const one = { ...none, damagedRecords: 1 } as const;
     const header = { ...one, start: 0, end: segmentHeaderBytes, job: 'segment header' };
     const regions: Region[] = [header];
-    const salt = file.bytes.slice(12, 28);
+    const seed = crc32c(file.bytes.subarray(12, 28));
     for (let offset = segmentHeaderBytes; offset < file.byteLength;) {
-      const at = { segment: segmentNumber(name) ?? 0, offset, salt };
+      const at = { segment: segmentNumber(name) ?? 0, offset, seed };
       const record = decodeRecord(file.bytes.subarray(offset), at);
       assert.ok(record !== undefined, `record at ${offset} of ${name}`);
       const { type, payloadLength, saveId } = record;

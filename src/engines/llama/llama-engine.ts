@@ -28,6 +28,7 @@ import type { RestorePolicy } from './llama-restore.ts';
 import { LlamaSave } from './llama-save.ts';
 import { newStatistics } from './llama-statistics.ts';
 import type { LlamaStatistics } from './llama-statistics.ts';
+import { defaultHashMemoryPath } from './model-hash.ts';
 import { Payback } from './payback.ts';
 import { StateFiles } from './state-files.ts';
 import { StoredKeys } from './stored-keys.ts';
@@ -265,8 +266,7 @@ async function identifyEngine(
       scale: scale ?? 1,
     })),
     blockTokens: options.blockTokens,
-    hashMemoryPath:
-      options.hashMemoryPath ?? `${platform.host.homeDirectory}/.wombatkv/model-hashes.json`,
+    hashMemoryPath: options.hashMemoryPath ?? defaultHashMemoryPath(platform.host.homeDirectory),
   });
 }
 

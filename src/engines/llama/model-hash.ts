@@ -1,4 +1,4 @@
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { blake3Hex, blake3Stream } from '../../base/blake3.ts';
 import { StoreError, systemErrorCode } from '../../base/errors.ts';
 import type { Files, FileStatus } from '../../platform/files.ts';
@@ -42,6 +42,20 @@ export async function hashModel(
   const stream = blake3Stream();
   stream.update(new TextEncoder().encode(digests.join('')));
   return stream.digestHex();
+}
+
+/** Where hashes are remembered unless the caller says otherwise. */
+export function defaultHashMemoryPath(homeDirectory: string): string {
+  return join(homeDirectory, '.wombatkv', 'model-hashes.json');
+}
+
+/** Whether the file with remembered hashes is whole. Changes nothing. */
+export async function auditHashMemory(
+  files: Files,
+  path: string,
+): Promise<'absent' | 'sound' | 'damaged'> {
+  const memory = await readMemory(files, path);
+  return typeof memory === 'string' ? memory : 'sound';
 }
 
 /** The files of the model: all shards when the name is that of one. */
@@ -127,15 +141,9 @@ class HashMemory {
   }
 
   async read(): Promise<void> {
-    try {
-      const bytes = await this.#platform.files.readSmall(this.#path, memoryBytesMax);
-      const json = checkedText(bytes);
-      const parsed: unknown = json === undefined ? undefined : JSON.parse(json);
-      if (Array.isArray(parsed)) this.#hashes = parsed.filter(isRememberedHash);
-    } catch (error) {
-      // Absent, damaged or unreadable: models are hashed again.
-      if (!(error instanceof SyntaxError) && systemErrorCode(error) === undefined) throw error;
-    }
+    const hashes = await readMemory(this.#platform.files, this.#path);
+    // Absent, damaged or unreadable: models are hashed again.
+    if (typeof hashes !== 'string') this.#hashes = hashes;
   }
 
   async write(): Promise<void> {
@@ -155,6 +163,23 @@ class HashMemory {
       ignoreSystemError(error);
       await files.remove(temporary).catch(ignoreSystemError);
     }
+  }
+}
+
+/** The remembered hashes in the file, or why there are none. */
+async function readMemory(
+  files: Files,
+  path: string,
+): Promise<RememberedHash[] | 'absent' | 'damaged'> {
+  try {
+    const json = checkedText(await files.readSmall(path, memoryBytesMax));
+    const parsed: unknown = json === undefined ? undefined : JSON.parse(json);
+    return Array.isArray(parsed) ? parsed.filter(isRememberedHash) : 'damaged';
+  } catch (error) {
+    if (error instanceof SyntaxError) return 'damaged';
+    const code = systemErrorCode(error);
+    if (code === undefined) throw error;
+    return code === 'ENOENT' || code === 'ENOTDIR' ? 'absent' : 'damaged';
   }
 }
 
