@@ -38,7 +38,8 @@ async function main(filters: readonly string[]): Promise<number> {
   if (missingPrograms().length > 0) tryInstall(asRoot);
   if (!isUnpacked()) tryUnpack(asRoot);
   const missing = [...missingPrograms(), ...(isUnpacked() ? [] : unpacked)];
-  if (!canBeRoot(asRoot)) missing.push('root');
+  if (!tryRun([...asRoot, 'unshare', '--net', 'true']))
+    missing.push('root with network namespaces');
   if (missing.length > 0) return cannotRun(missing);
   return runSuites(asRoot, filters);
 }
@@ -53,10 +54,6 @@ function missingPrograms(): readonly string[] {
 function isUnpacked(): boolean {
   const python = join(cache, 'usr/lib/python3/dist-packages/prometheus_client');
   return existsSync(join(cache, 'usr/bin/promtool')) && existsSync(python);
-}
-
-function canBeRoot(asRoot: readonly string[]): boolean {
-  return tryRun([...asRoot, 'true']);
 }
 
 function tryInstall(asRoot: readonly string[]): void {

@@ -12,7 +12,9 @@ import { MeteredStore } from '../daemon/metered-store.ts';
 import { renderDaemonMetrics } from '../daemon/metrics-daemon.ts';
 import { ReloadedFiles } from '../daemon/reloaded-files.ts';
 import { openSecurity } from '../daemon/security.ts';
+import { RequestMeter, TimedObjectStore } from '../daemon/timed-object-store.ts';
 import type { Transport } from '../daemon/transport.ts';
+import type { ObjectStore } from '../objectstore/object-store.ts';
 import { openServedStore } from '../open-store.ts';
 import { checksumsFor } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
@@ -80,17 +82,20 @@ async function serveUntilStopped(
     const accounts = new ClientAccounts();
     const counters = new DaemonCounters();
     const meter = new CallMeter(clock);
+    const requests = new RequestMeter(clock);
     const moreMetrics = (stats: StoreStats): string => {
       const prices = pricesOf(objectStore, flags);
       const certificateExpiresAtMs = security.identity?.expiresAtMs;
       const facts = { version, counters, accounts, prices, certificateExpiresAtMs };
-      const ofDaemon = renderDaemonMetrics(facts, stats);
-      return meter.render() + ofDaemon + renderProcessMetrics(clock.wallMs());
+      const ofDaemon = renderDaemonMetrics(facts, stats) + renderProcessMetrics(clock.wallMs());
+      return meter.render() + requests.render() + ofDaemon;
     };
     const parts = { flags, doors, platform, security, events, moreMetrics };
     const transports = await transportsOf(parts);
     events.tell('starting', { agent, pid: host.processId, objectStore, cacheDirectory });
-    const options = { logger: events, drainMs: doors.drainMs };
+    const wrapObjects = (objects: ObjectStore): ObjectStore =>
+      new TimedObjectStore(objects, requests);
+    const options = { logger: events, drainMs: doors.drainMs, wrapObjects };
     const store = new MeteredStore(await openServedStore(config, platform, options), meter);
     const service = {
       ...{ store, clock, sockets: nodeSockets, logger: events, agent },

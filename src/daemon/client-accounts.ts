@@ -58,6 +58,8 @@ export class ClientAccount {
   readonly #places: ByteBudget;
   connections = 0;
   calls = 0;
+  /** Calls that wait for their turn, or for room. */
+  waiting = 0;
 
   constructor(most: ClientLimits, token: TokenAccount | undefined, all: ByteBudget) {
     this.#limits = most;
@@ -132,12 +134,17 @@ export class ClientAccount {
     for (const { budget } of this.#intakes) budget.give(bytes);
   }
 
-  #wait(
+  async #wait(
     waiting: Waiting,
     why: () => string,
     wait: (signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
-    return waitOrBusy({ ...waiting, waitMs: this.#limits.waitMs, why }, wait);
+    this.waiting += 1;
+    try {
+      await waitOrBusy({ ...waiting, waitMs: this.#limits.waitMs, why }, wait);
+    } finally {
+      this.waiting -= 1;
+    }
   }
 }
 
@@ -163,6 +170,10 @@ export class ClientAccounts {
 
   get calls(): number {
     return this.#sum(({ calls }) => calls);
+  }
+
+  get waiting(): number {
+    return this.#sum(({ waiting }) => waiting);
   }
 
   get clients(): number {

@@ -114,7 +114,7 @@ describe('the Dockerfile', () => {
     assert.equal(node, 'node');
     const ported = flags.map((flag) => flag.replace('7700', `${tcp}`).replace('8080', `${http}`));
     const home = { HOME: image.path, WMBT_KV_TOKEN_FILE: `${image.path}/tokens` };
-    const daemon = new DaemonProcess(ported, { ...environment, ...home }, program);
+    const daemon = new DaemonProcess(ported, { ...environment, ...home }, { script: program });
     try {
       assert.deepEqual(await daemon.ready(), [`tcp://0.0.0.0:${tcp}`, `http://0.0.0.0:${http}`]);
       const [, ...check] = words(only('HEALTHCHECK'));

@@ -51,6 +51,8 @@ describe('the metrics of a daemon', () => {
     assert.ok(valueOf('wombatkv_object_billed_requests_total', { class: 'write' }) >= 0);
     assert.ok(valueOf('wombatkv_object_price_dollars_total', { class: 'read' }) >= 0);
     assert.equal(valueOf('wombatkv_daemon_connections_broken_total'), 0);
+    assert.equal(valueOf('wombatkv_daemon_calls_waiting'), 0);
+    assert.ok(exported.has('wombatkv_object_request_seconds_bucket'));
     assert.ok(valueOf('wombatkv_daemon_calls_total') >= 3);
     assert.equal(valueOf('wombatkv_pinned_bytes'), 0);
     assert.equal(valueOf('wombatkv_misses_total', { reason: 'unknown' }) >= 0, true);

@@ -59,19 +59,30 @@ export function daemonHarness(
   kind: DoorKind,
   options: ConnectOptions = {},
 ): KvStoreHarness & { close(): Promise<void> } {
+  const open: WorldDoors['open'] = (directory, name) => doorOf(kind, directory, name);
+  return doorHarness(openBucket, Promise.resolve({ open, options }));
+}
+
+/** The same with doors of any make. */
+export function doorHarness(
+  openBucket: BucketOpener,
+  doors: Promise<WorldDoors>,
+): KvStoreHarness & { close(): Promise<void> } {
   const inner = inProcessHarness(openBucket);
   return {
     concurrency: inner.concurrency,
     createWorld: async () => {
       const directory = await makeTemporaryDirectory('daemon');
-      return new DaemonWorld(await inner.createWorld(), directory, { kind, options });
+      return new DaemonWorld(await inner.createWorld(), directory, await doors);
     },
     close: () => inner.close(),
   };
 }
 
-interface WorldDoors {
-  readonly kind: DoorKind;
+/** How the stores of a world are served, and what clients say to come in. */
+export interface WorldDoors {
+  /** A fresh door; a socket has that name in the directory. */
+  readonly open: (directory: string, name: string) => Transport;
   readonly options: ConnectOptions;
 }
 
@@ -102,7 +113,7 @@ class DaemonWorld implements World {
     // The stores of the inner world are real ones.
     const store = (await this.#inner.open(host, options)) as ServedStore;
     this.#sockets += 1;
-    const door = doorOf(this.#doors.kind, this.#directory.path, `${this.#sockets}`);
+    const door = this.#doors.open(this.#directory.path, `${this.#sockets}`);
     const daemon = await startDaemon(store, door);
     const client = await connect(daemon.addresses[0].url, { ...this.#doors.options, ...options });
     const served = { store, daemon, client };
