@@ -12,13 +12,14 @@ import { MeteredStore } from '../daemon/metered-store.ts';
 import { renderDaemonMetrics } from '../daemon/metrics-daemon.ts';
 import { ReloadedFiles } from '../daemon/reloaded-files.ts';
 import { openSecurity } from '../daemon/security.ts';
+import { RequestMeter, TimedObjectStore } from '../daemon/timed-object-store.ts';
 import type { Transport } from '../daemon/transport.ts';
+import type { ObjectStore } from '../objectstore/object-store.ts';
 import { openServedStore } from '../open-store.ts';
+import { checksumsFor } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
-import { tellServiceManager } from '../platform/service-manager.ts';
-import type { ServiceState } from '../platform/service-manager.ts';
 import { transportsOf } from './daemon-doors.ts';
 import { DaemonEvents } from './daemon-events.ts';
 import { parseDaemonFlags } from './daemon-flags.ts';
@@ -28,6 +29,7 @@ import type { Signals } from './daemon-signals.ts';
 import { packageVersion } from './package-version.ts';
 import { pricesOf } from './prices.ts';
 import { renderProcessMetrics } from './process-metrics.ts';
+import { notifyServiceManager } from './service-manager.ts';
 import { readSettingsFile } from './settings-file.ts';
 import type { Output, Terminal } from './terminal.ts';
 
@@ -71,6 +73,7 @@ async function serveUntilStopped(
   const config = configFromEnvironment(environment, host, { mode: 'strict', report });
   const doors = doorsFromEnvironment(environment, host.homeDirectory);
   const reloaded = new ReloadedFiles(platform, events);
+  const checksums = checksumsFor(host, config.native);
   try {
     const security = await openSecurity(doors, platform.files, reloaded, events);
     const version = await packageVersion(platform.files);
@@ -79,40 +82,37 @@ async function serveUntilStopped(
     const accounts = new ClientAccounts();
     const counters = new DaemonCounters();
     const meter = new CallMeter(clock);
+    const requests = new RequestMeter(clock);
     const moreMetrics = (stats: StoreStats): string => {
       const prices = pricesOf(objectStore, flags);
       const certificateExpiresAtMs = security.identity?.expiresAtMs;
       const facts = { version, counters, accounts, prices, certificateExpiresAtMs };
-      return [
-        meter.render(),
-        renderDaemonMetrics(facts, stats),
-        renderProcessMetrics(clock.wallMs()),
-      ].join('');
+      const ofDaemon = renderDaemonMetrics(facts, stats) + renderProcessMetrics(clock.wallMs());
+      return meter.render() + requests.render() + ofDaemon;
     };
     const parts = { flags, doors, platform, security, events, moreMetrics };
     const transports = await transportsOf(parts);
     events.tell('starting', { agent, pid: host.processId, objectStore, cacheDirectory });
-    const options = { logger: events, drainMs: doors.drainMs };
+    const wrapObjects = (objects: ObjectStore): ObjectStore =>
+      new TimedObjectStore(objects, requests);
+    const options = { logger: events, drainMs: doors.drainMs, wrapObjects };
     const store = new MeteredStore(await openServedStore(config, platform, options), meter);
     const service = {
       ...{ store, clock, sockets: nodeSockets, logger: events, agent },
-      ...{ accounts, counters },
+      ...{ accounts, counters, checksums },
     };
     const daemon = await startOrClose(service, transports, doors.drainMs);
     signals.onReload(() => void reloaded.reload());
-    const tellManager = (state: ServiceState): void => {
-      const message = tellServiceManager(platform, config.native, state);
-      // Who waits for the word would take a daemon that works for one that hangs.
-      if (message !== undefined) events.error('service-manager', { message });
-    };
     events.tell('ready', { addresses: daemon.addresses });
-    tellManager('READY=1');
+    await notifyServiceManager(platform, config.native, 'READY=1', events);
     const signal = await signals.first;
     events.tell('draining', { signal });
-    tellManager('STOPPING=1');
+    const told = notifyServiceManager(platform, config.native, 'STOPPING=1', events);
     await daemon.stop();
+    await told;
   } finally {
     reloaded.stop();
+    await checksums.close();
   }
 }
 

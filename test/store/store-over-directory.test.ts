@@ -2,7 +2,6 @@ import { after } from 'node:test';
 import { openObjectStore } from '../../src/objectstore/open-object-store.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { kvStoreSuite } from '../conformance/kv-store-suite.ts';
-import { httpHarness } from '../support/http-world.ts';
 import { inProcessHarness } from '../support/in-process-world.ts';
 
 const harness = inProcessHarness((directory) =>
@@ -10,4 +9,4 @@ const harness = inProcessHarness((directory) =>
 );
 after(() => harness.close());
 
-kvStoreSuite('store over HTTP', httpHarness(harness));
+kvStoreSuite('store in process over a directory', harness);
