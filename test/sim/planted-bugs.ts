@@ -154,8 +154,8 @@ export const plantedBugs: readonly PlantedBug[] = [
         to: 'return a.url === b.url;',
       },
       {
-        file: 'src/cache/log-segment.ts',
-        from: 'storeDigest.every((byte, index) => header[28 + index] === byte)',
+        file: 'src/cache/segment-header.ts',
+        from: 'storeDigest.every((byte, index) => header[digestAt + index] === byte)',
         to: 'storeDigest.length > 0',
       },
     ],
