@@ -221,6 +221,7 @@ describe('openStore() and openFromEnvironment() in a program', { concurrency: 2 
       lookupDeadlineMs: 250,
       loadDeadlineMs: 10_000,
       callDeadlineMsMax: 30_000,
+      native: 'auto',
       bucket: '',
       s3Endpoint: '',
       s3AccessKey: '',

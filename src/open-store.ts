@@ -15,6 +15,7 @@ import type { ResolvedStoreConfig, StoreConfig } from './config/store-config.ts'
 import type { ObjectStore } from './objectstore/object-store.ts';
 import { RequestLedger } from './objectstore/request-ledger.ts';
 import { openBucket } from './open-bucket.ts';
+import { withNative } from './platform/native.ts';
 import { nodePlatform } from './platform/node-platform.ts';
 import type { Platform } from './platform/platform.ts';
 import { WorkerPool } from './platform/worker-pool.ts';
@@ -69,7 +70,8 @@ export async function openFromEnvironment(options: OpenOptions = {}): Promise<Kv
   const doors = doorsFromEnvironment(platform.environment, platform.host.homeDirectory);
   const url = await daemonUrl(doors, platform);
   if (url === undefined) return openResolved(config, platform, options);
-  return connect(url, { ...config, ...(await credentialsOf(doors, platform)) });
+  const { nearCacheBytes } = doors;
+  return connect(url, { ...config, ...(await credentialsOf(doors, platform)), nearCacheBytes });
 }
 
 /** What a client of a daemon shows and trusts, by the variables of the environment. */
@@ -132,15 +134,16 @@ export function configFromEnvironment(options: OpenOptions = {}): ResolvedStoreC
 
 async function openResolved(
   config: ResolvedStoreConfig,
-  platform: Platform,
+  plainPlatform: Platform,
   options: Partial<ServedStoreOptions>,
 ): Promise<ServedStore> {
+  const platform = withNative(plainPlatform, config.native);
   const workers = Math.min(limits.workersMax, platform.host.processors);
   const ledger = new RequestLedger();
   const bucket = await openBucket(config, platform, ledger);
   const objects = options.wrapObjects?.(bucket) ?? bucket;
   const pool = new WorkerPool({
-    module: new URL('./store/transcode-worker.js', import.meta.url),
+    module: workerModule(config),
     workersMax: workers,
     tasksMax: limits.workerTasksMax,
     taskMs: limits.workerTaskMs,
@@ -167,4 +170,11 @@ async function openResolved(
     await objects.close();
     throw error;
   }
+}
+
+/** The program of the worker threads, which are told whether to use native code. */
+function workerModule({ native }: ResolvedStoreConfig): URL {
+  const module = new URL('./store/transcode-worker.js', import.meta.url);
+  module.searchParams.set('native', native);
+  return module;
 }

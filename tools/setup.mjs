@@ -1,20 +1,23 @@
 // @ts-check
 /**
  * Makes a clone ready to run: installs packages when package.json or the lockfile changed, compiles
- * when a source changed, and says nothing when neither did. Every command of package.json starts
- * here. Plain JavaScript, because it runs before there is a compiler.
+ * when a source changed, builds the native code where there is a C compiler, and says nothing when
+ * nothing changed. Every command of package.json starts here. Plain JavaScript, because it runs before
+ * there is a compiler.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { createServer } from 'node:net';
-import { dirname, join, relative, resolve, sep } from 'node:path';
+import { delimiter, dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const installStamp = join(root, 'node_modules', '.wombatkv-setup');
 const buildStamp = join(root, 'dist', '.setup');
 const buildInfo = join(root, 'dist', '.tsbuildinfo');
+const nativeFolder = join(root, 'build', 'native', `${process.platform}-${process.arch}`);
+const nativeStamp = join(nativeFolder, '.setup');
 
 /** The first Node that this project's tests pass on; package.json's `engines` says the same. */
 const oldestNode = [20, 19];
@@ -35,12 +38,13 @@ try {
 
 async function setUp() {
   checkNode();
-  if (!needsInstall() && !needsBuild()) return;
+  if (!needsInstall() && !needsBuild() && !needsNative()) return;
   const lock = await takeLock();
   try {
     // Another process may have done the work while this one waited.
     if (needsInstall()) install();
     if (needsBuild()) build();
+    if (needsNative()) buildNative();
   } finally {
     lock?.close();
   }
@@ -135,6 +139,42 @@ function build() {
     );
   }
   writeStamp(buildStamp, buildHash(files));
+}
+
+function needsNative() {
+  return readStamp(nativeStamp) !== nativeHash();
+}
+
+/** What the native code is made of, and by which compiler: it is tried again when one appears. */
+function nativeHash() {
+  const name = process.env['CC'] || 'cc';
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  const compiler = folders
+    .map((folder) => resolve(folder, name))
+    .find((path) => fs.existsSync(path));
+  const hash = createHash('sha256').update(`${process.platform} ${process.arch} ${compiler}`);
+  const sources = walk('capi').filter((file) => !file.startsWith(join('capi', 'test', sep)));
+  for (const file of [...sources.sort(), join('src', 'platform', 'native-build.ts')]) {
+    hash.update(`\n${file}\n`).update(fs.readFileSync(join(root, file)));
+  }
+  return hash.digest('hex');
+}
+
+/** Native code makes some things faster, so a failure is told and does no harm. */
+function buildNative() {
+  console.log('setup: building native code (cc)');
+  const program = join(root, 'dist', 'src', 'cli', 'main.js');
+  const options = { cwd: root, encoding: /** @type {const} */ ('utf8') };
+  const result = spawnSync(process.execPath, [program, 'build-native'], options);
+  if (result.status !== 0) {
+    // What an earlier success left is of other sources.
+    fs.rmSync(join(nativeFolder, 'wombatkv-native.node'), { force: true });
+    console.error(
+      `setup: ${result.stderr.trim() || exitOf(result)}. Everything works without it, some of it ` +
+        'more slowly; with a C compiler installed the next command builds it.',
+    );
+  }
+  writeStamp(nativeStamp, nativeHash());
 }
 
 /** @param {readonly string[]} files */

@@ -30,8 +30,8 @@ export interface Project {
 /** Folders that hold what tools made; where there is no git they are passed over by name. */
 const madeByTools = new Set(['.git', '.wombatkv', 'build', 'dist', 'node_modules']);
 
-/** Written by npm, or wrong on purpose. */
-const notOurs = /^package-lock\.json$|^test\/lint\/planted\//;
+/** Written by npm or by others, or wrong on purpose. */
+const notOurs = /^package-lock\.json$|^capi\/third_party\/.+\.[ch]$|^test\/lint\/planted\//;
 
 /** Larger files are data. */
 const textBytesMax = 1024 * 1024;

@@ -1,13 +1,19 @@
 import { createRequire } from 'node:module';
+import { nativeKernels } from './native-kernels.ts';
 
 /**
  * CRC32C (Castagnoli, reflected polynomial 0x82f63b78), the checksum of every format here.
- * Long inputs go through a prebuilt hardware implementation where the platform has one; short ones
- * and other platforms through the table below. `crc32c.bench.ts` shows where the two cross.
+ * Long inputs go through our own native code where it is in use, else through a prebuilt hardware
+ * implementation where the platform has one; short ones and other platforms through the table below.
+ * `crc32c.bench.ts` shows where they cross.
  */
 const polynomial = 0x82f63b78;
 
-/** Below this many bytes the call into native code costs more than the table (crc32c.bench.ts). */
+/**
+ * Below so many bytes a call into native code costs more than the table, by our own code and by the
+ * prebuilt one (crc32c.bench.ts).
+ */
+const kernelBytesMin = 96;
 const nativeBytesMin = 200;
 
 type Crc32cFunction = (input: Uint8Array, initial?: number) => number;
@@ -31,6 +37,10 @@ export function crc32c(input: Uint8Array): number {
 
 /** The CRC32C of `a ‖ input`, given the CRC32C of `a`. */
 export function crc32cAppend(crc: number, input: Uint8Array): number {
+  if (input.length >= kernelBytesMin) {
+    const kernels = nativeKernels();
+    if (kernels !== undefined) return kernels.crc32c(input, crc >>> 0);
+  }
   if (input.length >= nativeBytesMin) {
     native ??= loadNative();
     if (native !== false) return native(input, crc >>> 0) >>> 0;

@@ -166,8 +166,11 @@ export const limits = {
   /** Payload bytes that a load keeps pinned at a time, and blocks of its first part. */
   loadPartBytes: 32 * mib,
   loadPartBlocksMin: 16,
-  /** Payload bytes of a save that a daemon has in memory at a time; a larger batch goes in groups. */
-  saveGroupBytes: 64 * mib,
+  /**
+   * Payload bytes of a save that are stored together; a larger batch goes in groups, the next one
+   * coming while one is stored, so that a daemon has two in memory (docs/decisions/0046).
+   */
+  saveGroupBytes: 16 * mib,
   /** Payload bytes on the way into a daemon: of one client, and of all. */
   intakeBytesPerClientMax: 256 * mib,
   intakeBytesMax: 1024 * mib,

@@ -32,4 +32,16 @@ export interface WantedBlock extends Omit<BlockToSave, 'payload'> {
 export interface SaveWantedOptions extends SaveOptions {
   /** Keys of the chain behind the last block, which are stored. */
   readonly following?: readonly BlockKey[] | undefined;
+  /** The same for all parts of a save that comes in several calls, from its last blocks to its first. */
+  readonly order?: UploadOrder | undefined;
+}
+
+/**
+ * In which order the parts of one save go to the object store: each after the one before it, so that
+ * no other host sees the save from its first block before it is whole. Not for a durable save: its parts
+ * wait for their uploads themselves.
+ */
+export interface UploadOrder {
+  /** The next part is not begun before. Whoever makes the order puts in what the first waits for. */
+  after: Promise<unknown>;
 }

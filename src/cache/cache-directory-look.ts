@@ -68,14 +68,15 @@ export async function lookAtDirectory(
     const owner = await readOwner(files, join(path, ownerFileName(seen.latest)));
     // Swept by a later owner since the names were listed.
     if (owner === undefined) continue;
+    const isHeld = (await platform.locks?.isHeld(join(path, ownerFileName(seen.latest)))) === true;
     if (owner === 'unreadable') {
-      const ownership = await judgeUnreadable(platform, seen, identity);
+      const ownership = isHeld ? 'alive' : await judgeUnreadable(platform, seen, identity);
       return { ...seen, ownership, isOwnerDamaged: true };
     }
     if (owner === 'newer') return { ...seen, ownership: owner };
     if (!isSameStore(owner.storeIdentity, identity))
       return { ...seen, ownership: 'foreign', owner };
-    const ownership = (await isDead(platform, path, owner)) ? 'dead' : 'alive';
+    const ownership = !isHeld && (await isDead(platform, path, owner)) ? 'dead' : 'alive';
     return { ...seen, ownership, owner };
   }
   // Owners follow each other faster than they can be read: somebody is there.

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
 import { assert } from '../base/assert.ts';
 import { systemErrorCode } from '../base/errors.ts';
-import type { Listener } from '../platform/endpoints.ts';
+import type { FileLock } from '../platform/file-locks.ts';
 import type { Platform } from '../platform/platform.ts';
 import { latestOwner, listNames, mayListen, readSweepMark } from './cache-directory-look.ts';
 import type { DirectoryLook } from './cache-directory-look.ts';
@@ -21,9 +21,15 @@ import type { OwnerRecord } from './cache-owner.ts';
 /** Bytes of randomness in a file name: two never meet. */
 const nameBytes = 8;
 
+/** What says that the owner of a directory lives: its socket and, with native code, its lock. */
+export interface Hold {
+  /** Others may take the directory from now on. */
+  close(): Promise<void>;
+}
+
 /**
  * Makes this process the owner of a directory that was free or dead when looked at. Resolves to
- * the socket that says so while it listens, or to undefined when another process was faster.
+ * what says so until it is closed, or to undefined when another process was faster.
  *
  * Why there is never a second owner, however long a process stops between two steps:
  *
@@ -34,25 +40,31 @@ const nameBytes = 8;
  *    A claimer that reads the same mark before it listed and after it linked therefore knows that
  *    the number it took had never been taken. Losers leave their owner file to the next sweep.
  * 4. A sweep keeps the latest file, so numbers only grow, and it ends before the socket closes.
+ *
+ * With native code the owner file is locked besides, before it has its name: who removes the socket
+ * of a living owner, as those do who clean up directories, does not make it look dead.
  */
 export async function takeOverDirectory(
   platform: Platform,
   look: DirectoryLook,
   identity: OwnerRecord['storeIdentity'],
-): Promise<Listener | undefined> {
+): Promise<Hold | undefined> {
   assert(look.ownership === 'free' || look.ownership === 'dead', `take-over of ${look.path}`);
   const { path } = look;
   await makeDurableDirectory(platform, path);
   const socketName = socketFileName(platform.random.hex(nameBytes));
   const listener = await platform.endpoints.listen(join(path, socketName));
+  let claim: Claim | undefined;
   try {
     const owner = ownerRecord(platform.host, socketName, identity);
-    if (await becomeLatest(platform, look, owner)) {
+    claim = await becomeLatest(platform, look, owner);
+    if (claim !== undefined) {
+      const { lock } = claim;
       await sweep(platform, path, { number: look.latest + 1, socketName });
-      return listener;
+      return { close: () => endHold(listener, lock) };
     }
   } catch (error) {
-    await listener.close();
+    await endHold(listener, claim?.lock);
     throw error;
   }
   await listener.close();
@@ -67,16 +79,54 @@ async function makeDurableDirectory({ files }: Platform, path: string): Promise<
   await files.syncDirectory(dirname(versionDirectory));
 }
 
-/** Links the owner file after the latest one seen; true when that made this process the owner. */
+async function endHold(listener: Hold, lock: FileLock | undefined): Promise<void> {
+  try {
+    await listener.close();
+  } finally {
+    await lock?.release();
+  }
+}
+
+/** The lock of the owner file, where there are locks. */
+interface Claim {
+  readonly lock: FileLock | undefined;
+}
+
+/** Links the owner file after the latest one seen; undefined when that made nobody the owner. */
 async function becomeLatest(
   platform: Platform,
   look: DirectoryLook,
   owner: OwnerRecord,
+): Promise<Claim | undefined> {
+  const temporary = await writeTemporary(platform, look.path, encodeOwner(owner));
+  let lock: FileLock | undefined;
+  let isOwner = false;
+  try {
+    lock = await lockIfThere(platform, temporary);
+    isOwner = await linkAsLatest(platform, look, temporary);
+    return isOwner ? { lock } : undefined;
+  } finally {
+    if (!isOwner) await lock?.release();
+  }
+}
+
+/** Undefined also when an owner has swept the file away: then it cannot be linked either. */
+async function lockIfThere({ locks }: Platform, path: string): Promise<FileLock | undefined> {
+  try {
+    return await locks?.take(path);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function linkAsLatest(
+  platform: Platform,
+  { path, latest, sweepMark }: DirectoryLook,
+  temporary: string,
 ): Promise<boolean> {
   const { files } = platform;
-  const { path } = look;
-  const number = look.latest + 1;
-  const temporary = await writeTemporary(platform, path, encodeOwner(owner));
+  const number = latest + 1;
   try {
     await files.link(temporary, join(path, ownerFileName(number)));
   } catch (error) {
@@ -89,7 +139,7 @@ async function becomeLatest(
   }
   await files.syncDirectory(path);
   if (latestOwner(await listNames(files, path)) !== number) return false;
-  return (await readSweepMark(files, path)) === look.sweepMark;
+  return (await readSweepMark(files, path)) === sweepMark;
 }
 
 /** Removes what earlier owners and claimers left, but for the files that hold blocks. */

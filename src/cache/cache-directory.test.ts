@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { withoutNative } from '../../test/support/c-compiler.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import { StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
+import { withNative } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import type { Platform } from '../platform/platform.ts';
 import { claimAbandoned, claimDirectory, inspectDirectories } from './cache-directory.ts';
@@ -17,6 +19,7 @@ const identity = { url: 's3://bucket', keyPrefix: 'wombatkv' };
 const otherIdentity = { url: 's3://bucket', keyPrefix: 'other' };
 const platform = nodePlatform();
 const socketName = 's-00.sock';
+const skip = withoutNative();
 
 let temporary: TemporaryDirectory;
 let cacheDirectory: string;
@@ -316,6 +319,34 @@ describe('cache directory', () => {
     assert.equal(first?.owner?.processId, process.pid);
     assert.deepEqual(second?.owner?.storeIdentity, identity);
     assert.equal(states[3]?.owner, undefined);
+  });
+
+  for (const damage of ['its socket', 'its socket and its owner file'] as const) {
+    it(
+      `is not taken from a living owner that lost ${damage}, with native code`,
+      { skip },
+      async () => {
+        const equipped = withNative(platform, 'auto');
+        const first = await take(equipped);
+        for (const name of await readdir(first.path)) {
+          if (name.endsWith('.sock')) await rm(join(first.path, name));
+          else if (damage !== 'its socket') await writeFile(join(first.path, name), 'damaged');
+        }
+        assert.equal((await take(equipped)).number, 1);
+        await first.release();
+        assert.equal((await take(equipped)).number, 0);
+      },
+    );
+  }
+
+  it('leaves nothing locked when it cannot take a directory over', { skip }, async () => {
+    const equipped = withNative(platform, 'auto');
+    const syncDirectory = (): Promise<void> => Promise.reject(systemError('EIO'));
+    const failing = { ...equipped, files: { ...equipped.files, syncDirectory } };
+    await makeDirectory(0);
+    await assert.rejects(take(failing), { code: 'UNAVAILABLE' });
+    const path = join(cacheDirectory, 'v1', '0', 'owner-1');
+    assert.equal(await equipped.locks?.isHeld(path), false);
   });
 });
 

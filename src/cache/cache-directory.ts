@@ -13,7 +13,8 @@ import type { OwnerRecord } from './cache-owner.ts';
  * The cache directory is shared by the store processes of a host. Each owns one sub-directory:
  *
  * ```
- * <cacheDirectory>/v1/<n>/owner-<k>      who owns it; the highest k counts and is never removed
+ * <cacheDirectory>/v1/<n>/owner-<k>      who owns it; the highest k counts and is never removed;
+ *                                        locked by its owner where native code is in use
  *                         s-<hex>.sock   the owner's socket: while it listens, the owner lives
  *                         owners-swept   changes before owner files are removed
  *                         segment-*.log  the blocks, see disk-log.ts
@@ -34,7 +35,7 @@ export interface OwnedDirectory {
   /** True when the earlier owner's file was damaged; who owned the directory was told without it. */
   readonly wasOwnerDamaged: boolean;
   /**
-   * Stops listening: from now on others may take the directory, so all of its files must be closed
+   * Stops listening, and unlocks: from now on others may take the directory, so all of its files must be closed
    * before. They stay. Harmless when called again.
    */
   release(): Promise<void>;
@@ -156,10 +157,10 @@ async function claim(
   for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
     const look = await lookAtDirectory(platform, path, identity);
     if (!isWanted(look)) return undefined;
-    const listener = await takeOverDirectory(platform, look, identity);
-    if (listener === undefined) continue;
+    const hold = await takeOverDirectory(platform, look, identity);
+    if (hold === undefined) continue;
     let released: Promise<void> | undefined;
-    const release = (): Promise<void> => (released ??= listener.close());
+    const release = (): Promise<void> => (released ??= hold.close());
     const wasUsed = look.latest > 0 || look.names.some(isContent);
     return { path, number, wasUsed, wasOwnerDamaged: look.isOwnerDamaged, release };
   }

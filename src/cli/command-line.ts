@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { isStoreError, messageOf } from '../base/errors.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
+import { addBuildNativeCommand } from './build-native-command.ts';
 import type { CommandContext } from './command-context.ts';
 import { addConfigCommand } from './config-command.ts';
 import { addDemoCommand } from './demo-command.ts';
@@ -64,6 +65,7 @@ async function buildProgram(
     addVerifyCommand,
     addPruneCommand,
     addConfigCommand,
+    addBuildNativeCommand,
   ];
   for (const add of commands) add(program, context, finish);
   return program;

@@ -16,6 +16,7 @@ import { RequestMeter, TimedObjectStore } from '../daemon/timed-object-store.ts'
 import type { Transport } from '../daemon/transport.ts';
 import type { ObjectStore } from '../objectstore/object-store.ts';
 import { openServedStore } from '../open-store.ts';
+import { directChecksums, ThreadChecksums } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -28,7 +29,7 @@ import type { Signals } from './daemon-signals.ts';
 import { packageVersion } from './package-version.ts';
 import { pricesOf } from './prices.ts';
 import { renderProcessMetrics } from './process-metrics.ts';
-import { tellServiceManager } from './service-manager.ts';
+import { notifyServiceManager } from './service-manager.ts';
 import { readSettingsFile } from './settings-file.ts';
 import type { Output, Terminal } from './terminal.ts';
 
@@ -72,6 +73,8 @@ async function serveUntilStopped(
   const config = configFromEnvironment(environment, host, { mode: 'strict', report });
   const doors = doorsFromEnvironment(environment, host.homeDirectory);
   const reloaded = new ReloadedFiles(platform, events);
+  // Where there is one processor only, a thread for them gains nothing.
+  const checksums = host.processors > 1 ? new ThreadChecksums() : directChecksums;
   try {
     const security = await openSecurity(doors, platform.files, reloaded, events);
     const version = await packageVersion(platform.files);
@@ -97,19 +100,20 @@ async function serveUntilStopped(
     const store = new MeteredStore(await openServedStore(config, platform, options), meter);
     const service = {
       ...{ store, clock, sockets: nodeSockets, logger: events, agent },
-      ...{ accounts, counters },
+      ...{ accounts, counters, checksums },
     };
     const daemon = await startOrClose(service, transports, doors.drainMs);
     signals.onReload(() => void reloaded.reload());
     events.tell('ready', { addresses: daemon.addresses });
-    await tellServiceManager('ready', environment, events);
+    await notifyServiceManager(platform, config.native, 'READY=1', events);
     const signal = await signals.first;
     events.tell('draining', { signal });
-    const told = tellServiceManager('stopping', environment, events);
+    const told = notifyServiceManager(platform, config.native, 'STOPPING=1', events);
     await daemon.stop();
     await told;
   } finally {
     reloaded.stop();
+    await checksums.close();
   }
 }
 

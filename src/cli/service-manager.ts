@@ -1,27 +1,34 @@
 // oxlint-disable-next-line import/no-nodejs-modules -- Node has no datagram sockets of Unix
 import { execFile } from 'node:child_process';
 import { messageOf } from '../base/errors.ts';
+import type { NativeMode } from '../platform/native.ts';
+import type { Platform } from '../platform/platform.ts';
+import { tellServiceManager } from '../platform/service-manager.ts';
+import type { ServiceState } from '../platform/service-manager.ts';
 import type { DaemonEvents } from './daemon-events.ts';
 
 /** systemd-notify waits for systemd to have read what it sends. */
 const notifyMs = 5000;
 
 /**
- * Tells the service manager that started this process, if one did and wants to know, by the program
- * systemd-notify. That it cannot be told is an event and no reason to end.
+ * Tells the service manager that started this process, if one did and wants to know: by native code,
+ * else by the program systemd-notify. That it cannot be told is an event and no reason to end, though
+ * who waits for the word would take a daemon that works for one that hangs.
  */
-export async function tellServiceManager(
-  state: 'ready' | 'stopping',
-  environment: Readonly<Record<string, string | undefined>>,
+export async function notifyServiceManager(
+  platform: Platform,
+  mode: NativeMode,
+  state: ServiceState,
   events: DaemonEvents,
 ): Promise<void> {
-  if ((environment['NOTIFY_SOCKET'] ?? '') === '') return;
-  const words = [`--${state}`, `--pid=${process.pid}`];
-  if (state === 'stopping') words.splice(0, 1, 'STOPPING=1');
+  const message = tellServiceManager(platform, mode, state);
+  if (message === undefined) return;
+  const words = [`--pid=${platform.host.processId}`, state];
   await new Promise<void>((resolve) => {
     execFile('systemd-notify', words, { timeout: notifyMs }, (error) => {
       if (error !== null) {
-        events.error('service manager not told', { state, why: messageOf(error) });
+        const both = `${message}; nor can systemd-notify: ${messageOf(error)}`;
+        events.error('service-manager', { message: both.trim() });
       }
       resolve();
     });

@@ -3,11 +3,14 @@ import { defaultNamespaceName, parseNamespace } from '../blocks/namespace.ts';
 import type { KvStore } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { directChecksums, ThreadChecksums } from '../platform/checksums.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
+import type { Host } from '../platform/platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
-import { nodeTcpSockets } from '../platform/tcp-node-sockets.ts';
-import { tlsSockets, tlsTcpSockets } from '../platform/tls-sockets.ts';
+import { tlsSockets } from '../platform/tls-sockets.ts';
+import { ClientStore } from './client-store.ts';
 import { HttpClientStore } from './http-client-store.ts';
 import type { ReadDeadlines } from './http-client-store.ts';
 import { httpClientLimits } from './http-limits.ts';
@@ -31,6 +34,11 @@ export interface ConnectOptions {
   readonly loadDeadlineMs?: number | undefined;
   /** Caps the usual deadline of every call but flush. */
   readonly callDeadlineMsMax?: number | undefined;
+  /**
+   * Memory for blocks that were read, so that reading them again moves no bytes; none when absent or
+   * 0. What other clients delete stays in it until it makes room.
+   */
+  readonly nearCacheBytes?: number | undefined;
 }
 
 const agent = 'wombatkv-node';
@@ -54,11 +62,24 @@ const agent = 'wombatkv-node';
 export async function connect(url: string, options: ConnectOptions = {}): Promise<KvStore> {
   const address = parseAddress(url);
   const namespace = parseNamespace(options.namespace || defaultNamespaceName);
+  const { nearCacheBytes = 0 } = options;
+  if (!Number.isSafeInteger(nearCacheBytes) || nearCacheBytes < 0) {
+    throw new RangeError(`nearCacheBytes must be a number of bytes; got ${nearCacheBytes}`);
+  }
+  const door = await connectTo(address, namespace, options);
+  return new ClientStore(door, namespace, nearCacheBytes);
+}
+
+async function connectTo(
+  address: DaemonAddress,
+  namespace: Namespace,
+  options: ConnectOptions,
+): Promise<KvStore> {
   const { token = '' } = options;
   if (!isTokenText(token)) throw new RangeError(`token must be ${tokenRule}`);
   const authority = await readAuthority(options.tlsCaFile);
   if (address.kind === 'http') return connectHttp(address, namespace, options, authority);
-  const { clock, random } = nodePlatform();
+  const { clock, random, host } = nodePlatform();
   const isSecure = address.kind === 'tcp' && address.isSecure;
   const sockets = isSecure ? tlsSockets({ authority }) : nodeSockets;
   const peer = new RemotePeer({ sockets, clock, random, address, token, agent });
@@ -67,7 +88,8 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
     ...readDeadlines(options),
     saveMs: cap(limits.saveDeadlineMs),
   };
-  const store = new RemoteStore({ peer, clock, namespace, deadlines });
+  const checksums = checksumsOf(host);
+  const store = new RemoteStore({ peer, clock, namespace, deadlines, checksums });
   try {
     await peer.connection('small', new AbortController().signal);
   } catch (error) {
@@ -85,12 +107,13 @@ async function connectHttp(
   authority: Uint8Array | undefined,
 ): Promise<HttpClientStore> {
   const { token } = options;
-  const sockets = isSecure ? tlsTcpSockets({ authority }) : nodeTcpSockets;
+  const sockets = isSecure ? tlsSockets({ authority }) : nodeSockets;
   const platform = { ...nodePlatform(), sockets };
   const callMs = capOf(options)(httpClientLimits.callMs);
   const store = new HttpClientStore({
     ...{ platform, host, port, namespace, limits: { callMs } },
     ...{ token: token === '' ? undefined : token, deadlines: readDeadlines(options) },
+    checksums: checksumsOf(platform.host),
   });
   try {
     await store.greet({ deadlineMs: httpClientLimits.connectMs });
@@ -99,6 +122,11 @@ async function connectHttp(
     throw error;
   }
   return store;
+}
+
+/** Where there is one processor only, a thread for them gains nothing. */
+function checksumsOf({ processors }: Host): Checksums {
+  return processors > 1 ? new ThreadChecksums() : directChecksums;
 }
 
 function capOf({ callDeadlineMsMax }: ConnectOptions): (ms: number) => number {

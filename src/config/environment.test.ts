@@ -122,6 +122,14 @@ describe('every setting that has effect', () => {
       ],
       bad: ['1', 'v3'],
     },
+    WMBT_KV_NATIVE: {
+      good: [
+        ['auto', 'auto'],
+        ['OFF', 'off'],
+        ['0', 'off'],
+      ],
+      bad: ['on', '1'],
+    },
     WMBT_KV_PUT_DURABLE: {
       good: [
         ['Yes', true],

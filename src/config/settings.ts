@@ -168,6 +168,19 @@ const generalSettings: readonly EffectiveSetting[] = [
     readBy: ['library', 'daemon'],
     effect: 'now',
   },
+  {
+    name: 'WMBT_KV_NATIVE',
+    field: 'native',
+    kind: 'choice',
+    choices: { auto: 'auto', off: 'off', '0': 'off' },
+    default: 'auto',
+    accepts: 'auto, off, 0',
+    help:
+      '`auto`: native code where it was built for this platform (`wombatkv build-native`). `off`: ' +
+      'none. Values are the same either way.',
+    readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
 ];
 
 /** Settings of the store that this version obeys. */

@@ -36,6 +36,7 @@ describe('resolveStoreConfig()', () => {
       lookupDeadlineMs: 250,
       loadDeadlineMs: 10_000,
       callDeadlineMsMax: 30_000,
+      native: 'auto',
       bucket: '',
       s3Endpoint: '',
       s3AccessKey: '',
@@ -135,6 +136,7 @@ describe('a field out of range', () => {
       [{ lookupDeadlineMs: 0 }, RangeError],
       [{ loadDeadlineMs: 2 ** 31 }, RangeError],
       [{ callDeadlineMsMax: 1.5 }, RangeError],
+      [{ native: 'maybe' }, RangeError],
     ];
   for (const [config, kind] of cases) {
     const [field, value] = Object.entries(config)[0] ?? ['', undefined];

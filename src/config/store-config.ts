@@ -1,5 +1,6 @@
 import { StoreError } from '../base/errors.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import type { NativeMode } from '../platform/native.ts';
 import type { Host } from '../platform/platform.ts';
 import { quote } from './display.ts';
 import { nearestName } from './nearest-name.ts';
@@ -68,6 +69,8 @@ export interface StoreConfig {
   readonly loadDeadlineMs?: number | undefined;
   /** Caps the deadline of every call but flush. */
   readonly callDeadlineMsMax?: number | undefined;
+  /** `off`: no native code in this process, whatever there is. The last store that opens decides. */
+  readonly native?: NativeMode | undefined;
   /** S3 bucket, where `objectStore` is left out. Empty: none. */
   readonly bucket?: string | undefined;
   /** `http://host:port` of an S3 server, where `objectStore` names none. Empty: AWS. */
@@ -109,6 +112,7 @@ export interface ResolvedStoreConfig {
   readonly loadDeadlineMs: number;
   /** The store takes the smaller of this and a call's own deadline. */
   readonly callDeadlineMsMax: number;
+  readonly native: NativeMode;
   /** As it was given; `objectStore` says what holds. */
   readonly bucket: string;
   /** Canonical; `objectStore` says what holds. */
@@ -165,6 +169,7 @@ export function resolveStoreConfig(config: UncheckedStoreConfig, host: Host): Re
     lookupDeadlineMs: fieldResolvers.lookupDeadlineMs(config.lookupDeadlineMs),
     loadDeadlineMs: fieldResolvers.loadDeadlineMs(config.loadDeadlineMs),
     callDeadlineMsMax: fieldResolvers.callDeadlineMsMax(config.callDeadlineMsMax),
+    native: fieldResolvers.native(config.native),
     ...resolveBucket(config, host),
   };
 }

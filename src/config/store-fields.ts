@@ -71,6 +71,11 @@ export const fieldResolvers = {
   lookupDeadlineMs: (value: unknown): number => deadlineField('lookupDeadlineMs', value, 250),
   loadDeadlineMs: (value: unknown): number => deadlineField('loadDeadlineMs', value, 10_000),
   callDeadlineMsMax: (value: unknown): number => deadlineField('callDeadlineMsMax', value, 30_000),
+  native: (value: unknown): 'auto' | 'off' => {
+    const text = textField('native', value, 'auto');
+    if (text === 'auto' || text === 'off') return text;
+    throw new RangeError(`native must be 'auto' or 'off'; got ${quote(text)}`);
+  },
   bucket: (value: unknown): string => {
     const bucket = textField('bucket', value, '');
     if (/^[\w.-]{0,255}$/.test(bucket)) return bucket;

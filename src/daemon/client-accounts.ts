@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { ByteBudget } from '../base/byte-budget.ts';
 import { BytePool } from '../base/byte-pool.ts';
+import { sharedBytes } from '../base/bytes.ts';
 import { StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -149,8 +150,8 @@ export class ClientAccount {
 
 /** The accounts of all clients that are connected, and what they share. */
 export class ClientAccounts {
-  /** Memory for payloads that come in. */
-  readonly pool = new BytePool(limits.intakeKeptBytes);
+  /** Memory for payloads that come in, which the thread for checksums shares. */
+  readonly pool = new BytePool(limits.intakeKeptBytes, sharedBytes);
   readonly intake = new ByteBudget(limits.intakeBytesMax);
   readonly #limits: ClientLimits;
   readonly #accounts = new Map<string, ClientAccount>();

@@ -50,9 +50,7 @@ export class RequestMeter {
       type: 'counter',
       help: 'Calls on the object store that failed, by verb and by the code of the error.',
     } as const;
-    return (
-      renderFamily(seconds, this.#seconds) + renderFamily(failures, this.#failures.samples)
-    );
+    return renderFamily(seconds, this.#seconds) + renderFamily(failures, this.#failures.samples);
   }
 }
 
@@ -71,11 +69,7 @@ export class TimedObjectStore implements ObjectStore {
     this.#meter = meter;
   }
 
-  put(
-    key: ObjectKey,
-    parts: readonly Uint8Array[],
-    options?: PutOptions,
-  ): Promise<PutResult> {
+  put(key: ObjectKey, parts: readonly Uint8Array[], options?: PutOptions): Promise<PutResult> {
     return this.#meter.measure('put', () => this.#inner.put(key, parts, options));
   }
 

@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts';
 import type { CloudCredentials } from './cloud-credentials.ts';
 import type { Endpoints } from './endpoints.ts';
+import type { FileLocks } from './file-locks.ts';
 import type { Files } from './files.ts';
 import type { Http } from './http.ts';
 import type { Random } from './random.ts';
@@ -14,6 +15,8 @@ export interface Platform {
   readonly clock: Clock;
   readonly random: Random;
   readonly files: Files;
+  /** Absent without native code (`withNative` adds it). */
+  readonly locks?: FileLocks | undefined;
   readonly endpoints: Endpoints;
   readonly http: Http;
   readonly cloudCredentials: CloudCredentials;

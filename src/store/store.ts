@@ -168,7 +168,8 @@ export class Store implements ServedStore {
         },
       }));
       const whole = [...chain, ...(options?.following ?? [])];
-      return writePath.save({ payloads, chain: whole, durable: this.#isDurable(options) }, call);
+      const durable = this.#isDurable(options);
+      return writePath.save({ payloads, chain: whole, durable, order: options?.order }, call);
     });
   }
 

@@ -1,10 +1,15 @@
 import { loadZstd } from '../format/zstd.ts';
 import type { Zstd } from '../format/zstd.ts';
+import { useNativeKernels } from '../base/native-kernels.ts';
+import { nativeCode } from '../platform/native.ts';
 import { serveTasks } from '../platform/worker-pool.ts';
 import { decodeLegacyNow, decodeNow, encodeLegacyNow, encodeNow, warmUpNow } from './transcoder.ts';
 import type { EncodedPayload, TranscodeTask } from './transcoder.ts';
 
-/** The program of the transcoder's worker threads. */
+/** The program of the transcoder's worker threads; `?native=off` at its URL: without native code. */
+const mode = new URL(import.meta.url).searchParams.get('native') === 'off' ? 'off' : 'auto';
+useNativeKernels(nativeCode(mode).code);
+
 let loaded: Zstd | undefined;
 
 function zstd(): Zstd {

@@ -4,6 +4,7 @@ import { mapBounded } from '../base/map-bounded.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { SaveResult } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
+import type { UploadOrder } from '../blocks/served-store.ts';
 import type { CacheEntry, PayloadFacts } from '../cache/cache-entry.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
@@ -29,6 +30,8 @@ export interface SaveRequest {
   readonly payloads: readonly PayloadToSave[];
   readonly chain: readonly BlockKey[];
   readonly durable: boolean;
+  /** Of a save that comes in parts. */
+  readonly order?: UploadOrder | undefined;
 }
 
 export interface WritePathParts {
@@ -203,7 +206,7 @@ export class WritePath {
     call: Call,
   ): Promise<void> {
     const { uploads } = this.#parts;
-    const accepting = this.#acceptFresh(request.chain, fresh);
+    const accepting = this.#acceptFresh(request, fresh);
     this.#acceptingBytes += savedBytes;
     for (const { facts } of fresh) this.#accepting.set(idOf(facts), accepting);
     void accepting
@@ -223,11 +226,15 @@ export class WritePath {
     await call.race(uploads.whenDurable(entries));
   }
 
-  async #acceptFresh(chain: readonly BlockKey[], fresh: readonly Fresh[]): Promise<void> {
+  async #acceptFresh(
+    { chain, order, durable }: SaveRequest,
+    fresh: readonly Fresh[],
+  ): Promise<void> {
     if (fresh.length === 0) return;
     const { cache, uploads } = this.#parts;
     const entries = await cache.accept(await this.#withChecksums(fresh), chain);
-    uploads.enqueue({ entries, chain });
+    // A durable part waits for its own uploads.
+    uploads.enqueue({ entries, chain, order: durable ? undefined : order });
   }
 
   /** Without a disk tier nothing can be accepted: the save returns when the payloads are durable. */

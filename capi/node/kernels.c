@@ -1,0 +1,47 @@
+/* The kernels as functions of JavaScript. src/platform/native.ts says what each is given. */
+#include "kernels.h"
+
+#include "../src/chain.h"
+#include "../src/crc32c.h"
+#include "arguments.h"
+
+napi_value wmbt_node_crc32c(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  struct wmbt_bytes in;
+  uint32_t initial;
+  if (!wmbt_read_arguments(env, info, arguments)) return NULL;
+  if (!wmbt_read_bytes(env, arguments[0], &in) || !wmbt_read_uint32(env, arguments[1], &initial)) return NULL;
+  return wmbt_number(env, wmbt_crc32c_append(initial, in.data, in.length));
+}
+
+napi_value wmbt_node_copy_crc32c(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  struct wmbt_bytes to, from;
+  if (!wmbt_read_arguments(env, info, arguments)) return NULL;
+  if (!wmbt_read_bytes(env, arguments[0], &to) || !wmbt_read_bytes(env, arguments[1], &from)) return NULL;
+  if (to.length != from.length) {
+    napi_throw_range_error(env, NULL, "a copy takes as many bytes as it gives");
+    return NULL;
+  }
+  return wmbt_number(env, wmbt_crc32c_copy(0, to.data, from.data, from.length));
+}
+
+napi_value wmbt_node_chain_keys(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  struct wmbt_bytes tip, tokens, keys;
+  uint32_t block_tokens;
+  if (!wmbt_read_arguments(env, info, arguments)) return NULL;
+  if (!wmbt_read_bytes(env, arguments[0], &tip) || !wmbt_read_bytes(env, arguments[1], &tokens) ||
+      !wmbt_read_uint32(env, arguments[2], &block_tokens) || !wmbt_read_bytes(env, arguments[3], &keys)) {
+    return NULL;
+  }
+  const size_t block_bytes = block_tokens * sizeof(int32_t);
+  const size_t count = keys.length / wmbt_digest_digits;
+  if (tip.length != wmbt_digest_digits || count * wmbt_digest_digits != keys.length ||
+      count * block_bytes != tokens.length) {
+    napi_throw_range_error(env, NULL, "a chain takes a tip and keys of 64 characters, and whole blocks");
+    return NULL;
+  }
+  wmbt_chain_keys((const char *)tip.data, tokens.data, block_tokens, count, (char *)keys.data);
+  return NULL;
+}

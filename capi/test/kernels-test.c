@@ -1,0 +1,266 @@
+/*
+ * Holds every kernel that this processor has to an independent implementation: `kernels-test [seed]`. Prints
+ * what it tried and what failed; its exit status is 1 when something did.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../src/chain.h"
+#include "../src/crc32c.h"
+#include "../src/hex.h"
+#include "reference-blake3.h"
+
+#if defined(__x86_64__)
+/* The official code's own dispatch, opened by BLAKE3_TESTING: bits of what it may use. */
+extern _Atomic int g_cpu_features;
+int get_cpu_features(void);
+#endif
+
+enum { memory_bytes = 1024 * 1024 + 512, digits = wmbt_digest_digits };
+
+static uint8_t *memory, *other;
+static uint64_t random_state;
+static unsigned failures;
+
+static uint64_t next_random(void) {
+  random_state ^= random_state << 13;
+  random_state ^= random_state >> 7;
+  random_state ^= random_state << 17;
+  return random_state * UINT64_C(0x2545f4914f6cdd1d) >> 11;
+}
+
+static size_t below(size_t bound) { return (size_t)(next_random() % bound); }
+
+static void expect(int holds, const char *what, const char *by, size_t length, size_t start) {
+  if (holds) return;
+  failures += 1;
+  printf("FAILED: %s by %s, %zu bytes from %zu\n", what, by, length, start);
+}
+
+/* The definition: one bit at a time. */
+static uint32_t crc_by_bits(uint32_t crc, const uint8_t *in, size_t length) {
+  uint32_t state = ~crc;
+  for (size_t i = 0; i < length; i += 1) {
+    state ^= in[i];
+    for (int bit = 0; bit < 8; bit += 1) state = (state >> 1) ^ ((state & 1) != 0 ? 0x82f63b78 : 0);
+  }
+  return ~state;
+}
+
+/* Short lengths are the most common; every eighth is up to the whole memory. */
+static size_t random_length(void) {
+  static const size_t bounds[8] = {40, 300, 1100, 4000, 30000, 60000, 300, memory_bytes - 512};
+  return below(bounds[below(8)]);
+}
+
+static const struct {
+  const char *in;
+  size_t length;
+  uint32_t crc;
+} crc_vectors[] = {
+    /* The contract's, and those of the iSCSI standard: 32 zeros, 32 ones, 0 to 31. */
+    {"123456789", 9, 0xe3069283},
+    {"", 0, 0},
+    {"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32, 0x8a9136aa},
+    {"\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377"
+     "\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377",
+     32, 0x62a8ab43},
+    {"\0\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22\23\24\25\26\27\30\31\32\33\34\35\36\37", 32,
+     0x46dd794e},
+};
+
+static void test_append(const struct wmbt_crc32c_kernel *kernel) {
+  for (size_t i = 0; i < sizeof crc_vectors / sizeof crc_vectors[0]; i += 1) {
+    const uint8_t *in = (const uint8_t *)crc_vectors[i].in;
+    const uint32_t crc = wmbt_crc32c_append_by(kernel, 0, in, crc_vectors[i].length);
+    expect(crc == crc_vectors[i].crc, "CRC32C of a vector", kernel->name, crc_vectors[i].length, 0);
+  }
+  for (int run = 0; run < 300; run += 1) {
+    const size_t start = below(256), length = random_length();
+    const uint32_t crc = (uint32_t)next_random();
+    const uint32_t expected = crc_by_bits(crc, memory + start, length);
+    const uint32_t actual = wmbt_crc32c_append_by(kernel, crc, memory + start, length);
+    expect(actual == expected, "CRC32C", kernel->name, length, start);
+  }
+}
+
+/* A copy must be whole, and must leave the bytes around it alone. */
+static void test_copy(const struct wmbt_crc32c_kernel *kernel) {
+  for (int run = 0; run < 200; run += 1) {
+    const size_t start = below(256), place = 64 + below(128);
+    const size_t length = run % 4 == 0 ? WMBT_STREAM_BYTES_MIN - 100 + below(500000) : random_length();
+    memset(other, 0xa5, place);
+    memset(other + place + length, 0xa5, 64);
+    const uint32_t crc = (uint32_t)next_random();
+    const uint32_t expected = wmbt_crc32c_append_by(&wmbt_crc32c_portable, crc, memory + start, length);
+    const uint32_t actual = wmbt_crc32c_copy_by(kernel, crc, other + place, memory + start, length);
+    expect(actual == expected, "CRC32C of a copy", kernel->name, length, start);
+    expect(memcmp(other + place, memory + start, length) == 0, "copy", kernel->name, length, start);
+    for (size_t i = 0; i < 64; i += 1) {
+      const int is_untouched = other[place - 1 - i] == 0xa5 && other[place + length + i] == 0xa5;
+      expect(is_untouched, "bytes beside a copy", kernel->name, length, start);
+    }
+  }
+}
+
+static void test_crc(void) {
+  size_t count;
+  const struct wmbt_crc32c_kernel *const *kernels = wmbt_crc32c_kernels(&count);
+  for (size_t i = 0; i < count; i += 1) {
+    const int is_here = kernels[i]->is_supported();
+    printf("crc32c %s: %s\n", kernels[i]->name, is_here ? "tested" : "not on this processor");
+    if (!is_here) continue;
+    test_append(kernels[i]);
+    test_copy(kernels[i]);
+  }
+  printf("crc32c in use: %s\n", wmbt_crc32c_kernel_in_use()->name);
+}
+
+static void test_combine(void) {
+  for (int run = 0; run < 300; run += 1) {
+    const size_t length = random_length(), cut = below(length + 1);
+    const uint32_t whole = wmbt_crc32c_append(0, memory, length);
+    const uint32_t first = wmbt_crc32c_append(0, memory, cut);
+    const uint32_t second = wmbt_crc32c_append(0, memory + cut, length - cut);
+    expect(wmbt_crc32c_append(first, memory + cut, length - cut) == whole, "append", "two parts", length, cut);
+    expect(wmbt_crc32c_combine(first, second, length - cut) == whole, "combine", "two parts", length, cut);
+    const uint32_t bound = wmbt_crc32c_bind(other, other + 32, whole, length);
+    const uint32_t behind = crc_by_bits(crc_by_bits(0, other, 64), memory, length);
+    expect(bound == behind, "bind", "namespace and key", length, 0);
+  }
+  /* Lengths beyond 32 bits, where zeros are combined by halves. */
+  for (int run = 0; run < 100; run += 1) {
+    const uint64_t a = next_random() << 8, b = next_random() << 8;
+    const uint32_t crc = (uint32_t)next_random();
+    const uint32_t by_halves = wmbt_crc32c_combine(wmbt_crc32c_combine(crc, 0, a), 0, b);
+    expect(wmbt_crc32c_combine(crc, 0, a + b) == by_halves, "combine", "long lengths", (size_t)(a + b), 0);
+  }
+}
+
+static void test_hex(void) {
+  unsigned count;
+  const struct wmbt_hex_parser *parsers = wmbt_hex_parsers(&count);
+  for (unsigned i = 0; i < count; i += 1) {
+    const int is_here = parsers[i].is_supported();
+    printf("hex %s: %s\n", parsers[i].name, is_here ? "tested" : "not on this processor");
+    for (int run = 0; is_here && run < 2000; run += 1) {
+      char text[digits + 1];
+      uint8_t digest[wmbt_digest_bytes];
+      const uint8_t *from = memory + below(memory_bytes - 64);
+      const char *form = below(2) == 0 ? "%02x" : "%02X";
+      for (int k = 0; k < wmbt_digest_bytes; k += 1) snprintf(text + 2 * k, 3, form, from[k]);
+      expect(parsers[i].parse(text, digest), "hex is accepted", parsers[i].name, digits, 0);
+      expect(memcmp(digest, from, sizeof digest) == 0, "hex", parsers[i].name, digits, 0);
+      /* Any other byte in any place is refused. */
+      const size_t place = below(digits);
+      const int byte = (int)(uint8_t)(run % 256);
+      const int is_digit = byte != 0 && strchr("0123456789abcdefABCDEF", byte) != NULL;
+      text[place] = (char)byte;
+      expect(parsers[i].parse(text, digest) == is_digit, "hex with another byte", parsers[i].name, digits, place);
+    }
+  }
+  expect(wmbt_hex_parse("00112233445566778899aAbBcCdDeEfF00112233445566778899AABBCCDDEEFF", other), "hex",
+         "the parser in use", digits, 0);
+}
+
+static void digest_text(const uint8_t digest[32], char text[digits + 1]) {
+  for (int k = 0; k < 32; k += 1) snprintf(text + 2 * k, 3, "%02x", digest[k]);
+}
+
+static const struct {
+  size_t length;
+  const char *digest;
+} blake3_vectors[] = {
+    /* Of the bytes i mod 251, from the contract. */
+    {0, "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"},
+    {1, "2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213"},
+    {1024, "42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7"},
+    {2049, "5f4d72f40d7a5f82b15ca2b2e44b1de3c2ef86c426c95c1af0b6879522563030"},
+    {102400, "bc3e3d41a1146b069abffad3c0d44860cf664390afce4d9661f7902e7943e085"},
+};
+
+static void test_blake3(const char *by) {
+  char text[digits + 1], expected[digits + 1] = {0};
+  uint8_t digest[32];
+  for (size_t i = 0; i < memory_bytes; i += 1) other[i] = (uint8_t)(i % 251);
+  for (size_t i = 0; i < sizeof blake3_vectors / sizeof blake3_vectors[0]; i += 1) {
+    wmbt_blake3_hex(other, blake3_vectors[i].length, text);
+    expect(memcmp(text, blake3_vectors[i].digest, digits) == 0, "BLAKE3", by, blake3_vectors[i].length, 0);
+  }
+  for (int run = 0; run < 100; run += 1) {
+    const size_t start = below(64), length = below(run % 10 == 0 ? 100000 : 3000);
+    reference_blake3(memory + start, length, digest);
+    digest_text(digest, expected);
+    wmbt_blake3_hex(memory + start, length, text);
+    expect(memcmp(text, expected, digits) == 0, "BLAKE3", by, length, start);
+  }
+}
+
+static void test_chain(const char *by) {
+  /* The contract's: seed input `WMBTBLK1|ba74dfaae18aace4f3d23143|q2|ds4-v1`, tokens 0 to 255. */
+  static const char seed[] = "6cbfd6e1ea32bac0d3747cec6fb3c5cff3c2004945e17933d60d5616fd7f2ed6";
+  static const char chain[] =
+      "8f28dda446c41d3d0433979975b1d780d00e2d99e9d6bd01c43d26713ee5e233"
+      "004be08c1aab56811e9af4e081d0efe1db2b6f41a36181200e126952c3d46521";
+  int32_t tokens[256];
+  char keys[40 * digits];
+  for (int i = 0; i < 256; i += 1) tokens[i] = i;
+  wmbt_chain_keys(seed, (const uint8_t *)tokens, 128, 2, keys);
+  expect(memcmp(keys, chain, sizeof chain - 1) == 0, "chain of the contract", by, sizeof tokens, 0);
+  for (int run = 0; run < 20; run += 1) {
+    const size_t block_tokens = 128 * (1 + below(4)), count = below(40), start = below(64);
+    const size_t block_bytes = 4 * block_tokens;
+    uint8_t input[digits + 4 * 512], digest[32];
+    char tip[digits + 1] = {0};
+    memcpy(tip, seed, digits);
+    wmbt_chain_keys(seed, memory + start, block_tokens, count, keys);
+    for (size_t block = 0; block < count; block += 1) {
+      memcpy(input, tip, digits);
+      memcpy(input + digits, memory + start + block * block_bytes, block_bytes);
+      reference_blake3(input, digits + block_bytes, digest);
+      digest_text(digest, tip);
+      expect(memcmp(keys + block * digits, tip, digits) == 0, "key", by, block_bytes, block);
+    }
+  }
+}
+
+static void test_hashes(void) {
+#if defined(__x86_64__)
+  /* SSE2, SSSE3, SSE4.1, AVX, AVX2, AVX-512F, AVX-512VL, each with all before it. */
+  static const char *const names[] = {"portable", "sse2", "ssse3", "sse41", "avx", "avx2", "avx512f", "avx512"};
+  const int here = get_cpu_features();
+  for (int level = 0; level < 8; level += 1) {
+    const int features = (1 << level) - 1;
+    const int is_here = (here & features) == features;
+    printf("blake3 %s: %s\n", names[level], is_here ? "tested" : "not on this processor");
+    if (!is_here) continue;
+    g_cpu_features = features;
+    test_blake3(names[level]);
+    test_chain(names[level]);
+  }
+  g_cpu_features = here;
+#else
+  printf("blake3 of this processor: tested\n");
+  test_blake3("this processor");
+  test_chain("this processor");
+#endif
+}
+
+int main(int argc, char **argv) {
+  const uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+  random_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+  memory = malloc(memory_bytes);
+  other = malloc(memory_bytes);
+  if (memory == NULL || other == NULL) return 2;
+  for (size_t i = 0; i < memory_bytes; i += 1) memory[i] = (uint8_t)next_random();
+  memcpy(other, memory, memory_bytes);
+  test_crc();
+  test_combine();
+  test_hex();
+  test_hashes();
+  printf("seed %llu: %u failed\n", (unsigned long long)seed, failures);
+  free(memory);
+  free(other);
+  return failures == 0 ? 0 : 1;
+}

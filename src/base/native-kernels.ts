@@ -1,0 +1,25 @@
+/**
+ * Faster implementations of what this folder computes. They come from native code, which only the
+ * platform can load, so they are handed down. They give the same values, so it does not matter when.
+ */
+export interface NativeKernels {
+  /** The CRC32C of `a ‖ input`, given that of `a`. */
+  crc32c(input: Uint8Array, initial: number): number;
+  /**
+   * Fills `keys` with digests of 64 ASCII characters: each is the BLAKE3 digest of the 64 characters
+   * before it, of which `tip` holds the first, and of the next `blockTokens` tokens.
+   */
+  chainKeys(tip: Uint8Array, tokens: Int32Array, blockTokens: number, keys: Uint8Array): void;
+}
+
+let inUse: NativeKernels | undefined;
+
+/** The implementations that this thread uses from now on; undefined: the portable ones. */
+export function useNativeKernels(kernels: NativeKernels | undefined): void {
+  inUse = kernels;
+}
+
+/** What was last given to {@link useNativeKernels}. */
+export function nativeKernels(): NativeKernels | undefined {
+  return inUse;
+}
