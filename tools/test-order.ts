@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 /** Files that one process runs, in this order. */
 export type Group = readonly [string, ...string[]];
 
@@ -29,33 +32,19 @@ export const longestFiles: readonly string[] = [
 const sharingFolders: readonly string[] = ['src/', 'bench/', 'tools/'];
 
 /**
- * Files there that have a process to themselves, beside the longest: they start threads, load the
- * engine, measure what the whole process holds, or take seconds by themselves.
+ * What a file there says that has a process to itself: it starts threads, opens a whole store, loads the
+ * engine, measures what the process holds, or ends it.
  */
-export const aloneFiles: readonly string[] = [
-  'src/cli/verify-bucket.test.ts',
-  'src/engines/llama/gguf-writer.test.ts',
-  'src/engines/llama/llama-identity.test.ts',
-  'src/engines/llama/state-engine.test.ts',
-  'src/format/zstd-frame.test.ts',
-  'src/format/zstd.test.ts',
-  'src/open-store-budgets.test.ts',
-  'src/open-store-misses.test.ts',
-  'src/open-store-v1.test.ts',
-  'src/open-store-write-v1.test.ts',
-  'src/open-store.test.ts',
-  'src/platform/worker-pool.test.ts',
-  'src/store/legacy-objects.test.ts',
-  'src/store/transcoder.test.ts',
-];
+const needsProcess =
+  /\bnew (WorkerPool|WorkerTranscoder|Worker)\b|\bopenStore\(|llama-engine|node-llama-cpp|\b(memory|resource)Usage\b|process\.(exit|abort|kill|umask)\b|\/proc\/self\/fd'/;
 
 /** So many files share a process: enough to save what starting costs, few enough to spread them. */
 const filesPerProcess = 12;
 
-/** The files as groups for one process each. Slow ones are alone. */
-export function groupsOf(files: readonly string[]): readonly Group[] {
-  const shared = files.filter(sharesProcess);
-  const groups = files.filter((file) => !sharesProcess(file)).map((file): Group => [file]);
+/** The files below the directory as groups for one process each. Slow ones are alone. */
+export function groupsOf(directory: string, files: readonly string[]): readonly Group[] {
+  const shared = files.filter((file) => sharesProcess(directory, file));
+  const groups = files.filter((file) => !shared.includes(file)).map((file): Group => [file]);
   // As many processes as needed, with as even a number of files as can be.
   const count = Math.ceil(shared.length / filesPerProcess);
   for (let index = 0; index < count; index += 1) {
@@ -66,11 +55,11 @@ export function groupsOf(files: readonly string[]): readonly Group[] {
   return groups;
 }
 
-function sharesProcess(file: string): boolean {
+function sharesProcess(directory: string, file: string): boolean {
   const source = sourceOf(file);
-  if (/\.(slow|s3)\.test\.ts$/.test(source)) return false;
-  if (longestFiles.includes(source) || aloneFiles.includes(source)) return false;
-  return sharingFolders.some((folder) => source.startsWith(folder));
+  if (/\.(slow|s3)\.test\.ts$/.test(source) || longestFiles.includes(source)) return false;
+  if (!sharingFolders.some((folder) => source.startsWith(folder))) return false;
+  return !needsProcess.test(readFileSync(join(directory, file), 'utf8'));
 }
 
 /** The groups in the order in which to start them: the longest files, many files, then others. */

@@ -53,7 +53,7 @@ export async function runTests(options: TestRunOptions): Promise<TestCounts> {
     options.print(`no test file in ${options.directory} matches`);
     return { passed: 0, failed: 1, skipped: 0 };
   }
-  const groups = options.aloneEach === true ? files.map(alone) : groupsOf(files);
+  const groups = options.aloneEach === true ? files.map(alone) : groupsOf(options.directory, files);
   const scratch = mkdtempSync(join(tmpdir(), 'wombatkv-test-'));
   try {
     const waiting = [...longestFirst(groups)];

@@ -23,8 +23,8 @@
  * What it needs
  * ---------------------------------------------------------------------------------------------------------
  * This version of the library is a client of a running `wombatkv-daemon`, over its Unix socket on the same host
- * (WMBT_KV_REMOTE_PREFIX) or over TCP (WMBT_KV_TCP_ADDR). HTTP and a store inside the process are not in it:
- * asking for them fails with a message that says so.
+ * (WMBT_KV_REMOTE_PREFIX) or over TCP (WMBT_KV_TCP_ADDR). HTTP, TLS and a store inside the process are not in it:
+ * asking for them fails with a message that says so. Nothing is sent in the clear where TLS is asked for.
  *
  *     cc engine.c $(pkg-config --cflags --libs wombatkv)
  *

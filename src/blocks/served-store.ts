@@ -8,9 +8,11 @@ import type { BlockToSave, CallOptions, KvStore, SaveOptions, SaveResult } from 
 export interface ServedStore extends KvStore {
   /**
    * For each block whether {@link saveWanted} needs its payload. False only where it is stored, or
-   * another call is accepting it, or the key came before. What nobody is sure of is wanted.
+   * another call is accepting it, or the key came before. What nobody is sure of is wanted. Where the
+   * lengths of the payloads are given and those that are wanted have no room, rejects as the save
+   * would: `BUSY` at the backlog limit, or `TOO_LARGE`.
    */
-  wants(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]>;
+  wants(keys: readonly BlockKey[], options?: WantsOptions): Promise<readonly boolean[]>;
 
   /**
    * Like `save`, with blocks whose payload is left out because it is stored. When one of them is
@@ -20,6 +22,11 @@ export interface ServedStore extends KvStore {
     blocks: readonly WantedBlock[],
     options?: SaveWantedOptions,
   ): Promise<SaveResult | 'payload-needed'>;
+}
+
+export interface WantsOptions extends CallOptions {
+  /** Of the payload of each key. */
+  readonly lengths?: readonly number[] | undefined;
 }
 
 export interface WantedBlock extends Omit<BlockToSave, 'payload'> {

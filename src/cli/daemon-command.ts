@@ -16,7 +16,7 @@ import { RequestMeter, TimedObjectStore } from '../daemon/timed-object-store.ts'
 import type { Transport } from '../daemon/transport.ts';
 import type { ObjectStore } from '../objectstore/object-store.ts';
 import { openServedStore } from '../open-store.ts';
-import { directChecksums, ThreadChecksums } from '../platform/checksums.ts';
+import { checksumsFor } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -73,8 +73,7 @@ async function serveUntilStopped(
   const config = configFromEnvironment(environment, host, { mode: 'strict', report });
   const doors = doorsFromEnvironment(environment, host.homeDirectory);
   const reloaded = new ReloadedFiles(platform, events);
-  // Where there is one processor only, a thread for them gains nothing.
-  const checksums = host.processors > 1 ? new ThreadChecksums() : directChecksums;
+  const checksums = checksumsFor(host, config.native);
   try {
     const security = await openSecurity(doors, platform.files, reloaded, events);
     const version = await packageVersion(platform.files);

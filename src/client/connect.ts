@@ -3,10 +3,10 @@ import { defaultNamespaceName, parseNamespace } from '../blocks/namespace.ts';
 import type { KvStore } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
-import { directChecksums, ThreadChecksums } from '../platform/checksums.ts';
-import type { Checksums } from '../platform/checksums.ts';
+import { checksumsFor } from '../platform/checksums.ts';
+import { withNative } from '../platform/native.ts';
+import type { NativeMode } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
-import type { Host } from '../platform/platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
 import { tlsSockets } from '../platform/tls-sockets.ts';
@@ -39,6 +39,8 @@ export interface ConnectOptions {
    * 0. What other clients delete stays in it until it makes room.
    */
   readonly nearCacheBytes?: number | undefined;
+  /** Whether native code is used where there is some, as in `StoreConfig`. */
+  readonly native?: NativeMode | undefined;
 }
 
 const agent = 'wombatkv-node';
@@ -79,7 +81,8 @@ async function connectTo(
   if (!isTokenText(token)) throw new RangeError(`token must be ${tokenRule}`);
   const authority = await readAuthority(options.tlsCaFile);
   if (address.kind === 'http') return connectHttp(address, namespace, options, authority);
-  const { clock, random, host } = nodePlatform();
+  const { native = 'auto' } = options;
+  const { clock, random, host } = withNative(nodePlatform(), native);
   const isSecure = address.kind === 'tcp' && address.isSecure;
   const sockets = isSecure ? tlsSockets({ authority }) : nodeSockets;
   const peer = new RemotePeer({ sockets, clock, random, address, token, agent });
@@ -88,7 +91,7 @@ async function connectTo(
     ...readDeadlines(options),
     saveMs: cap(limits.saveDeadlineMs),
   };
-  const checksums = checksumsOf(host);
+  const checksums = checksumsFor(host, native);
   const store = new RemoteStore({ peer, clock, namespace, deadlines, checksums });
   try {
     await peer.connection('small', new AbortController().signal);
@@ -108,12 +111,13 @@ async function connectHttp(
 ): Promise<HttpClientStore> {
   const { token } = options;
   const sockets = isSecure ? tlsSockets({ authority }) : nodeSockets;
-  const platform = { ...nodePlatform(), sockets };
+  const { native = 'auto' } = options;
+  const platform = { ...withNative(nodePlatform(), native), sockets };
   const callMs = capOf(options)(httpClientLimits.callMs);
   const store = new HttpClientStore({
     ...{ platform, host, port, namespace, limits: { callMs } },
     ...{ token: token === '' ? undefined : token, deadlines: readDeadlines(options) },
-    checksums: checksumsOf(platform.host),
+    checksums: checksumsFor(platform.host, native),
   });
   try {
     await store.greet({ deadlineMs: httpClientLimits.connectMs });
@@ -122,11 +126,6 @@ async function connectHttp(
     throw error;
   }
   return store;
-}
-
-/** Where there is one processor only, a thread for them gains nothing. */
-function checksumsOf({ processors }: Host): Checksums {
-  return processors > 1 ? new ThreadChecksums() : directChecksums;
 }
 
 function capOf({ callDeadlineMsMax }: ConnectOptions): (ms: number) => number {

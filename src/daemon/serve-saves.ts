@@ -90,10 +90,11 @@ async function saveBlocks(
 ): Promise<SaveResult | 'payload-needed'> {
   const { store } = run.service;
   const keys = save.blocks.map(({ key }) => key);
+  const lengths = save.blocks.map(({ length }) => length);
   const isWanted =
     save.isUnasked || save.isWhole
       ? keys.map(() => true)
-      : await store.wants(keys, { namespace: save.namespace, signal: call.signal });
+      : await store.wants(keys, { namespace: save.namespace, signal: call.signal, lengths });
   const expected = save.blocks
     .map(({ length }, index) => ({ index, length }))
     .filter(({ index }) => isWanted[index])

@@ -1,6 +1,9 @@
 import { crc32c } from '../base/crc32c.ts';
 import { deferred } from '../base/deferred.ts';
 import type { Deferred } from '../base/deferred.ts';
+import { nativeCode } from './native.ts';
+import type { NativeMode } from './native.ts';
+import type { Host } from './platform.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 /** Computes CRC32C of payloads, beside other work where that is worth it. */
@@ -13,6 +16,19 @@ export interface Checksums {
 
 /** On the caller's thread, at once. */
 export const directChecksums: Checksums = { of: crc32c, close: () => Promise.resolve() };
+
+/**
+ * A thread where it gains something. Native code takes a fifth of the time for bytes that have just come
+ * (docs/decisions/0046), which is less than a thread costs; and where there is one processor the thread
+ * would take its time from others.
+ */
+export function checksumsFor(
+  { processors }: Pick<Host, 'processors'>,
+  mode: NativeMode,
+): Checksums {
+  const isNative = nativeCode(mode).code !== undefined;
+  return isNative || processors === 1 ? directChecksums : new ThreadChecksums();
+}
 
 /** Shorter payloads cost less than a message to a thread and back, about 20 µs. */
 const threadBytesMin = 128 * 1024;

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { eventually } from '../support/waiting.ts';
 import { buildAbiTest, runProgram, withoutTestCompiler } from './c-program.ts';
-import { hostilePeers, listenAs } from './hostile-peers.ts';
+import { busyPeer, hostilePeers, listenAs } from './hostile-peers.ts';
 
 /**
  * Goal: whatever listens at the address, calls of the C library end in time, with a failure that says
@@ -28,5 +29,21 @@ describe('the C library and a peer that', { skip: withoutTestCompiler() }, () =>
         await listening.close();
       }
     });
+  }
+});
+
+it('calls with payloads leave connections to lookups', { skip: withoutTestCompiler() }, async () => {
+  const program = await buildAbiTest();
+  let saves = 0;
+  const peer = busyPeer(() => (saves += 1));
+  const listening = await listenAs(peer);
+  try {
+    const onLine = (line: string): Promise<void> | undefined =>
+      line === 'puts wait' ? eventually('eight puts', () => Promise.resolve(saves === 8)) : undefined;
+    const environment = { WMBT_KV_TCP_ADDR: listening.address };
+    const { status, lines, notes } = await runProgram(program, ['reserve'], { environment, onLine });
+    assert.equal(status, 0, `${lines.join('\n')}\n${notes}`);
+  } finally {
+    await listening.close();
   }
 });

@@ -22,8 +22,21 @@ export function withoutTestCompiler(): string | false {
   return withoutCompiler(testToolchain().compiler);
 }
 
+/** Builds are slow to fail, too: each is tried once in a process. */
+const builds = new Map<string, Promise<string>>();
+
+function once(name: string, build: () => Promise<string>): Promise<string> {
+  const known = builds.get(name) ?? build();
+  builds.set(name, known);
+  return known;
+}
+
 /** The test program of the library (capi/test/library), linked to it as an engine is. */
-export async function buildAbiTest(): Promise<string> {
+export function buildAbiTest(): Promise<string> {
+  return once('abi-test', linkAbiTest);
+}
+
+async function linkAbiTest(): Promise<string> {
   const toolchain = testToolchain();
   const library = await cachedLibrary(toolchain);
   const flags = [...warningFlags, ...systemFlags];
@@ -32,7 +45,11 @@ export async function buildAbiTest(): Promise<string> {
 }
 
 /** The test program of the parsers (capi/test/frames), which has the library's own files in it. */
-export async function buildFramesTest(): Promise<string> {
+export function buildFramesTest(): Promise<string> {
+  return once('frames-test', linkFramesTest);
+}
+
+async function linkFramesTest(): Promise<string> {
   const toolchain = testToolchain();
   const library = await cachedLibrary(toolchain);
   const flags = [...warningFlags, ...systemFlags];

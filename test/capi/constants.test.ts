@@ -32,6 +32,8 @@ describe('the constants of the C library', () => {
       WMBT_MESSAGE_BYTES_MAX: limits.messageBytesMax,
       WMBT_EAGER_BYTES_MAX: limits.eagerBytesMax,
       WMBT_CONNECTIONS_PER_CLIENT_MAX: limits.connectionsPerClientMax,
+      WMBT_TOKEN_BYTES_MAX: limits.tokenLengthMax,
+      WMBT_TOKEN_FILE_BYTES_MAX: limits.tokenFileBytesMax,
       WMBT_SAVE_DEADLINE_MS: limits.saveDeadlineMs,
       WMBT_TAIL_DEADLINE_MS: limits.tailDeadlineMs,
       WMBT_ANSWER_GRACE_MS: limits.answerGraceMs,

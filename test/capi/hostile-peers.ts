@@ -251,6 +251,19 @@ export const hostilePeers: readonly HostilePeer[] = [
   },
 ];
 
+/** Answers lookups, late, and never a save: it counts how many wait. */
+export function busyPeer(onSave: () => void): HostilePeer {
+  return {
+    name: 'answers lookups alone',
+    answer: ({ socket, type, id }) => {
+      if (type === 'save') onSave();
+      if (type === 'lookup') void sleep(200).then(() => socket.write(answerOf(type, id)));
+      return undefined;
+    },
+    said: /ok a lookup does not wait/,
+  };
+}
+
 async function drip(socket: Socket, bytes: Uint8Array): Promise<void> {
   for (const byte of bytes) {
     if (socket.destroyed) return;

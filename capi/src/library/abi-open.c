@@ -59,12 +59,21 @@ static wmbt_kv_handle_t *connect_to(const char *where, const char *path, const s
   return refuse(&failure);
 }
 
+static const char what_there_is[] =
+    "this libwombatkv is a client of a wombatkv-daemon: set WMBT_KV_REMOTE_PREFIX (Unix socket) or WMBT_KV_TCP_ADDR "
+    "(TCP, in the clear)";
+
 static wmbt_kv_handle_t *open_tcp(const char *addr, const struct wmbt_settings *settings) {
   char where[512];
   (void)snprintf(where, sizeof where, "TcpKvClient::connect(%s)", addr);
   struct wmbt_endpoint endpoint;
-  if (wmbt_endpoint_parse(addr, &endpoint)) return connect_to(where, NULL, &endpoint, settings);
   struct wmbt_failure failure;
+  if (wmbt_settings_asks_for_tls(addr)) {
+    /* In the clear a token, and what is stored, would be anybody's. */
+    (void)wmbt_fail(&failure, wmbt_invalid, "%s: TLS is not in this version; %s", where, what_there_is);
+    return refuse(&failure);
+  }
+  if (wmbt_endpoint_parse(addr, &endpoint)) return connect_to(where, NULL, &endpoint, settings);
   (void)wmbt_fail(&failure, wmbt_invalid, "%s: accepted: host:port", where);
   return refuse(&failure);
 }
@@ -76,10 +85,6 @@ static wmbt_kv_handle_t *open_prefix(const char *prefix, const struct wmbt_setti
   (void)snprintf(where, sizeof where, "RemoteKvStoreClient::connect(%s): %s", prefix, path);
   return connect_to(where, path, NULL, settings);
 }
-
-static const char what_there_is[] =
-    "this libwombatkv is a client of a wombatkv-daemon: set WMBT_KV_REMOTE_PREFIX (Unix socket) or WMBT_KV_TCP_ADDR "
-    "(TCP)";
 
 static wmbt_kv_handle_t *refuse_http(const char *addr) {
   struct wmbt_failure failure;

@@ -44,8 +44,9 @@
 #define WMBT_READ_BYTES 65536
 /* Addresses of one host name that are tried. */
 #define WMBT_ADDRESSES_MAX 8
-/* Bytes of a token file, and of a message that the library shows. */
-#define WMBT_TOKEN_BYTES_MAX 4096
+/* Characters of a token, and bytes of a file that holds one. */
+#define WMBT_TOKEN_BYTES_MAX 512
+#define WMBT_TOKEN_FILE_BYTES_MAX 262144
 
 /* What a daemon's log calls this program. */
 #define WMBT_AGENT_VERSION "1.0"

@@ -18,9 +18,9 @@
 #include "messages.h"
 
 struct wmbt_connection {
-  /* The next one of its owner; whether nobody uses it. Both are the owner's, under its lock. */
+  /* The next one of its owner; whether nobody uses it, or a call with payloads does: the owner's, under its lock. */
   struct wmbt_connection *next;
-  bool is_idle;
+  bool is_idle, is_bulk;
   /* -1: none. */
   int fd;
   struct wmbt_target target;

@@ -55,6 +55,12 @@ void wmbt_peer_free(struct wmbt_peer *peer) {
   free(peer);
 }
 
+/* The call that used the connection does not any more; the lock is held. */
+static void end_use(struct wmbt_peer *peer, struct wmbt_connection *connection) {
+  if (connection->is_bulk) peer->bulk_count -= 1;
+  connection->is_bulk = false;
+}
+
 /* Takes the connection out of the list and frees it; the lock is held. */
 static void remove_connection(struct wmbt_peer *peer, struct wmbt_connection *connection) {
   struct wmbt_connection **place = &peer->connections;
@@ -67,6 +73,7 @@ static void remove_connection(struct wmbt_peer *peer, struct wmbt_connection *co
 
 void wmbt_peer_release(struct wmbt_peer *peer, struct wmbt_connection *connection) {
   (void)pthread_mutex_lock(&peer->lock);
+  end_use(peer, connection);
   /* Ids are not used again on a connection. */
   if (connection->next_id == UINT32_MAX) {
     remove_connection(peer, connection);
@@ -79,6 +86,7 @@ void wmbt_peer_release(struct wmbt_peer *peer, struct wmbt_connection *connectio
 
 void wmbt_peer_discard(struct wmbt_peer *peer, struct wmbt_connection *connection, bool is_silent) {
   (void)pthread_mutex_lock(&peer->lock);
+  end_use(peer, connection);
   remove_connection(peer, connection);
   if (is_silent) {
     peer->is_silent = true;
@@ -106,12 +114,16 @@ static struct wmbt_connection *take_idle(struct wmbt_peer *peer) {
   return NULL;
 }
 
+/* Calls with payloads leave connections to the others. The lock is held. */
+static bool has_turn(const struct wmbt_peer *peer, enum wmbt_use use) {
+  return use == wmbt_small || peer->bulk_count < WMBT_BULK_CONNECTIONS_MAX;
+}
+
 /* Whether another connection may be opened now. The lock is held. */
-static bool may_open(const struct wmbt_peer *peer, enum wmbt_use use) {
-  const unsigned most = use == wmbt_small ? WMBT_CONNECTIONS_MAX : WMBT_BULK_CONNECTIONS_MAX;
+static bool may_open(const struct wmbt_peer *peer) {
   /* While the daemon is away one thread tries, for all of them. */
   const bool is_others_turn = peer->failures > 0 && peer->is_attempting;
-  return (peer->count < most || peer->pending != NULL) && !is_others_turn;
+  return (peer->count < WMBT_CONNECTIONS_MAX || peer->pending != NULL) && !is_others_turn;
 }
 
 /* Follows a name to where it leads now, when its addresses have failed. The lock is held, but for the question. */
@@ -219,29 +231,45 @@ static struct patience patience_of(const struct wmbt_peer *peer, int64_t began_m
   return ends;
 }
 
+/* Opens one for the use. The lock is held before and after. */
+static struct wmbt_connection *open_for(struct wmbt_peer *peer, enum wmbt_use use, struct patience ends,
+                                        struct wmbt_failure *failure) {
+  /* Its place is taken while it is being opened. */
+  if (use == wmbt_bulk) peer->bulk_count += 1;
+  struct wmbt_connection *connection = open_connection(peer, ends, failure);
+  if (use == wmbt_bulk) peer->bulk_count -= 1;
+  return connection;
+}
+
+static bool fail_waiting(bool is_away, struct wmbt_failure *failure) {
+  const char *why = is_away ? "the daemon is away" : "all connections to the daemon are in use";
+  return wmbt_fail(failure, wmbt_unavailable, "unavailable: %s", why);
+}
+
 struct wmbt_connection *wmbt_peer_acquire(struct wmbt_peer *peer, enum wmbt_use use, int64_t deadline_ms,
                                           struct wmbt_failure *failure) {
   const int64_t began_ms = wmbt_now_ms();
   struct wmbt_connection *connection = NULL;
   (void)pthread_mutex_lock(&peer->lock);
   for (;;) {
-    connection = take_idle(peer);
+    const bool is_turn = has_turn(peer, use);
+    connection = is_turn ? take_idle(peer) : NULL;
     if (connection != NULL) break;
     const bool is_away = peer->failures > 0;
     const struct patience ends = patience_of(peer, began_ms, deadline_ms);
     const int64_t now = wmbt_now_ms(), soonest_ms = peer->attempted_ms + WMBT_AWAY_GAP_MS;
     const bool is_early = is_away && peer->pending == NULL && now < soonest_ms;
-    const bool may = may_open(peer, use);
+    const bool may = is_turn && may_open(peer);
     if (may && !is_early) {
-      connection = open_connection(peer, ends, failure);
+      connection = open_for(peer, use, ends, failure);
       break;
     }
-    if (now >= ends.short_ms) {
-      const char *why = is_away ? "the daemon is away" : "all connections to the daemon are in use";
-      (void)wmbt_fail(failure, wmbt_unavailable, "unavailable: %s", why);
-      break;
-    }
+    if (now >= ends.short_ms && !fail_waiting(is_away, failure)) break;
     wmbt_condition_wait(&peer->changed, &peer->lock, may && soonest_ms < ends.short_ms ? soonest_ms : ends.short_ms);
+  }
+  if (connection != NULL && use == wmbt_bulk) {
+    connection->is_bulk = true;
+    peer->bulk_count += 1;
   }
   (void)pthread_mutex_unlock(&peer->lock);
   return connection;

@@ -34,6 +34,8 @@ struct wmbt_peer {
   /* All connections, those that are being opened included, and how many there are. */
   struct wmbt_connection *connections;
   unsigned count;
+  /* Calls with payloads that have a connection, or are opening one. */
+  unsigned bulk_count;
   /* The one among them that was slow to come about, while nobody works on it. */
   struct wmbt_connection *pending;
   /* Memory of the parent's connections, in a child process; nothing uses it. */

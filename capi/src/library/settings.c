@@ -104,25 +104,42 @@ static bool read_path(const char *name, const char *value, char path[wmbt_path_m
   return true;
 }
 
-/* Reads at most `size` - 1 bytes of a file; -1 with errno, or EFBIG when it has more. */
-static ssize_t read_small_file(const char *path, char *into, size_t size) {
+/* Reads a file of at most `size` - 1 bytes as text; false with errno. */
+static bool read_small_file(const char *path, char *into, size_t size) {
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return -1;
+  if (fd < 0) return false;
   size_t length = 0;
   ssize_t got = 1;
   while (got > 0 && length < size) {
     got = read(fd, into + length, size - length);
+    if (got > 0) length += (size_t)got;
     if (got < 0 && errno == EINTR) got = 1;
-    else if (got > 0) length += (size_t)got;
   }
   const int error = got < 0 ? errno : EFBIG;
   (void)close(fd);
-  if (got >= 0 && length < size) {
-    into[length] = '\0';
-    return (ssize_t)length;
-  }
   errno = error;
-  return -1;
+  if (got < 0 || length == size) return false;
+  into[length] = '\0';
+  return true;
+}
+
+/* The first word of the one line that is not empty and no comment, as in a daemon's file of tokens. */
+static bool find_token(char *text, char token[WMBT_TOKEN_BYTES_MAX + 1]) {
+  char *rest = NULL;
+  unsigned count = 0;
+  for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+    line += strspn(line, " \t\r");
+    const size_t length = strcspn(line, " \t\r");
+    if (length == 0 || line[0] == '#') continue;
+    count += 1;
+    if (length > WMBT_TOKEN_BYTES_MAX) return false;
+    (void)memcpy(token, line, length);
+    token[length] = '\0';
+  }
+  for (const char *one = token; *one != '\0'; one += 1) {
+    if (*one < 0x21 || *one > 0x7e) return false;
+  }
+  return count == 1;
 }
 
 static bool read_token(char token[WMBT_TOKEN_BYTES_MAX + 1], struct wmbt_failure *failure) {
@@ -130,17 +147,22 @@ static bool read_token(char token[WMBT_TOKEN_BYTES_MAX + 1], struct wmbt_failure
   const char *value = value_of(name);
   token[0] = '\0';
   if (value == NULL) return true;
-  char path[wmbt_path_max], text[WMBT_TOKEN_BYTES_MAX + 1];
+  char path[wmbt_path_max];
   if (!read_path(name, value, path, failure)) return false;
-  const ssize_t length = read_small_file(path, text, sizeof text);
-  if (length < 0) {
-    char why[128];
-    if (strerror_r(errno, why, sizeof why) != 0) why[0] = '\0';
-    return wmbt_fail(failure, wmbt_invalid, "%s: the token file %s cannot be read: %s", name, path, why);
-  }
-  const bool is_text = strlen(text) == (size_t)length && wmbt_is_utf8(text, (size_t)length);
-  if (is_text && trimmed(text, token, WMBT_TOKEN_BYTES_MAX + 1) && token[0] != '\0') return true;
-  return wmbt_fail(failure, wmbt_invalid, "%s: the token file %s is empty or no text", name, path);
+  char *text = malloc(WMBT_TOKEN_FILE_BYTES_MAX + 1);
+  if (text == NULL) return wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for a token file");
+  const bool is_read = read_small_file(path, text, WMBT_TOKEN_FILE_BYTES_MAX + 1);
+  const int error = errno;
+  const bool is_found = is_read && find_token(text, token);
+  free(text);
+  if (is_found) return true;
+  char why[128] = "it must hold one token, of at most 512 ASCII letters, digits and signs";
+  if (!is_read && strerror_r(error, why, sizeof why) != 0) why[0] = '\0';
+  return wmbt_fail(failure, wmbt_invalid, "%s: the token file %s cannot be read: %s", name, path, why);
+}
+
+bool wmbt_settings_asks_for_tls(const char *address) {
+  return strncmp(address, "tls://", 6) == 0 || value_of("WMBT_KV_TLS_CA_FILE") != NULL;
 }
 
 static int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }

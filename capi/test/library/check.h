@@ -15,10 +15,11 @@ struct test_case {
 };
 
 /* The tests of a group; the last one has no name. */
-extern const struct test_case argument_tests[], block_tests[], tail_tests[], thread_tests[], opening_tests[];
+extern const struct test_case argument_tests[], block_tests[], tail_tests[], thread_tests[], opening_tests[],
+    many_tests[];
 
 /* Those that a program at the other side plays along with: it is told by standard output, and tells by input. */
-extern const struct test_case outage_tests[], hostile_tests[], stopped_tests[];
+extern const struct test_case outage_tests[], hostile_tests[], stopped_tests[], reserve_tests[];
 
 /* Notes a failure of the test under way when the condition does not hold; gives the condition. Any thread. */
 bool check_at(bool holds, const char *file, int line, const char *format, ...) __attribute__((format(printf, 4, 5)));

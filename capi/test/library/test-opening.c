@@ -32,7 +32,9 @@ static void wrong_values(void) {
   refuses("WMBT_KV_NAMESPACE", "\xff", "WMBT_KV_NAMESPACE is ");
   refuses("WMBT_KV_TOKEN_FILE", "relative", "WMBT_KV_TOKEN_FILE is \"relative\"; accepted: an absolute path");
   refuses("WMBT_KV_TOKEN_FILE", "/nonexistent", "WMBT_KV_TOKEN_FILE: the token file /nonexistent cannot be read");
-  refuses("WMBT_KV_TOKEN_FILE", "/dev/null", "is empty");
+  refuses("WMBT_KV_TOKEN_FILE", "/dev/null", "it must hold one token");
+  refuses("WMBT_KV_TOKEN_FILE", "/proc/self/status", "it must hold one token");
+  refuses("WMBT_KV_TOKEN_FILE", "/dev/zero", "cannot be read: File too large");
   refuses("WMBT_KV_REMOTE_PREFIX", "a/b", "WMBT_KV_REMOTE_PREFIX is \"a/b\"; accepted: 1 to 64 letters");
   refuses("WMBT_KV_REMOTE_PREFIX", "..", "WMBT_KV_REMOTE_PREFIX is \"..\"");
 }
@@ -60,6 +62,12 @@ static void wrong_addresses(void) {
     check_text(wmbt_kv_last_error(), "accepted: host:port", wrong[i]);
     check_text(wmbt_kv_last_error(), "TcpKvClient::connect(", wrong[i]);
   }
+  CHECK(wmbt_kv_open_tcp("tls://127.0.0.1:1") == NULL, "TLS is opened");
+  check_text(wmbt_kv_last_error(), "TLS is not in this version", "TLS");
+  (void)setenv("WMBT_KV_TLS_CA_FILE", "/some/ca.pem", 1);
+  CHECK(wmbt_kv_open_tcp("127.0.0.1:1") == NULL, "what asks for TLS is opened in the clear");
+  check_text(wmbt_kv_last_error(), "TLS is not in this version", "TLS by its certificates");
+  (void)unsetenv("WMBT_KV_TLS_CA_FILE");
   CHECK(wmbt_kv_open_tcp(NULL) == NULL && wmbt_kv_open_http(NULL) == NULL, "NULL is taken");
   check_text(wmbt_kv_last_error(), "wmbt_kv_open_http: addr is NULL", "NULL");
   CHECK(wmbt_kv_open_tcp("\xff:1") == NULL, "no text is taken");

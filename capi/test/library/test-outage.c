@@ -165,3 +165,45 @@ const struct test_case hostile_tests[] = {
     {"every call ends in time, with a failure and without a trace", hostile_peer},
     {NULL, NULL},
 };
+
+/* The peer answers lookups late and puts never. */
+static void *look_up(void *handle) {
+  struct batch batch = batch_of("reserve", 3, 10);
+  check_lookup(handle, "", &batch, 1);
+  batch_free(&batch);
+  return NULL;
+}
+
+static void *put_in_vain(void *handle) {
+  struct batch batch = batch_of("reserve", 3, 300000);
+  CHECK(wmbt_kv_put_kv_blocks(handle, "", batch.hashes, batch_payloads(&batch), batch.lens, 3) == -1, "a put succeeds");
+  batch_free(&batch);
+  return NULL;
+}
+
+static void lookups_beside_bulk(void) {
+  enum { many = 14 };
+  (void)setenv("WMBT_KV_LOOKUP_DEADLINE_MS", "4000", 1);
+  (void)setenv("WMBT_KV_REMOTE_CALL_TIMEOUT_MS", "4000", 1);
+  wmbt_kv_handle_t *handle = open_handle();
+  pthread_t lookups[many], puts[many];
+  /* As many connections as there may be are idle. */
+  for (unsigned i = 0; i < many; i += 1) {
+    if (pthread_create(&lookups[i], NULL, look_up, handle) != 0) exit(2);
+  }
+  for (unsigned i = 0; i < many; i += 1) (void)pthread_join(lookups[i], NULL);
+  for (unsigned i = 0; i < many; i += 1) {
+    if (pthread_create(&puts[i], NULL, put_in_vain, handle) != 0) exit(2);
+  }
+  tell_and_wait("puts wait");
+  const int64_t began = now_ms();
+  (void)look_up(handle);
+  CHECK(now_ms() - began < 2000, "the lookup took %lld ms", (long long)(now_ms() - began));
+  for (unsigned i = 0; i < many; i += 1) (void)pthread_join(puts[i], NULL);
+  wmbt_kv_free(handle);
+}
+
+const struct test_case reserve_tests[] = {
+    {"a lookup does not wait behind puts, however many there are", lookups_beside_bulk},
+    {NULL, NULL},
+};
