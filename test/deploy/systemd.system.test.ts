@@ -79,6 +79,10 @@ describe('the unit for systemd', () => {
       await eventually('it is ready', () =>
         Promise.resolve(told.some((text) => text.includes('READY=1'))),
       );
+      assert.ok(
+        told.some((text) => text.includes(`MAINPID=${daemon.child.pid}`)),
+        told.join('|'),
+      );
       assert.equal(await daemon.stop(), 0);
       assert.ok(
         told.some((text) => text.includes('STOPPING=1')),
