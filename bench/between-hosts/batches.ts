@@ -2,7 +2,7 @@ import { rmSync, mkdirSync, readSync, openSync, closeSync, writeFileSync } from 
 import { join } from 'node:path';
 import type { BlockToSave, KvStore } from '../../src/blocks/kv-store.ts';
 import { ratesOf, timed } from '../measure.ts';
-import { atLeast, rowOf } from '../report.ts';
+import { atLeast, atMost, rowOf } from '../report.ts';
 import type { Row, Table } from '../report.ts';
 import { chainOf } from '../chain.ts';
 import { medianOf } from '../statistics.ts';
@@ -14,6 +14,9 @@ import type { SocketLimit } from './socket-limit.ts';
 /** Blocks of a batch, as the bars name it. */
 export const batchBlocks = 40;
 
+/** A batch that is in memory of the same process: the bar of one host. */
+const nearUsMax = 100;
+
 export interface BatchSize {
   readonly name: string;
   readonly blockBytes: number;
@@ -21,6 +24,8 @@ export interface BatchSize {
 
 export interface BatchRig {
   readonly stores: Readonly<Record<Door, KvStore>>;
+  /** A client over TCP with a near-cache that holds every batch. */
+  readonly near: KvStore;
   readonly limits: Readonly<Record<'unix' | 'tcp', SocketLimit>>;
   readonly redis: RedisPeer | undefined;
   /** A directory in memory, for plain files; undefined where there is none. */
@@ -51,6 +56,8 @@ export async function measureBatches(
       const batch = newBatch(payloads, `${name}/${door}/${round}`);
       await measureDoor(rig.stores[door], batch, (what, ms) => keep(`${door} ${what}`, ms));
     }
+    const batch = newBatch(payloads, `${name}/near/${round}`);
+    await measureNear(rig.near, batch, (ms) => keep('near', ms));
     await measurePeers(rig, payloads, keep);
   }
   return {
@@ -90,6 +97,19 @@ async function measureDoor(
   await load(store, batch);
   keep('get', await timed(() => load(store, batch)));
   await store.delete({ kind: 'blocks', keys });
+}
+
+/** Milliseconds of the second load by one client, which its near-cache answers. */
+async function measureNear(
+  store: KvStore,
+  batch: readonly BlockToSave[],
+  keep: (ms: number) => void,
+): Promise<void> {
+  await store.save(batch);
+  await load(store, batch);
+  keep(await timed(() => load(store, batch)));
+  await store.flush();
+  await store.delete({ kind: 'blocks', keys: batch.map(({ key }) => key) });
 }
 
 async function load(store: KvStore, batch: readonly BlockToSave[]): Promise<void> {
@@ -168,7 +188,11 @@ function rowsOf(samples: Samples, bytes: number): readonly Row[] {
         ...{ samples: rates(`${peer} ${direction}`), against: limit(kind, direction) },
       }),
     );
-  return [...doors.flatMap(rowsOfDoor), ...peers.flatMap(rowsOfPeer)];
+  const near = rowOf({
+    ...{ what: 'tcp: get again, from the near-cache', unit: 'µs' },
+    ...{ samples: (samples.get('near') ?? []).map((ms) => 1000 * ms), bar: atMost(nearUsMax) },
+  });
+  return [...doors.flatMap(rowsOfDoor), near, ...peers.flatMap(rowsOfPeer)];
 }
 
 interface Reference {

@@ -87,9 +87,11 @@ async function makeRig(
     stops.push(() => store.close());
     connected.push([door, store]);
   }
+  const near = await connect(daemon.urls.tcp, { nearCacheBytes: 1024 * mib });
+  stops.push(() => near.close());
   const stores = Object.fromEntries(connected) as Record<Door, KvStore>;
   const filesDirectory = existsSync('/dev/shm')
     ? `/dev/shm/wombatkv-bench-${process.pid}`
     : undefined;
-  return { stores, limits, redis, filesDirectory };
+  return { stores, near, limits, redis, filesDirectory };
 }

@@ -107,11 +107,18 @@ static const struct wmbt_mode_calls remote_calls = {
     lookup, wmbt_remote_load, wmbt_remote_save, wmbt_remote_save_tail, wmbt_remote_load_tail, close_remote,
 };
 
-/* Asks for nothing: that a connection comes to stand is the answer. */
-static bool attempt_nothing(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
-                            struct wmbt_failure *failure) {
-  (void)call, (void)connection, (void)id, (void)failure;
-  return true;
+/* That a connection comes to stand is all that is asked. */
+static bool reach_once(struct wmbt_remote *remote, struct wmbt_failure *failure) {
+  const int64_t end_ms = wmbt_now_ms() + remote->settings.connect_ms;
+  for (unsigned attempts = 0; attempts < WMBT_CALL_ATTEMPTS_MAX; attempts += 1) {
+    struct wmbt_connection *connection = wmbt_peer_acquire(remote->peer, wmbt_small, end_ms, failure);
+    if (connection != NULL) {
+      wmbt_peer_release(remote->peer, connection);
+      return true;
+    }
+    if (failure->kind != wmbt_lost) return false;
+  }
+  return false;
 }
 
 struct wmbt_mode *wmbt_remote_open(struct wmbt_peer *peer, const struct wmbt_call_settings *settings,
@@ -123,8 +130,7 @@ struct wmbt_mode *wmbt_remote_open(struct wmbt_peer *peer, const struct wmbt_cal
     return NULL;
   }
   *remote = (struct wmbt_remote){{&remote_calls}, peer, *settings};
-  struct wmbt_call call = {remote, wmbt_small, wmbt_now_ms() + settings->connect_ms, attempt_nothing, NULL};
-  if (wmbt_call_run(&call, failure)) return &remote->mode;
+  if (reach_once(remote, failure)) return &remote->mode;
   close_remote(&remote->mode);
   return NULL;
 }

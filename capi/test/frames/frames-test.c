@@ -265,6 +265,7 @@ static const struct {
     {"no bit of a header can flip unseen", flipped_headers},
     {"changed bodies are read within their bounds", changed_bodies},
     {"spoiled streams end in a failure, in time", spoiled_streams},
+    {"a save of more keys than a message holds goes in several", saves_of_many_keys},
     {"calls on spoiled answers fail or give the right bytes, in time", calls_on_spoiled_answers},
 };
 

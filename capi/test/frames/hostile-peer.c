@@ -23,9 +23,18 @@ static struct {
   pthread_mutex_t lock;
   /* What the peer reads before it sends what stands behind `pause`. */
   size_t pause, awaited;
+  /* Connections that were served. */
+  unsigned served;
 } script = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static unsigned loaded, saved;
+
+/* Where the peer listens, and its thread. */
+static struct {
+  char folder[64];
+  struct sockaddr_un address;
+  pthread_t thread;
+} place;
 
 static uint8_t payload[payload_bytes];
 
@@ -136,6 +145,7 @@ static void *serve(void *unused) {
     (void)shutdown(fd, SHUT_WR);
     read_away(fd, SIZE_MAX);
     (void)close(fd);
+    script.served += 1;
     (void)pthread_mutex_unlock(&script.lock);
   }
 }
@@ -161,28 +171,66 @@ static void save_once(struct wmbt_mode *mode, const struct wmbt_keys *keys) {
   saved += mode->calls->save(mode, keys, payloads, lens, &failure) ? 1 : 0;
 }
 
-static struct wmbt_mode *open_mode(const char *path) {
-  const struct wmbt_call_settings settings = {300, 300, 300, 300, 300, false};
+static struct wmbt_mode *open_mode(const char *path, const struct wmbt_call_settings *settings) {
   struct wmbt_failure failure;
   struct wmbt_peer *peer = wmbt_peer_new(path, NULL, "", &failure);
-  struct wmbt_mode *mode = peer == NULL ? NULL : wmbt_remote_open(peer, &settings, &failure);
+  struct wmbt_mode *mode = peer == NULL ? NULL : wmbt_remote_open(peer, settings, &failure);
   if (mode != NULL) return mode;
   fprintf(stderr, "cannot open: %s\n", failure.text);
   exit(2);
 }
 
-void calls_on_spoiled_answers(void) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  char folder[] = "/tmp/wombatkv-frames-XXXXXX";
-  if (mkdtemp(folder) == NULL) exit(2);
-  (void)snprintf(address.sun_path, sizeof address.sun_path, "%s/s", folder);
+static void start_peer(void) {
+  place.address = (struct sockaddr_un){.sun_family = AF_UNIX};
+  (void)snprintf(place.folder, sizeof place.folder, "/tmp/wombatkv-frames-XXXXXX");
+  if (mkdtemp(place.folder) == NULL) exit(2);
+  (void)snprintf(place.address.sun_path, sizeof place.address.sun_path, "%s/s", place.folder);
   script.listener = socket(AF_UNIX, SOCK_STREAM, 0);
-  if (bind(script.listener, (const struct sockaddr *)&address, sizeof address) != 0) exit(2);
+  script.served = 0;
+  if (bind(script.listener, (const struct sockaddr *)&place.address, sizeof place.address) != 0) exit(2);
   if (listen(script.listener, 16) != 0) exit(2);
-  for (size_t i = 0; i < payload_bytes; i += 1) payload[i] = (uint8_t)(i * 7 + i / 251);
-  pthread_t thread;
   add_welcome();
-  if (pthread_create(&thread, NULL, serve, NULL) != 0) exit(2);
+  if (pthread_create(&place.thread, NULL, serve, NULL) != 0) exit(2);
+}
+
+static void stop_peer(void) {
+  (void)shutdown(script.listener, SHUT_RDWR);
+  (void)pthread_join(place.thread, NULL);
+  (void)close(script.listener);
+  (void)unlink(place.address.sun_path);
+  (void)rmdir(place.folder);
+}
+
+/* Of blocks without bytes, whose payloads go along unasked: 65,536 in one call, and the rest in another. */
+void saves_of_many_keys(void) {
+  enum { many = 65540 };
+  struct wmbt_key *keys = calloc(many, sizeof *keys);
+  const uint8_t **payloads = calloc(many, sizeof *payloads);
+  size_t *lens = calloc(many, sizeof *lens);
+  if (keys == NULL || payloads == NULL || lens == NULL) exit(2);
+  start_peer();
+  (void)pthread_mutex_lock(&script.lock);
+  struct wmbt_writer body = {0};
+  for (unsigned i = 0; i < 4; i += 1) wmbt_write_u32(&body, 0);
+  add_message(wmbt_frame_saved, 1, &body);
+  (void)pthread_mutex_unlock(&script.lock);
+  const struct wmbt_call_settings settings = {60000, 60000, 60000, 60000, 60000, false};
+  struct wmbt_mode *mode = open_mode(place.address.sun_path, &settings);
+  struct wmbt_failure failure = {.text = ""};
+  const struct wmbt_keys list = {"default", keys, many};
+  (void)expect_of_calls(mode->calls->save(mode, &list, payloads, lens, &failure), failure.text);
+  mode->calls->close(mode);
+  stop_peer();
+  (void)expect_of_calls(script.served == 2, "not two calls");
+  free(keys);
+  free(payloads);
+  free(lens);
+}
+
+void calls_on_spoiled_answers(void) {
+  start_peer();
+  const struct wmbt_call_settings settings = {300, 300, 300, 300, 300, false};
+  for (size_t i = 0; i < payload_bytes; i += 1) payload[i] = (uint8_t)(i * 7 + i / 251);
   struct wmbt_key pair[payload_count] = {{{1}}, {{2}}};
   const struct wmbt_keys keys = {"default", pair, payload_count};
   for (unsigned round = 0; round < rounds; round += 1) {
@@ -197,7 +245,7 @@ void calls_on_spoiled_answers(void) {
     }
     if (is_load || round % 40 == 0) spoil();
     (void)pthread_mutex_unlock(&script.lock);
-    struct wmbt_mode *mode = open_mode(address.sun_path);
+    struct wmbt_mode *mode = open_mode(place.address.sun_path, &settings);
     const int64_t began = wmbt_now_ms();
     if (is_load) {
       load_once(mode, &keys);
@@ -208,9 +256,5 @@ void calls_on_spoiled_answers(void) {
     mode->calls->close(mode);
   }
   (void)expect_of_calls(loaded >= 50 && loaded < rounds - 50 && saved >= 25, "too few calls succeeded, or failed");
-  (void)shutdown(script.listener, SHUT_RDWR);
-  (void)pthread_join(thread, NULL);
-  (void)close(script.listener);
-  (void)unlink(address.sun_path);
-  (void)rmdir(folder);
+  stop_peer();
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 void calls_on_spoiled_answers(void);
+void saves_of_many_keys(void);
 
 /* Of the program. */
 uint64_t next_random(void);
