@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.ts';
-import { StoreError } from '../base/errors.ts';
+import { isStoreError, StoreError } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { LoadOptions, PayloadBorrow, SaveOptions } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
@@ -183,7 +183,15 @@ export class HttpOperations {
   /** What was left out may have been accepted only; nothing tells which upload is whose. */
   async #flushPending({ signal, deadlineMs }: SaveOptions): Promise<void> {
     const { store } = this.#parts;
-    if ((await store.stats({ signal })).pending > 0) await store.flush({ signal, deadlineMs });
+    if ((await store.stats({ signal })).pending === 0) return;
+    try {
+      await store.flush({ signal, deadlineMs });
+    } catch (cause) {
+      if (!isStoreError(cause, 'UNAVAILABLE')) throw cause;
+      // Its own text names what failed, which may be another tenant's.
+      const message = 'an upload failed; what was saved stays pending and is tried again';
+      throw new StoreError('UNAVAILABLE', message, { cause });
+    }
   }
 
   async #saveTail(
