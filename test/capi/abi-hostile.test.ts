@@ -32,18 +32,27 @@ describe('the C library and a peer that', { skip: withoutTestCompiler() }, () =>
   }
 });
 
-it('calls with payloads leave connections to lookups', { skip: withoutTestCompiler() }, async () => {
-  const program = await buildAbiTest();
-  let saves = 0;
-  const peer = busyPeer(() => (saves += 1));
-  const listening = await listenAs(peer);
-  try {
-    const onLine = (line: string): Promise<void> | undefined =>
-      line === 'puts wait' ? eventually('eight puts', () => Promise.resolve(saves === 8)) : undefined;
-    const environment = { WMBT_KV_TCP_ADDR: listening.address };
-    const { status, lines, notes } = await runProgram(program, ['reserve'], { environment, onLine });
-    assert.equal(status, 0, `${lines.join('\n')}\n${notes}`);
-  } finally {
-    await listening.close();
-  }
-});
+it(
+  'calls with payloads leave connections to lookups',
+  { skip: withoutTestCompiler() },
+  async () => {
+    const program = await buildAbiTest();
+    let saves = 0;
+    const peer = busyPeer(() => (saves += 1));
+    const listening = await listenAs(peer);
+    try {
+      const onLine = (line: string): Promise<void> | undefined =>
+        line === 'puts wait'
+          ? eventually('eight puts', () => Promise.resolve(saves === 8))
+          : undefined;
+      const environment = { WMBT_KV_TCP_ADDR: listening.address };
+      const { status, lines, notes } = await runProgram(program, ['reserve'], {
+        environment,
+        onLine,
+      });
+      assert.equal(status, 0, `${lines.join('\n')}\n${notes}`);
+    } finally {
+      await listening.close();
+    }
+  },
+);
