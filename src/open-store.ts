@@ -88,7 +88,7 @@ export async function daemonUrl(
 ): Promise<string | undefined> {
   const { remotePrefix, tcpAddress, httpAddress, tlsCaFile } = doors;
   if (remotePrefix !== undefined) {
-    return `unix:${socketPathOf(await runtimeDirectoryOf(doors, platform), remotePrefix)}`;
+    return `shm:${socketPathOf(await runtimeDirectoryOf(doors, platform), remotePrefix)}`;
   }
   const schemes = tlsCaFile === undefined ? { tcp: 'tcp', http: 'http' } : secureSchemes;
   if (tcpAddress !== undefined) return withScheme(schemes.tcp, tcpAddress);
@@ -102,11 +102,18 @@ function withScheme(scheme: string, address: string): string {
   return address.includes('://') ? address : `${scheme}://${address}`;
 }
 
+/** What the store of a daemon is told besides. */
+export interface ServedOptions {
+  readonly drainMs: number;
+  /** Where its memory lies for clients on this host; nowhere when absent. */
+  readonly sharedDirectory?: string | undefined;
+}
+
 /** Opens the store of a daemon, which gives its uploads `drainMs` when it is closed. */
 export function openServedStore(
   config: ResolvedStoreConfig,
   platform: Platform,
-  options: OpenOptions & { readonly drainMs: number },
+  options: OpenOptions & ServedOptions,
 ): Promise<ServedStore> {
   return openResolved(config, platform, options);
 }
@@ -125,7 +132,7 @@ export function configFromEnvironment(options: OpenOptions = {}): ResolvedStoreC
 async function openResolved(
   config: ResolvedStoreConfig,
   plainPlatform: Platform,
-  options: OpenOptions & { readonly drainMs?: number },
+  options: OpenOptions & Partial<ServedOptions>,
 ): Promise<ServedStore> {
   const platform = withNative(plainPlatform, config.native);
   const workers = Math.min(limits.workersMax, platform.host.processors);
@@ -142,8 +149,8 @@ async function openResolved(
   const prefaultBytes = Math.min(limits.prefaultBytes, config.memoryBytes / 4);
   // A bucket in memory ends with the process: a cache that outlives it would remember what is gone.
   const cacheDirectory = config.objectStore.startsWith('memory:') ? false : config.cacheDirectory;
-  const { drainMs } = options;
-  const settings = { ...config, cacheDirectory, prefaultBytes, drainMs };
+  const { drainMs, sharedDirectory } = options;
+  const settings = { ...config, cacheDirectory, prefaultBytes, drainMs, sharedDirectory };
   transcoder.warmUp();
   // Loads the native code now: the first read from disk would wait 4 ms for it.
   crc32c(new Uint8Array(4096));

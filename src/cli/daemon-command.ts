@@ -14,6 +14,7 @@ import { ReloadedFiles } from '../daemon/reloaded-files.ts';
 import { openSecurity } from '../daemon/security.ts';
 import type { Transport } from '../daemon/transport.ts';
 import { openServedStore } from '../open-store.ts';
+import { withNative } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -21,6 +22,7 @@ import { tellServiceManager } from '../platform/service-manager.ts';
 import type { ServiceState } from '../platform/service-manager.ts';
 import { transportsOf } from './daemon-doors.ts';
 import { DaemonEvents } from './daemon-events.ts';
+import { DaemonMemory } from './daemon-memory.ts';
 import { parseDaemonFlags } from './daemon-flags.ts';
 import type { DaemonFlags } from './daemon-flags.ts';
 import { listenForSignals } from './daemon-signals.ts';
@@ -92,28 +94,49 @@ async function serveUntilStopped(
     const parts = { flags, doors, platform, security, events, moreMetrics };
     const transports = await transportsOf(parts);
     events.tell('starting', { agent, pid: host.processId, objectStore, cacheDirectory });
-    const options = { logger: events, drainMs: doors.drainMs };
-    const store = new MeteredStore(await openServedStore(config, platform, options), meter);
-    const service = {
-      ...{ store, clock, sockets: nodeSockets, logger: events, agent },
-      ...{ accounts, counters },
-    };
-    const daemon = await startOrClose(service, transports, doors.drainMs);
-    signals.onReload(() => void reloaded.reload());
-    const tellManager = (state: ServiceState): void => {
-      const message = tellServiceManager(platform, config.native, state);
-      // Who waits for the word would take a daemon that works for one that hangs.
-      if (message !== undefined) events.error('service-manager', { message });
-    };
-    events.tell('ready', { addresses: daemon.addresses });
-    tellManager('READY=1');
-    const signal = await signals.first;
-    events.tell('draining', { signal });
-    tellManager('STOPPING=1');
-    await daemon.stop();
+    const native = withNative(platform, config.native);
+    const memory = await DaemonMemory.prepare(native, security.access.isOpen, events);
+    const { directory: sharedDirectory } = memory;
+    const options = { logger: events, drainMs: doors.drainMs, sharedDirectory };
+    try {
+      const store = new MeteredStore(await openServedStore(config, platform, options), meter);
+      const service = {
+        ...{ store, clock, sockets: nodeSockets, logger: events, agent },
+        ...{ accounts, counters },
+      };
+      const daemon = await startOrClose(service, transports, doors.drainMs);
+      signals.onReload(() => void reloaded.reload());
+      await memory.announce(daemon.addresses);
+      const tellManager = (state: ServiceState): void => {
+        const message = tellServiceManager(platform, config.native, state);
+        // Who waits for the word would take a daemon that works for one that hangs.
+        if (message !== undefined) events.error('service-manager', { message });
+      };
+      await serve(daemon, { events, signals, tellManager });
+    } finally {
+      await memory.end();
+    }
   } finally {
     reloaded.stop();
   }
+}
+
+/** Says that the daemon serves, until a signal stops it. */
+async function serve(
+  daemon: Daemon,
+  told: {
+    readonly events: DaemonEvents;
+    readonly signals: Signals;
+    readonly tellManager: (state: ServiceState) => void;
+  },
+): Promise<void> {
+  const { events, signals, tellManager } = told;
+  events.tell('ready', { addresses: daemon.addresses });
+  tellManager('READY=1');
+  const signal = await signals.first;
+  events.tell('draining', { signal });
+  tellManager('STOPPING=1');
+  await daemon.stop();
 }
 
 /** The store is closed where the doors cannot be opened. */

@@ -1,6 +1,9 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 import type { ServedStore } from '../../src/blocks/served-store.ts';
+import { announcementOf } from '../../src/blocks/socket-path.ts';
 import { connect } from '../../src/client/connect.ts';
 import { ClientAccounts } from '../../src/daemon/client-accounts.ts';
 import { DaemonCounters } from '../../src/daemon/daemon-counters.ts';
@@ -20,6 +23,12 @@ import type { TemporaryDirectory } from './temporary-directory.ts';
 
 /** The sockets of {@link startDaemon}. */
 export type SocketKind = 'unix' | 'tcp';
+
+/** `shm`: over a Unix socket, and the daemon's memory is shared with its client. */
+export type DoorKind = SocketKind | 'shm';
+
+/** A budget whose index is small: a world is made for every case. */
+const sharedBytes = 64 * 1024 * 1024;
 
 /** A daemon in this process, over real sockets. */
 export async function startDaemon(
@@ -46,7 +55,7 @@ export function binderOf(kind: SocketKind, directory: string, name: string): Soc
  */
 export function daemonHarness(
   openBucket: BucketOpener,
-  kindOf: (world: number) => SocketKind,
+  kindOf: (world: number) => DoorKind,
 ): KvStoreHarness & { close(): Promise<void> } {
   const inner = inProcessHarness(openBucket);
   let worlds = 0;
@@ -73,11 +82,11 @@ class DaemonWorld implements World {
   readonly faults: World['faults'];
   readonly #inner: World;
   readonly #directory: TemporaryDirectory;
-  readonly #kind: SocketKind;
+  readonly #kind: DoorKind;
   readonly #hosts = new Map<KvStore, ServedHost>();
   #sockets = 0;
 
-  constructor(inner: World, directory: TemporaryDirectory, kind: SocketKind) {
+  constructor(inner: World, directory: TemporaryDirectory, kind: DoorKind) {
     this.#inner = inner;
     this.#directory = directory;
     this.#kind = kind;
@@ -86,12 +95,19 @@ class DaemonWorld implements World {
   }
 
   async open(host: string, options: WorldStoreOptions = {}): Promise<KvStore> {
-    // The stores of the inner world are real ones.
-    const store = (await this.#inner.open(host, options)) as ServedStore;
     this.#sockets += 1;
-    const binder = binderOf(this.#kind, this.#directory.path, `${this.#sockets}`);
+    const name = `${this.#sockets}`;
+    const sharedDirectory = join(this.#directory.path, `memory-${name}`);
+    const isShared = this.#kind === 'shm';
+    const memory = isShared ? { sharedDirectory, memoryBytes: sharedBytes } : {};
+    // The stores of the inner world are real ones.
+    const store = (await this.#inner.open(host, { ...memory, ...options })) as ServedStore;
+    const kind = this.#kind === 'tcp' ? 'tcp' : 'unix';
+    const binder = binderOf(kind, this.#directory.path, name);
     const daemon = await startDaemon(store, binder);
-    const client = await connect(daemon.addresses[0].url, options);
+    const { url } = daemon.addresses[0];
+    if (isShared) await writeFile(announcementOf(url.slice('unix:'.length)), sharedDirectory);
+    const client = await connect(isShared ? url.replace('unix:', 'shm:') : url, options);
     const served = { store, daemon, client };
     const handle = closingBoth(served);
     this.#hosts.set(handle, served);
