@@ -15,7 +15,7 @@ import { parseBenchOptions } from './bench-options.ts';
 import type { BenchOptions } from './bench-options.ts';
 import { writeDocuments } from './documents.ts';
 import { readMachine, readSourceVersion } from './machine.ts';
-import { http } from './http/http.ts';
+import { betweenHosts } from './between-hosts/between-hosts.ts';
 import { mainJob } from './main-job/main-job.ts';
 import { measureLimits } from './measured-limits.ts';
 import { compression } from './micro/compression.ts';
@@ -31,7 +31,7 @@ import type { BenchContext, Scenario } from './scenario.ts';
 
 /** Short ones first: who waits sees something. */
 const scenarios: readonly Scenario[] = [
-  ...[hashing, framing, tiers, scale, compression, objectStore, http, mainJob],
+  ...[hashing, framing, tiers, scale, compression, objectStore, betweenHosts, mainJob],
 ];
 
 process.exitCode = await main(process.argv.slice(2));

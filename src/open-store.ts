@@ -12,6 +12,7 @@ import type { DoorConfig } from './config/door-settings.ts';
 import { configFromEnvironment as resolveEnvironment } from './config/environment.ts';
 import { resolveStoreConfig } from './config/store-config.ts';
 import type { ResolvedStoreConfig, StoreConfig } from './config/store-config.ts';
+import type { ObjectStore } from './objectstore/object-store.ts';
 import { RequestLedger } from './objectstore/request-ledger.ts';
 import { openBucket } from './open-bucket.ts';
 import { withNative } from './platform/native.ts';
@@ -69,7 +70,8 @@ export async function openFromEnvironment(options: OpenOptions = {}): Promise<Kv
   const doors = doorsFromEnvironment(platform.environment, platform.host.homeDirectory);
   const url = await daemonUrl(doors, platform);
   if (url === undefined) return openResolved(config, platform, options);
-  return connect(url, { ...config, ...(await credentialsOf(doors, platform)) });
+  const { nearCacheBytes } = doors;
+  return connect(url, { ...config, ...(await credentialsOf(doors, platform)), nearCacheBytes });
 }
 
 /** What a client of a daemon shows and trusts, by the variables of the environment. */
@@ -102,18 +104,21 @@ function withScheme(scheme: string, address: string): string {
   return address.includes('://') ? address : `${scheme}://${address}`;
 }
 
-/** What the store of a daemon is told besides. */
-export interface ServedOptions {
+/** What a daemon asks of its store beyond what a program does. */
+export interface ServedStoreOptions extends OpenOptions {
+  /** Time that uploads get when it is closed. */
   readonly drainMs: number;
+  /** Put around the object store. */
+  readonly wrapObjects?: ((objects: ObjectStore) => ObjectStore) | undefined;
   /** Where its memory lies for clients on this host; nowhere when absent. */
   readonly sharedDirectory?: string | undefined;
 }
 
-/** Opens the store of a daemon, which gives its uploads `drainMs` when it is closed. */
+/** Opens the store of a daemon. */
 export function openServedStore(
   config: ResolvedStoreConfig,
   platform: Platform,
-  options: OpenOptions & ServedOptions,
+  options: ServedStoreOptions,
 ): Promise<ServedStore> {
   return openResolved(config, platform, options);
 }
@@ -132,12 +137,13 @@ export function configFromEnvironment(options: OpenOptions = {}): ResolvedStoreC
 async function openResolved(
   config: ResolvedStoreConfig,
   plainPlatform: Platform,
-  options: OpenOptions & Partial<ServedOptions>,
+  options: Partial<ServedStoreOptions>,
 ): Promise<ServedStore> {
   const platform = withNative(plainPlatform, config.native);
   const workers = Math.min(limits.workersMax, platform.host.processors);
   const ledger = new RequestLedger();
-  const objects = await openBucket(config, platform, ledger);
+  const bucket = await openBucket(config, platform, ledger);
+  const objects = options.wrapObjects?.(bucket) ?? bucket;
   const pool = new WorkerPool({
     module: workerModule(config),
     workersMax: workers,

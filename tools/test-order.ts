@@ -1,3 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Files that one process runs, in this order. */
+export type Group = readonly [string, ...string[]];
+
 /**
  * Quick test files that take longest, the longest first. They are started in this order, before all
  * others: then processors that run files side by side end together. What is not here takes a few
@@ -5,6 +11,7 @@
  */
 export const longestFiles: readonly string[] = [
   'test/sim/simulation.test.ts',
+  'test/store/store-over-directory.test.ts',
   'src/store/store.test.ts',
   'test/engine/equality.test.ts',
   'test/sim/planted-bugs.test.ts',
@@ -21,11 +28,50 @@ export const longestFiles: readonly string[] = [
   'src/objectstore/directory-object-store-crash.test.ts',
 ];
 
-/** The files in the order in which to start them. */
-export function longestFirst(files: readonly string[]): readonly string[] {
-  const place = (file: string): number => {
-    const index = longestFiles.indexOf(file.replace(/\.js$/, '.ts'));
-    return index === -1 ? longestFiles.length : index;
+/** Folders whose files share processes: starting one costs more than most of these files. */
+const sharingFolders: readonly string[] = ['src/', 'bench/', 'tools/'];
+
+/**
+ * What a file there says that has a process to itself: it starts threads, opens a whole store, loads the
+ * engine, measures what the process holds, or ends it.
+ */
+const needsProcess =
+  /\bnew (WorkerPool|WorkerTranscoder|Worker)\b|\bopenStore\(|llama-engine|node-llama-cpp|\b(memory|resource)Usage\b|process\.(exit|abort|kill|umask)\b|\/proc\/self\/fd'/;
+
+/** So many files share a process: enough to save what starting costs, few enough to spread them. */
+const filesPerProcess = 12;
+
+/** The files below the directory as groups for one process each. Slow ones are alone. */
+export function groupsOf(directory: string, files: readonly string[]): readonly Group[] {
+  const shared = files.filter((file) => sharesProcess(directory, file));
+  const groups = files.filter((file) => !shared.includes(file)).map((file): Group => [file]);
+  // As many processes as needed, with as even a number of files as can be.
+  const count = Math.ceil(shared.length / filesPerProcess);
+  for (let index = 0; index < count; index += 1) {
+    const place = (part: number): number => Math.floor((part * shared.length) / count);
+    const [first, ...rest] = shared.slice(place(index), place(index + 1));
+    groups.push([first, ...rest]);
+  }
+  return groups;
+}
+
+function sharesProcess(directory: string, file: string): boolean {
+  const source = sourceOf(file);
+  if (/\.(slow|s3)\.test\.ts$/.test(source) || longestFiles.includes(source)) return false;
+  if (!sharingFolders.some((folder) => source.startsWith(folder))) return false;
+  return !needsProcess.test(readFileSync(join(directory, file), 'utf8'));
+}
+
+/** The groups in the order in which to start them: the longest files, many files, then others. */
+export function longestFirst(groups: readonly Group[]): readonly Group[] {
+  const place = ([file, second]: Group): number => {
+    const index = longestFiles.indexOf(sourceOf(file));
+    if (index !== -1) return index;
+    return second === undefined ? longestFiles.length + 1 : longestFiles.length;
   };
-  return files.toSorted((a, b) => place(a) - place(b));
+  return groups.toSorted((a, b) => place(a) - place(b));
+}
+
+function sourceOf(file: string): string {
+  return file.replace(/\.js$/, '.ts');
 }

@@ -1,22 +1,32 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { runTestFile } from './test-process.ts';
+import { join, relative } from 'node:path';
+import { inSources } from './source-positions.ts';
+import { runTestFiles } from './test-process.ts';
 import type { FileResult } from './test-process.ts';
-import { longestFirst } from './test-order.ts';
+import { groupsOf, longestFirst } from './test-order.ts';
+import type { Group } from './test-order.ts';
 import type { TestRecord } from './test-report.ts';
 
 export interface TestRunOptions {
   /** Where compiled test files are looked for. */
   readonly directory: string;
-  /** Which kinds: `*.test.js`, `*.slow.test.js`, both, or `*.s3.test.js`, which need a server. */
-  readonly speed: 'quick' | 'slow' | 'all' | 's3';
+  /**
+   * Which kinds: `*.test.js`, `*.slow.test.js`, both, or those that need something of the machine: a
+   * server (`*.s3.test.js`), or programs and rights (`*.system.test.js`).
+   */
+  readonly speed: 'quick' | 'slow' | 'all' | 's3' | 'system';
   /** Only files whose path has one of these in it; all when empty. */
   readonly filters: readonly string[];
   /** No files whose path has one of these in it. */
   readonly exceptions?: readonly string[] | undefined;
+  /** Processes at a time. */
   readonly concurrency: number;
-  /** A quick file may take this long; a slow one, `slowFileFactor` times as long. */
+  /** Whether no files share a process. */
+  readonly aloneEach?: boolean | undefined;
+  /** Where tests make their temporary files; where the system says, when absent. */
+  readonly temporaryDirectory?: string | undefined;
+  /** A process may take this long; one of a slow file, `slowFileFactor` times as long. */
   readonly fileTimeoutMs: number;
   /** Whether a skipped test is a failure, unless it is called opt-in. */
   readonly mustRunAll: boolean;
@@ -32,7 +42,10 @@ export interface TestCounts {
 
 const slowFileFactor = 4;
 
-/** Runs the test files, each in its process, and prints a line for each and failures in full. */
+/**
+ * Runs the test files, those of a group in one process, and prints a line for each and failures in
+ * full.
+ */
 export async function runTests(options: TestRunOptions): Promise<TestCounts> {
   const files = findTestFiles(options);
   // There may be no slow suite; a filter that finds nothing is a slip of the pen.
@@ -40,17 +53,20 @@ export async function runTests(options: TestRunOptions): Promise<TestCounts> {
     options.print(`no test file in ${options.directory} matches`);
     return { passed: 0, failed: 1, skipped: 0 };
   }
+  const groups = options.aloneEach === true ? files.map(alone) : groupsOf(options.directory, files);
   const scratch = mkdtempSync(join(tmpdir(), 'wombatkv-test-'));
   try {
-    const waiting = [...longestFirst(files).entries()];
+    const waiting = [...longestFirst(groups)];
     const counts: TestCounts[] = [];
     const work = async (): Promise<void> => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        const [index, file] = next;
         if (options.signal.aborted) return;
-        const scratchDirectory = join(scratch, String(index));
-        mkdirSync(scratchDirectory);
-        counts.push(await runAndPrint(file, scratchDirectory, options));
+        const scratchDirectory = mkdtempSync(join(scratch, 'process-'));
+        const done = await runGroup(next, scratchDirectory, options);
+        counts.push(...done.map(({ count }) => count));
+        // A file that ended its process, or left something open, kept others from their turn.
+        const [first, ...rest] = next.filter((file) => !done.some((one) => one.file === file));
+        if (first !== undefined) waiting.unshift([first, ...rest]);
       }
     };
     await Promise.all(Array.from({ length: options.concurrency }, work));
@@ -58,6 +74,10 @@ export async function runTests(options: TestRunOptions): Promise<TestCounts> {
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+function alone(file: string): Group {
+  return [file];
 }
 
 /** The test files to run, relative to the directory. */
@@ -80,29 +100,48 @@ function hasOneOf(path: string, parts: readonly string[]): boolean {
 }
 
 function isOfSpeed(path: string, speed: TestRunOptions['speed']): boolean {
-  const needsServer = path.endsWith('.s3.test.js');
-  if (speed === 's3' || needsServer) return speed === 's3' && needsServer;
+  const need = needOf(path);
+  if (speed === 's3' || speed === 'system' || need !== undefined) return speed === need;
   return speed === 'all' || isSlow(path) === (speed === 'slow');
 }
 
 function isSlow(path: string): boolean {
-  return path.endsWith('.slow.test.js') || path.endsWith('.s3.test.js');
+  return path.endsWith('.slow.test.js') || needOf(path) !== undefined;
+}
+
+function needOf(path: string): 's3' | 'system' | undefined {
+  return (['s3', 'system'] as const).find((need) => path.endsWith(`.${need}.test.js`));
 }
 
 function sourceOf(path: string): string {
   return path.replace(/\.js$/, '.ts');
 }
 
-async function runAndPrint(
-  file: string,
+interface CountedFile {
+  readonly file: string;
+  readonly count: TestCounts;
+}
+
+/** Runs files in one process and prints what became of those that had their turn. */
+async function runGroup(
+  group: Group,
   scratchDirectory: string,
   options: TestRunOptions,
-): Promise<TestCounts> {
-  const result = await runTestFile(join(options.directory, file), {
+): Promise<readonly CountedFile[]> {
+  const [first, ...rest] = group.map((file) => join(options.directory, file));
+  const results = await runTestFiles([first, ...rest], {
     scratchDirectory,
-    timeoutMs: options.fileTimeoutMs * (isSlow(file) ? slowFileFactor : 1),
+    temporaryDirectory: options.temporaryDirectory,
+    timeoutMs: options.fileTimeoutMs * (group.some(isSlow) ? slowFileFactor : 1),
     signal: options.signal,
   });
+  return results.map((result) => {
+    const file = relative(options.directory, result.file);
+    return { file, count: countAndPrint(sourceOf(file), result, options) };
+  });
+}
+
+function countAndPrint(file: string, result: FileResult, options: TestRunOptions): TestCounts {
   const tests = result.tests.map((test) => (options.mustRunAll ? withoutExcuse(test) : test));
   const count = (outcome: string): number => tests.filter((t) => t.outcome === outcome).length;
   const counts = {
@@ -110,7 +149,8 @@ async function runAndPrint(
     failed: count('failed') + (result.fault === undefined ? 0 : 1),
     skipped: count('skipped'),
   };
-  options.print(describeFile(sourceOf(file), { ...result, tests }, counts));
+  const report = describeFile(file, { ...result, tests }, counts);
+  options.print(counts.failed === 0 ? report : inSources(report));
   return counts;
 }
 
@@ -127,8 +167,9 @@ function describeFile(file: string, result: FileResult, counts: TestCounts): str
   const lines = [`${isGood ? 'ok  ' : 'FAIL'} ${file}: ${formatCounts(counts)} (${seconds} s)`];
   lines.push(...result.diagnostics.map((text) => `       # ${text}`));
   for (const { outcome, names, text } of result.tests) {
-    if (outcome === 'skipped') lines.push(`     skipped: ${names.join(' > ')} ${text}`.trimEnd());
-    if (outcome === 'failed') lines.push(`     failed: ${names.join(' > ')}`, indent(text));
+    const name = names.length === 0 ? 'the file itself' : names.join(' > ');
+    if (outcome === 'skipped') lines.push(`     skipped: ${name} ${text}`.trimEnd());
+    if (outcome === 'failed') lines.push(`     failed: ${name}`, indent(text));
   }
   if (result.fault !== undefined) lines.push(`     failed: ${result.fault}`);
   if (!isGood && result.output.trim() !== '') lines.push('     its output:', indent(result.output));

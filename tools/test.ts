@@ -1,4 +1,5 @@
 /** Runs the test suite; `--help` says how. The last line printed counts single tests. */
+import { existsSync, statfsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -11,9 +12,12 @@ const help = `npm test -- [options] [part of a path ...]
   --slow           run the slow suites too (*.slow.test.ts)
   --slow-only      run only those
   --s3-only        run only those that need an S3 server (*.s3.test.ts; npm run s3 starts one)
+  --system-only    run only those that need programs and rights (*.system.test.ts; npm run system)
   --except PART    leave out files whose path has this in it; may be given several times
-  --concurrency N  test files at a time (default: the number of processors)
-  --timeout S      seconds that a test file may take (default 300; slow ones 4 times that)
+  --alone          a process for each file; without it, small ones share processes
+  --in-memory      temporary files in memory (/dev/shm) where 2 GiB are free there
+  --concurrency N  processes at a time (default: the number of processors)
+  --timeout S      seconds that a process may take (default 300; 4 times that for a slow file)
 `;
 
 /** Longer than any quick file takes on a loaded machine with two processors. */
@@ -29,7 +33,10 @@ async function main(): Promise<number> {
       slow: { type: 'boolean', default: false },
       'slow-only': { type: 'boolean', default: false },
       's3-only': { type: 'boolean', default: false },
+      'system-only': { type: 'boolean', default: false },
       except: { type: 'string', multiple: true, default: [] },
+      alone: { type: 'boolean', default: false },
+      'in-memory': { type: 'boolean', default: false },
       concurrency: { type: 'string', default: String(availableParallelism()) },
       timeout: { type: 'string', default: String(fileTimeoutSeconds) },
     },
@@ -48,6 +55,8 @@ async function main(): Promise<number> {
     filters: positionals,
     exceptions: values.except,
     concurrency: positive('concurrency', values.concurrency),
+    aloneEach: values.alone,
+    temporaryDirectory: values['in-memory'] ? memoryDirectory() : undefined,
     fileTimeoutMs: positive('timeout', values.timeout) * 1000,
     mustRunAll: process.env['CI'] === 'true',
     signal: interrupted.signal,
@@ -61,10 +70,21 @@ function speedOf(values: {
   readonly slow: boolean;
   readonly 'slow-only': boolean;
   readonly 's3-only': boolean;
+  readonly 'system-only': boolean;
 }): TestRunOptions['speed'] {
   if (values['s3-only']) return 's3';
+  if (values['system-only']) return 'system';
   if (values['slow-only']) return 'slow';
   return values.slow ? 'all' : 'quick';
+}
+
+/** A folder whose files are in memory, if there is one with room for what quick tests write. */
+function memoryDirectory(): string | undefined {
+  const path = '/dev/shm';
+  const freeBytesMin = 2 * 1024 ** 3;
+  if (!existsSync(path)) return undefined;
+  const { bavail, bsize } = statfsSync(path);
+  return bavail * bsize >= freeBytesMin ? path : undefined;
 }
 
 function positive(option: string, text: string): number {

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { readProject } from './tidy-project.ts';
 import { formatFinding, tidy } from './tidy.ts';
 
 /** A small project with nothing to find. */
@@ -110,7 +111,7 @@ describe('tidy()', () => {
       mkdirSync(dirname(join(root, path)), { recursive: true });
       writeFileSync(join(root, path), text);
     }
-    return tidy(root).map(formatFinding);
+    return tidy(readProject(root)).map(formatFinding);
   };
 
   beforeEach(() => {

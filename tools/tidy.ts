@@ -1,6 +1,5 @@
 import { reexports, unrunTests, unusedSources } from './tidy-imports.ts';
-import { readProject } from './tidy-project.ts';
-import type { Finding } from './tidy-project.ts';
+import type { Finding, Project } from './tidy-project.ts';
 import * as text from './tidy-text.ts';
 
 const rules = [
@@ -17,8 +16,7 @@ const rules = [
 ];
 
 /** What the linter does not see: everything in the project's text that is not tidy. */
-export function tidy(root: string): readonly Finding[] {
-  const project = readProject(root);
+export function tidy(project: Project): readonly Finding[] {
   return rules.flatMap((rule) => rule(project));
 }
 

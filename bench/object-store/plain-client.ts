@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import { signedHeaders } from '../../src/objectstore/s3/s3-signer.ts';
+import { S3Signer } from '../../src/objectstore/s3/s3-signer.ts';
 import type { GetJob, GetResult } from './client-job.ts';
 import { cpuMsNow } from './cpu-time.ts';
 
@@ -31,7 +31,7 @@ export async function getPlainly(job: GetJob): Promise<GetResult> {
 function requestFor({ access }: GetJob, key: string, host: string): string {
   const { accessKey, secretKey, bucket } = access;
   const path = `/${bucket}/${key}`;
-  const headers = signedHeaders(
+  const headers = new S3Signer().signedHeaders(
     { method: 'GET', path, headers: { host }, region: 'us-east-1', timeMs: Date.now() },
     { accessKeyId: accessKey, secretAccessKey: secretKey, sessionToken: undefined },
   );

@@ -4,11 +4,14 @@
  */
 export class BufferPool {
   readonly #bytesMax: number;
-  readonly #free: Uint8Array<ArrayBuffer>[] = [];
+  readonly #make: (length: number) => Uint8Array;
+  readonly #free: Uint8Array[] = [];
   #bytes = 0;
 
-  constructor(bytesMax: number) {
+  /** `make` gives fresh memory of that length. */
+  constructor(bytesMax: number, make = (length: number): Uint8Array => new Uint8Array(length)) {
     this.#bytesMax = bytesMax;
+    this.#make = make;
   }
 
   /** Bytes that are kept for later. */
@@ -17,7 +20,7 @@ export class BufferPool {
   }
 
   /** Memory of at least so many bytes, and not much more; what it holds is anything. */
-  take(byteLength: number): Uint8Array<ArrayBuffer> {
+  take(byteLength: number): Uint8Array {
     if (byteLength < pooledBytesMin) return new Uint8Array(byteLength);
     for (let index = this.#free.length - 1; index >= 0; index -= 1) {
       const { length } = this.#free[index];
@@ -26,11 +29,11 @@ export class BufferPool {
       this.#bytes -= length;
       return found;
     }
-    return new Uint8Array(byteLength);
+    return this.#make(byteLength);
   }
 
   /** Takes back what {@link take} gave. Nobody may use it any more. */
-  give(memory: Uint8Array<ArrayBuffer>): void {
+  give(memory: Uint8Array): void {
     if (memory.length < pooledBytesMin || memory.length > this.#bytesMax) return;
     while (this.#bytes + memory.length > this.#bytesMax) {
       this.#bytes -= this.#free.shift()?.length ?? this.#bytes;
@@ -57,7 +60,7 @@ export interface PooledParts {
 /** Parts of those lengths, one behind the other in as few buffers as is sensible. */
 export function takeParts(pool: BufferPool, lengths: readonly number[]): PooledParts {
   const parts: Uint8Array[] = [];
-  const taken: Uint8Array<ArrayBuffer>[] = [];
+  const taken: Uint8Array[] = [];
   for (let first = 0; first < lengths.length;) {
     let sum = lengths[first];
     let next = first + 1;

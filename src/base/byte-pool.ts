@@ -10,11 +10,14 @@ const keptBytesMin = 32 * 1024;
  */
 export class BytePool {
   readonly #keptBytesMax: number;
+  readonly #make: (length: number) => Uint8Array;
   readonly #free = new Map<number, Uint8Array[]>();
   #keptBytes = 0;
 
-  constructor(keptBytesMax: number) {
+  /** `make` gives fresh memory of that length, alone in its buffer. */
+  constructor(keptBytesMax: number, make = (length: number): Uint8Array => new Uint8Array(length)) {
     this.#keptBytesMax = keptBytesMax;
+    this.#make = make;
   }
 
   /** Bytes kept for later. */
@@ -26,7 +29,7 @@ export class BytePool {
   take(length: number): Uint8Array {
     const found = this.#free.get(length);
     const bytes = found?.pop();
-    if (bytes === undefined) return new Uint8Array(length);
+    if (bytes === undefined) return this.#make(length);
     if (found?.length === 0) this.#free.delete(length);
     this.#keptBytes -= length;
     return bytes;

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { concatBytes } from './bytes.ts';
-import { crc32c, crc32cAppend, crc32cBefore, crc32cByTable, crc32cCombine } from './crc32c.ts';
+import {
+  crc32c,
+  crc32cAppend,
+  crc32cBefore,
+  crc32cByTable,
+  crc32cCombine,
+  crc32cOfRange,
+} from './crc32c.ts';
 
 const ascending = Uint8Array.from({ length: 32 }, (_, i) => i);
 
@@ -30,6 +37,7 @@ describe('crc32c()', () => {
       fc.property(fc.nat(8), fc.nat(1100), fc.nat(0xffffffff), (start, length, crc) => {
         const input = memory.subarray(start, start + length);
         assert.equal(crc32cAppend(crc, input), crc32cByTable(crc, input));
+        assert.equal(crc32cOfRange(crc, memory, start, start + length), crc32cByTable(crc, input));
       }),
       { numRuns: 1000 },
     );

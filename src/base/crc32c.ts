@@ -19,6 +19,8 @@ const nativeBytesMin = 200;
 type Crc32cFunction = (input: Uint8Array, initial?: number) => number;
 
 let tables: Uint32Array | undefined;
+/** See {@link zerosOperator}, by power. */
+const operators: Uint32Array[] = [];
 /** Which entry of the first table has that highest byte: each has another one. */
 let taken: Uint8Array | undefined;
 let native: Crc32cFunction | false | undefined;
@@ -50,24 +52,27 @@ export function crc32cAppend(crc: number, input: Uint8Array): number {
 
 /** The CRC32C of `a ‖ b`, given the two CRCs and the length of `b`; no byte is read again. */
 export function crc32cCombine(crcOfA: number, crcOfB: number, lengthOfB: number): number {
-  if (lengthOfB === 0) return crcOfA >>> 0;
-  const even = new Uint32Array(32);
-  const odd = new Uint32Array(32);
-  odd[0] = polynomial;
-  for (let bit = 1; bit < 32; bit += 1) odd[bit] = 1 << (bit - 1);
-  squareMatrix(even, odd);
-  squareMatrix(odd, even);
   let crc = crcOfA >>> 0;
-  let remaining = lengthOfB;
-  let operator = odd;
-  let spare = even;
-  while (remaining > 0) {
-    squareMatrix(spare, operator);
-    [operator, spare] = [spare, operator];
-    if (remaining % 2 === 1) crc = timesVector(operator, crc);
-    remaining = Math.floor(remaining / 2);
+  for (let power = 0, rest = lengthOfB; rest > 0; power += 1, rest = Math.floor(rest / 2)) {
+    if (rest % 2 === 1) crc = timesVector(zerosOperator(power), crc);
   }
   return (crc ^ crcOfB) >>> 0;
+}
+
+/** What 2^power zero bytes do to a checksum, as a matrix over its bits. Kept: making one takes long. */
+function zerosOperator(power: number): Uint32Array {
+  while (operators.length <= power) {
+    let operator = operators.at(-1);
+    if (operator === undefined) {
+      // Of one bit, and then of eight.
+      operator = new Uint32Array(32);
+      operator[0] = polynomial;
+      for (let bit = 1; bit < 32; bit += 1) operator[bit] = 1 << (bit - 1);
+      operator = squared(squared(operator));
+    }
+    operators.push(squared(operator));
+  }
+  return operators[power];
 }
 
 /** The CRC32C of `a`, given that of `a ‖ input`: the bytes are taken back from the last to the first. */
@@ -84,11 +89,19 @@ export function crc32cBefore(crc: number, input: Uint8Array): number {
 
 /** The table implementation: the fallback where no native code loads, and its test's other half. */
 export function crc32cByTable(crc: number, input: Uint8Array): number {
+  return crc32cOfRange(crc, input, 0, input.length);
+}
+
+/**
+ * The CRC32C of `a` and the bytes from `start` to `end`, given that of `a`: for many short pieces of
+ * one array, of which a view each would cost more than the sum (decisions/0036).
+ */
+export function crc32cOfRange(crc: number, input: Uint8Array, start: number, end: number): number {
   tables ??= makeTables();
   const t = tables;
   let state = ~crc;
-  let at = 0;
-  const endOfEights = input.length - (input.length % 8);
+  let at = start;
+  const endOfEights = end - ((end - start) % 8);
   for (; at < endOfEights; at += 8) {
     const low =
       state ^ (input[at] | (input[at + 1] << 8) | (input[at + 2] << 16) | (input[at + 3] << 24));
@@ -102,7 +115,7 @@ export function crc32cByTable(crc: number, input: Uint8Array): number {
       t[256 + input[at + 6]] ^
       t[input[at + 7]];
   }
-  for (; at < input.length; at += 1) state = t[(state ^ input[at]) & 255] ^ (state >>> 8);
+  for (; at < end; at += 1) state = t[(state ^ input[at]) & 255] ^ (state >>> 8);
   return ~state >>> 0;
 }
 
@@ -150,6 +163,6 @@ function timesVector(matrix: Uint32Array, vector: number): number {
   return sum >>> 0;
 }
 
-function squareMatrix(square: Uint32Array, matrix: Uint32Array): void {
-  for (let bit = 0; bit < 32; bit += 1) square[bit] = timesVector(matrix, matrix[bit]);
+function squared(matrix: Uint32Array): Uint32Array {
+  return matrix.map((column) => timesVector(matrix, column));
 }

@@ -27,6 +27,11 @@ export function parseBlockKey(text: string): BlockKey {
   );
 }
 
+/** The key whose digest lies there: 32 bytes. Nothing is checked, for hex of bytes is canonical. */
+export function blockKeyAt(bytes: Buffer, at: number): BlockKey {
+  return bytes.toString('hex', at, at + blockKeyLength / 2) as BlockKey;
+}
+
 /** True when the text is a key in its canonical form. */
 export function isBlockKey(text: string): text is BlockKey {
   return pattern.test(text);

@@ -32,8 +32,8 @@ export const limits = {
   ownerProbeMs: 1000,
   /** Size at which a segment of the disk tier is sealed and the next one begun. */
   segmentBytes: 64 * mib,
-  /** Bytes of a segment's index file: about 95,000 records. Segments of more are scanned. */
-  segmentIndexBytesMax: 16 * mib,
+  /** Bytes of a segment's index file: about 190,000 records. Segments of more are scanned. */
+  segmentIndexBytesMax: 32 * mib,
   /** Smallest unit of the memory tier; an extent is a multiple of it. */
   extentBytesUnit: 4 * kib,
   /** Memory is taken and given back in slabs of this size; larger extents get their own. */
@@ -166,8 +166,11 @@ export const limits = {
   /** Payload bytes that a load keeps pinned at a time, and blocks of its first part. */
   loadPartBytes: 32 * mib,
   loadPartBlocksMin: 16,
-  /** Payload bytes of a save that a daemon has in memory at a time; a larger batch goes in groups. */
-  saveGroupBytes: 64 * mib,
+  /**
+   * Payload bytes of a save that are stored together; a larger batch goes in groups, the next one
+   * coming while one is stored, so that a daemon has two in memory (docs/decisions/0046).
+   */
+  saveGroupBytes: 16 * mib,
   /** Payload bytes on the way into a daemon: of one client, and of all. */
   intakeBytesPerClientMax: 256 * mib,
   intakeBytesMax: 1024 * mib,
@@ -204,6 +207,11 @@ export const limits = {
 
   /** Threads for compression and bulk copies. Two keep up with a loopback bucket. */
   workersMax: 2,
+  /**
+   * Raw stored bytes up to this many are checked on the main thread: handing them to a worker takes
+   * 0.3 ms of CPU time, and their checksum 0.02 to 0.1 ms (docs/decisions/0018).
+   */
+  checkedInPlaceBytesMax: 256 * kib,
   /** Tasks queued for them. */
   workerTasksMax: 1024,
   /** Wait for one task of a worker before it counts as lost. */

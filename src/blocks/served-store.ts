@@ -8,9 +8,11 @@ import type { BlockToSave, CallOptions, KvStore, SaveOptions, SaveResult } from 
 export interface ServedStore extends KvStore {
   /**
    * For each block whether {@link saveWanted} needs its payload. False only where it is stored, or
-   * another call is accepting it, or the key came before. What nobody is sure of is wanted.
+   * another call is accepting it, or the key came before. What nobody is sure of is wanted. Where the
+   * lengths of the payloads are given and those that are wanted have no room, rejects as the save
+   * would: `BUSY` at the backlog limit, or `TOO_LARGE`.
    */
-  wants(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]>;
+  wants(keys: readonly BlockKey[], options?: WantsOptions): Promise<readonly boolean[]>;
 
   /**
    * Like `save`, with blocks whose payload is left out because it is stored. When one of them is
@@ -20,6 +22,11 @@ export interface ServedStore extends KvStore {
     blocks: readonly WantedBlock[],
     options?: SaveWantedOptions,
   ): Promise<SaveResult | 'payload-needed'>;
+}
+
+export interface WantsOptions extends CallOptions {
+  /** Of the payload of each key. */
+  readonly lengths?: readonly number[] | undefined;
 }
 
 export interface WantedBlock extends Omit<BlockToSave, 'payload'> {
@@ -32,4 +39,16 @@ export interface WantedBlock extends Omit<BlockToSave, 'payload'> {
 export interface SaveWantedOptions extends SaveOptions {
   /** Keys of the chain behind the last block, which are stored. */
   readonly following?: readonly BlockKey[] | undefined;
+  /** The same for all parts of a save that comes in several calls, from its last blocks to its first. */
+  readonly order?: UploadOrder | undefined;
+}
+
+/**
+ * In which order the parts of one save go to the object store: each after the one before it, so that
+ * no other host sees the save from its first block before it is whole. Not for a durable save: its parts
+ * wait for their uploads themselves.
+ */
+export interface UploadOrder {
+  /** The next part is not begun before. Whoever makes the order puts in what the first waits for. */
+  after: Promise<unknown>;
 }

@@ -10,7 +10,7 @@ import type { EntryIndex } from './entry-index.ts';
 import { factsOf, recordOf, saveRecord } from './entry-records.ts';
 import { encodeKeys, headerLength, recordLength } from './log-record.ts';
 import { isDamage } from './log-recovery.ts';
-import type { RecoveredLog } from './log-recovery.ts';
+import type { RecoveredLog, RecoveredPayload } from './log-recovery.ts';
 import type { LogSegment } from './log-segment.ts';
 
 /** A payload to accept. */
@@ -38,7 +38,8 @@ const recordLost = 'disk tier: a record is damaged; what it told of is lost here
  * pending or was used is written again at the end of the log before.
  */
 export class DiskTier {
-  readonly recovered: RecoveredLog;
+  /** What was found in the log, but for its payloads: their entries are in the index. */
+  readonly recovered: Omit<RecoveredLog, 'payloads' | 'gaps'>;
   readonly #log: DiskLog;
   readonly #index: EntryIndex;
   readonly #logger: Logger;
@@ -63,7 +64,8 @@ export class DiskTier {
     onEvict: ((id: PayloadId) => void) | undefined;
   }) {
     this.#log = parts.log;
-    this.recovered = parts.recovered;
+    const { chains, lastSequence, lastSaveId } = parts.recovered;
+    this.recovered = { chains, lastSequence, lastSaveId };
     this.#index = parts.index;
     this.#budgetBytes = parts.budgetBytes;
     this.#logger = parts.logger;
@@ -85,7 +87,7 @@ export class DiskTier {
     const opened = await DiskLog.open({ ...options, onIndexFailure });
     const { log, recovered } = opened;
     const tier = new DiskTier({ log, recovered, index, budgetBytes, logger, onEvict });
-    tier.#showRecovered();
+    tier.#showRecovered(recovered.payloads);
     for (const path of opened.damagedIndexes) tier.#noteDamage(indexDamaged, { path });
     for (const { path, isRead } of opened.damagedSegments) {
       tier.#noteDamage(isRead ? headerDamaged : segmentLost, { path });
@@ -218,8 +220,8 @@ export class DiskTier {
     this.#logger.error(event, where);
   }
 
-  #showRecovered(): void {
-    for (const { record, segment, offset, isPending } of this.recovered.payloads) {
+  #showRecovered(payloads: readonly RecoveredPayload[]): void {
+    for (const { record, segment, offset, isPending } of payloads) {
       const { sequence, saveId, saveIndex } = record;
       const facts = factsOf(record);
       const entry = new CacheEntry(facts, { sequence, saveId, saveIndex, isPending });

@@ -1,9 +1,9 @@
 import { assert } from '../base/assert.ts';
 import { roundUp, viewOf } from '../base/bytes.ts';
-import { crc32cAppend, crc32cBefore } from '../base/crc32c.ts';
-import { bytesFromHex, hexFromBytes } from '../base/hex.ts';
+import { crc32cAppend, crc32cBefore, crc32cOfRange } from '../base/crc32c.ts';
+import { bytesFromHex } from '../base/hex.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
-import { isBlockKey } from '../blocks/block-key.ts';
+import { blockKeyAt } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import { parseNamespace } from '../blocks/namespace.ts';
 import type { Namespace } from '../blocks/namespace.ts';
@@ -111,17 +111,112 @@ export function encodeRecord(record: LogRecord, place: RecordPlace): Uint8Array 
  * Nothing is taken from a header before its checksum holds.
  */
 export function decodeRecord(bytes: Uint8Array, place: RecordPlace): LogRecord | undefined {
-  if (bytes.length < fixedBytes + 4) return undefined;
-  const view = viewOf(bytes);
-  if (view.getUint32(0, true) !== magic) return undefined;
-  const end = fixedBytes + view.getUint8(7);
-  if (bytes.length < end + 4) return undefined;
-  if (view.getUint32(end, true) !== crc32cAppend(place.seed, bytes.subarray(0, end))) {
-    return undefined;
+  return new RecordReader(bytes).read(0, bytes.length, place);
+}
+
+/**
+ * Reads the headers in one array of bytes, which may change between two reads. A log has many: so no
+ * view is made for each of them, and names that follow each other alike are made once
+ * (decisions/0036).
+ */
+export class RecordReader {
+  readonly #bytes: Buffer;
+  readonly #view: DataView;
+  #namespace: Namespace | undefined;
+  #namespaceBytes = new Uint8Array(0);
+  #fingerprint: string | undefined;
+  readonly #fingerprintBytes = new Uint8Array(32);
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#view = viewOf(bytes);
   }
-  if (view.getUint32(28, true) !== place.segment) return undefined;
-  if (Number(view.getBigUint64(32, true)) !== place.offset) return undefined;
-  return readFields(bytes, view, end);
+
+  /** As {@link decodeRecord}, of the bytes from `at` to `end`. */
+  read(at: number, end: number, place: RecordPlace): LogRecord | undefined {
+    if (end - at < fixedBytes + 4) return undefined;
+    const view = this.#view;
+    if (view.getUint32(at, true) !== magic) return undefined;
+    const nameEnd = at + fixedBytes + view.getUint8(at + 7);
+    if (end < nameEnd + 4) return undefined;
+    const crc = crc32cOfRange(place.seed, this.#bytes, at, nameEnd);
+    if (view.getUint32(nameEnd, true) !== crc) return undefined;
+    if (view.getUint32(at + 28, true) !== place.segment) return undefined;
+    if (uint64At(view, at + 32) !== place.offset) return undefined;
+    return this.#fields(at, nameEnd);
+  }
+
+  #fields(at: number, nameEnd: number): LogRecord | undefined {
+    const view = this.#view;
+    const bytes = this.#bytes;
+    const type = types[view.getUint8(at + 4)];
+    const kind = kinds[view.getUint8(at + 5)];
+    const payloadLength = uint64At(view, at + 16);
+    if (type === undefined || kind === undefined) return undefined;
+    if (payloadLength > limits.payloadBytesMax) return undefined;
+    const flags = view.getUint8(at + 6);
+    const position = view.getUint32(at + 12, true);
+    return {
+      type,
+      kind,
+      namespace: this.#namespaceAt(at + fixedBytes, nameEnd),
+      key: blockKeyAt(bytes, at + 64),
+      // Every tail has a tip, and a caller may have given one of zeros.
+      parent: kind === 'tail' || !isZero(bytes, at + 96) ? blockKeyAt(bytes, at + 96) : undefined,
+      fingerprint: this.#fingerprintAt(at + 128),
+      tokens: view.getUint32(at + 8, true),
+      position: position === noPosition ? undefined : position,
+      hasDecodedTokens: (flags & decodedFlag) !== 0,
+      isDurable: (flags & durableFlag) !== 0,
+      sequence: uint64At(view, at + 40),
+      saveId: uint64At(view, at + 48),
+      saveIndex: view.getUint32(at + 56, true),
+      payloadLength,
+      payloadCrc: view.getUint32(at + 24, true),
+    };
+  }
+
+  #namespaceAt(at: number, end: number): Namespace {
+    if (this.#namespace !== undefined && isAt(this.#bytes, at, end, this.#namespaceBytes)) {
+      return this.#namespace;
+    }
+    this.#namespaceBytes = this.#bytes.slice(at, end);
+    this.#namespace = parseNamespace(strictDecoder.decode(this.#namespaceBytes));
+    return this.#namespace;
+  }
+
+  #fingerprintAt(at: number): string | undefined {
+    if (isZero(this.#bytes, at)) return undefined;
+    if (this.#fingerprint !== undefined && isAt(this.#bytes, at, at + 32, this.#fingerprintBytes)) {
+      return this.#fingerprint;
+    }
+    this.#fingerprintBytes.set(this.#bytes.subarray(at, at + 32));
+    this.#fingerprint = blockKeyAt(this.#bytes, at);
+    return this.#fingerprint;
+  }
+}
+
+/** Bytes from the beginning of the header there to its payload. It must be one that was read. */
+export function headerLengthAt(bytes: Uint8Array, at: number): number {
+  return fixedBytes + bytes[at + 7] + 4;
+}
+
+/** A number below 2^53, which all of ours are; larger ones come out rounded. */
+function uint64At(view: DataView, at: number): number {
+  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+}
+
+function isZero(bytes: Uint8Array, at: number): boolean {
+  for (let index = at; index < at + 32; index += 1) if (bytes[index] !== 0) return false;
+  return true;
+}
+
+function isAt(bytes: Uint8Array, at: number, end: number, expected: Uint8Array): boolean {
+  if (end - at !== expected.length) return false;
+  for (let index = 0; index < expected.length; index += 1) {
+    if (bytes[at + index] !== expected[index]) return false;
+  }
+  return true;
 }
 
 /** What a header says of itself that was not compared with its checksum, for that needs the seed. */
@@ -152,34 +247,6 @@ export function lookAtHeader(
   return { seed, recordLength: roundUp(end + 4 + payloadLength, recordAlignment) };
 }
 
-function readFields(bytes: Uint8Array, view: DataView, end: number): LogRecord | undefined {
-  const type = types[view.getUint8(4)];
-  const kind = kinds[view.getUint8(5)];
-  const payloadLength = Number(view.getBigUint64(16, true));
-  if (type === undefined || kind === undefined) return undefined;
-  if (payloadLength > limits.payloadBytesMax) return undefined;
-  const flags = view.getUint8(6);
-  const position = view.getUint32(12, true);
-  return {
-    type,
-    kind,
-    namespace: parseNamespace(strictDecoder.decode(bytes.subarray(fixedBytes, end))),
-    key: keyAt(bytes, 64),
-    // Every tail has a tip, and a caller may have given one of zeros.
-    parent: kind === 'tail' ? keyAt(bytes, 96) : knownKeyAt(bytes, 96),
-    fingerprint: knownKeyAt(bytes, 128),
-    tokens: view.getUint32(8, true),
-    position: position === noPosition ? undefined : position,
-    hasDecodedTokens: (flags & decodedFlag) !== 0,
-    isDurable: (flags & durableFlag) !== 0,
-    sequence: Number(view.getBigUint64(40, true)),
-    saveId: Number(view.getBigUint64(48, true)),
-    saveIndex: view.getUint32(56, true),
-    payloadLength,
-    payloadCrc: view.getUint32(24, true),
-  };
-}
-
 /** The payload of a `save` record: its keys one after another. */
 export function encodeKeys(keys: readonly BlockKey[]): Uint8Array {
   const bytes = new Uint8Array(32 * keys.length);
@@ -189,8 +256,9 @@ export function encodeKeys(keys: readonly BlockKey[]): Uint8Array {
 
 /** The keys in the payload of a `save` record. */
 export function decodeKeys(bytes: Uint8Array): readonly BlockKey[] {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const keys: BlockKey[] = [];
-  for (let at = 0; at + 32 <= bytes.length; at += 32) keys.push(keyAt(bytes, at));
+  for (let at = 0; at + 32 <= bytes.length; at += 32) keys.push(blockKeyAt(buffer, at));
   return keys;
 }
 
@@ -200,15 +268,4 @@ function setKey(bytes: Uint8Array, at: number, hex: string | undefined): void {
   const key = bytesFromHex(hex);
   assert(key?.length === 32, `not 64 hex characters: ${hex}`);
   bytes.set(key, at);
-}
-
-function keyAt(bytes: Uint8Array, at: number): BlockKey {
-  const hex = hexFromBytes(bytes.subarray(at, at + 32));
-  assert(isBlockKey(hex), 'hex of 32 bytes');
-  return hex;
-}
-
-/** The key at that place, or undefined when it is all zero. */
-function knownKeyAt(bytes: Uint8Array, at: number): BlockKey | undefined {
-  return bytes.subarray(at, at + 32).every((byte) => byte === 0) ? undefined : keyAt(bytes, at);
 }

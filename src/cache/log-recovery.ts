@@ -1,12 +1,14 @@
 import { crc32c } from '../base/crc32c.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import type { PayloadKind } from '../blocks/payload-kind.ts';
 import {
   decodeKeys,
-  decodeRecord,
   headerLength,
   recordAlignment,
   recordHeaderBytesMax,
   recordLength,
+  RecordReader,
 } from './log-record.ts';
 import type { LogRecord } from './log-record.ts';
 import type { LogSegment } from './log-segment.ts';
@@ -73,7 +75,7 @@ export async function recoverLog(
   for (const segment of segments) {
     const records = await source?.(segment);
     if (records === undefined) await scanSegment(segment, found);
-    else for (const { record, offset } of records) found.add(record, segment, offset);
+    else for (const placed of records) found.add(placed, segment);
   }
   return found.result();
 }
@@ -91,9 +93,9 @@ export async function scanRecords(segment: LogSegment): Promise<ScannedSegment> 
   let end = segmentHeaderBytes;
   let isWhole = true;
   await scanSegment(segment, {
-    add: (record, _, offset) => {
-      records.push({ record, offset });
-      end = offset + recordLength(record);
+    add: (placed) => {
+      records.push(placed);
+      end = placed.offset + recordLength(placed.record);
     },
     addGap: (_, offset, gapEnd) => {
       if (gapEnd > offset) isWhole = false;
@@ -104,14 +106,16 @@ export async function scanRecords(segment: LogSegment): Promise<ScannedSegment> 
 
 /** Is told what a scan finds. */
 interface RecordSink {
-  add(record: LogRecord, segment: LogSegment, start: number): void;
+  add(placed: PlacedRecord, segment: LogSegment): void;
   /** No intact record was found from `offset` to `end`. */
   addGap(segment: LogSegment, offset: number, end: number): void;
 }
 
+type PayloadsByKind = Readonly<Record<PayloadKind, Map<BlockKey, RecoveredPayload>>>;
+
 /** Gathers records in the order in which they were written. */
 class Recovery implements RecordSink {
-  readonly #payloads = new Map<string, RecoveredPayload>();
+  readonly #payloads = new Map<Namespace, PayloadsByKind>();
   readonly #saves = new Map<number, PlacedList>();
   readonly #gaps: LogGap[] = [];
   #lastSequence = 0;
@@ -128,30 +132,42 @@ class Recovery implements RecordSink {
     this.#gaps.push({ segment, offset, byteLength, isEnd: false });
   }
 
-  /** The record that begins at `start`. */
-  add(record: LogRecord, segment: LogSegment, start: number): void {
-    const offset = start + headerLength(record);
+  add({ record, payloadOffset: offset }: PlacedRecord, segment: LogSegment): void {
     this.#lastSaveId = Math.max(this.#lastSaveId, record.saveId);
     if (record.type === 'save') {
       this.#saves.set(record.saveId, { record, segment, offset });
       return;
     }
     this.#lastSequence = Math.max(this.#lastSequence, record.sequence);
-    const id = `${record.kind} ${record.key} ${record.namespace}`;
-    const known = this.#payloads.get(id);
+    const payloads = this.#payloadsOf(record);
+    const known = payloads.get(record.key);
     if (record.type === 'payload') {
       if (known !== undefined && known.record.sequence > record.sequence) return;
-      this.#payloads.set(id, { record, segment, offset, isPending: !record.isDurable });
+      payloads.set(record.key, { record, segment, offset, isPending: !record.isDurable });
     } else if (record.type === 'uploaded') {
       if (known?.record.sequence !== record.sequence) return;
-      this.#payloads.set(id, { ...known, isPending: false });
+      payloads.set(record.key, { ...known, isPending: false });
     } else if (known !== undefined && known.record.sequence <= record.sequence) {
-      this.#payloads.delete(id);
+      payloads.delete(record.key);
     }
   }
 
+  #payloadsOf({ namespace, kind }: LogRecord): Map<BlockKey, RecoveredPayload> {
+    let byKind = this.#payloads.get(namespace);
+    if (byKind === undefined) {
+      byKind = { block: new Map(), tail: new Map(), 'raw-tail': new Map() };
+      this.#payloads.set(namespace, byKind);
+    }
+    return byKind[kind];
+  }
+
   async result(): Promise<RecoveredLog> {
-    const payloads = [...this.#payloads.values()];
+    const payloads: RecoveredPayload[] = [];
+    for (const byKind of this.#payloads.values()) {
+      for (const kind of ['block', 'tail', 'raw-tail'] as const) {
+        for (const payload of byKind[kind].values()) payloads.push(payload);
+      }
+    }
     const pendingSaves = new Set(payloads.filter((p) => p.isPending).map((p) => p.record.saveId));
     const chains = new Map<number, readonly BlockKey[]>();
     for (const [saveId, list] of this.#saves) {
@@ -176,16 +192,16 @@ async function scanSegment(segment: LogSegment, found: RecordSink): Promise<void
   let offset = segmentHeaderBytes;
   let intactEnd = offset;
   while (offset + recordAlignment <= segment.byteLength) {
-    const header = await window.at(offset);
-    const record = decodeRecord(header, { segment: segment.number, offset, seed: segment.seed });
+    if (!window.holds(offset)) await window.load(offset);
+    const record = window.read(offset);
     if (record === undefined) {
       offset += recordAlignment;
       continue;
     }
     found.addGap(segment, intactEnd, offset);
-    const end = offset + headerLength(record) + record.payloadLength;
-    if (end > segment.byteLength) return;
-    found.add(record, segment, offset);
+    const payloadOffset = offset + headerLength(record);
+    if (payloadOffset + record.payloadLength > segment.byteLength) return;
+    found.add({ record, offset, payloadOffset }, segment);
     window.expect(record.payloadLength);
     offset += recordLength(record);
     intactEnd = offset;
@@ -215,6 +231,7 @@ async function readKeys({
 class ScanWindow {
   readonly #segment: LogSegment;
   readonly #buffer = new Uint8Array(wideWindowBytes);
+  readonly #reader = new RecordReader(this.#buffer);
   #start = 0;
   #length = 0;
   #nextLength = wideWindowBytes;
@@ -228,16 +245,23 @@ class ScanWindow {
     this.#nextLength = payloadLength > widePayloadBytesMax ? narrowWindowBytes : wideWindowBytes;
   }
 
-  /** Bytes from `offset`: enough for any header unless the segment ends before. */
-  async at(offset: number): Promise<Uint8Array> {
-    const rest = this.#segment.byteLength - offset;
-    const needed = Math.min(recordHeaderBytesMax, rest);
-    const isInside = offset >= this.#start && offset + needed <= this.#start + this.#length;
-    if (!isInside) {
-      this.#length = Math.min(this.#nextLength, rest);
-      this.#start = offset;
-      await this.#segment.read(this.#buffer.subarray(0, this.#length), offset);
-    }
-    return this.#buffer.subarray(offset - this.#start, this.#length);
+  /** True when it has the bytes from `offset`: enough for any header unless the segment ends before. */
+  holds(offset: number): boolean {
+    const needed = Math.min(recordHeaderBytesMax, this.#segment.byteLength - offset);
+    return offset >= this.#start && offset + needed <= this.#start + this.#length;
+  }
+
+  /** Reads the bytes from `offset` on. */
+  async load(offset: number): Promise<void> {
+    this.#length = Math.min(this.#nextLength, this.#segment.byteLength - offset);
+    this.#start = offset;
+    await this.#segment.read(this.#buffer.subarray(0, this.#length), offset);
+  }
+
+  /** The record that begins there, if an intact one does. */
+  read(offset: number): LogRecord | undefined {
+    const { number, seed } = this.#segment;
+    const place = { segment: number, offset, seed };
+    return this.#reader.read(offset - this.#start, this.#length, place);
   }
 }

@@ -1,10 +1,10 @@
 import { assert } from '../base/assert.ts';
-import { viewOf } from '../base/bytes.ts';
+import { roundUp, viewOf } from '../base/bytes.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { systemErrorCode } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Files } from '../platform/files.ts';
-import { decodeRecord, headerLength, recordLength } from './log-record.ts';
+import { headerLengthAt, recordAlignment, RecordReader } from './log-record.ts';
 import type { LogRecord } from './log-record.ts';
 import type { LogSegment, SegmentOptions } from './log-segment.ts';
 import { segmentHeaderBytes } from './segment-header.ts';
@@ -23,10 +23,11 @@ const namePattern = /^segment-(\d{10})\.index$/;
 /** Fewer records are found by a scan as fast, and a small store need not sync as it is closed. */
 export const indexRecordsMin = 16;
 
-/** A record, and where it begins in its segment. */
+/** A record, and where it begins in its segment; what follows its header begins at `payloadOffset`. */
 export interface PlacedRecord {
   readonly record: LogRecord;
   readonly offset: number;
+  readonly payloadOffset: number;
 }
 
 /** The file name of the index of a segment. */
@@ -121,17 +122,19 @@ export function decodeIndex(
   if (!isIndexOf(bytes, segment, storeDigest)) return undefined;
   const count = viewOf(bytes).getUint32(60, true);
   const end = bytes.length - crcBytes;
-  const place = { segment: segment.number, seed: segment.seed };
+  const place = { segment: segment.number, seed: segment.seed, offset: segmentHeaderBytes };
+  const reader = new RecordReader(bytes);
   const records: PlacedRecord[] = [];
   let at = headerBytes;
-  let offset = segmentHeaderBytes;
   while (at < end) {
-    const record = decodeRecord(bytes.subarray(at, end), { ...place, offset });
+    const record = reader.read(at, end, place);
     if (record === undefined) return undefined;
-    records.push({ record, offset });
-    at += headerLength(record);
-    offset += recordLength(record);
+    const length = headerLengthAt(bytes, at);
+    records.push({ record, offset: place.offset, payloadOffset: place.offset + length });
+    at += length;
+    place.offset += roundUp(length + record.payloadLength, recordAlignment);
   }
+  const { offset } = place;
   return offset === segment.byteLength && records.length === count ? records : undefined;
 }
 

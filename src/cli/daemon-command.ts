@@ -12,14 +12,15 @@ import { MeteredStore } from '../daemon/metered-store.ts';
 import { renderDaemonMetrics } from '../daemon/metrics-daemon.ts';
 import { ReloadedFiles } from '../daemon/reloaded-files.ts';
 import { openSecurity } from '../daemon/security.ts';
+import { RequestMeter, TimedObjectStore } from '../daemon/timed-object-store.ts';
 import type { Transport } from '../daemon/transport.ts';
+import type { ObjectStore } from '../objectstore/object-store.ts';
 import { openServedStore } from '../open-store.ts';
 import { withNative } from '../platform/native.ts';
+import { checksumsFor } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
-import { tellServiceManager } from '../platform/service-manager.ts';
-import type { ServiceState } from '../platform/service-manager.ts';
 import { transportsOf } from './daemon-doors.ts';
 import { DaemonEvents } from './daemon-events.ts';
 import { DaemonMemory } from './daemon-memory.ts';
@@ -30,6 +31,8 @@ import type { Signals } from './daemon-signals.ts';
 import { packageVersion } from './package-version.ts';
 import { pricesOf } from './prices.ts';
 import { renderProcessMetrics } from './process-metrics.ts';
+import { notifyServiceManager } from './service-manager.ts';
+import type { ServiceState } from '../platform/service-manager.ts';
 import { readSettingsFile } from './settings-file.ts';
 import type { Output, Terminal } from './terminal.ts';
 
@@ -73,6 +76,7 @@ async function serveUntilStopped(
   const config = configFromEnvironment(environment, host, { mode: 'strict', report });
   const doors = doorsFromEnvironment(environment, host.homeDirectory);
   const reloaded = new ReloadedFiles(platform, events);
+  const checksums = checksumsFor(host, config.native);
   try {
     const security = await openSecurity(doors, platform.files, reloaded, events);
     const version = await packageVersion(platform.files);
@@ -81,15 +85,13 @@ async function serveUntilStopped(
     const accounts = new ClientAccounts();
     const counters = new DaemonCounters();
     const meter = new CallMeter(clock);
+    const requests = new RequestMeter(clock);
     const moreMetrics = (stats: StoreStats): string => {
       const prices = pricesOf(objectStore, flags);
       const certificateExpiresAtMs = security.identity?.expiresAtMs;
       const facts = { version, counters, accounts, prices, certificateExpiresAtMs };
-      return [
-        meter.render(),
-        renderDaemonMetrics(facts, stats),
-        renderProcessMetrics(clock.wallMs()),
-      ].join('');
+      const ofDaemon = renderDaemonMetrics(facts, stats) + renderProcessMetrics(clock.wallMs());
+      return meter.render() + requests.render() + ofDaemon;
     };
     const parts = { flags, doors, platform, security, events, moreMetrics };
     const transports = await transportsOf(parts);
@@ -97,27 +99,27 @@ async function serveUntilStopped(
     const native = withNative(platform, config.native);
     const memory = await DaemonMemory.prepare(native, security.access.isOpen, events);
     const { directory: sharedDirectory } = memory;
-    const options = { logger: events, drainMs: doors.drainMs, sharedDirectory };
+    const wrapObjects = (objects: ObjectStore): ObjectStore =>
+      new TimedObjectStore(objects, requests);
+    const options = { logger: events, drainMs: doors.drainMs, wrapObjects, sharedDirectory };
     try {
       const store = new MeteredStore(await openServedStore(config, platform, options), meter);
       const service = {
         ...{ store, clock, sockets: nodeSockets, logger: events, agent },
-        ...{ accounts, counters },
+        ...{ accounts, counters, checksums },
       };
       const daemon = await startOrClose(service, transports, doors.drainMs);
       signals.onReload(() => void reloaded.reload());
       await memory.announce(daemon.addresses);
-      const tellManager = (state: ServiceState): void => {
-        const message = tellServiceManager(platform, config.native, state);
-        // Who waits for the word would take a daemon that works for one that hangs.
-        if (message !== undefined) events.error('service-manager', { message });
-      };
+      const tellManager = (state: ServiceState): Promise<void> =>
+        notifyServiceManager(platform, config.native, state, events);
       await serve(daemon, { events, signals, tellManager });
     } finally {
       await memory.end();
     }
   } finally {
     reloaded.stop();
+    await checksums.close();
   }
 }
 
@@ -127,16 +129,17 @@ async function serve(
   told: {
     readonly events: DaemonEvents;
     readonly signals: Signals;
-    readonly tellManager: (state: ServiceState) => void;
+    readonly tellManager: (state: ServiceState) => Promise<void>;
   },
 ): Promise<void> {
   const { events, signals, tellManager } = told;
   events.tell('ready', { addresses: daemon.addresses });
-  tellManager('READY=1');
+  await tellManager('READY=1');
   const signal = await signals.first;
   events.tell('draining', { signal });
-  tellManager('STOPPING=1');
+  const stopping = tellManager('STOPPING=1');
   await daemon.stop();
+  await stopping;
 }
 
 /** The store is closed where the doors cannot be opened. */

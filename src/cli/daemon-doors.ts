@@ -9,7 +9,6 @@ import type { Transport } from '../daemon/transport.ts';
 import { pathBinder, prefixBinder } from '../daemon/unix-binder.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
-import { nodeTcpSockets } from '../platform/tcp-node-sockets.ts';
 import type { DaemonEvents } from './daemon-events.ts';
 import type { DaemonFlags } from './daemon-flags.ts';
 
@@ -36,10 +35,7 @@ export async function transportsOf(parts: DoorParts): Promise<readonly Transport
   const httpAddresses = await resolveListeners(nodeSockets, http, isOpenToAll);
   const isBeyond = [...tcpAddresses, ...httpAddresses].some(({ host }) => !isLoopback(host));
   if (isBeyond) tellWhatOthersSee(parts);
-  const httpOptions = {
-    ...{ sockets: nodeTcpSockets, addresses: httpAddresses, access, identity },
-    moreMetrics,
-  };
+  const httpOptions = { addresses: httpAddresses, access, identity, moreMetrics };
   return [
     ...prefixes.map(
       (prefix) => new FrameTransport(prefixBinder(platform, directory, prefix), access),

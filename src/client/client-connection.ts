@@ -9,10 +9,11 @@ import type {
   SocketReceiver,
   Sockets,
 } from '../platform/sockets.ts';
-import { encodeDataHeader, encodeFrame, encodeFrameHeader } from '../protocol/frame.ts';
+import { encodeFrame } from '../protocol/frame.ts';
 import type { FrameHeader } from '../protocol/frame.ts';
 import { FrameReader } from '../protocol/frame-reader.ts';
 import type { FrameHandler } from '../protocol/frame-reader.ts';
+import { GatheredFrames, payloadFrames } from '../protocol/gathered-frames.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
 import { encodePayloadNotice } from '../protocol/read-messages.ts';
 import { decodeFailure, decodeWelcome, encodeHello } from '../protocol/session-messages.ts';
@@ -59,6 +60,7 @@ const closing: ReadonlySet<FrameType> = new Set([
 export class ClientConnection implements SocketReceiver, FrameHandler {
   readonly #parts: ConnectionParts;
   readonly #reader = new FrameReader(this);
+  readonly #gathered = new GatheredFrames((parts) => this.#socket?.write(parts));
   readonly #calls = new Map<number, CallHandler>();
   /** Calls that nobody waits for any more, until their last frame has come. */
   readonly #abandoned = new Set<number>();
@@ -90,7 +92,11 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
       'awaited',
     );
     try {
-      connection.#socket = await sockets.connect(address, limits.connectMs, () => connection);
+      connection.#socket = await sockets.connect(
+        address,
+        { timeoutMs: limits.connectMs },
+        () => connection,
+      );
       parts.onReached();
       connection.#send('hello', 0, encodeHello(hello));
       connection.#welcome = await connection.#greeting.promise;
@@ -118,7 +124,7 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
   }
 
   get queuedBytes(): number {
-    return this.#socket?.queuedBytes ?? 0;
+    return (this.#socket?.queuedBytes ?? 0) + this.#gathered.bytes;
   }
 
   /** Makes a call; gives its id. */
@@ -140,22 +146,26 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
     this.#forget(id);
   }
 
-  /** Sends a payload of a save. Its memory is read until the call has ended. */
+  /**
+   * Sends a payload of a save, together with what follows, at {@link flushed} at the latest. Its
+   * memory is read until the call has ended.
+   */
   sendPayload(id: number, index: number, payload: Uint8Array): void {
     const facts = { index, length: payload.length, crc: crc32c(payload), tokens: 0 };
     const notice = encodePayloadNotice({ ...facts, hasDecodedTokens: false, tier: 'memory' });
-    const parts = [encodeFrameHeader('payload', id, notice), notice];
     const most = this.#welcome?.dataBytesMax ?? limits.pieceBytesMax;
-    for (let at = 0; at < payload.length; at += most) {
-      const piece = payload.subarray(at, at + most);
-      parts.push(encodeDataHeader(id, piece.length), piece);
-    }
-    this.#socket?.write(parts);
+    this.#gathered.add(payloadFrames(id, notice, payload, most));
   }
 
   /** Resolves when the system has what was sent; rejects when the connection ends. */
   async flushed(): Promise<void> {
+    this.writeOut();
     await this.#socket?.flushed();
+  }
+
+  /** Writes what was gathered. */
+  writeOut(): void {
+    this.#gathered.writeOut();
   }
 
   destroy(cause: StoreError): void {
@@ -222,7 +232,8 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
   }
 
   #send(type: FrameType, id: number, body?: Uint8Array): void {
-    this.#socket?.write(encodeFrame(type, id, body));
+    this.#gathered.add(encodeFrame(type, id, body));
+    this.#gathered.writeOut();
   }
 
   #forget(id: number): void {

@@ -4,14 +4,16 @@ import type { KvStore } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { socketPathOf } from '../blocks/socket-path.ts';
+import { checksumsFor } from '../platform/checksums.ts';
 import { withNative } from '../platform/native.ts';
+import type { NativeMode } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
 import { usualRuntimeDirectory } from '../platform/runtime-directory.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
-import { nodeTcpSockets } from '../platform/tcp-node-sockets.ts';
-import { tlsSockets, tlsTcpSockets } from '../platform/tls-sockets.ts';
+import { tlsSockets } from '../platform/tls-sockets.ts';
+import { ClientStore } from './client-store.ts';
 import { HttpClientStore } from './http-client-store.ts';
 import type { ReadDeadlines } from './http-client-store.ts';
 import { httpClientLimits } from './http-limits.ts';
@@ -37,6 +39,13 @@ export interface ConnectOptions {
   readonly loadDeadlineMs?: number | undefined;
   /** Caps the usual deadline of every call but flush. */
   readonly callDeadlineMsMax?: number | undefined;
+  /**
+   * Memory for blocks that were read, so that reading them again moves no bytes; none when absent or
+   * 0. What other clients delete stays in it until it makes room.
+   */
+  readonly nearCacheBytes?: number | undefined;
+  /** Whether native code is used where there is some, as in `StoreConfig`. */
+  readonly native?: NativeMode | undefined;
 }
 
 const agent = 'wombatkv-node';
@@ -61,12 +70,26 @@ const agent = 'wombatkv-node';
 export async function connect(url: string, options: ConnectOptions = {}): Promise<KvStore> {
   const address = parseAddress(url);
   const namespace = parseNamespace(options.namespace || defaultNamespaceName);
+  const { nearCacheBytes = 0 } = options;
+  if (!Number.isSafeInteger(nearCacheBytes) || nearCacheBytes < 0) {
+    throw new RangeError(`nearCacheBytes must be a number of bytes; got ${nearCacheBytes}`);
+  }
+  const door = await connectTo(address, namespace, options);
+  return new ClientStore(door, namespace, nearCacheBytes);
+}
+
+async function connectTo(
+  address: DaemonAddress,
+  namespace: Namespace,
+  options: ConnectOptions,
+): Promise<KvStore> {
   const { token = '' } = options;
   if (!isTokenText(token)) throw new RangeError(`token must be ${tokenRule}`);
   const authority = await readAuthority(options.tlsCaFile);
   if (address.kind === 'http') return connectHttp(address, namespace, options, authority);
   if (address.kind === 'shm') return connectShared(address, namespace, options);
-  const { clock, random } = nodePlatform();
+  const { native = 'auto' } = options;
+  const { clock, random, host } = withNative(nodePlatform(), native);
   const isSecure = address.kind === 'tcp' && address.isSecure;
   const sockets = isSecure ? tlsSockets({ authority }) : nodeSockets;
   const peer = new RemotePeer({ sockets, clock, random, address, token, agent });
@@ -75,7 +98,8 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
     ...readDeadlines(options),
     saveMs: cap(limits.saveDeadlineMs),
   };
-  const store = new RemoteStore({ peer, clock, namespace, deadlines });
+  const checksums = checksumsFor(host, native);
+  const store = new RemoteStore({ peer, clock, namespace, deadlines, checksums });
   try {
     await peer.connection('small', new AbortController().signal);
   } catch (error) {
@@ -91,8 +115,9 @@ async function connectShared(
   namespace: Namespace,
   options: ConnectOptions,
 ): Promise<KvStore> {
-  const platform = withNative(nodePlatform(), 'auto');
-  const { clock, random } = platform;
+  const { native = 'auto' } = options;
+  const platform = withNative(nodePlatform(), native);
+  const { clock, random, host } = platform;
   const path = name.startsWith('/') ? name : socketPathOf(await runtimeDirectory(platform), name);
   const address = { kind: 'unix' as const, path };
   const { token = '' } = options;
@@ -101,7 +126,8 @@ async function connectShared(
     ...readDeadlines(options),
     saveMs: capOf(options)(limits.saveDeadlineMs),
   };
-  const remote = new RemoteStore({ peer, clock, namespace, deadlines });
+  const checksums = checksumsFor(host, native);
+  const remote = new RemoteStore({ peer, clock, namespace, deadlines, checksums });
   const access = new AnnouncedMemory(platform, peer, path);
   const store = new SharedStore({ remote, access, namespace });
   try {
@@ -135,12 +161,14 @@ async function connectHttp(
   authority: Uint8Array | undefined,
 ): Promise<HttpClientStore> {
   const { token } = options;
-  const sockets = isSecure ? tlsTcpSockets({ authority }) : nodeTcpSockets;
-  const platform = { ...nodePlatform(), sockets };
+  const sockets = isSecure ? tlsSockets({ authority }) : nodeSockets;
+  const { native = 'auto' } = options;
+  const platform = { ...withNative(nodePlatform(), native), sockets };
   const callMs = capOf(options)(httpClientLimits.callMs);
   const store = new HttpClientStore({
     ...{ platform, host, port, namespace, limits: { callMs } },
     ...{ token: token === '' ? undefined : token, deadlines: readDeadlines(options) },
+    checksums: checksumsFor(platform.host, native),
   });
   try {
     await store.greet({ deadlineMs: httpClientLimits.connectMs });

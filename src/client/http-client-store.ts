@@ -1,14 +1,7 @@
 import { BufferPool, takeParts } from '../base/buffer-pool.ts';
 import type { PooledParts } from '../base/buffer-pool.ts';
+import { sharedBytes } from '../base/bytes.ts';
 import type { StoreError } from '../base/errors.ts';
-import {
-  checkBlocks,
-  checkKeys,
-  checkOptions,
-  checkTail,
-  checkTip,
-  checkTokens,
-} from '../blocks/call-arguments.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type {
   BlockToSave,
@@ -29,6 +22,8 @@ import type {
 } from '../blocks/kv-store.ts';
 import { defaultNamespaceName, parseNamespace } from '../blocks/namespace.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { directChecksums } from '../platform/checksums.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import { bulkParts, bulkType, encodeBulkHead, payloadBytesOf } from '../protocol/http1-bulk.ts';
 import { statisticsOf } from '../protocol/statistics.ts';
 import { operationPath, paths } from '../protocol/http1-paths.ts';
@@ -39,13 +34,7 @@ import { bulkReply, jsonReply } from './http-reply.ts';
 import type { BulkReply, Reply } from './http-reply.ts';
 import { httpClientLimits } from './http-limits.ts';
 import type { HttpClientLimits } from './http-limits.ts';
-import {
-  checkSize,
-  LeftOutMissing,
-  outgoingOf,
-  partStarts,
-  saveAttributes,
-} from './http-outgoing.ts';
+import { LeftOutMissing, outgoingOf, partStarts, saveAttributes } from './http-outgoing.ts';
 import type { SaveBody } from './http-outgoing.ts';
 import { HttpPool } from './http-pool.ts';
 import type { HttpPoolOptions } from './http-pool.ts';
@@ -62,6 +51,8 @@ export interface HttpClientOptions {
   /** Those of the server's store when absent. */
   readonly deadlines?: ReadDeadlines | undefined;
   readonly limits?: Partial<HttpClientLimits> | undefined;
+  /** Where payloads that come are checked; on this thread when absent. The store closes it. */
+  readonly checksums?: Checksums | undefined;
 }
 
 /** What reads are given that bring no deadline of their own. */
@@ -75,7 +66,7 @@ const encoder = new TextEncoder();
 
 /**
  * A store behind an HTTP server (docs/HTTP.md). Closing it leaves the server's store open; loads
- * that were lent stay valid.
+ * that were lent stay valid. Its arguments have been checked (`ClientStore`).
  *
  * @example
  * ```ts
@@ -91,6 +82,7 @@ export class HttpClientStore implements KvStore {
   readonly #pool: HttpPool;
   readonly #calls: HttpCalls;
   readonly #memory: BufferPool;
+  readonly #checksums: Checksums;
 
   constructor(options: HttpClientOptions) {
     const { platform, host, port, token } = options;
@@ -100,7 +92,8 @@ export class HttpClientStore implements KvStore {
     this.#headers = token === undefined ? [] : [['authorization', `Bearer ${token}`]];
     this.#pool = new HttpPool({ platform, host, port, limits: this.#limits });
     this.#calls = new HttpCalls(platform.clock);
-    this.#memory = new BufferPool(this.#limits.pooledBytesMax);
+    this.#memory = new BufferPool(this.#limits.pooledBytesMax, sharedBytes);
+    this.#checksums = options.checksums ?? directChecksums;
   }
 
   /**
@@ -116,19 +109,16 @@ export class HttpClientStore implements KvStore {
   }
 
   async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
-    checkKeys(keys);
     const timed = within(options, this.#deadlines?.lookupMs);
     return readLookup(await this.#ask('lookup', { keys }, timed), keys.length);
   }
 
   async contains(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]> {
-    checkKeys(keys);
     const timed = within(options, this.#deadlines?.loadMs);
     return readStored(await this.#ask('contains', { keys }, timed), keys.length);
   }
 
   async load(keys: readonly BlockKey[], options?: LoadOptions): Promise<Borrow> {
-    checkKeys(keys);
     const wish = { keys, exact: options?.exact, fingerprint: options?.fingerprint };
     const { head, payloads, memory } = await this.#fetch('load', wish, keys, options);
     const { reason } = readLookup({ ...head.attributes, matched: payloads.length }, keys.length);
@@ -141,8 +131,6 @@ export class HttpClientStore implements KvStore {
   }
 
   async save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult> {
-    checkBlocks(blocks);
-    for (const { key, payload } of blocks) checkSize(key, payload);
     return this.#call(options, async (call, namespace) => {
       const leftOut = await this.#countStored(blocks, namespace, call);
       try {
@@ -155,8 +143,6 @@ export class HttpClientStore implements KvStore {
   }
 
   async loadTail(query: TailQuery, options?: LoadOptions): Promise<TailBorrow | undefined> {
-    checkTip(query.tip);
-    checkTokens(query.tokens);
     const { tip } = query;
     const tokens = Array.from(query.tokens);
     const wish = { tip, tokens, exact: options?.exact, fingerprint: options?.fingerprint };
@@ -174,9 +160,7 @@ export class HttpClientStore implements KvStore {
   }
 
   async saveTail(tail: TailToSave, options?: SaveOptions): Promise<SaveResult> {
-    checkTail(tail);
     const { tip, payload, position, hasDecodedTokens } = tail;
-    checkSize(tip, payload);
     const attributes = { ...saveAttributes(options), tokens: Array.from(tail.tokens) };
     const outgoing = outgoingOf({ key: tip, payload, position, hasDecodedTokens });
     return this.#call(options, (call, namespace) =>
@@ -185,7 +169,6 @@ export class HttpClientStore implements KvStore {
   }
 
   async loadRawTail(tip: BlockKey, options?: CallOptions): Promise<PayloadBorrow | undefined> {
-    checkTip(tip);
     const { head, payloads, memory } = await this.#fetch('load-raw-tail', { tip }, [tip], options);
     if (payloads.length === 0) return undefined;
     const tier = head.records[0].tier ?? 'memory';
@@ -197,8 +180,6 @@ export class HttpClientStore implements KvStore {
     payload: Uint8Array,
     options?: SaveOptions,
   ): Promise<SaveResult> {
-    checkTail({ tip, tokens: [], payload });
-    checkSize(tip, payload);
     const attributes = saveAttributes(options);
     const outgoing = outgoingOf({ key: tip, payload });
     return this.#call(options, (call, namespace) =>
@@ -207,7 +188,6 @@ export class HttpClientStore implements KvStore {
   }
 
   async prefetch(keys: readonly BlockKey[], options?: CallOptions): Promise<number> {
-    checkKeys(keys);
     const timed = within(options, this.#deadlines?.loadMs);
     return readLoaded(await this.#ask('prefetch', { keys }, timed), keys.length);
   }
@@ -217,8 +197,6 @@ export class HttpClientStore implements KvStore {
   }
 
   async delete(selection: Selection, options?: CallOptions): Promise<DeleteResult> {
-    if (selection.kind === 'blocks') checkKeys(selection.keys);
-    if (selection.kind === 'subtree') checkTip(selection.root);
     return readDeleted(await this.#ask('delete', { ...selection }, options));
   }
 
@@ -228,10 +206,10 @@ export class HttpClientStore implements KvStore {
     );
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#calls.close();
     this.#pool.close();
-    return Promise.resolve();
+    await this.#checksums.close();
   }
 
   #call<Result>(
@@ -239,7 +217,6 @@ export class HttpClientStore implements KvStore {
     task: (call: HttpCall, namespace: Namespace) => Promise<Result>,
     mostMs = this.#limits.callMs,
   ): Promise<Result> {
-    checkOptions(options);
     const { graceMs } = this.#limits;
     const onExpiry = (error: StoreError): void => this.#pool.suspect(error);
     return this.#calls.run(options, { mostMs, graceMs, onExpiry }, (call) =>
@@ -297,6 +274,7 @@ export class HttpClientStore implements KvStore {
         keys,
         answerBytesMax,
         jsonBytesMax,
+        checksumOf: (payload) => this.#checksums.of(payload),
         takeMemory: (lengths) => {
           memory?.release();
           memory = takeParts(this.#memory, lengths);

@@ -3,11 +3,11 @@ import { deferred } from '../base/deferred.ts';
 import type { Deferred } from '../base/deferred.ts';
 import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import type {
-  TcpConnectOptions,
-  TcpReceiver,
-  TcpSocket,
-  TcpSockets,
-} from '../platform/tcp-sockets.ts';
+  ConnectOptions,
+  SocketConnection,
+  SocketReceiver,
+  Sockets,
+} from '../platform/sockets.ts';
 import { BodyDecoder } from '../protocol/http1-body.ts';
 import { encodeHead, isRefusal, parseResponseHead } from '../protocol/http1-head.ts';
 import type { ResponseHead } from '../protocol/http1-head.ts';
@@ -26,6 +26,11 @@ export interface HttpExchange {
   readonly receive: (head: ResponseHead) => BodySink;
 }
 
+export interface HttpConnectOptions extends ConnectOptions {
+  readonly host: string;
+  readonly port: number;
+}
+
 const scratchBytes = 64 * 1024;
 /** Shorter pieces come several at a time through the scratch buffer, which costs less. */
 const directBytesMin = 16 * 1024;
@@ -33,11 +38,11 @@ const directBytesMin = 16 * 1024;
 const writeBytesMax = 1024 * 1024;
 
 /** The client's end of one connection: one exchange at a time. */
-export class HttpClientConnection implements TcpReceiver {
+export class HttpClientConnection implements SocketReceiver {
   /** When it was last given back to those who are not in use. */
   idleSinceMs = 0;
   readonly #host: string;
-  #socket: TcpSocket | undefined;
+  #socket: SocketConnection | undefined;
   readonly #scratch = new Uint8Array(scratchBytes);
   readonly #scanner = new HeadScanner();
   #start = 0;
@@ -50,18 +55,27 @@ export class HttpClientConnection implements TcpReceiver {
   #head: ResponseHead | undefined;
   #decoder: BodyDecoder | undefined;
   #sink: BodySink | undefined;
+  /** The sink of an answer that has come whole. */
+  #received: BodySink | undefined;
 
   private constructor(host: string) {
     this.#host = host;
   }
 
+  /** Rejects with `UNAVAILABLE`, or with the signal's reason when it fires. */
   static async open(
-    sockets: TcpSockets,
-    options: TcpConnectOptions,
+    sockets: Sockets,
+    { host, port, ...options }: HttpConnectOptions,
   ): Promise<HttpClientConnection> {
-    const connection = new HttpClientConnection(`${options.host}:${options.port}`);
-    connection.#socket = await sockets.connect(options, connection);
-    return connection;
+    const connection = new HttpClientConnection(`${host}:${port}`);
+    try {
+      const address = { kind: 'tcp', host, port } as const;
+      connection.#socket = await sockets.connect(address, options, () => connection);
+      return connection;
+    } catch (cause) {
+      options.signal?.throwIfAborted();
+      throw new StoreError('UNAVAILABLE', messageOf(cause), { cause });
+    }
   }
 
   /** True when another exchange can be tried on it. */
@@ -81,14 +95,15 @@ export class HttpClientConnection implements TcpReceiver {
     this.#result = result;
     this.#scanner.reset();
     const onAbort = (): void => {
-      this.#fail(signal.reason);
       // The server is to stop at once what nobody waits for.
       this.#socket?.reset();
+      this.#fail(signal.reason);
     };
     signal.addEventListener('abort', onAbort, { once: true });
     void this.#send(exchange);
     try {
       const head = await result.promise;
+      await this.#received?.verified?.();
       // An answer that did not wait for the whole request leaves a connection of no more use.
       if (!this.#isSent || !head.isKeptAlive) this.destroy();
       return head;
@@ -97,6 +112,7 @@ export class HttpClientConnection implements TcpReceiver {
       this.#exchange = undefined;
       this.#result = undefined;
       this.#sink = undefined;
+      this.#received = undefined;
     }
   }
 
@@ -105,7 +121,7 @@ export class HttpClientConnection implements TcpReceiver {
     this.#socket?.destroy();
   }
 
-  space(): Uint8Array {
+  nextBuffer(): Uint8Array {
     const ahead = this.#decoder?.dataAhead ?? 0;
     if (this.#start === this.#end && ahead > 0 && this.#sink !== undefined) {
       const memory = this.#sink.space();
@@ -121,7 +137,7 @@ export class HttpClientConnection implements TcpReceiver {
     return this.#scratch.subarray(this.#end);
   }
 
-  received(_: Uint8Array, count: number): void {
+  received(count: number): void {
     if (this.#isLost) return;
     if (this.#exchange === undefined) {
       // Nobody asked for anything.
@@ -157,31 +173,35 @@ export class HttpClientConnection implements TcpReceiver {
     try {
       let group = [encodeHead(`${exchange.method} ${exchange.path} HTTP/1.1`, headers)];
       let bytes = 0;
-      let before: Promise<void> = Promise.resolve();
+      let before: Promise<boolean> = Promise.resolve(true);
       for (const part of exchange.body()) {
         group.push(part);
         bytes += part.length;
         if (bytes < writeBytesMax) continue;
         const writing = this.#write(group);
-        await before;
-        if (this.#exchange !== exchange || this.#isLost) return;
+        const isTaken = await before;
+        if (!isTaken || this.#exchange !== exchange || this.#isLost) return;
         before = writing;
         [group, bytes] = [[], 0];
       }
-      await Promise.all([before, ...(group.length > 0 ? [this.#write(group)] : [])]);
-      this.#isSent = true;
+      const last = group.length > 0 ? this.#write(group) : true;
+      this.#isSent = (await before) && (await last);
     } catch (error) {
-      // An answer may be on its way that says why nothing more is taken; closed() follows if not.
-      if (!isStoreError(error)) this.#fail(error);
+      this.#fail(error);
     }
   }
 
-  #write(group: readonly Uint8Array[]): Promise<void> {
+  /**
+   * True when the system has the bytes; false when the connection ends first. An answer may be on its
+   * way then that says why nothing more is taken; closed() follows if not.
+   */
+  #write(group: readonly Uint8Array[]): Promise<boolean> {
     assert(this.#socket !== undefined, 'the connection stands');
-    const writing = this.#socket.write(group);
-    // Two are under way at a time; when both fail only the first one is waited for.
-    writing.catch(() => undefined);
-    return writing;
+    this.#socket.write(group);
+    return this.#socket.flushed().then(
+      () => true,
+      () => false,
+    );
   }
 
   #consume(): void {
@@ -239,6 +259,7 @@ export class HttpClientConnection implements TcpReceiver {
     this.#sink?.finish();
     const head = this.#head;
     assert(head !== undefined, 'a body follows a head');
+    this.#received = this.#sink;
     this.#decoder = undefined;
     this.#sink = undefined;
     this.#result?.resolve(head);

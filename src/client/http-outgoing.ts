@@ -1,7 +1,4 @@
-import { StoreError } from '../base/errors.ts';
-import type { BlockKey } from '../blocks/block-key.ts';
 import type { BlockToSave, SaveOptions } from '../blocks/kv-store.ts';
-import { limits } from '../blocks/limits.ts';
 import type { BulkAttributes, BulkRecord } from '../protocol/http1-bulk.ts';
 
 /** A payload to send, with what its record says. */
@@ -39,12 +36,6 @@ export function saveAttributes(options: SaveOptions | undefined): BulkAttributes
     parent: options?.parent,
     fingerprint: options?.fingerprint,
   };
-}
-
-export function checkSize(key: BlockKey, payload: Uint8Array): void {
-  if (payload.length <= limits.payloadBytesMax) return;
-  const size = `payload of ${key} has ${payload.length} bytes`;
-  throw new StoreError('TOO_LARGE', `${size}; at most ${limits.payloadBytesMax} can be stored`);
 }
 
 /** Where each request of a save begins; all but the last hold about as much as one may. */

@@ -2,7 +2,7 @@ import { backoffMs } from '../base/backoff.ts';
 import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
-import type { TcpSockets } from '../platform/tcp-sockets.ts';
+import type { Sockets } from '../platform/sockets.ts';
 import type { ResponseHead } from '../protocol/http1-head.ts';
 import { CollectSink } from '../protocol/http1-sink.ts';
 import { paths } from '../protocol/http1-paths.ts';
@@ -14,7 +14,7 @@ export interface HttpPoolOptions {
   readonly platform: {
     readonly clock: Clock;
     readonly random: Random;
-    readonly sockets: TcpSockets;
+    readonly sockets: Sockets;
   };
   readonly host: string;
   readonly port: number;

@@ -1,6 +1,6 @@
 import type { BytePool } from '../base/byte-pool.ts';
-import { crc32c } from '../base/crc32c.ts';
 import { StoreError } from '../base/errors.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
 import { decodeLoaded, decodePayloadNotice } from '../protocol/read-messages.ts';
 import type { Loaded, PayloadNotice } from '../protocol/read-messages.ts';
@@ -17,12 +17,17 @@ export interface LoadedPayload extends PayloadNotice {
  */
 export class LoadCollection {
   readonly #pool: BytePool;
+  readonly #checksums: Checksums;
   readonly #received: LoadedPayload[] = [];
+  /** Of the payloads behind those that were compared already. */
+  readonly #sums: Promise<number>[] = [];
 
-  constructor(pool: BytePool) {
+  constructor(pool: BytePool, checksums: Checksums) {
     this.#pool = pool;
+    this.#checksums = checksums;
   }
 
+  /** Payloads that came. Between attempts all of them are {@link verify verified}. */
   get count(): number {
     return this.#received.length;
   }
@@ -33,6 +38,21 @@ export class LoadCollection {
 
   add(payload: LoadedPayload): void {
     this.#received.push(payload);
+    this.#sums.push(Promise.resolve(this.#checksums.of(payload.payload)));
+  }
+
+  /**
+   * Compares the checksums of what came. From the first payload that was damaged on all is given
+   * back, and the result says so.
+   */
+  async verify(): Promise<StoreError | undefined> {
+    const sums = await Promise.all(this.#sums.splice(0));
+    const first = this.#received.length - sums.length;
+    const bad = sums.findIndex((sum, at) => sum !== this.#received.at(first + at)?.crc);
+    if (bad < 0 || first < 0) return undefined;
+    const { index } = this.#received[first + bad];
+    this.#giveBack(first + bad);
+    return new StoreError('CORRUPT', `payload ${index} was damaged on its way`);
   }
 
   take(length: number): Uint8Array {
@@ -41,7 +61,11 @@ export class LoadCollection {
 
   /** Gives all memory back. Harmless when called again. */
   release(): void {
-    for (const { payload } of this.#received.splice(0)) this.#pool.give(payload);
+    this.#giveBack(0);
+  }
+
+  #giveBack(first: number): void {
+    for (const { payload } of this.#received.splice(first)) this.#pool.give(payload);
   }
 }
 
@@ -70,9 +94,10 @@ export class LoadAttempt implements Attempt<Loaded> {
 
   started(): void {}
 
-  ended(): void {
+  ended(): Promise<StoreError | undefined> {
     // Memory that the connection may still write to is not given back, only forgotten.
     this.#current = undefined;
+    return this.#collection.verify();
   }
 
   onFrame(type: FrameType, body: Uint8Array): void {
@@ -114,9 +139,6 @@ export class LoadAttempt implements Attempt<Loaded> {
     this.#current = undefined;
     if (current === undefined) return;
     const { notice, payload } = current;
-    if (crc32c(payload) !== notice.crc) {
-      throw new StoreError('CORRUPT', `payload ${notice.index} was damaged on its way`);
-    }
     this.#collection.add({ ...notice, payload });
   }
 }

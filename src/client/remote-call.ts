@@ -16,8 +16,11 @@ export interface Attempt<Result> extends Pick<CallHandler, 'dataTarget' | 'onDat
   onFrame(type: FrameType, body: Uint8Array): void;
   /** What the closing frame says; `again` when the call has to be made once more. */
   answer(type: FrameType, body: Uint8Array): Result | 'again';
-  /** Nothing more happens in this attempt; what it holds and nobody took is free. */
-  ended(): void;
+  /**
+   * Nothing more happens in this attempt; what it holds and nobody took is free. Gives what turned
+   * out to be wrong with what came: the call has to be made again then.
+   */
+  ended(): Promise<StoreError | undefined> | undefined;
 }
 
 /** What a kind of call is. */
@@ -67,6 +70,8 @@ async function attemptUntilDone<Result>(
   for (let attempts = 0; attempts < limits.callAttemptsMax; attempts += 1) {
     limit.throwIfOver();
     const connection = await peer.connection(plan.use, limit.signal);
+    // Who gave up while it was being had is not told of by an event any more.
+    limit.throwIfOver();
     const attempt = plan.attempt(limit.leftMs, connection.eagerBytesMax);
     const outcome = await attemptOnce(connection, attempt, limit);
     if (outcome.kind === 'done') return outcome.result;
@@ -112,13 +117,16 @@ async function attemptOnce<Result>(
     outcome.reject(limit.signal.reason);
   };
   limit.signal.addEventListener('abort', onOver, { once: true });
+  let damage: StoreError | undefined;
+  let result: Outcome<Result>;
   try {
     attempt.started(connection, id);
-    return await outcome.promise;
+    result = await outcome.promise;
   } finally {
     limit.signal.removeEventListener('abort', onOver);
-    attempt.ended();
+    damage = await attempt.ended();
   }
+  return damage === undefined ? result : { kind: 'lost', failure: damage };
 }
 
 /**

@@ -1,14 +1,7 @@
 import { BytePool } from '../base/byte-pool.ts';
+import { sharedBytes } from '../base/bytes.ts';
 import { StoreError } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
-import {
-  checkBlocks,
-  checkKeys,
-  checkOptions,
-  checkTail,
-  checkTip,
-  checkTokens,
-} from '../blocks/call-arguments.ts';
 import type {
   BlockToSave,
   Borrow,
@@ -28,6 +21,7 @@ import type {
 } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
 import * as reads from '../protocol/read-messages.ts';
@@ -54,12 +48,18 @@ export interface RemoteStoreParts {
   readonly clock: Clock;
   readonly namespace: Namespace;
   readonly deadlines: RemoteDeadlines;
+  /** Where payloads that come are checked. The store closes it. */
+  readonly checksums: Checksums;
 }
 
-/** A daemon as a store: the contract, over its frames. Closing it leaves the daemon as it is. */
+/**
+ * A daemon as a store: the contract, over its frames. Closing it leaves the daemon as it is. Its
+ * arguments have been checked (`ClientStore`).
+ */
 export class RemoteStore implements KvStore {
   readonly #parts: RemoteStoreParts;
-  readonly #pool = new BytePool(limits.receiveKeptBytes);
+  /** Memory for payloads that come, which the thread for checksums shares. */
+  readonly #pool = new BytePool(limits.receiveKeptBytes, sharedBytes);
   #isClosed = false;
 
   constructor(parts: RemoteStoreParts) {
@@ -67,7 +67,6 @@ export class RemoteStore implements KvStore {
   }
 
   async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
-    checkKeys(keys);
     const ms = this.#parts.deadlines.lookupMs;
     return this.#small('lookup', options, ms, {
       encode: (head) => reads.encodeKeysCall({ ...head, keys }),
@@ -76,7 +75,6 @@ export class RemoteStore implements KvStore {
   }
 
   async contains(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]> {
-    checkKeys(keys);
     return this.#small('contains', options, this.#parts.deadlines.loadMs, {
       encode: (head) => reads.encodeKeysCall({ ...head, keys }),
       decode: (body) => reads.decodePresent(body),
@@ -84,8 +82,7 @@ export class RemoteStore implements KvStore {
   }
 
   async load(keys: readonly BlockKey[], options?: LoadOptions): Promise<Borrow> {
-    checkKeys(keys);
-    const collection = new LoadCollection(this.#pool);
+    const collection = new LoadCollection(this.#pool, this.#parts.checksums);
     const { reason } = await this.#load(collection, options, this.#parts.deadlines.loadMs, {
       type: 'load',
       countMax: keys.length,
@@ -99,7 +96,6 @@ export class RemoteStore implements KvStore {
   }
 
   async save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult> {
-    checkBlocks(blocks);
     const announced = blocks.map(({ key, payload, tokens, position, hasDecodedTokens }) => ({
       ...{ key, length: payload.length, tokens: tokens ?? 0, position },
       hasDecodedTokens: hasDecodedTokens ?? false,
@@ -111,11 +107,9 @@ export class RemoteStore implements KvStore {
   }
 
   async loadTail(query: TailQuery, options?: LoadOptions): Promise<TailBorrow | undefined> {
-    checkTip(query.tip);
-    checkTokens(query.tokens);
     const { tip } = query;
     const tokens = Array.from(query.tokens);
-    const collection = new LoadCollection(this.#pool);
+    const collection = new LoadCollection(this.#pool, this.#parts.checksums);
     await this.#load(collection, options, this.#parts.deadlines.tailMs, {
       type: 'load-tail',
       countMax: 1,
@@ -131,7 +125,6 @@ export class RemoteStore implements KvStore {
   }
 
   async saveTail(tail: TailToSave, options?: SaveOptions): Promise<SaveResult> {
-    checkTail(tail);
     const { tip, position } = tail;
     const tokens = Array.from(tail.tokens);
     const { length } = tail.payload;
@@ -142,8 +135,7 @@ export class RemoteStore implements KvStore {
   }
 
   async loadRawTail(tip: BlockKey, options?: CallOptions): Promise<PayloadBorrow | undefined> {
-    checkTip(tip);
-    const collection = new LoadCollection(this.#pool);
+    const collection = new LoadCollection(this.#pool, this.#parts.checksums);
     await this.#load(collection, options, this.#parts.deadlines.tailMs, {
       type: 'load-raw-tail',
       countMax: 1,
@@ -158,14 +150,12 @@ export class RemoteStore implements KvStore {
     payload: Uint8Array,
     options?: SaveOptions,
   ): Promise<SaveResult> {
-    checkTail({ tip, tokens: [], payload });
     return this.#save('save-raw-tail', [payload], options, (head) =>
       writes.encodeSaveRawTailCall({ ...head, tip, length: payload.length }),
     );
   }
 
   async prefetch(keys: readonly BlockKey[], options?: CallOptions): Promise<number> {
-    checkKeys(keys);
     return this.#small('prefetch', options, this.#parts.deadlines.loadMs, {
       encode: (head) => reads.encodeKeysCall({ ...head, keys }),
       decode: (body) => reads.decodeNumber(body),
@@ -180,8 +170,6 @@ export class RemoteStore implements KvStore {
   }
 
   async delete(selection: Selection, options?: CallOptions): Promise<DeleteResult> {
-    if (selection.kind === 'blocks') checkKeys(selection.keys);
-    if (selection.kind === 'subtree') checkTip(selection.root);
     return this.#small('delete', options, limits.deleteDeadlineMs, {
       encode: (head) => reads.encodeDeleteCall({ ...head, selection }),
       decode: (body) => ({ objects: reads.decodeNumber(body) }),
@@ -195,11 +183,11 @@ export class RemoteStore implements KvStore {
     });
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#isClosed = true;
     this.#parts.peer.close();
     this.#pool.clear();
-    return Promise.resolve();
+    await this.#parts.checksums.close();
   }
 
   #small<Result>(
@@ -245,12 +233,6 @@ export class RemoteStore implements KvStore {
     options: SaveOptions | undefined,
     encode: (head: SaveHead) => Uint8Array,
   ): Promise<SaveResult> {
-    for (const { length } of payloads) {
-      if (length <= limits.payloadBytesMax) continue;
-      const most = limits.payloadBytesMax;
-      const message = `a payload has ${length} bytes; at most ${most} can be stored`;
-      return Promise.reject(new StoreError('TOO_LARGE', message));
-    }
     const namespace = this.#namespaceOf(options);
     const { durable, fingerprint } = options ?? {};
     const plan = savePlan(type, payloads, (rest) =>
@@ -264,7 +246,6 @@ export class RemoteStore implements KvStore {
     usualMs: number,
     plan: CallPlan<Result>,
   ): Promise<Result> {
-    checkOptions(options);
     if (this.#isClosed) return Promise.reject(new StoreError('CLOSED', 'the store was closed'));
     return runCall(this.#parts, options, options?.deadlineMs ?? usualMs, plan);
   }

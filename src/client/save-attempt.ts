@@ -45,9 +45,10 @@ export class SaveAttempt implements Attempt<SaveResult> {
     for (let index = this.#payloads.length - 1; index >= 0; index -= 1) {
       connection.sendPayload(id, index, this.#payloads[index]);
     }
+    connection.writeOut();
   }
 
-  ended(): void {
+  ended(): undefined {
     this.#hasEnded = true;
   }
 
@@ -100,6 +101,7 @@ export class SaveAttempt implements Attempt<SaveResult> {
       // The connection has ended, and so has the call by it.
       this.#hasEnded = true;
     } finally {
+      connection.writeOut();
       this.#isSending = false;
     }
   }

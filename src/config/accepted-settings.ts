@@ -3,14 +3,6 @@ import type { Setting } from './setting.ts';
 /** Settings of the contract that this version does not obey. */
 export const acceptedSettings: readonly Setting[] = [
   {
-    name: 'WMBT_KV_NEAR_CACHE_BYTES',
-    kind: 'bytes',
-    default: '',
-    help: 'Memory of a remote client for blocks that it read.',
-    readBy: ['library'],
-    effect: 'accepted',
-  },
-  {
     name: 'WMBT_KV_NODE',
     kind: 'path',
     default: 'node on PATH',

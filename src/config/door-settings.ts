@@ -19,6 +19,8 @@ export interface DoorConfig {
   readonly runtimeDirectory: string | undefined;
   /** Absolute. */
   readonly tokenFile: string | undefined;
+  /** Memory of a client of a daemon for blocks that it read; 0: none. */
+  readonly nearCacheBytes: number;
   /** Absolute: the certificates behind that of the daemon, which the client trusts. */
   readonly tlsCaFile: string | undefined;
   /** Absolute: what the daemon shows of itself. */
@@ -87,6 +89,17 @@ export const doorSettings: readonly DoorSetting[] = [
       'For a client: the file with the token that it gives. For a daemon: the file with all tokens, ' +
       'a line each, and what they may do ([OPERATING](OPERATING.md)).',
     readBy: ['library', 'daemon'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_NEAR_CACHE_BYTES',
+    door: 'nearCacheBytes',
+    kind: 'bytes',
+    default: '0',
+    help:
+      'Memory of a client of a daemon for blocks that it read, so that reading them again moves no ' +
+      'bytes. 0: none.',
+    readBy: ['library'],
     effect: 'now',
   },
   {
@@ -183,6 +196,7 @@ export function doorsFromEnvironment(environment: Environment, homeDirectory: st
     httpAddress: address('WMBT_KV_HTTP_ADDR', 'https://'),
     runtimeDirectory: path('WMBT_KV_RUNTIME_DIR'),
     tokenFile: path('WMBT_KV_TOKEN_FILE'),
+    nearCacheBytes: bytesOf(environment, 'WMBT_KV_NEAR_CACHE_BYTES'),
     tlsCaFile: path('WMBT_KV_TLS_CA_FILE'),
     tlsCertFile: path('WMBT_KV_TLS_CERT_FILE'),
     tlsKeyFile: path('WMBT_KV_TLS_KEY_FILE'),
@@ -232,6 +246,14 @@ function secondsOf(environment: Environment): number {
   const text = textOf(environment, name) ?? setting.default;
   const seconds = parseSetting(setting, text);
   if (typeof seconds === 'number' && seconds <= 86_400) return seconds;
+  throw refused(name, text);
+}
+
+function bytesOf(environment: Environment, name: string): number {
+  const setting = settingOf(name);
+  const text = textOf(environment, name) ?? setting.default;
+  const bytes = parseSetting(setting, text);
+  if (typeof bytes === 'number') return bytes;
   throw refused(name, text);
 }
 

@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { ByteBudget } from '../base/byte-budget.ts';
 import { BytePool } from '../base/byte-pool.ts';
+import { sharedBytes } from '../base/bytes.ts';
 import { StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -57,6 +58,8 @@ export class ClientAccount {
   readonly #places: ByteBudget;
   connections = 0;
   calls = 0;
+  /** Calls that wait for their turn, or for room. */
+  waiting = 0;
 
   constructor(most: ClientLimits, token: TokenAccount | undefined, all: ByteBudget) {
     this.#limits = most;
@@ -131,19 +134,24 @@ export class ClientAccount {
     for (const { budget } of this.#intakes) budget.give(bytes);
   }
 
-  #wait(
+  async #wait(
     waiting: Waiting,
     why: () => string,
     wait: (signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
-    return waitOrBusy({ ...waiting, waitMs: this.#limits.waitMs, why }, wait);
+    this.waiting += 1;
+    try {
+      await waitOrBusy({ ...waiting, waitMs: this.#limits.waitMs, why }, wait);
+    } finally {
+      this.waiting -= 1;
+    }
   }
 }
 
 /** The accounts of all clients that are connected, and what they share. */
 export class ClientAccounts {
-  /** Memory for payloads that come in. */
-  readonly pool = new BytePool(limits.intakeKeptBytes);
+  /** Memory for payloads that come in, which the thread for checksums shares. */
+  readonly pool = new BytePool(limits.intakeKeptBytes, sharedBytes);
   readonly intake = new ByteBudget(limits.intakeBytesMax);
   readonly #limits: ClientLimits;
   readonly #accounts = new Map<string, ClientAccount>();
@@ -162,6 +170,10 @@ export class ClientAccounts {
 
   get calls(): number {
     return this.#sum(({ calls }) => calls);
+  }
+
+  get waiting(): number {
+    return this.#sum(({ waiting }) => waiting);
   }
 
   get clients(): number {

@@ -1,5 +1,6 @@
 import type { Logger } from '../base/logger.ts';
 import type { ServedStore } from '../blocks/served-store.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Sockets } from '../platform/sockets.ts';
 import type { ClientAccounts } from './client-accounts.ts';
@@ -11,6 +12,8 @@ export interface DaemonService {
   readonly clock: Clock;
   readonly sockets: Sockets;
   readonly logger: Logger;
+  /** Where payloads that come in are checked; on this thread when absent. */
+  readonly checksums?: Checksums | undefined;
   /** Limits of clients, over all transports. */
   readonly accounts: ClientAccounts;
   readonly counters: DaemonCounters;

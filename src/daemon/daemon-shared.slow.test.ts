@@ -9,7 +9,7 @@ const skip = withoutNative();
 describe('with shared memory', { skip }, () => {
   const harness = daemonHarness(
     (directory) => openObjectStore(`file://${directory}`, nodePlatform()),
-    () => 'shm',
+    'shm',
   );
   after(() => harness.close());
 

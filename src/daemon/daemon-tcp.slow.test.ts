@@ -6,7 +6,7 @@ import { nodePlatform } from '../platform/node-platform.ts';
 
 const harness = daemonHarness(
   (directory) => openObjectStore(`file://${directory}`, nodePlatform()),
-  () => 'tcp',
+  'tcp',
 );
 after(() => harness.close());
 

@@ -3,10 +3,11 @@ import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { SocketConnection, SocketReceiver } from '../platform/sockets.ts';
 import { ByteReader } from '../protocol/byte-reader.ts';
-import { encodeDataHeader, encodeFrame, encodeFrameHeader } from '../protocol/frame.ts';
+import { encodeFrame } from '../protocol/frame.ts';
 import type { FrameHeader } from '../protocol/frame.ts';
 import { FrameReader } from '../protocol/frame-reader.ts';
 import type { FrameHandler } from '../protocol/frame-reader.ts';
+import { GatheredFrames, payloadFrames } from '../protocol/gathered-frames.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
 import { decodePayloadNotice, readHead } from '../protocol/read-messages.ts';
 import { encodeFailure } from '../protocol/session-messages.ts';
@@ -39,6 +40,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   readonly #connection: SocketConnection;
   readonly #door: SessionDoor;
   readonly #reader = new FrameReader(this);
+  readonly #gathered: GatheredFrames;
   readonly #calls = new Map<number, ServedCall>();
   #client: GreetedClient | undefined;
   /** The call whose piece is being received. */
@@ -53,6 +55,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   constructor(connection: SocketConnection, door: SessionDoor) {
     this.#connection = connection;
     this.#door = door;
+    this.#gathered = new GatheredFrames((parts) => connection.write(parts));
     this.#aliveMs = door.service.clock.nowMs();
     this.#sendingMs = this.#aliveMs;
   }
@@ -62,7 +65,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   }
 
   get queuedBytes(): number {
-    return this.#connection.queuedBytes;
+    return this.#connection.queuedBytes + this.#gathered.bytes;
   }
 
   nextBuffer(): Uint8Array {
@@ -158,19 +161,16 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   }
 
   send(type: FrameType, id: number, body?: Uint8Array): void {
-    this.#connection.write(encodeFrame(type, id, body));
+    this.#gathered.add(encodeFrame(type, id, body));
+    this.#gathered.writeOut();
   }
 
   sendPayload(id: number, notice: Uint8Array, payload: Uint8Array): void {
-    const parts = [encodeFrameHeader('payload', id, notice), notice];
-    for (let at = 0; at < payload.length; at += limits.pieceBytesMax) {
-      const piece = payload.subarray(at, at + limits.pieceBytesMax);
-      parts.push(encodeDataHeader(id, piece.length), piece);
-    }
-    this.#connection.write(parts);
+    this.#gathered.add(payloadFrames(id, notice, payload, limits.pieceBytesMax));
   }
 
   flushed(): Promise<void> {
+    this.#gathered.writeOut();
     return this.#connection.flushed();
   }
 

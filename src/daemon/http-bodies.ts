@@ -3,10 +3,9 @@ import type { PooledParts } from '../base/buffer-pool.ts';
 import { StoreError } from '../base/errors.ts';
 import { limits as storeLimits } from '../blocks/limits.ts';
 import { bulkType } from '../protocol/http1-bulk.ts';
-import type { BulkHead } from '../protocol/http1-bulk.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import { BulkSink, CollectSink } from '../protocol/http1-sink.ts';
-import type { BodySink } from '../protocol/http1-sink.ts';
+import type { BodySink, BulkResult, TakePayloadMemory } from '../protocol/http1-sink.ts';
 import type { HttpAdmission } from './http-admission.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import type { HttpJob } from './http-exchange.ts';
@@ -62,21 +61,22 @@ export async function payloadJob(
 export async function bulkJob(
   parts: HttpParts,
   request: HttpRequest,
-  answer: (head: BulkHead, payloads: readonly Uint8Array[]) => Promise<HttpAnswer>,
+  answer: (body: BulkResult) => Promise<HttpAnswer>,
 ): Promise<HttpJob> {
   requireType(request, bulkType);
   const byteLength = lengthOf(request, parts.limits.bodyBytesMax);
   let leave = byteLength === undefined ? undefined : await enter(parts, request, byteLength);
   let memory: PooledParts | undefined;
-  const sink = new BulkSink((records) => {
+  const takeMemory: TakePayloadMemory = (records) => {
     const lengths = records.map((record) => (record.isLeftOut ? 0 : record.byteLength));
     leave ??= enterNow(parts, request, lengths);
     memory = takeParts(parts.pool, lengths);
     return memory.parts;
-  }, byteLength);
+  };
+  const sink = new BulkSink(takeMemory, byteLength, (payload) => parts.checksums.of(payload));
   return {
     sink,
-    answer: () => answer(sink.result.head, sink.result.payloads),
+    answer: () => answer(sink.result),
     close: () => {
       memory?.release();
       leave?.();

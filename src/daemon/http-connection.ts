@@ -4,7 +4,7 @@ import { encodeHead, hasBody, isRefusal, parseRequestHead } from '../protocol/ht
 import type { Http1Refusal, RequestHead } from '../protocol/http1-head.ts';
 import { HeadScanner, latin1Text } from '../protocol/http1-scan.ts';
 import type { BodySink } from '../protocol/http1-sink.ts';
-import type { TcpReceiver, TcpSocket } from '../platform/tcp-sockets.ts';
+import type { SocketConnection, SocketReceiver } from '../platform/sockets.ts';
 import { failureAnswer, refusalAnswer } from './http-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import { answerGroups } from './http-answer-writer.ts';
@@ -24,9 +24,9 @@ const continueBytes = encodeHead('HTTP/1.1 100 Continue', []);
  * The server's end of one connection: requests one after another, never two at a time. Bytes land
  * in a scratch buffer while framing is read, and directly in the sink's memory while data follows.
  */
-export class HttpConnection implements TcpReceiver, HttpPeer {
+export class HttpConnection implements SocketReceiver, HttpPeer {
   readonly #host: HttpConnectionHost;
-  readonly #socket: TcpSocket;
+  readonly #socket: SocketConnection;
   readonly #scratch = new Uint8Array(scratchBytes);
   readonly #scanner = new HeadScanner();
   readonly #gone = new AbortController();
@@ -34,6 +34,8 @@ export class HttpConnection implements TcpReceiver, HttpPeer {
   /** Bytes in scratch that are not read yet. */
   #start = 0;
   #end = 0;
+  /** Where in scratch the next bytes come, when it is given for them. */
+  #offered = 0;
   #isDirect = false;
   #isPaused = false;
   #hasEnded = false;
@@ -48,7 +50,7 @@ export class HttpConnection implements TcpReceiver, HttpPeer {
   /** When the peer has been too slow; Infinity while it is our turn. */
   #expiresAtMs: number;
 
-  constructor(host: HttpConnectionHost, socket: TcpSocket) {
+  constructor(host: HttpConnectionHost, socket: SocketConnection) {
     this.#host = host;
     this.#socket = socket;
     this.#beganMs = host.clock.nowMs();
@@ -98,7 +100,7 @@ export class HttpConnection implements TcpReceiver, HttpPeer {
     }
   }
 
-  space(): Uint8Array {
+  nextBuffer(): Uint8Array {
     const ahead = this.#decoder?.dataAhead ?? 0;
     if (this.#state === 'body' && this.#start === this.#end && ahead > 0) {
       const memory = this.#sink?.space();
@@ -110,10 +112,11 @@ export class HttpConnection implements TcpReceiver, HttpPeer {
     this.#isDirect = false;
     if (this.#start === this.#end) this.#start = this.#end = 0;
     else if (this.#end === scratchBytes) this.#compact();
+    this.#offered = this.#end;
     return this.#scratch.subarray(this.#end);
   }
 
-  received(memory: Uint8Array, count: number): void {
+  received(count: number): void {
     if (this.#isDirect) {
       // The exchange was given up while the socket waited; the bytes are nobody's.
       if (this.#state !== 'body') return;
@@ -121,9 +124,8 @@ export class HttpConnection implements TcpReceiver, HttpPeer {
       if (this.#decoder?.isDone === true) this.#endBody();
       return;
     }
-    const at = memory.byteOffset - this.#scratch.byteOffset;
     // What was read before may have moved while the socket was paused.
-    if (at !== this.#end) this.#scratch.copyWithin(this.#end, at, at + count);
+    this.#scratch.copyWithin(this.#end, this.#offered, this.#offered + count);
     this.#end += count;
     this.#consume();
   }
@@ -222,8 +224,7 @@ export class HttpConnection implements TcpReceiver, HttpPeer {
     this.#bodyBeganMs = this.#host.clock.nowMs();
     this.#setBodyExpiry();
     if (head.expectsContinue && this.#start === this.#end) {
-      // When it cannot be written the connection closes, which ends the exchange.
-      this.#socket.write([continueBytes]).catch(() => undefined);
+      this.#socket.write([continueBytes]);
     }
     this.#resume();
     this.#consume();
@@ -286,6 +287,7 @@ export class HttpConnection implements TcpReceiver, HttpPeer {
     let answer: HttpAnswer;
     try {
       job.sink?.finish();
+      await job.sink?.verified?.();
       answer = await job.answer();
     } catch (error) {
       answer = failureAnswer(error);
@@ -315,7 +317,8 @@ export class HttpConnection implements TcpReceiver, HttpPeer {
       this.#state = 'answering';
       for (const group of answerGroups(answer, facts)) {
         this.#expiresAtMs = clock.nowMs() + limits.writeMs;
-        await this.#socket.write(group);
+        this.#socket.write(group);
+        await this.#socket.flushed();
         sentBytes += group.reduce((sum, part) => sum + part.length, 0);
       }
     } catch {
@@ -385,12 +388,12 @@ export class HttpConnection implements TcpReceiver, HttpPeer {
   #pause(): void {
     if (this.#isPaused) return;
     this.#isPaused = true;
-    this.#socket.pause();
+    this.#socket.setReading(false);
   }
 
   #resume(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
-    this.#socket.resume();
+    this.#socket.setReading(true);
   }
 }

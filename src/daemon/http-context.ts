@@ -1,7 +1,8 @@
-import type { KvStore } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import type { ServedStore } from '../blocks/served-store.ts';
 import type { BufferPool } from '../base/buffer-pool.ts';
 import { StoreError } from '../base/errors.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import type { RequestHead } from '../protocol/http1-head.ts';
@@ -12,12 +13,14 @@ import type { HttpMetrics } from './http-metrics.ts';
 
 /** What the parts of the HTTP server share. */
 export interface HttpParts {
-  readonly store: KvStore;
+  readonly store: ServedStore;
   readonly clock: Clock;
   readonly limits: HttpLimits;
   readonly admission: HttpAdmission;
   readonly metrics: HttpMetrics;
-  /** Memory of bodies. */
+  /** Where payloads that come are checked. */
+  readonly checksums: Checksums;
+  /** Memory of bodies, which the thread for checksums shares. */
   readonly pool: BufferPool;
 }
 

@@ -1,9 +1,11 @@
+import { assert } from '../base/assert.ts';
 import { StoreError } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
-import type { LoadOptions, SaveOptions, SaveResult } from '../blocks/kv-store.ts';
+import type { LoadOptions, PayloadBorrow, SaveOptions } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { bulkParts, bulkType, encodeBulkHead, payloadBytesOf } from '../protocol/http1-bulk.ts';
 import type { BulkAttributes, BulkHead, BulkPayload, BulkRecord } from '../protocol/http1-bulk.ts';
+import type { BulkResult } from '../protocol/http1-sink.ts';
 import type { Operation } from '../protocol/http1-paths.ts';
 import { errorAnswer, jsonAnswer } from './http-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
@@ -40,12 +42,10 @@ export class HttpOperations {
     const parts = this.#parts;
     switch (operation) {
       case 'save':
-        return bulkJob(parts, request, (head, payloads) =>
-          this.#save(namespace, request, head, payloads),
-        );
+        return bulkJob(parts, request, (body) => this.#save(namespace, request, body));
       case 'save-tail':
       case 'save-raw-tail':
-        return bulkJob(parts, request, (head, payloads) => {
+        return bulkJob(parts, request, ({ head, payloads }) => {
           if (head.records.length === 1 && !head.records[0].isLeftOut) {
             return this.#saveTail(operation, namespace, request, { ...head, payload: payloads[0] });
           }
@@ -101,7 +101,11 @@ export class HttpOperations {
     const borrow = await request.account.runLoad(request.signal, () =>
       this.#parts.store.load(keys, options),
     );
-    const payloads = borrow.blocks.map((block) => ({ ...block, position: undefined }));
+    const payloads = borrow.blocks.map((block) => ({
+      ...block,
+      checksum: block.crc,
+      position: undefined,
+    }));
     const { reason } = borrow;
     return this.#bulkAnswer(request, payloads, { reason }, () => borrow.release());
   }
@@ -142,8 +146,7 @@ export class HttpOperations {
   async #save(
     ns: Namespace,
     request: HttpRequest,
-    head: BulkHead,
-    payloads: readonly Uint8Array[],
+    { head, payloads, checksums }: BulkResult,
   ): Promise<HttpAnswer> {
     const options = this.#saveOptions(ns, request, head.attributes);
     const { records } = head;
@@ -164,12 +167,14 @@ export class HttpOperations {
     const blocks = records.slice(leftOut).map((record, index) => ({
       ...record,
       payload: payloads[leftOut + index],
+      crc: checksums[leftOut + index],
     }));
     const parent = known.at(-1) ?? options.parent;
-    const result: SaveResult =
+    const result =
       blocks.length === 0 && known.length > 0
         ? { saved: 0, known: 0, savedBytes: 0 }
-        : await store.save(blocks, { ...options, parent });
+        : await store.saveWanted(blocks, { ...options, parent });
+    assert(result !== 'payload-needed', 'every payload came along');
     if (options.durable === true && known.length > 0) await this.#flushPending(options);
     metrics.leftOut += known.length;
     return jsonAnswer({ ...result, known: result.known + known.length });
@@ -248,9 +253,14 @@ export class HttpOperations {
   }
 }
 
-function payloadOf(
-  key: BlockKey,
-  { payload, tier }: Pick<OutgoingPayload, 'payload' | 'tier'>,
-): OutgoingPayload {
-  return { key, payload, tier, tokens: 0, position: undefined, hasDecodedTokens: false };
+function payloadOf(key: BlockKey, { payload, tier, crc }: PayloadBorrow): OutgoingPayload {
+  return {
+    key,
+    payload,
+    checksum: crc,
+    tier,
+    tokens: 0,
+    position: undefined,
+    hasDecodedTokens: false,
+  };
 }

@@ -1,6 +1,9 @@
 import { BufferPool } from '../base/buffer-pool.ts';
-import type { KvStore, StoreStats } from '../blocks/kv-store.ts';
+import { sharedBytes } from '../base/bytes.ts';
+import type { StoreStats } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import type { ServedStore } from '../blocks/served-store.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import type { RequestHead } from '../protocol/http1-head.ts';
@@ -22,7 +25,8 @@ import { HttpOperations } from './http-operations.ts';
 import { renderStoreMetrics } from './metrics-store.ts';
 
 export interface HttpRoutesOptions {
-  readonly store: KvStore;
+  readonly store: ServedStore;
+  readonly checksums: Checksums;
   readonly clock: Clock;
   readonly limits: HttpLimits;
   readonly admission: HttpAdmission;
@@ -44,7 +48,8 @@ export class HttpRoutes {
 
   constructor(options: HttpRoutesOptions) {
     this.#options = options;
-    this.#parts = { ...options, pool: new BufferPool(options.limits.pooledBytesMax) };
+    const pool = new BufferPool(options.limits.pooledBytesMax, sharedBytes);
+    this.#parts = { ...options, pool };
     this.#operations = new HttpOperations(this.#parts);
     this.#block = new HttpBlock(this.#parts);
   }

@@ -1,7 +1,14 @@
 import { StoreError } from '../base/errors.ts';
-import type { KvStore } from '../blocks/kv-store.ts';
+import type { ServedStore } from '../blocks/served-store.ts';
+import { directChecksums } from '../platform/checksums.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
-import type { TcpListener, TcpReceiver, TcpSocket, TcpSockets } from '../platform/tcp-sockets.ts';
+import type {
+  SocketConnection,
+  SocketListener,
+  SocketReceiver,
+  Sockets,
+} from '../platform/sockets.ts';
 import type { RequestHead } from '../protocol/http1-head.ts';
 import { HttpAdmission } from './http-admission.ts';
 import { HttpClients } from './http-clients.ts';
@@ -14,8 +21,10 @@ import { HttpRoutes } from './http-routes.ts';
 import type { HttpRoutesOptions } from './http-routes.ts';
 
 export interface HttpServerOptions {
-  readonly store: KvStore;
-  readonly platform: { readonly clock: Clock; readonly sockets: TcpSockets };
+  readonly store: ServedStore;
+  /** Where payloads that come are checked; on this thread when absent. */
+  readonly checksums?: Checksums | undefined;
+  readonly platform: { readonly clock: Clock; readonly sockets: Sockets };
   readonly limits?: Partial<HttpLimits> | undefined;
   /**
    * Asked before each request but those for ping, health and readiness; what is no denial allows it,
@@ -26,10 +35,16 @@ export interface HttpServerOptions {
   readonly moreMetrics?: HttpRoutesOptions['moreMetrics'] | undefined;
 }
 
+/** Where a server listens. */
+export interface HttpAddress {
+  /** A name or an address. */
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+}
+
 /** How often connections are looked at for peers that are too slow. */
 const sweepMs = 250;
-/** Connections that wait for the system to hand them over. */
-const backlog = 511;
 /** Time for the last answers after a drain was cut short. */
 const refuseConnectionsMax = 64;
 
@@ -39,7 +54,7 @@ const refuseConnectionsMax = 64;
  *
  * @example
  * ```ts
- * const server = new HttpServer({ store, platform: { clock, sockets: nodeTcpSockets } });
+ * const server = new HttpServer({ store, platform: { clock, sockets: nodeSockets } });
  * const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
  * await server.drain(10_000);
  * ```
@@ -47,12 +62,12 @@ const refuseConnectionsMax = 64;
 export class HttpServer implements HttpConnectionHost {
   readonly clock: Clock;
   readonly limits: HttpLimits;
-  readonly #sockets: TcpSockets;
+  readonly #sockets: Sockets;
   readonly #routes: HttpRoutes;
   readonly #metrics: HttpMetrics;
   readonly #admission: HttpAdmission;
   readonly #clients: HttpClients;
-  readonly #listeners: TcpListener[] = [];
+  readonly #listeners: (HttpAddress & { readonly listener: SocketListener })[] = [];
   readonly #connections = new Set<HttpConnection>();
   /** Connections over the limit, while they are told so. */
   readonly #refused = new Set<HttpConnection>();
@@ -62,7 +77,7 @@ export class HttpServer implements HttpConnectionHost {
   readonly #whenEmpty = new Set<() => void>();
 
   constructor(options: HttpServerOptions) {
-    const { store, platform, authorize, moreMetrics } = options;
+    const { store, platform, authorize, moreMetrics, checksums } = options;
     this.clock = platform.clock;
     this.limits = { ...httpLimits, ...options.limits };
     this.#sockets = platform.sockets;
@@ -76,6 +91,7 @@ export class HttpServer implements HttpConnectionHost {
     });
     this.#routes = new HttpRoutes({
       store,
+      checksums: checksums ?? directChecksums,
       clock: this.clock,
       limits: this.limits,
       admission: this.#admission,
@@ -92,7 +108,7 @@ export class HttpServer implements HttpConnectionHost {
   }
 
   /** Where it listens. */
-  get addresses(): readonly { readonly host: string; readonly port: number }[] {
+  get addresses(): readonly HttpAddress[] {
     return this.#listeners.map(({ host, port }) => ({ host, port }));
   }
 
@@ -101,15 +117,20 @@ export class HttpServer implements HttpConnectionHost {
     return this.#metrics.render();
   }
 
-  /** Listens on one more address. Rejects with `UNAVAILABLE` when it is taken. */
-  async listen(address: { readonly host: string; readonly port: number }): Promise<TcpListener> {
+  /**
+   * Listens on one more address; gives it with the port that it has. Rejects with the system's error,
+   * `EADDRINUSE` when it is taken.
+   */
+  async listen({ host, port }: HttpAddress): Promise<HttpAddress> {
     if (this.#isDraining) throw new StoreError('CLOSED', 'the HTTP server was closed');
-    const listener = await this.#sockets.listen({ ...address, backlog }, (socket) =>
-      this.#accept(socket),
+    const listener = await this.#sockets.listen({ kind: 'tcp', host, port }, (connection) =>
+      this.#accept(connection),
     );
-    this.#listeners.push(listener);
+    const { address } = listener;
+    const bound = { host, port: address.kind === 'tcp' ? address.port : port };
+    this.#listeners.push({ ...bound, listener });
     this.#sweep ??= this.clock.schedule(sweepMs, this.#onSweep);
-    return listener;
+    return bound;
   }
 
   /**
@@ -118,7 +139,7 @@ export class HttpServer implements HttpConnectionHost {
    */
   async drain(withinMs?: number): Promise<void> {
     this.#isDraining = true;
-    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
+    await Promise.all(this.#listeners.splice(0).map(({ listener }) => listener.close()));
     for (const connection of this.#connections) if (connection.isIdle) connection.destroy();
     if (this.#connections.size > 0) await this.#empty(withinMs);
     this.#sweep?.cancel();
@@ -159,7 +180,7 @@ export class HttpServer implements HttpConnectionHost {
     });
   }
 
-  #accept(socket: TcpSocket): TcpReceiver {
+  #accept(socket: SocketConnection): SocketReceiver {
     const connection = new HttpConnection(this, socket);
     const hasRoom = this.#connections.size < this.limits.connectionsMax && !this.#isDraining;
     if (hasRoom && this.#clients.connect(socket.peer)) {

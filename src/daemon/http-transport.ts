@@ -1,7 +1,5 @@
-import { StoreError } from '../base/errors.ts';
-import type { TcpSockets } from '../platform/tcp-sockets.ts';
 import type { TlsIdentity } from '../platform/tls-identity.ts';
-import { tlsTcpSockets } from '../platform/tls-sockets.ts';
+import { tlsSockets } from '../platform/tls-sockets.ts';
 import type { Access } from './access.ts';
 import type { DaemonService } from './daemon-service.ts';
 import { bindingFailure } from './frame-transport.ts';
@@ -16,7 +14,6 @@ import type { TcpAddress } from './tcp-binder.ts';
 import type { BoundAddress, OpenTransport, Transport } from './transport.ts';
 
 export interface HttpTransportOptions {
-  readonly sockets: TcpSockets;
   /** Where it listens. One server has them all, so that its limits hold for all together. */
   readonly addresses: readonly TcpAddress[];
   /** Who may do what. */
@@ -37,30 +34,29 @@ export class HttpTransport implements Transport {
     this.#options = options;
   }
 
-  async open({ store, clock }: DaemonService): Promise<OpenTransport> {
+  async open({ store, clock, sockets: plain, checksums }: DaemonService): Promise<OpenTransport> {
     const { addresses, access, identity, limits, moreMetrics } = this.#options;
     const plainAnswer = plainPortAnswer(clock.wallMs());
-    const sockets =
-      identity === undefined ? this.#options.sockets : tlsTcpSockets({ identity, plainAnswer });
+    const sockets = identity === undefined ? plain : tlsSockets({ identity, plainAnswer });
     const authorize = bearerRule(access);
     const platform = { clock, sockets };
-    const server = new HttpServer({ store, platform, authorize, limits, moreMetrics });
+    const server = new HttpServer({ store, checksums, platform, authorize, limits, moreMetrics });
     const scheme = identity === undefined ? 'http' : 'https';
-    const bound: BoundAddress[] = [];
+    const opened: BoundAddress[] = [];
     try {
       for (const { host, port } of addresses) {
         const url = `${scheme}://${shownHost(host)}`;
-        const listener = await server.listen({ host, port }).catch((error: unknown) => {
-          throw bindingFailure(`${url}:${port}`, error instanceof StoreError ? error.cause : error);
+        const bound = await server.listen({ host, port }).catch((error: unknown) => {
+          throw bindingFailure(`${url}:${port}`, error);
         });
-        bound.push({ transport: 'http', url: `${url}:${listener.port}` });
+        opened.push({ transport: 'http', url: `${url}:${bound.port}` });
       }
     } catch (error) {
       await server.close();
       throw error;
     }
     return {
-      addresses: bound,
+      addresses: opened,
       drain: () => server.drain(),
       close: () => server.close(),
     };

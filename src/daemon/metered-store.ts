@@ -16,7 +16,12 @@ import type {
   TailToSave,
   Tier,
 } from '../blocks/kv-store.ts';
-import type { SaveWantedOptions, ServedStore, WantedBlock } from '../blocks/served-store.ts';
+import type {
+  SaveWantedOptions,
+  ServedStore,
+  WantedBlock,
+  WantsOptions,
+} from '../blocks/served-store.ts';
 import type { CallMeter } from './call-meter.ts';
 
 const tiersByDepth: readonly Tier[] = ['memory', 'disk', 'object'];
@@ -42,7 +47,7 @@ export class MeteredStore implements ServedStore {
     return this.#meter.measure('contains', () => this.#store.contains(keys, options));
   }
 
-  wants(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]> {
+  wants(keys: readonly BlockKey[], options?: WantsOptions): Promise<readonly boolean[]> {
     return this.#meter.measure('wants', () => this.#store.wants(keys, options));
   }
 

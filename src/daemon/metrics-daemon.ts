@@ -64,6 +64,11 @@ function doorFamilies({ counters, accounts }: DaemonFacts): string {
     gauge('wombatkv_daemon_clients', 'Clients connected over frames.', one(accounts.clients)),
     gauge('wombatkv_daemon_calls', 'Calls over frames under way.', one(accounts.calls)),
     gauge(
+      'wombatkv_daemon_calls_waiting',
+      'Calls over frames that wait for their turn, or for room.',
+      one(accounts.waiting),
+    ),
+    gauge(
       'wombatkv_daemon_intake_bytes',
       'Room taken for payloads coming in over frames.',
       one(accounts.intake.taken),

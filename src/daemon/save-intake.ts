@@ -1,9 +1,9 @@
 import { assert } from '../base/assert.ts';
 import type { BytePool } from '../base/byte-pool.ts';
-import { crc32c } from '../base/crc32c.ts';
 import { deferred } from '../base/deferred.ts';
 import type { Deferred } from '../base/deferred.ts';
 import { StoreError } from '../base/errors.ts';
+import type { Checksums } from '../platform/checksums.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
 import type { PayloadIntake } from './served-call.ts';
 
@@ -26,17 +26,25 @@ export interface ReceivedPayload extends ExpectedPayload {
 export class SaveIntake implements PayloadIntake {
   readonly #expected: readonly ExpectedPayload[];
   readonly #pool: BytePool;
+  readonly #checksums: Checksums;
   #next = 0;
+  /** Payloads that {@link receive} has given. */
+  #given = 0;
   #granted = 0;
   #current: { readonly notice: PayloadNotice; readonly into: Uint8Array } | undefined;
   #filled = 0;
-  readonly #received: ReceivedPayload[] = [];
+  /** With the comparison of its checksum, which may still be under way. */
+  readonly #received: (ReceivedPayload & { readonly verifying: Promise<void> })[] = [];
   #waiting: { readonly until: number; readonly arrival: Deferred<void> } | undefined;
   #failure: StoreError | undefined;
 
-  constructor(expected: readonly ExpectedPayload[], pool: BytePool) {
+  constructor(
+    expected: readonly ExpectedPayload[],
+    { pool, checksums }: { readonly pool: BytePool; readonly checksums: Checksums },
+  ) {
     this.#expected = expected;
     this.#pool = pool;
+    this.#checksums = checksums;
   }
 
   /** Lets so many more bytes come. */
@@ -46,22 +54,30 @@ export class SaveIntake implements PayloadIntake {
 
   /** Resolves when the first `count` of all payloads are there; gives those not given before. */
   async receive(count: number, signal: AbortSignal): Promise<readonly ReceivedPayload[]> {
+    await this.#arrival(count, signal);
+    const wanted = this.#received.slice(0, count - this.#given);
+    await Promise.all(wanted.map(({ verifying }) => verifying));
+    if (this.#failure !== undefined) throw this.#failure;
+    signal.throwIfAborted();
+    this.#given += wanted.length;
+    return this.#received.splice(0, wanted.length);
+  }
+
+  async #arrival(count: number, signal: AbortSignal): Promise<void> {
     assert(this.#waiting === undefined, 'one at a time waits for payloads');
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#next < count || this.#current !== undefined) {
-      const arrival = deferred<void>();
-      this.#waiting = { until: count, arrival };
-      const onAbort = (): void => arrival.reject(signal.reason);
-      signal.addEventListener('abort', onAbort, { once: true });
-      if (signal.aborted) onAbort();
-      try {
-        await arrival.promise;
-      } finally {
-        signal.removeEventListener('abort', onAbort);
-        this.#waiting = undefined;
-      }
+    if (this.#next >= count) return;
+    const arrival = deferred<void>();
+    this.#waiting = { until: count, arrival };
+    const onAbort = (): void => arrival.reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    try {
+      await arrival.promise;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      this.#waiting = undefined;
     }
-    return this.#received.splice(0);
   }
 
   /** Gives back what came and nobody took. A payload that is still being filled is left alone. */
@@ -110,15 +126,21 @@ export class SaveIntake implements PayloadIntake {
     const { index, length, crc } = notice;
     this.#current = undefined;
     this.#next += 1;
-    if (crc32c(into) !== crc) {
-      this.#pool.give(into);
-      const message = `payload ${index} was damaged on its way: its checksum does not hold`;
-      this.#failure ??= new StoreError('CORRUPT', message);
-    } else {
-      this.#received.push({ index, length, payload: into, crc });
-    }
-    if (this.#failure !== undefined) this.#waiting?.arrival.reject(this.#failure);
-    else if (this.#next >= (this.#waiting?.until ?? Infinity)) this.#waiting?.arrival.resolve();
+    const sum = this.#checksums.of(into);
+    const compare = (computed: number): void => {
+      if (computed !== crc) this.#refuse(index);
+    };
+    const verifying = typeof sum === 'number' ? Promise.resolve() : sum.then(compare);
+    if (typeof sum === 'number') compare(sum);
+    this.#received.push({ index, length, payload: into, crc, verifying });
+    if (this.#next >= (this.#waiting?.until ?? Infinity)) this.#waiting?.arrival.resolve();
+  }
+
+  /** Whoever waits learns at once, also when more was to come. */
+  #refuse(index: number): void {
+    const message = `payload ${index} was damaged on its way: its checksum does not hold`;
+    this.#failure ??= new StoreError('CORRUPT', message);
+    this.#waiting?.arrival.reject(this.#failure);
   }
 }
 

@@ -1,7 +1,10 @@
+import { assert } from '../base/assert.ts';
+import { deferred } from '../base/deferred.ts';
 import { StoreError } from '../base/errors.ts';
 import type { SaveResult } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
-import type { WantedBlock } from '../blocks/served-store.ts';
+import type { UploadOrder, WantedBlock } from '../blocks/served-store.ts';
+import { directChecksums } from '../platform/checksums.ts';
 import { encodeNumber } from '../protocol/read-messages.ts';
 import {
   decodeSaveCall,
@@ -87,27 +90,31 @@ async function saveBlocks(
 ): Promise<SaveResult | 'payload-needed'> {
   const { store } = run.service;
   const keys = save.blocks.map(({ key }) => key);
+  const lengths = save.blocks.map(({ length }) => length);
   const isWanted =
     save.isUnasked || save.isWhole
       ? keys.map(() => true)
-      : await store.wants(keys, { namespace: save.namespace, signal: call.signal });
+      : await store.wants(keys, { namespace: save.namespace, signal: call.signal, lengths });
   const expected = save.blocks
     .map(({ length }, index) => ({ index, length }))
     .filter(({ index }) => isWanted[index])
     .reverse();
   const payloads = new PayloadStream(run, { save, expected, isWanted, call });
+  // Uploads of the first groups would take the time of those that are still to come.
+  const ended = deferred<void>();
   try {
-    return await saveGroups(run, save, payloads, call);
+    return await saveGroups(run.service, save, { payloads, order: { after: ended.promise } }, call);
   } finally {
+    ended.resolve();
     payloads.close();
   }
 }
 
 /** Stores the batch in groups from its last block to its first; most batches are one group. */
 async function saveGroups(
-  { service }: SaveRun,
+  service: DaemonService,
   save: SaveCall,
-  payloads: PayloadStream,
+  { payloads, order }: { readonly payloads: PayloadStream; readonly order: UploadOrder },
   call: Call,
 ): Promise<SaveResult | 'payload-needed'> {
   const { blocks } = save;
@@ -126,6 +133,7 @@ async function saveGroups(
       ...saveOptions(save, call),
       parent: start === 0 ? save.parent : blocks[start - 1].key,
       following: blocks.slice(end).map(({ key }) => key),
+      order,
     });
     if (result === 'payload-needed') return result;
     payloads.stored(received);
@@ -163,20 +171,37 @@ interface StreamOptions {
   readonly call: Call;
 }
 
-/** The payloads of a save in groups that fit the daemon's memory, each granted before it comes. */
+/** Payloads that are granted and stored together: all up to `end`, from where the one before ends. */
+interface Group {
+  readonly end: number;
+  readonly bytes: number;
+}
+
+/**
+ * The payloads of a save in groups that fit the daemon's memory, each granted before it comes. While
+ * one group is stored the next one comes, so that neither the socket nor the disk waits for the other.
+ */
 class PayloadStream {
   readonly #run: SaveRun;
   readonly #options: StreamOptions;
   readonly #intake: SaveIntake;
-  #count = 0;
-  /** Bytes taken from the budgets for the group under way. */
+  readonly #groups: readonly Group[];
+  /** One for each group that was asked to be granted, in order. */
+  readonly #grants: Promise<void>[] = [];
+  /** Groups that were given. */
+  #given = 0;
+  /** Bytes taken from the budgets and not given back. */
   #taken = 0;
+  readonly #ending = new AbortController();
 
   constructor(run: SaveRun, options: StreamOptions) {
     this.#run = run;
     this.#options = options;
-    this.#intake = new SaveIntake(options.expected, run.service.accounts.pool);
     const { save, expected } = options;
+    this.#groups = groupsOf(expected);
+    const { pool } = run.service.accounts;
+    const { checksums = directChecksums } = run.service;
+    this.#intake = new SaveIntake(expected, { pool, checksums });
     if (save.isUnasked) this.#intake.grant(checkEager(expected));
     run.call.intake = this.#intake;
   }
@@ -186,44 +211,89 @@ class PayloadStream {
     readonly received: readonly ReceivedPayload[];
     readonly isLast: boolean;
   }> {
-    const { save, expected, isWanted, call } = this.#options;
-    let bytes = 0;
-    const before = this.#count;
-    for (const { length } of expected.slice(before)) {
-      if (this.#count > before && bytes + length > limits.saveGroupBytes) break;
-      bytes += length;
-      this.#count += 1;
-    }
-    if (!save.isUnasked) {
-      const { account, service, sink, call: served } = this.#run;
-      await account.takeIntake(bytes, { clock: service.clock, signal: call.signal });
-      this.#taken = bytes;
-      this.#intake.grant(bytes);
-      if (before > 0) sink.send('grant', served.id, encodeNumber(bytes));
-      else sink.send('wanted', served.id, encodeWanted({ isWanted, grantBytes: bytes }));
-    }
-    const received = await this.#intake.receive(this.#count, call.signal);
-    return { received, isLast: this.#count === expected.length };
+    const { call } = this.#options;
+    const index = this.#given;
+    // A group that is granted comes whatever becomes of the next one, so no save waits for another.
+    const granted = this.#grantUpTo(index);
+    if (index + 1 < this.#groups.length) void this.#grantUpTo(index + 1);
+    await call.race(granted);
+    const received = await this.#intake.receive(this.#groups[index].end, call.signal);
+    this.#given += 1;
+    return { received, isLast: this.#given === this.#groups.length };
   }
 
   /** The store has the payloads, or will never want them: their memory is free. */
   stored(received: readonly ReceivedPayload[]): void {
-    for (const { payload } of received) this.#run.service.accounts.pool.give(payload);
-    this.#giveBack();
+    let bytes = 0;
+    for (const { payload, length } of received) {
+      this.#run.service.accounts.pool.give(payload);
+      bytes += length;
+    }
+    if (!this.#options.save.isUnasked) this.#giveBack(bytes);
   }
 
   close(): void {
     this.#run.call.intake = undefined;
+    this.#ending.abort(new StoreError('ABORTED', 'the save has ended'));
     this.#intake.discard();
-    this.#giveBack();
+    this.#giveBack(this.#taken);
   }
 
-  #giveBack(): void {
-    const bytes = this.#taken;
-    this.#taken = 0;
+  /** Grants the groups up to that one, each behind the one before. */
+  #grantUpTo(index: number): Promise<void> {
+    while (this.#grants.length <= index) {
+      const next = this.#grants.length;
+      const before = this.#grants.at(-1) ?? Promise.resolve();
+      const granting = before.then(() => this.#grant(next));
+      // Whoever waits for the group hears of a failure; nobody may be waiting yet.
+      granting.catch(() => undefined);
+      this.#grants.push(granting);
+    }
+    return this.#grants[index];
+  }
+
+  async #grant(index: number): Promise<void> {
+    const { save, isWanted } = this.#options;
+    if (save.isUnasked) return;
+    const { bytes } = this.#groups[index];
+    await this.#take(bytes);
+    this.#intake.grant(bytes);
+    const { sink, call } = this.#run;
+    if (index > 0) sink.send('grant', call.id, encodeNumber(bytes));
+    else sink.send('wanted', call.id, encodeWanted({ isWanted, grantBytes: bytes }));
+  }
+
+  async #take(bytes: number): Promise<void> {
+    const { account, service } = this.#run;
+    const { signal } = this.#ending;
+    await account.takeIntake(bytes, { clock: service.clock, signal });
+    this.#taken += bytes;
+    // It ended while this was on its way here.
+    if (signal.aborted) this.#giveBack(bytes);
+    signal.throwIfAborted();
+  }
+
+  #giveBack(bytes: number): void {
+    this.#taken -= bytes;
+    assert(this.#taken >= 0, 'what is given back was taken');
     if (bytes === 0) return;
     this.#run.account.giveIntake(bytes);
   }
+}
+
+/** Groups of the payloads in order, at least one. A payload longer than a group is one by itself. */
+function groupsOf(expected: readonly ExpectedPayload[]): readonly Group[] {
+  const groups: Group[] = [];
+  let bytes = 0;
+  expected.forEach(({ length }, index) => {
+    if (bytes > 0 && bytes + length > limits.saveGroupBytes) {
+      groups.push({ end: index, bytes });
+      bytes = 0;
+    }
+    bytes += length;
+  });
+  groups.push({ end: expected.length, bytes });
+  return groups;
 }
 
 function checkEager(expected: readonly ExpectedPayload[]): number {

@@ -47,7 +47,10 @@ export class ServedCall {
 export interface FrameSink {
   readonly queuedBytes: number;
   send(type: FrameType, id: number, body?: Uint8Array): void;
-  /** A payload in pieces. Its memory must not change until {@link flushed} resolves. */
+  /**
+   * A payload in pieces, which goes out together with what follows, at {@link flushed} at the latest.
+   * Its memory must not change until that resolves.
+   */
   sendPayload(id: number, notice: Uint8Array, payload: Uint8Array): void;
   flushed(): Promise<void>;
 }

@@ -1,8 +1,15 @@
 import { Socket } from 'node:net';
-import type { OnReadOpts } from 'node:net';
+import type { OnReadOpts, SocketConstructorOpts } from 'node:net';
 import { assert, assertDefined } from '../base/assert.ts';
 import { StoreError } from '../base/errors.ts';
 import type { ReceiverMaker, SocketConnection, SocketReceiver } from './sockets.ts';
+
+/**
+ * Bytes that one connection may bring before others have their turn. Node goes on reading as long as
+ * the system fills what it is given, up to 32 times: with pieces of 1 MiB that is tens of milliseconds
+ * in which a small call waits.
+ */
+const turnBytesMax = 1024 * 1024;
 
 interface Waiter {
   resolve(): void;
@@ -19,6 +26,16 @@ export class NodeConnection implements SocketConnection {
   #socket: Socket | undefined;
   readonly #waiting = new Set<Waiter>();
   #isClosed = false;
+  /** Bytes come by `data` events, in memory of Node's. */
+  #isCopying = false;
+  /** Bytes of the memory that was given for the next read. */
+  #offeredBytes = 0;
+  /** Bytes that came without pause, each read as many as there was memory for. */
+  #turnBytes = 0;
+  /** Nothing is read until the next turn of the event loop. */
+  #isResting = false;
+  /** Nothing is read until the owner says so. */
+  #isHeld = false;
   #failure: Error | undefined;
 
   constructor(peer: string) {
@@ -38,11 +55,11 @@ export class NodeConnection implements SocketConnection {
       connection.#standCopying(accepted, receiver);
       return;
     }
-    const onread = connection.readInto(receiver);
-    // The options of a handle and of `onread` are not in the types of the constructor.
-    const options: object = { handle, onread, allowHalfOpen: false };
+    // The option of a handle is not in the types of the constructor.
+    const options: object = { handle, ...connection.optionsFor(receiver) };
     const socket = new Socket(options);
     connection.stand(socket, receiver);
+    socket.resume();
     socket.read(0);
   }
 
@@ -54,18 +71,28 @@ export class NodeConnection implements SocketConnection {
   }
 
   #standCopying(socket: Socket, receiver: SocketReceiver): void {
+    this.#isCopying = true;
+    socket.allowHalfOpen = receiver.ended !== undefined;
     this.stand(socket, receiver);
     socket.on('data', (chunk) => this.#copyInto(receiver, chunk));
     socket.resume();
   }
 
-  /** The option by which a socket reads into the receiver's memory. */
-  readInto(receiver: SocketReceiver): OnReadOpts {
+  /** How a socket is made that reads into the receiver's memory. */
+  optionsFor(receiver: SocketReceiver): SocketConstructorOpts & { readonly onread: OnReadOpts } {
     return {
-      buffer: () => receiver.nextBuffer(),
-      callback: (count) => {
-        this.#deliver(receiver, count);
-        return true;
+      allowHalfOpen: receiver.ended !== undefined,
+      onread: {
+        buffer: () => {
+          const memory = receiver.nextBuffer();
+          this.#offeredBytes = memory.length;
+          return memory;
+        },
+        callback: (count) => {
+          const isFull = count === this.#offeredBytes;
+          this.#deliver(receiver, count);
+          return this.#mayReadOn(isFull ? count : 0);
+        },
       },
     };
   }
@@ -74,9 +101,11 @@ export class NodeConnection implements SocketConnection {
   stand(socket: Socket, receiver: SocketReceiver): void {
     assert(this.#socket === undefined, 'a connection stands once');
     this.#socket = socket;
+    socket.setNoDelay(true);
     socket.on('error', (error) => {
       this.#failure ??= error;
     });
+    if (receiver.ended !== undefined) socket.on('end', () => receiver.ended?.());
     socket.once('close', () => {
       this.#isClosed = true;
       const reason = this.#failure ?? new StoreError('UNAVAILABLE', `${this.peer} has gone`);
@@ -119,8 +148,9 @@ export class NodeConnection implements SocketConnection {
   }
 
   setReading(isReading: boolean): void {
-    if (isReading) this.#socket?.resume();
-    else this.#socket?.pause();
+    this.#isHeld = !isReading;
+    if (!isReading) this.#socket?.pause();
+    else if (!this.#isResting) this.#socket?.resume();
   }
 
   setAwaited(isAwaited: boolean): void {
@@ -135,6 +165,29 @@ export class NodeConnection implements SocketConnection {
   destroy(cause?: Error): void {
     this.#failure ??= cause;
     this.#socket?.destroy();
+  }
+
+  reset(): void {
+    const socket = this.#socket;
+    // Only a socket of TCP itself can be reset, not one of TLS around it.
+    if (this.#isCopying || socket?.remotePort === undefined) socket?.destroy();
+    else socket.resetAndDestroy();
+  }
+
+  /**
+   * Whether the system is asked for more at once. It is as long as it fills what it is given, up to
+   * so many bytes in a row: other connections wait meanwhile.
+   */
+  #mayReadOn(countInFull: number): boolean {
+    this.#turnBytes = countInFull === 0 ? 0 : this.#turnBytes + countInFull;
+    if (this.#turnBytes < turnBytesMax) return true;
+    this.#turnBytes = 0;
+    this.#isResting = true;
+    setImmediate(() => {
+      this.#isResting = false;
+      if (!this.#isHeld && !this.#isClosed) this.#socket?.resume();
+    });
+    return false;
   }
 
   #deliver(receiver: SocketReceiver, count: number): void {

@@ -62,7 +62,7 @@ async function open(address: SocketAddress): Promise<Ends> {
     return atServer;
   });
   cleanUps.push(() => listener.close());
-  const client = await nodeSockets.connect(listener.address, 5000, () => atClient);
+  const client = await nodeSockets.connect(listener.address, { timeoutMs: 5000 }, () => atClient);
   const server = await accepted.promise;
   cleanUps.push(() => client.destroy());
   cleanUps.push(() => server.destroy());
@@ -128,7 +128,9 @@ for (const kind of ['unix', 'tcp'] as const) {
     it('takes no connection after the listener was closed; those that stand go on', async () => {
       const { listener, client, atServer } = await open(await address());
       await listener.close();
-      await assert.rejects(nodeSockets.connect(listener.address, 1000, () => new Collector()));
+      await assert.rejects(
+        nodeSockets.connect(listener.address, { timeoutMs: 1000 }, () => new Collector()),
+      );
       client.write([new Uint8Array(100)]);
       client.end();
       await atServer.closing.promise;
@@ -149,7 +151,7 @@ describe('connect()', () => {
   it('rejects with the error of the system when nobody listens', async () => {
     const path = `${(await directory()).path}/absent.sock`;
     await assert.rejects(
-      nodeSockets.connect({ kind: 'unix', path }, 1000, () => new Collector()),
+      nodeSockets.connect({ kind: 'unix', path }, { timeoutMs: 1000 }, () => new Collector()),
       { code: 'ENOENT' },
     );
   });

@@ -1,9 +1,10 @@
 import { lookup } from 'node:dns/promises';
-import { connect, createServer, isIPv6 } from 'node:net';
-import type { Server } from 'node:net';
+import { createServer, isIPv6, Socket } from 'node:net';
+import type { NetConnectOpts, Server } from 'node:net';
 import { StoreError } from '../base/errors.ts';
 import { NodeConnection } from './node-connection.ts';
 import type {
+  ConnectOptions,
   ReceiverMaker,
   SocketAddress,
   SocketConnection,
@@ -35,30 +36,37 @@ export function addressText(address: SocketAddress): string {
 
 async function connectSocket(
   address: SocketAddress,
-  timeoutMs: number,
+  { timeoutMs, signal }: ConnectOptions,
   receiverOf: ReceiverMaker,
 ): Promise<SocketConnection> {
   checkPath(address);
   return new Promise((resolve, reject) => {
     const connection = new NodeConnection(addressText(address));
     const receiver = receiverOf(connection);
-    const where =
-      address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port };
-    const socket = connect({ ...where, onread: connection.readInto(receiver) });
-    const timer = setTimeout(() => {
-      const message = `no connection to ${addressText(address)} within ${timeoutMs} ms`;
-      socket.destroy(new StoreError('ABORTED', message));
-    }, timeoutMs);
-    socket.once('error', (error) => {
+    const socket = new Socket(connection.optionsFor(receiver));
+    const settle = (): void => {
       clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+    const giveUp = (why: string): void => {
+      settle();
+      const message = `no connection to ${addressText(address)}: ${why}`;
+      socket.destroy(new StoreError('ABORTED', message));
+    };
+    const onAbort = (): void => giveUp('aborted');
+    const timer = setTimeout(() => giveUp(`none within ${timeoutMs} ms`), timeoutMs);
+    socket.once('error', (error) => {
+      settle();
       reject(error);
     });
     socket.once('connect', () => {
-      clearTimeout(timer);
-      socket.setNoDelay(true);
+      settle();
       connection.stand(socket, receiver);
       resolve(connection);
     });
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted === true) onAbort();
+    else socket.connect(whereOf(address));
   });
 }
 
@@ -67,8 +75,7 @@ async function listenSocket(
   receiverOf: ReceiverMaker,
 ): Promise<SocketListener> {
   checkPath(address);
-  // Half-open is ours to decide: a client may end its side and still wait for an answer.
-  const server = createServer({ pauseOnConnect: true, allowHalfOpen: false, noDelay: true });
+  const server = createServer({ pauseOnConnect: true, noDelay: true });
   server.on('connection', (socket) => {
     const { remoteAddress, remotePort } = socket;
     const peer =
@@ -100,14 +107,18 @@ function checkPath(address: SocketAddress): void {
   );
 }
 
+function whereOf(address: SocketAddress): NetConnectOpts {
+  return address.kind === 'unix'
+    ? { path: address.path }
+    : { host: address.host, port: address.port };
+}
+
 function bind(server: Server, address: SocketAddress): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    const where =
-      address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port };
     // The file of a socket is made within this call: it is never open to others.
     const mask = address.kind === 'unix' ? process.umask(0o177) : undefined;
-    server.listen({ ...where, backlog }, () => {
+    server.listen({ ...whereOf(address), backlog, exclusive: true }, () => {
       server.removeListener('error', reject);
       // What goes wrong with one connection ends neither the listener nor the process.
       server.on('error', () => undefined);

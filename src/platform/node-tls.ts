@@ -21,8 +21,6 @@ export interface TlsListenOptions {
   readonly identity: TlsIdentity;
   /** Sent to a peer that does not speak TLS, in the words that it speaks; then it is closed. */
   readonly plainAnswer: Uint8Array;
-  /** Whether the peer may end its side and still be answered. */
-  readonly allowHalfOpen: boolean;
 }
 
 /** A listener for TLS. Rejects with the system's error when the address cannot be bound. */
@@ -30,10 +28,11 @@ export async function listenTls(
   options: TlsListenOptions,
   accept: (socket: TLSSocket) => void,
 ): Promise<{ readonly address: AddressInfo; close(): void }> {
-  const { identity, allowHalfOpen, host, port, backlog } = options;
+  const { identity, host, port, backlog } = options;
   const secure = createServer({
     ...contextOf(identity.pem),
-    ...{ handshakeTimeout: handshakeMs, allowHalfOpen },
+    // Whoever takes a connection says whether it ends with its peer's side.
+    ...{ handshakeTimeout: handshakeMs, allowHalfOpen: true },
   });
   const unfollow = identity.follow((pem) => secure.setSecureContext(contextOf(pem)));
   /** Peers that have said nothing yet, and how many are at the handshake. */
@@ -92,7 +91,6 @@ export interface TlsConnectOptions {
   readonly timeoutMs: number;
   /** Certificates that are trusted, PEM; those of Node when absent. */
   readonly authority: Uint8Array | undefined;
-  readonly allowHalfOpen: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -101,12 +99,12 @@ export interface TlsConnectOptions {
  * `UNAVAILABLE` and what is wrong, or with `ABORTED` when the signal fires.
  */
 export function connectTls(options: TlsConnectOptions): Promise<TLSSocket> {
-  const { host, port, timeoutMs, authority, allowHalfOpen, signal } = options;
+  const { host, port, timeoutMs, authority, signal } = options;
   return new Promise((resolve, reject) => {
     const trusted = authority === undefined ? {} : { ca: Buffer.from(authority) };
     // Half-open is an option of it that its types leave out.
     const asked: ConnectionOptions & { readonly allowHalfOpen: boolean } = {
-      ...{ host, port, allowHalfOpen, ...trusted },
+      ...{ host, port, allowHalfOpen: true, ...trusted },
     };
     const socket = connect(asked);
     const settle = (): void => {

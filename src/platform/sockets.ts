@@ -10,8 +10,17 @@ export type SocketAddress =
 export interface SocketReceiver {
   /** Memory for the next bytes, at least one. Asked for before every read. */
   nextBuffer(): Uint8Array;
-  /** So many bytes lie at the beginning of that memory now. What it throws ends the connection. */
+  /**
+   * So many bytes lie at the beginning of that memory now. What it throws ends the connection. The
+   * next memory is asked for at once, so it must stay as it is until the next call of `received` or
+   * `closed`, also when nothing is to be read in between.
+   */
   received(count: number): void;
+  /**
+   * The other side sends no more, and may still take what is sent. A receiver without this method
+   * ends its own side then.
+   */
+  ended?(): void;
   /** The connection is over, once. The cause is absent when both sides ended it in order. */
   closed(cause: Error | undefined): void;
 }
@@ -24,7 +33,10 @@ export interface SocketConnection {
   readonly queuedBytes: number;
   /** Queues the parts, in order. Their memory must not change until {@link flushed} resolves. */
   write(parts: readonly Uint8Array[]): void;
-  /** Resolves when the system has all that was written before; rejects when the connection ends. */
+  /**
+   * Resolves when the system has all that was written before. Rejects when the connection ends first:
+   * with its cause, or else with `UNAVAILABLE`.
+   */
   flushed(): Promise<void>;
   /** Stops or goes on reading. */
   setReading(isReading: boolean): void;
@@ -34,6 +46,8 @@ export interface SocketConnection {
   end(): void;
   /** Closes the connection at once. What is queued is dropped. */
   destroy(cause?: Error): void;
+  /** The same, and the other side learns at once that nobody waits for anything any more. */
+  reset(): void;
 }
 
 /** A socket that takes connections. */
@@ -44,15 +58,24 @@ export interface SocketListener {
   close(): Promise<void>;
 }
 
+export interface ConnectOptions {
+  /** Time until the connection stands. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Called for every connection; gives who takes its bytes. */
 export type ReceiverMaker = (connection: SocketConnection) => SocketReceiver;
 
 /** Streams of bytes between processes: Unix sockets and TCP. */
 export interface Sockets {
-  /** Rejects with the system's error, or `ABORTED` when there is no connection in time. */
+  /**
+   * Rejects with the system's error, or `ABORTED` when there is no connection in time or the signal
+   * fires.
+   */
   connect(
     address: SocketAddress,
-    timeoutMs: number,
+    options: ConnectOptions,
     receiverOf: ReceiverMaker,
   ): Promise<SocketConnection>;
   /**

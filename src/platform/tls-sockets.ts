@@ -1,10 +1,7 @@
-import { StoreError } from '../base/errors.ts';
 import { NodeConnection } from './node-connection.ts';
 import { addressText, nodeSockets } from './node-sockets.ts';
 import { connectTls, listenTls } from './node-tls.ts';
 import type { Sockets } from './sockets.ts';
-import { attachCopying } from './tcp-node-sockets.ts';
-import type { TcpSockets } from './tcp-sockets.ts';
 import type { TlsIdentity } from './tls-identity.ts';
 
 /** Connections that wait to be taken, in the system. */
@@ -29,18 +26,18 @@ export interface TlsTrust {
 export function tlsSockets(parts: Partial<TlsServing & TlsTrust>): Sockets {
   return {
     resolve: (host) => nodeSockets.resolve(host),
-    async connect(address, timeoutMs, receiverOf) {
-      if (address.kind !== 'tcp') return nodeSockets.connect(address, timeoutMs, receiverOf);
+    async connect(address, options, receiverOf) {
+      if (address.kind !== 'tcp') return nodeSockets.connect(address, options, receiverOf);
       const { host, port } = address;
       const { authority } = parts;
-      const options = { host, port, timeoutMs, authority, allowHalfOpen: false };
-      return NodeConnection.copying(await connectTls(options), addressText(address), receiverOf);
+      const socket = await connectTls({ ...options, host, port, authority });
+      return NodeConnection.copying(socket, addressText(address), receiverOf);
     },
     async listen(address, receiverOf) {
       if (address.kind !== 'tcp') return nodeSockets.listen(address, receiverOf);
       const { host, port } = address;
       const serving = servingOf(parts);
-      const options = { host, port, backlog, ...serving, allowHalfOpen: false };
+      const options = { host, port, backlog, ...serving };
       const listener = await listenTls(options, (socket) => {
         const { remoteAddress = '', remotePort = 0 } = socket;
         const peer = addressText({ kind: 'tcp', host: remoteAddress, port: remotePort });
@@ -50,32 +47,6 @@ export function tlsSockets(parts: Partial<TlsServing & TlsTrust>): Sockets {
         address: { kind: 'tcp', host, port: listener.address.port },
         close: () => Promise.resolve(listener.close()),
       };
-    },
-  };
-}
-
-/** The same for HTTP. */
-export function tlsTcpSockets(parts: Partial<TlsServing & TlsTrust>): TcpSockets {
-  return {
-    async connect(options, receiver) {
-      const { authority } = parts;
-      const socket = await connectTls({ ...options, authority, allowHalfOpen: true });
-      return attachCopying(socket, `${options.host}:${options.port}`, () => receiver);
-    },
-    async listen(options, accept) {
-      const { host, port } = options;
-      const serving = servingOf(parts);
-      const tls = { ...options, ...serving, allowHalfOpen: true };
-      const listener = await listenTls(tls, (socket) => {
-        const peer = `${socket.remoteAddress ?? 'unknown'}:${socket.remotePort ?? 0}`;
-        attachCopying(socket, peer, accept);
-      }).catch((cause: unknown) => {
-        const why = cause instanceof Error ? cause.message : String(cause);
-        const message = `cannot listen on ${host}:${port}: ${why}`;
-        throw new StoreError('UNAVAILABLE', message, { cause });
-      });
-      const { address, port: bound } = listener.address;
-      return { host: address, port: bound, close: () => Promise.resolve(listener.close()) };
     },
   };
 }

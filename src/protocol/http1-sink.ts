@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { viewOf } from '../base/bytes.ts';
-import { crc32cAppend } from '../base/crc32c.ts';
+import { crc32c } from '../base/crc32c.ts';
 import { StoreError } from '../base/errors.ts';
 import {
   bulkPreambleBytes,
@@ -22,6 +22,8 @@ export interface BodySink {
   took(count: number): void;
   /** The body is complete. */
   finish(): void;
+  /** Resolves when what came has been checked; rejects with `CORRUPT`. Called after `finish`. */
+  verified?(): Promise<void>;
 }
 
 const firstCollectBytes = 4096;
@@ -67,33 +69,49 @@ export class CollectSink implements BodySink {
 /** Gives memory for each payload of the records, of exactly its length, or throws `StoreError`. */
 export type TakePayloadMemory = (records: readonly BulkRecord[]) => readonly Uint8Array[];
 
+/** The checksum of a payload that is whole, which may be computed beside what comes next. */
+export type ChecksumOf = (payload: Uint8Array) => number | Promise<number>;
+
 const nothing = new Uint8Array(0);
+
+/** A bulk body that is complete. */
+export interface BulkResult {
+  readonly head: BulkHead;
+  /** Of one that was left out: empty. */
+  readonly payloads: readonly Uint8Array[];
+  /** Checksums of the payloads, which hold once the body is verified. */
+  readonly checksums: readonly (number | undefined)[];
+}
 
 /** Reads a bulk body: its head first, then each payload into the memory given for it. */
 export class BulkSink implements BodySink {
   readonly #takeMemory: TakePayloadMemory;
   readonly #byteLength: number | undefined;
+  readonly #checksumOf: ChecksumOf;
+  readonly #verifying: Promise<void>[] = [];
   readonly #preamble = new Uint8Array(bulkPreambleBytes);
   readonly #checksum = new Uint8Array(checksumBytes);
   #table: Uint8Array | undefined;
   #head: BulkHead | undefined;
   #payloads: readonly Uint8Array[] = [];
+  /** What stands behind each payload that came. */
+  readonly #checksums: (number | undefined)[] = [];
   /** The payload that comes, with its checksum; after the last one their number. */
   #index = 0;
   #isAtChecksum = false;
   #filled = 0;
-  #computed = 0;
 
   /** `byteLength` is that of the whole body, when it is known beforehand. */
-  constructor(takeMemory: TakePayloadMemory, byteLength?: number) {
+  constructor(takeMemory: TakePayloadMemory, byteLength?: number, checksumOf: ChecksumOf = crc32c) {
     this.#takeMemory = takeMemory;
     this.#byteLength = byteLength;
+    this.#checksumOf = checksumOf;
   }
 
-  /** The head and the payloads, once the body is complete. A payload left out is empty. */
-  get result(): { readonly head: BulkHead; readonly payloads: readonly Uint8Array[] } {
+  /** What came, once the body is complete. */
+  get result(): BulkResult {
     assert(this.#head !== undefined && this.#isFull, 'the bulk body is complete');
-    return { head: this.#head, payloads: this.#payloads };
+    return { head: this.#head, payloads: this.#payloads, checksums: this.#checksums };
   }
 
   space(): Uint8Array {
@@ -105,16 +123,16 @@ export class BulkSink implements BodySink {
   took(count: number): void {
     const target = this.#target;
     if (target === undefined) throw invalid('goes on behind its last payload');
-    if (this.#head !== undefined && !this.#isAtChecksum) {
-      const part = target.subarray(this.#filled, this.#filled + count);
-      this.#computed = crc32cAppend(this.#computed, part);
-    }
     this.#filled += count;
     if (this.#filled === target.length) this.#complete();
   }
 
   finish(): void {
     if (!this.#isFull) throw invalid('ends before its last payload');
+  }
+
+  async verified(): Promise<void> {
+    await Promise.all(this.#verifying);
   }
 
   get #isFull(): boolean {
@@ -163,9 +181,19 @@ export class BulkSink implements BodySink {
 
   #endPayload(head: BulkHead): void {
     const expected = viewOf(this.#checksum).getUint32(0, true);
-    if (this.#computed !== expected) {
-      const { key } = head.records[this.#index];
+    const { key } = head.records[this.#index];
+    const compare = (computed: number): void => {
+      if (computed === expected) return;
       throw new StoreError('CORRUPT', `the payload of ${key} was damaged on its way`);
+    };
+    const computed = this.#checksumOf(this.#payloads[this.#index]);
+    this.#checksums[this.#index] = expected;
+    if (typeof computed === 'number') compare(computed);
+    else {
+      const verifying = computed.then(compare);
+      // Whoever asks when all of the body is there hears of it; it may never be.
+      verifying.catch(() => undefined);
+      this.#verifying.push(verifying);
     }
     this.#toPayload(this.#index + 1, head);
   }
@@ -174,7 +202,6 @@ export class BulkSink implements BodySink {
   #toPayload(index: number, { records }: BulkHead): void {
     this.#index = index;
     while (this.#index < records.length && records[this.#index].isLeftOut) this.#index += 1;
-    this.#computed = 0;
     this.#isAtChecksum = this.#payloads[this.#index]?.length === 0;
   }
 }

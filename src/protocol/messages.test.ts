@@ -104,6 +104,11 @@ const goldens: Readonly<Record<string, Golden>> = {
     { ...head, deadlineMs: 9999, exact: true, fingerprint: key(200), keys: [key(1)] },
     [reads.encodeLoadCall, reads.decodeLoadCall],
   ),
+  'load-any': golden(
+    ['load', 15],
+    { ...head, deadlineMs: 9999, exact: false, fingerprint: undefined, keys: [key(1)] },
+    [reads.encodeLoadCall, reads.decodeLoadCall],
+  ),
   'load-tail': golden(
     ['load-tail', 4],
     {
@@ -137,6 +142,18 @@ const goldens: Readonly<Record<string, Golden>> = {
       blocks: [
         { key: key(1), length: 5, tokens: 128, position: 0, hasDecodedTokens: false },
         { key: key(33), length: 0, tokens: 0, position: undefined, hasDecodedTokens: true },
+      ],
+    },
+    [writes.encodeSaveCall, writes.decodeSaveCall],
+  ),
+  'save-unasked': golden(
+    ['save', 16],
+    {
+      ...{ ...head, durable: true, fingerprint: undefined, parent: key(100), isUnasked: true },
+      isWhole: true,
+      blocks: [
+        { key: key(1), length: 5, tokens: 0, position: undefined, hasDecodedTokens: false },
+        { key: key(33), length: 0, tokens: 0, position: undefined, hasDecodedTokens: false },
       ],
     },
     [writes.encodeSaveCall, writes.decodeSaveCall],

@@ -21,7 +21,12 @@ import type {
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { tailDigest } from '../blocks/prefix.ts';
-import type { SaveWantedOptions, ServedStore, WantedBlock } from '../blocks/served-store.ts';
+import type {
+  SaveWantedOptions,
+  ServedStore,
+  WantedBlock,
+  WantsOptions,
+} from '../blocks/served-store.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -133,15 +138,18 @@ export class Store implements ServedStore {
     return withPayloads(await this.saveWanted(blocks, options));
   }
 
-  async wants(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]> {
+  async wants(keys: readonly BlockKey[], options?: WantsOptions): Promise<readonly boolean[]> {
     checkKeys(keys);
     const { writePath, deadlines } = this.#parts;
-    return this.#call(options, deadlines.saveMs, (call, namespace) =>
-      writePath.wants(
-        keys.map((key) => ({ facts: { ...unknownFacts, namespace, key } })),
-        call,
-      ),
-    );
+    return this.#call(options, deadlines.saveMs, (call, namespace) => {
+      const payloads = keys.map((key, index) => {
+        return {
+          facts: { ...unknownFacts, namespace, key },
+          length: options?.lengths?.[index] ?? 0,
+        };
+      });
+      return writePath.wants(payloads, call);
+    });
   }
 
   async saveWanted(
@@ -168,7 +176,8 @@ export class Store implements ServedStore {
         },
       }));
       const whole = [...chain, ...(options?.following ?? [])];
-      return writePath.save({ payloads, chain: whole, durable: this.#isDurable(options) }, call);
+      const durable = this.#isDurable(options);
+      return writePath.save({ payloads, chain: whole, durable, order: options?.order }, call);
     });
   }
 

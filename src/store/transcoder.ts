@@ -1,7 +1,8 @@
-import { assert } from '../base/assert.ts';
+import { assert, AssertionError } from '../base/assert.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { StoreError } from '../base/errors.ts';
 import { md5Hex } from '../base/md5.ts';
+import { limits } from '../blocks/limits.ts';
 import type { Codec, Filter, FrameHeader } from '../format/frame.ts';
 import { boundCrc } from '../format/frame.ts';
 import { encodeLegacyBody, splitLegacyBody } from '../format/legacy.ts';
@@ -77,7 +78,7 @@ export type TranscodeTask =
   | ({ readonly kind: 'decode-legacy' } & LegacyDecodeTask)
   | { readonly kind: 'warm-up' };
 
-/** The transcoder of a real process: everything happens in worker threads. */
+/** The transcoder of a real process: all but short checksums happens in worker threads. */
 export class WorkerTranscoder implements Transcoder {
   readonly #pool: WorkerPool;
   readonly #workers: number;
@@ -102,6 +103,9 @@ export class WorkerTranscoder implements Transcoder {
 
   async decode(task: DecodeTask): Promise<void> {
     assertShared(task.target);
+    if (task.target === undefined && task.stored.length <= limits.checkedInPlaceBytesMax) {
+      return decodeNow(task, neverNeeded);
+    }
     await this.#pool.run<TranscodeTask, undefined>({ kind: 'decode', ...task });
   }
 
@@ -118,6 +122,10 @@ export class WorkerTranscoder implements Transcoder {
   close(): Promise<void> {
     return this.#pool.close();
   }
+}
+
+function neverNeeded(): never {
+  throw new AssertionError('what has no target is not decompressed');
 }
 
 /** A worker would fill its own copy of any other memory. */

@@ -6,6 +6,7 @@ import type { Logger } from '../base/logger.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
+import type { UploadOrder } from '../blocks/served-store.ts';
 import type { CacheEntry } from '../cache/cache-entry.ts';
 import type { LocalCache, PinnedPayload } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
@@ -20,6 +21,8 @@ import type { ObjectTier } from './object-tier.ts';
 export interface UploadBatch {
   readonly entries: readonly CacheEntry[];
   readonly chain: readonly BlockKey[];
+  /** Of a save that comes in parts; this is the next of them. */
+  readonly order?: UploadOrder | undefined;
 }
 
 export interface UploadsParts {
@@ -69,6 +72,7 @@ export class Uploads {
   >();
   readonly #failureListeners = new Set<FailureListener>();
   readonly #stopped = new AbortController();
+  readonly #stopping = deferred<void>();
   #pendingBytes = 0;
   /** Attempts begun so far; numbers them. */
   #attempts = 0;
@@ -103,7 +107,15 @@ export class Uploads {
       this.#items.set(item.entry, item);
       this.#pendingBytes += item.entry.facts.length;
     }
-    void this.#batches.run(() => this.#runBatch(items));
+    const run = (): Promise<void> => this.#batches.run(() => this.#runBatch(items));
+    const { order } = batch;
+    if (order === undefined) void run();
+    else order.after = this.#untilStopped(order.after).then(run);
+  }
+
+  /** Resolves when the promise settles, or when the uploads stop. */
+  #untilStopped(promise: Promise<unknown>): Promise<unknown> {
+    return Promise.race([promise.catch(() => undefined), this.#stopping.promise]);
   }
 
   /**
@@ -154,6 +166,7 @@ export class Uploads {
 
   /** Ends all attempts and resolves when none runs. What is pending stays on disk. */
   async stop(): Promise<void> {
+    this.#stopping.resolve();
     this.#stopped.abort(new StoreError('CLOSED', 'the store was closed'));
     this.#retryNow();
     const ending = [...this.#items.values()].map(({ done }) => done.promise.catch(() => undefined));

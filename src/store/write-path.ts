@@ -4,6 +4,7 @@ import { mapBounded } from '../base/map-bounded.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { SaveResult } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
+import type { UploadOrder } from '../blocks/served-store.ts';
 import type { CacheEntry, PayloadFacts } from '../cache/cache-entry.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
@@ -29,6 +30,8 @@ export interface SaveRequest {
   readonly payloads: readonly PayloadToSave[];
   readonly chain: readonly BlockKey[];
   readonly durable: boolean;
+  /** Of a save that comes in parts. */
+  readonly order?: UploadOrder | undefined;
 }
 
 export interface WritePathParts {
@@ -54,6 +57,11 @@ interface Candidate extends PayloadToSave {
 /** A candidate that is really to be stored: its bytes are here. */
 interface Fresh extends Candidate {
   readonly payload: Uint8Array;
+}
+
+/** What of a payload matters for whether there is room for it. */
+interface SizedPayload extends Pick<PayloadToSave, 'facts'> {
+  readonly length: number;
 }
 
 type Accepted = Fresh & { readonly facts: PayloadFacts };
@@ -82,10 +90,11 @@ export class WritePath {
     } while (candidates.some(({ facts }) => this.#hasTwin(facts)));
     const fresh = candidates.filter(hasPayload);
     if (fresh.length < candidates.length) return 'payload-needed';
+    const sized = fresh.map(({ facts, payload }) => ({ facts, length: payload.length }));
     // From here to the moment when the batch counts as being accepted nothing is awaited.
     call.throwIfAborted();
-    const savedBytes = sumOfLengths(fresh);
-    this.#checkRoom(fresh, savedBytes);
+    const savedBytes = sumOfLengths(sized);
+    this.#checkRoom(sized, savedBytes);
     if (cache.hasDisk) await this.#accept(request, fresh, savedBytes, call);
     else await this.#writeThrough(request, fresh, call);
     const known = request.payloads.length - fresh.length;
@@ -95,9 +104,12 @@ export class WritePath {
     return { saved: fresh.length, known, savedBytes };
   }
 
-  /** For each payload whether a save would store it now, as far as is known. */
+  /**
+   * For each payload whether a save would store it now, as far as is known. Rejects as the save would
+   * where those that it would have no room; a payload of length 0 takes none.
+   */
   async wants(
-    payloads: readonly Pick<PayloadToSave, 'facts'>[],
+    payloads: readonly (Pick<PayloadToSave, 'facts'> & { readonly length: number })[],
     call: Call,
   ): Promise<readonly boolean[]> {
     const asked = payloads.map(({ facts }) => ({ facts, payload: undefined }));
@@ -105,6 +117,8 @@ export class WritePath {
     for (const { facts, saveIndex } of await this.#dropKnown(asked, call)) {
       wanted[saveIndex] = this.#twinOf(facts) === undefined;
     }
+    const fresh = payloads.filter((_, index) => wanted[index]);
+    this.#checkRoom(fresh, sumOfLengths(fresh));
     return wanted;
   }
 
@@ -178,12 +192,12 @@ export class WritePath {
     );
   }
 
-  #checkRoom(fresh: readonly Fresh[], savedBytes: number): void {
+  #checkRoom(fresh: readonly SizedPayload[], savedBytes: number): void {
     const { uploads, counters, backlogBytesMax, payloadBytesMax = Infinity } = this.#parts;
     const most = Math.min(backlogBytesMax, limits.payloadBytesMax, payloadBytesMax);
-    for (const { facts, payload } of fresh) {
-      if (payload.length <= most) continue;
-      const size = `payload of ${facts.key} has ${payload.length} bytes`;
+    for (const { facts, length } of fresh) {
+      if (length <= most) continue;
+      const size = `payload of ${facts.key} has ${length} bytes`;
       throw new StoreError('TOO_LARGE', `${size}; at most ${most} can be stored`);
     }
     const bytes = uploads.pendingBytes + this.#acceptingBytes + savedBytes;
@@ -203,7 +217,7 @@ export class WritePath {
     call: Call,
   ): Promise<void> {
     const { uploads } = this.#parts;
-    const accepting = this.#acceptFresh(request.chain, fresh);
+    const accepting = this.#acceptFresh(request, fresh);
     this.#acceptingBytes += savedBytes;
     for (const { facts } of fresh) this.#accepting.set(idOf(facts), accepting);
     void accepting
@@ -223,11 +237,15 @@ export class WritePath {
     await call.race(uploads.whenDurable(entries));
   }
 
-  async #acceptFresh(chain: readonly BlockKey[], fresh: readonly Fresh[]): Promise<void> {
+  async #acceptFresh(
+    { chain, order, durable }: SaveRequest,
+    fresh: readonly Fresh[],
+  ): Promise<void> {
     if (fresh.length === 0) return;
     const { cache, uploads } = this.#parts;
     const entries = await cache.accept(await this.#withChecksums(fresh), chain);
-    uploads.enqueue({ entries, chain });
+    // A durable part waits for its own uploads.
+    uploads.enqueue({ entries, chain, order: durable ? undefined : order });
   }
 
   /** Without a disk tier nothing can be accepted: the save returns when the payloads are durable. */
@@ -281,9 +299,9 @@ function hasPayload(candidate: Candidate): candidate is Fresh {
   return candidate.payload !== undefined;
 }
 
-function sumOfLengths(payloads: readonly Fresh[]): number {
+function sumOfLengths(payloads: readonly SizedPayload[]): number {
   let sum = 0;
-  for (const { payload } of payloads) sum += payload.length;
+  for (const { length } of payloads) sum += length;
   return sum;
 }
 

@@ -22,10 +22,17 @@ export class DaemonProcess {
   #rest = '';
   #onEvent: (() => void) | undefined;
 
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>>) {
+  /** Starts the compiled program of this build, or another; behind the words of `through`, if any. */
+  constructor(
+    args: readonly string[],
+    environment: Readonly<Record<string, string>>,
+    options: { readonly script?: string; readonly through?: readonly string[] } = {},
+  ) {
     // Nothing of this process's own settings.
     const path = process.env['PATH'] ?? '';
-    this.child = spawn(process.execPath, [program, ...args], {
+    const { script = program, through = [] } = options;
+    const [first = process.execPath, ...rest] = [...through, process.execPath, script, ...args];
+    this.child = spawn(first, rest, {
       env: { PATH: path, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -7,6 +7,7 @@ import type { Certificate } from '../support/certificates.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import { eventually } from '../support/waiting.ts';
 import { DaemonProcess } from './daemon-process.ts';
+import { runCli } from './run-cli.ts';
 
 let path = '';
 let certificates: Readonly<Record<'ca' | 'good' | 'expired', Certificate>>;
@@ -63,6 +64,31 @@ async function refusal(token: string): Promise<string | undefined> {
 function countOf(event: string): number {
   return daemon.events.filter((one) => one.event === event).length;
 }
+
+describe('a client by its environment', () => {
+  it('speaks TLS where the certificates to trust are named, or the address says so', async () => {
+    writeFileSync(`${path}/own-token`, 'first-token\n');
+    const address = url.slice('tls://'.length);
+    const https = (await daemon.ready())[1];
+    const trust = { WMBT_KV_TLS_CA_FILE: certificates.ca.certFile };
+    const asked = [
+      { ...trust, WMBT_KV_TCP_ADDR: address },
+      { ...trust, WMBT_KV_TCP_ADDR: url },
+      { ...trust, WMBT_KV_HTTP_ADDR: https.slice('https://'.length) },
+      { ...trust, WMBT_KV_HTTP_ADDR: https },
+    ];
+    for (const variables of asked) {
+      const environment = { WMBT_KV_TOKEN_FILE: `${path}/own-token`, ...variables };
+      const { exitCode, stdout, stderr } = await runCli(['status'], { home: path, environment });
+      assert.equal(exitCode, 0, stderr);
+      assert.match(stdout, /^Daemon {2}at (?:tls|https):/);
+    }
+    const plain = { WMBT_KV_TOKEN_FILE: `${path}/own-token`, WMBT_KV_TCP_ADDR: address };
+    const { exitCode, stderr } = await runCli(['status'], { home: path, environment: plain });
+    assert.equal(exitCode, 2);
+    assert.match(stderr, /this port speaks TLS/);
+  });
+});
 
 describe('a daemon whose files change', () => {
   it('serves TLS, and takes new tokens by itself', async () => {

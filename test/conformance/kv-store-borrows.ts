@@ -8,15 +8,18 @@ import {
   assertLoadsAll,
   assertLookup,
   assertSameBytes,
-  mib,
+  kib,
   openStore,
   saveDurably,
   saveDurablyInParts,
   wipeAndReopen,
 } from './kv-store-steps.ts';
 
+/** Size of the largest blocks; budgets are small multiples of it. */
+const unit = 256 * kib;
+
 /** Budgets that a few saves overrun. */
-const small = { memoryBytes: 4 * mib, diskBytes: 24 * mib };
+const small = { memoryBytes: 4 * unit, diskBytes: 24 * unit };
 
 function assertUnchanged(borrow: Borrow, chain: Chain): void {
   assert.equal(borrow.blocks.length, chain.blocks.length);
@@ -28,7 +31,7 @@ function assertUnchanged(borrow: Borrow, chain: Chain): void {
 /** Saves so much that nothing older stays in small local tiers. */
 async function churn(store: KvStore, label: string): Promise<void> {
   for (let round = 0; round < 2; round += 1) {
-    await saveDurablyInParts(store, chainOf(`churn-${label}-${round}`, 16, mib));
+    await saveDurablyInParts(store, chainOf(`churn-${label}-${round}`, 16, unit));
   }
 }
 
@@ -37,7 +40,7 @@ export const borrowCases: readonly KvStoreCase[] = [
   {
     name: 'a borrow keeps its bytes while its blocks are evicted',
     async run(world) {
-      const chain = chainOf('borrow-evicted', 6, mib / 2);
+      const chain = chainOf('borrow-evicted', 6, unit / 2);
       const store = await openStore(world, 'host', small);
       await saveDurably(store, chain);
       const borrow = await store.load(chain.keys);
@@ -87,7 +90,7 @@ export const borrowCases: readonly KvStoreCase[] = [
   {
     name: 'releasing a borrow twice takes nothing from another borrow of the same blocks',
     async run(world) {
-      const chain = chainOf('borrow-twice', 3, mib / 2);
+      const chain = chainOf('borrow-twice', 3, unit / 2);
       const store = await openStore(world, 'host', small);
       await saveDurably(store, chain);
       const first = await store.load(chain.keys);
@@ -104,7 +107,7 @@ export const borrowCases: readonly KvStoreCase[] = [
   {
     name: 'a borrow of blocks that came from the bucket keeps its bytes too',
     async run(world) {
-      const chain = chainOf('borrow-fetched', 4, mib / 2);
+      const chain = chainOf('borrow-fetched', 4, unit / 2);
       const store = await openStore(world, 'host', small);
       await store.save(chain.blocks);
       const wiped = await wipeAndReopen(world, 'host', store, small);
@@ -120,7 +123,7 @@ export const borrowCases: readonly KvStoreCase[] = [
     async run(world) {
       const { seed } = chainOf('borrow-tails', 1);
       const query = { tip: seed, tokens: [1, 2, 3] };
-      const payload = randomPayload('borrow-tail', mib);
+      const payload = randomPayload('borrow-tail', unit);
       const store = await openStore(world, 'host', small);
       await store.saveTail({ ...query, payload });
       await store.saveRawTail(seed, payload);
@@ -138,12 +141,14 @@ export const borrowCases: readonly KvStoreCase[] = [
   {
     name: 'borrows beyond the memory budget are right or shorter, and stop nothing',
     async run(world) {
-      const chains = Array.from({ length: 16 }, (_, index) => chainOf(`held-${index}`, 2, mib / 2));
-      const store = await openStore(world, 'host', { ...small, diskBytes: 64 * mib });
+      const chains = Array.from({ length: 16 }, (_, index) =>
+        chainOf(`held-${index}`, 2, unit / 2),
+      );
+      const store = await openStore(world, 'host', { ...small, diskBytes: 64 * unit });
       for (const chain of chains) await saveDurably(store, chain);
       const borrows = [];
       for (const chain of chains) borrows.push(await store.load(chain.keys));
-      const late = chainOf('held-late', 4, mib);
+      const late = chainOf('held-late', 4, unit);
       await saveDurably(store, late);
       borrows.forEach((borrow, index) => {
         const { blocks } = chains[index];

@@ -50,7 +50,7 @@ function halfSaveCase(name: string, options: WorldStoreOptions): KvStoreCase {
     async run(world) {
       const store = await openStore(world, 'host', options);
       for (let round = 0; round < 2; round += 1) {
-        const chain = chainOf(`half-${round}`, 100, 64 * kib);
+        const chain = chainOf(`half-${round}`, 100, 16 * kib);
         const seen = await countsDuringSave(store, chain);
         assert.deepEqual(
           [...seen].filter((count) => count !== 0 && count !== 100),
@@ -68,8 +68,8 @@ function halfSaveCase(name: string, options: WorldStoreOptions): KvStoreCase {
 export const concurrencyCases: readonly KvStoreCase[] = [
   halfSaveCase('nobody on the host sees half a save from its head', {}),
   halfSaveCase('nobody sees half of a save that is larger than the memory tier', {
-    memoryBytes: 4 * mib,
-    diskBytes: 128 * mib,
+    memoryBytes: mib,
+    diskBytes: 32 * mib,
   }),
   {
     name: 'nobody sees half of a save that adds to what is stored',
@@ -204,13 +204,15 @@ export const concurrencyCases: readonly KvStoreCase[] = [
   {
     name: 'loads racing eviction give right bytes',
     async run(world) {
-      const chains = Array.from({ length: 10 }, (_, index) => chainOf(`evict-${index}`, 4, mib));
-      const store = await openStore(world, 'host', { memoryBytes: 6 * mib, diskBytes: 16 * mib });
+      const chains = Array.from({ length: 10 }, (_, index) =>
+        chainOf(`evict-${index}`, 4, mib / 4),
+      );
+      const store = await openStore(world, 'host', { memoryBytes: 1.5 * mib, diskBytes: 4 * mib });
       for (const chain of chains) await saveDurably(store, chain);
       const random = seededRandom('loads racing eviction');
       for (let round = 0; round < 4; round += 1) {
         const picks = Array.from({ length: 4 }, () => chains[random.below(chains.length)]);
-        const more = chainOf(`evict-more-${round}`, 2, mib);
+        const more = chainOf(`evict-more-${round}`, 2, mib / 4);
         const counts = await Promise.all([
           ...picks.map((chain) => loadLeading(store, chain)),
           saveDurably(store, more).then(() => loadLeading(store, more)),

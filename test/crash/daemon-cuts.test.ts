@@ -4,7 +4,7 @@ import { openStore } from '../../src/index.ts';
 import { connect } from '../../src/client.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 import type { ServedStore } from '../../src/blocks/served-store.ts';
-import { binderOf, startDaemon } from '../support/daemon-world.ts';
+import { doorOf, startDaemon } from '../support/daemon-world.ts';
 import { chainOf } from '../support/chains.ts';
 import type { Chain } from '../support/chains.ts';
 import { CuttingRelay } from '../support/cutting-relay.ts';
@@ -32,7 +32,7 @@ it('200 connections are cut, 100 of them in mid-body, and no call fails or gives
   const directory = await makeTemporaryDirectory('cuts');
   const cacheDirectory = `${directory.path}/cache`;
   const store = (await openStore({ objectStore: 'memory:', cacheDirectory })) as ServedStore;
-  const daemon = await startDaemon(store, binderOf('tcp', directory.path, 'cuts'));
+  const daemon = await startDaemon(store, doorOf('tcp', directory.path, 'cuts'));
   const port = Number(daemon.addresses[0].url.split(':').at(-1));
   const relay = new CuttingRelay(port);
   const client = await connect(await relay.listen());

@@ -70,6 +70,7 @@ GOLDEN = {
     "contains": frame("contains", 2, head("équipe/a", 10000) + keys()),
     "present": frame("present", 2, struct.pack("<I", 10) + bytes([0b10000101, 0b00000010])),
     "load": frame("load", 3, head("default", 9999) + b"\x03" + key(200) + keys(1)),
+    "load-any": frame("load", 15, head("default", 9999) + b"\x00" + keys(1)),
     "load-tail": frame("load-tail", 4, head("default", 1) + b"\x00" + key(7) + tokens(1, -2, 2147483647)),
     "load-raw-tail": frame("load-raw-tail", 5, head("default", 0) + key(7)),
     "payload": frame("payload", 3, struct.pack("<IIIIBB", 0, 5, crc32c(b"bytes"), 128, 1, 2)),
@@ -80,6 +81,12 @@ GOLDEN = {
         head("default", 10000) + bytes([1 | 4 | 8 | 32]) + key(200) + key(100) + struct.pack("<I", 2)
         + key(1) + struct.pack("<IIIB", 5, 128, 0, 0)
         + key(33) + struct.pack("<IIIB", 0, 0, NONE, 1),
+    ),
+    "save-unasked": frame(
+        "save", 16,
+        head("default", 10000) + bytes([1 | 8 | 16 | 32]) + key(100) + struct.pack("<I", 2)
+        + key(1) + struct.pack("<IIIB", 5, 0, NONE, 0)
+        + key(33) + struct.pack("<IIIB", 0, 0, NONE, 0),
     ),
     "save-tail": frame(
         "save-tail", 7,

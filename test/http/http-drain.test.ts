@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { it } from 'node:test';
+import type { ServedStore } from '../../src/blocks/served-store.ts';
 import { HttpServer } from '../../src/daemon/http-server.ts';
 import { openStore } from '../../src/open-store.ts';
 import { httpPlatform } from '../support/http-world.ts';
@@ -15,7 +16,7 @@ async function withHalfRequest(
   test: (server: HttpServer, socket: Socket, answer: () => string) => Promise<void>,
 ): Promise<void> {
   const store = await openStore({ objectStore: 'memory:', cacheDirectory: false });
-  const server = new HttpServer({ store, platform: httpPlatform });
+  const server = new HttpServer({ store: store as ServedStore, platform: httpPlatform });
   const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
   const socket = connect(port, '127.0.0.1');
   try {

@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 import { HttpClientStore } from '../../src/client/http-client-store.ts';
+import type { ServedStore } from '../../src/blocks/served-store.ts';
 import { HttpServer } from '../../src/daemon/http-server.ts';
 import { openStore } from '../../src/open-store.ts';
 import { assertLoadsAll, assertRejects } from '../conformance/kv-store-steps.ts';
@@ -93,7 +94,7 @@ describe('an HTTP client', () => {
       }
       const perCallMs = (performance.now() - beganMs) / 5;
       assert.ok(perCallMs < 500, `${perCallMs} ms until a call learns that nobody is there`);
-      const next = new HttpServer({ store, platform: httpPlatform });
+      const next = new HttpServer({ store: store as ServedStore, platform: httpPlatform });
       await next.listen({ host: '127.0.0.1', port });
       await assertLoadsAll(client, chain);
       await next.close();

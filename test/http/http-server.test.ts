@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { request } from 'undici';
 import { crc32c } from '../../src/base/crc32c.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
+import type { ServedStore } from '../../src/blocks/served-store.ts';
 import { HttpServer } from '../../src/daemon/http-server.ts';
 import { openStore } from '../../src/open-store.ts';
 import { chainOf } from '../support/chains.ts';
@@ -34,7 +35,7 @@ before(async () => {
     cacheDirectory: `${directory.path}/cache`,
   });
   server = new HttpServer({
-    store,
+    store: store as ServedStore,
     platform: httpPlatform,
     limits,
     authorize: ({ namespace, authorization }) => {

@@ -5,12 +5,15 @@ import type { KvStore } from '../../src/blocks/kv-store.ts';
 import type { ServedStore } from '../../src/blocks/served-store.ts';
 import { announcementOf } from '../../src/blocks/socket-path.ts';
 import { connect } from '../../src/client/connect.ts';
+import type { ConnectOptions } from '../../src/client/connect.ts';
+import { Access } from '../../src/daemon/access.ts';
 import { ClientAccounts } from '../../src/daemon/client-accounts.ts';
 import { DaemonCounters } from '../../src/daemon/daemon-counters.ts';
 import { Daemon } from '../../src/daemon/daemon.ts';
 import { FrameTransport } from '../../src/daemon/frame-transport.ts';
-import type { SocketBinder } from '../../src/daemon/frame-transport.ts';
+import { HttpTransport } from '../../src/daemon/http-transport.ts';
 import { tcpBinder } from '../../src/daemon/tcp-binder.ts';
+import type { Transport } from '../../src/daemon/transport.ts';
 import { pathBinder } from '../../src/daemon/unix-binder.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { nodeSockets } from '../../src/platform/node-sockets.ts';
@@ -21,11 +24,11 @@ import type { BucketOpener } from './in-process-world.ts';
 import { makeTemporaryDirectory } from './temporary-directory.ts';
 import type { TemporaryDirectory } from './temporary-directory.ts';
 
-/** The sockets of {@link startDaemon}. */
-export type SocketKind = 'unix' | 'tcp';
-
-/** `shm`: over a Unix socket, and the daemon's memory is shared with its client. */
-export type DoorKind = SocketKind | 'shm';
+/**
+ * The doors of {@link startDaemon}. `shm` is a Unix socket of a daemon that shares its memory with its
+ * clients.
+ */
+export type DoorKind = 'shm' | 'unix' | 'tcp' | 'http';
 
 /** A budget whose index is small: a world is made for every case. */
 const sharedBytes = 64 * 1024 * 1024;
@@ -33,42 +36,65 @@ const sharedBytes = 64 * 1024 * 1024;
 /** A daemon in this process, over real sockets. */
 export async function startDaemon(
   store: ServedStore,
-  binder: SocketBinder,
+  door: Transport,
   clock: Clock = nodePlatform().clock,
 ): Promise<Daemon> {
   const service = {
     ...{ store, clock, sockets: nodeSockets, logger: silentLogger, agent: 'wombatkv test' },
     ...{ accounts: new ClientAccounts(), counters: new DaemonCounters() },
   };
-  return Daemon.start(service, [new FrameTransport(binder, undefined)], 10_000);
+  return Daemon.start(service, [door], 10_000);
 }
 
-/** Binds a fresh Unix socket in the directory, or a free port. */
-export function binderOf(kind: SocketKind, directory: string, name: string): SocketBinder {
-  if (kind === 'tcp') return tcpBinder({ kind, host: '127.0.0.1', port: 0 });
-  return pathBinder(nodePlatform(), `${directory}/${name}.sock`);
+/** Everybody may do everything. */
+const openAccess = new Access(undefined);
+
+/** A door at a fresh Unix socket in the directory, or at a free port. */
+export function doorOf(kind: DoorKind, directory: string, name: string): Transport {
+  const address = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const;
+  if (kind === 'http') return new HttpTransport({ addresses: [address], access: openAccess });
+  const path = `${directory}/${name}.sock`;
+  const binder = kind === 'tcp' ? tcpBinder(address) : pathBinder(nodePlatform(), path);
+  return new FrameTransport(binder, openAccess);
 }
 
 /**
  * Worlds in which every store stands behind a daemon and is used through a client: the daemon is in
- * this process, its sockets are real. A crash takes the daemon's platform away and its sockets.
+ * this process, its sockets are real. A crash takes the daemon's platform away and its sockets. The
+ * options are those of every client.
  */
 export function daemonHarness(
   openBucket: BucketOpener,
-  kindOf: (world: number) => DoorKind,
+  kind: DoorKind,
+  options: ConnectOptions = {},
+): KvStoreHarness & { close(): Promise<void> } {
+  const open: WorldDoors['open'] = (directory, name) => doorOf(kind, directory, name);
+  return doorHarness(openBucket, Promise.resolve({ open, options, isShared: kind === 'shm' }));
+}
+
+/** The same with doors of any make. */
+export function doorHarness(
+  openBucket: BucketOpener,
+  doors: Promise<WorldDoors>,
 ): KvStoreHarness & { close(): Promise<void> } {
   const inner = inProcessHarness(openBucket);
-  let worlds = 0;
   return {
     concurrency: inner.concurrency,
     createWorld: async () => {
-      const kind = kindOf(worlds);
-      worlds += 1;
       const directory = await makeTemporaryDirectory('daemon');
-      return new DaemonWorld(await inner.createWorld(), directory, kind);
+      return new DaemonWorld(await inner.createWorld(), directory, await doors);
     },
     close: () => inner.close(),
   };
+}
+
+/** How the stores of a world are served, and what clients say to come in. */
+export interface WorldDoors {
+  /** A fresh door; a socket has that name in the directory. */
+  readonly open: (directory: string, name: string) => Transport;
+  readonly options: ConnectOptions;
+  /** True where daemons share their memory with clients. */
+  readonly isShared?: boolean;
 }
 
 interface ServedHost {
@@ -82,14 +108,14 @@ class DaemonWorld implements World {
   readonly faults: World['faults'];
   readonly #inner: World;
   readonly #directory: TemporaryDirectory;
-  readonly #kind: DoorKind;
+  readonly #doors: WorldDoors;
   readonly #hosts = new Map<KvStore, ServedHost>();
   #sockets = 0;
 
-  constructor(inner: World, directory: TemporaryDirectory, kind: DoorKind) {
+  constructor(inner: World, directory: TemporaryDirectory, doors: WorldDoors) {
     this.#inner = inner;
     this.#directory = directory;
-    this.#kind = kind;
+    this.#doors = doors;
     this.bucket = inner.bucket;
     this.faults = inner.faults;
   }
@@ -97,17 +123,16 @@ class DaemonWorld implements World {
   async open(host: string, options: WorldStoreOptions = {}): Promise<KvStore> {
     this.#sockets += 1;
     const name = `${this.#sockets}`;
+    const { isShared = false } = this.#doors;
     const sharedDirectory = join(this.#directory.path, `memory-${name}`);
-    const isShared = this.#kind === 'shm';
     const memory = isShared ? { sharedDirectory, memoryBytes: sharedBytes } : {};
     // The stores of the inner world are real ones.
     const store = (await this.#inner.open(host, { ...memory, ...options })) as ServedStore;
-    const kind = this.#kind === 'tcp' ? 'tcp' : 'unix';
-    const binder = binderOf(kind, this.#directory.path, name);
-    const daemon = await startDaemon(store, binder);
+    const daemon = await startDaemon(store, this.#doors.open(this.#directory.path, name));
     const { url } = daemon.addresses[0];
     if (isShared) await writeFile(announcementOf(url.slice('unix:'.length)), sharedDirectory);
-    const client = await connect(isShared ? url.replace('unix:', 'shm:') : url, options);
+    const address = isShared ? url.replace('unix:', 'shm:') : url;
+    const client = await connect(address, { ...this.#doors.options, ...options });
     const served = { store, daemon, client };
     const handle = closingBoth(served);
     this.#hosts.set(handle, served);

@@ -16,7 +16,6 @@ import { pathBinder } from '../../src/daemon/unix-binder.ts';
 import { MemoryObjectStore } from '../../src/objectstore/memory-object-store.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { nodeSockets } from '../../src/platform/node-sockets.ts';
-import { nodeTcpSockets } from '../../src/platform/tcp-node-sockets.ts';
 import type { TlsIdentity } from '../../src/platform/tls-identity.ts';
 import { assembleStore } from '../../src/store/assemble-store.ts';
 import { rawTranscoder } from './raw-transcoder.ts';
@@ -63,7 +62,7 @@ export async function openGuardedDaemon(options: GuardedOptions = {}): Promise<G
     ...{ accounts, counters },
   };
   const free = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const;
-  const http = { sockets: nodeTcpSockets, addresses: [free], access, limits: httpLimits };
+  const http = { addresses: [free], access, limits: httpLimits };
   const secure =
     identity === undefined
       ? []

@@ -16,7 +16,7 @@ import type { S3Address } from './s3-address.ts';
 import type { CredentialCache, S3Credentials } from './s3-credentials.ts';
 import { failureOf, isExpiry, refusalOf } from './s3-failure.ts';
 import type { S3Failure } from './s3-failure.ts';
-import { signedHeaders } from './s3-signer.ts';
+import { S3Signer } from './s3-signer.ts';
 
 export interface S3Request {
   /** What messages call it, such as `put of kv/a`. */
@@ -56,6 +56,7 @@ export interface S3ConnectionParts {
  */
 export class S3Connection {
   readonly #parts: S3ConnectionParts;
+  readonly #signer = new S3Signer();
   /** What the server's clock is ahead of ours. */
   #skewMs = 0;
 
@@ -106,7 +107,7 @@ export class S3Connection {
     const { address, region, clock, origin, ledger } = this.#parts;
     const { what, method, key, query, headers, body, receive, signal } = request;
     const path = pathOf(address, key, query);
-    const signed = signedHeaders(
+    const signed = this.#signer.signedHeaders(
       {
         ...{ method, path, region },
         headers: { ...headers, host: address.host },

@@ -18,6 +18,8 @@ export interface S3ServerOptions extends Partial<ServerAbilities>, Partial<Serve
   readonly tls?: { readonly key: string; readonly cert: string };
   /** Buckets are also found in front of this host name. */
   readonly virtualHost?: string;
+  /** The address that it listens at; that of this host alone when absent. */
+  readonly listenAt?: string;
 }
 
 /** What a request answers. */
@@ -87,7 +89,7 @@ export class S3Server {
   /** Starts a server on a free port of this machine, with one bucket, `wombat`. */
   static async start(options: S3ServerOptions = {}): Promise<S3Server> {
     const server = new S3Server(options);
-    server.#server.listen(0, '127.0.0.1');
+    server.#server.listen(0, options.listenAt ?? '127.0.0.1');
     await once(server.#server, 'listening');
     return server;
   }
@@ -98,7 +100,7 @@ export class S3Server {
   }
 
   get endpoint(): string {
-    return `${this.#options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${this.port}`;
+    return `${this.#options.tls === undefined ? 'http' : 'https'}://${this.#options.listenAt ?? '127.0.0.1'}:${this.port}`;
   }
 
   /** Connections that are open now. */

@@ -1,0 +1,284 @@
+/*
+ * wombatkv.h - the C library of WombatKV, a shared, durable store for the KV cache of language models.
+ *
+ * Copyright the WombatKV authors. Licensed under Apache-2.0; see the file LICENSE.
+ *
+ * ---------------------------------------------------------------------------------------------------------
+ * What it is for
+ * ---------------------------------------------------------------------------------------------------------
+ * An engine computes the KV state of a prompt once and stores it as blocks, each under a hash of the model and
+ * of every token up to and including the block. Whoever computes the same prefix, in whatever process or on
+ * whatever machine, computes the same hashes, finds the blocks, and does not compute them again. Around one
+ * request an engine makes four calls:
+ *
+ *     wmbt_kv_lookup_block_prefix        how many leading blocks of this prompt are stored?
+ *     wmbt_kv_get_kv_blocks_borrowed     their bytes; install them, then wmbt_kv_release_borrow
+ *     (prefill the rest, answer)
+ *     wmbt_kv_put_kv_blocks              store the new blocks
+ *     wmbt_kv_put_raw_tail               store the tokens behind the last whole block
+ *
+ * capi/examples/quickstart.c is the smallest complete program.
+ *
+ * ---------------------------------------------------------------------------------------------------------
+ * What it needs
+ * ---------------------------------------------------------------------------------------------------------
+ * This version of the library is a client of a running `wombatkv-daemon`, over its Unix socket on the same host
+ * (WMBT_KV_REMOTE_PREFIX) or over TCP (WMBT_KV_TCP_ADDR). HTTP, TLS and a store inside the process are not in it:
+ * asking for them fails with a message that says so. Nothing is sent in the clear where TLS is asked for.
+ *
+ *     cc engine.c $(pkg-config --cflags --libs wombatkv)
+ *
+ * ---------------------------------------------------------------------------------------------------------
+ * Rules that hold for every function
+ * ---------------------------------------------------------------------------------------------------------
+ * Threads     A handle may be used from any number of threads at once; each call under way has a connection of
+ *             its own, up to a limit, beyond which calls wait for each other. A borrow may be read and released
+ *             by any thread. wmbt_kv_free must not run beside another call on the same handle.
+ * Ownership   What you pass in is read during the call only and stays yours. What comes out belongs to a borrow
+ *             or to the library, as each function says. Nothing that is returned is passed to free().
+ * Errors      A storage fault is a return code, never an abort, an exception or a signal (SIGPIPE included). Its
+ *             text is in wmbt_kv_last_error, and in `err_buf` where a function has one: at most `err_len` - 1
+ *             bytes and a NUL, written only on error, skipped when it is NULL or `err_len` is 0.
+ *             Treat any failure as a shorter prefix: compute what could not be restored.
+ * Misses      Not an error: the text is NULL after one. Output arguments are written only on success.
+ * Time        Every call ends by a deadline: a lookup after 250 ms (WMBT_KV_LOOKUP_DEADLINE_MS), a get of blocks
+ *             after 10 s (WMBT_KV_LOAD_DEADLINE_MS), a put or a tail after 10 s, none later than
+ *             WMBT_KV_REMOTE_CALL_TIMEOUT_MS (30 s); a quarter of a second is added while the answer of a daemon
+ *             that is there is on its way. When the daemon is gone, calls fail within about 50 ms after the first
+ *             one; the first call after it came back succeeds, without the caller's doing anything.
+ * Processes   Sockets are closed on exec. After fork() the child may use a handle of its parent: it connects anew
+ *             for itself, and borrows stay readable. Whichever of them ends, the other is not disturbed.
+ * Hashes      64 hexadecimal digits of either case, NUL-terminated; the case makes no difference.
+ * Namespaces  1 to 80 bytes of UTF-8. The empty string means the handle's own, which is WMBT_KV_NAMESPACE, or
+ *             `default` when that is empty or unset. What is stored in one is never seen in another.
+ *
+ * When several arguments are wrong, they are checked in the order in which a function's comment lists them, all of
+ * them before anything is sent.
+ */
+#ifndef WOMBATKV_H
+#define WOMBATKV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Marks what the library exports. */
+#ifndef WMBT_KV_API
+#if defined(__GNUC__) && __GNUC__ >= 4
+#define WMBT_KV_API __attribute__((visibility("default")))
+#else
+#define WMBT_KV_API
+#endif
+#endif
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Version
+ * --------------------------------------------------------------------------------------------------------- */
+
+/*
+ * The version of this interface that the header describes. A library of the same major version and at least this
+ * minor version has everything in it.
+ */
+#define WMBT_KV_ABI_MAJOR 1
+#define WMBT_KV_ABI_MINOR 0
+
+/* The version in one number, as wmbt_kv_abi_version returns it. */
+#define WMBT_KV_ABI_VERSION (((uint32_t)WMBT_KV_ABI_MAJOR << 16) | (uint32_t)WMBT_KV_ABI_MINOR)
+
+/*
+ * The version of the library that is running: (major << 16) | minor. Never fails; does not change the last error.
+ *
+ *     if (wmbt_kv_abi_version() >> 16 != WMBT_KV_ABI_MAJOR) { ... another library was found ... }
+ */
+WMBT_KV_API uint32_t wmbt_kv_abi_version(void);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Open and close
+ * --------------------------------------------------------------------------------------------------------- */
+
+/* An open connection to a store. */
+typedef struct wmbt_kv_handle wmbt_kv_handle_t;
+
+/* Memory that a get returned. */
+typedef struct wmbt_kv_borrow wmbt_kv_borrow_t;
+
+/*
+ * Opens the store that the environment names. The first of these that is set wins:
+ *
+ *     WMBT_KV_REMOTE_PREFIX=NAME      the daemon of that prefix on this host, by its Unix socket
+ *     WMBT_KV_TCP_ADDR=HOST:PORT      a daemon over TCP
+ *     WMBT_KV_HTTP_ADDR=HOST:PORT     not in this version: fails
+ *     none of them                    a store in this process; not in this version: fails
+ *
+ * Also read: WMBT_KV_NAMESPACE, WMBT_KV_RUNTIME_DIR (where sockets are), WMBT_KV_TOKEN_FILE (what the daemon asks
+ * for), WMBT_KV_PUT_DURABLE and the deadlines above. docs/CONFIG.md has all of them. A value that cannot be read
+ * is an error that names the variable and what is accepted.
+ *
+ * Returns the handle, to be given to wmbt_kv_free, or NULL: see wmbt_kv_last_error.
+ */
+WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_init_from_env(void);
+
+/*
+ * Opens the daemon at "host:port" or "[address]:port" over TCP; everything else is as the environment says.
+ * Returns the handle, or NULL: `addr` is NULL, is not UTF-8, is no address, or nobody answers there.
+ */
+WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open_tcp(const char *addr);
+
+/*
+ * The same over HTTP. In this version it returns NULL for every address; wmbt_kv_last_error says what there is.
+ */
+WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open_http(const char *addr);
+
+/*
+ * Closes the handle and its connections; the daemon goes on. NULL is ignored. Waits for nothing. Borrows stay
+ * valid. Must not run beside another call on the handle, and not twice. Does not change the last error.
+ */
+WMBT_KV_API void wmbt_kv_free(wmbt_kv_handle_t *handle);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Errors
+ * --------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Why the last call on this thread failed, or NULL when it did not (a miss is no failure). The functions that take
+ * a handle or open one clear it when they begin; the others leave it alone. The text belongs to the library and is
+ * valid until the next call of a wmbt_kv function on this thread.
+ *
+ * Texts are for people. A daemon's refusal begins with what to do about it: `unavailable` (go on without, try
+ * later), `busy` (slow down: nothing was taken), `corrupt`, `incompatible`, `too large`, `invalid`, `closed`,
+ * `aborted`; docs/ERRORS.md has more on each.
+ */
+WMBT_KV_API const char *wmbt_kv_last_error(void);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Blocks
+ * --------------------------------------------------------------------------------------------------------- */
+
+/*
+ * How many leading hashes of the list are stored for the namespace, in memory, on disk or in the object store.
+ *
+ *   out_matched   receives the number, 0 to `n`; untouched on error. Checked first.
+ *   handle, ns    neither may be NULL.
+ *   hashes        `n` hashes in the order of the prompt. May be NULL when `n` is 0, which is a match of 0.
+ *   err_buf       see "Errors" above.
+ *
+ * Returns 0, or -1 for an error. A lookup that runs out of time succeeds with what is known by then.
+ */
+WMBT_KV_API int32_t wmbt_kv_lookup_block_prefix(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes,
+                                                size_t n, size_t *out_matched, char *err_buf, size_t err_len);
+
+/*
+ * The bytes of all the blocks, in the order of the hashes: all of them or none.
+ *
+ *   out_ptrs, out_lens, out    none may be NULL. On success they receive an array of `n` pointers, an array of `n`
+ *                 lengths, and the borrow that owns both and the bytes. Untouched otherwise. Checked first.
+ *   handle, ns    neither may be NULL.
+ *   hashes        `n` hashes; the same one may stand there twice. May be NULL when `n` is 0, which gives empty
+ *                 arrays and a borrow.
+ *
+ * The memory is this process's own, read-only by convention, and stays as it is until wmbt_kv_release_borrow,
+ * whatever is evicted, overwritten or restarted meanwhile, and after wmbt_kv_free. Its pointers have no alignment
+ * beyond that of malloc; that of a block of length 0 must not be read.
+ *
+ * Returns 1: all are there. 0: at least one is not stored, or could not be had in time (the last error is NULL).
+ * -1: an error.
+ */
+WMBT_KV_API int32_t wmbt_kv_get_kv_blocks_borrowed(wmbt_kv_handle_t *handle, const char *ns,
+                                                   const char *const *hashes, size_t n, const uint8_t ***out_ptrs,
+                                                   const size_t **out_lens, wmbt_kv_borrow_t **out);
+
+/*
+ * Stores blocks. Those that are stored already cost a question, not a transfer.
+ *
+ *   handle, ns    neither may be NULL.
+ *   hashes        `n` hashes in the order of the prompt; the same one may stand there twice. With `n` 0 nothing
+ *                 else is looked at, and the result is 0.
+ *   payloads      `n` pointers; one may be NULL where its length is 0. A block has at most 1 GiB.
+ *   lens          `n` lengths.
+ *
+ * A lookup from the first block sees all of the batch or none of it. When the call returns, the bytes survive the
+ * death of this process and of the daemon, and are uploaded by whichever daemon comes next; with
+ * WMBT_KV_PUT_DURABLE they are in the object store.
+ *
+ * Returns the sum of `lens`, whatever had to be sent, or -1 for an error; then part of the batch may have been
+ * stored, and putting it again is right. At the daemon's limit of what waits for upload the text contains `busy`.
+ */
+WMBT_KV_API int64_t wmbt_kv_put_kv_blocks(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes,
+                                          const uint8_t *const *payloads, const size_t *lens, size_t n);
+
+/*
+ * Releases what a get returned: its bytes and its arrays. NULL is ignored. In any order, from any thread, once.
+ * Does not change the last error.
+ */
+WMBT_KV_API void wmbt_kv_release_borrow(wmbt_kv_borrow_t *borrow);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Raw tails
+ *
+ * The state of the tokens behind the last whole block, under that block's hash. The last one written wins. WARNING:
+ * nothing here says which tokens a tail was computed from, and two prompts that share all whole blocks share the
+ * tip. Keep the tokens in the bytes, and compare them before you install a tail.
+ * --------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Stores `len` bytes as the tail of the chain that ends with the block `tip_hex`.
+ *
+ *   handle, ns, tip_hex    none may be NULL.
+ *   bytes         may be NULL when `len` is 0.
+ *   tip_hex       64 hexadecimal digits.
+ *
+ * Returns 0, or -1 for an error.
+ */
+WMBT_KV_API int32_t wmbt_kv_put_raw_tail(wmbt_kv_handle_t *handle, const char *ns, const char *tip_hex,
+                                         const uint8_t *bytes, size_t len, char *err_buf, size_t err_len);
+
+/*
+ * The tail of the chain that ends with the block `tip_hex`.
+ *
+ *   out_bytes, out_len, out    none may be NULL; written only when the result is 1. The borrow is as that of
+ *                 wmbt_kv_get_kv_blocks_borrowed. Checked first.
+ *   handle, ns, tip_hex    as above.
+ *
+ * Returns 1: there is one. 0: there is none. -1: an error.
+ */
+WMBT_KV_API int32_t wmbt_kv_get_raw_tail_borrowed(wmbt_kv_handle_t *handle, const char *ns, const char *tip_hex,
+                                                  const uint8_t **out_bytes, size_t *out_len, wmbt_kv_borrow_t **out,
+                                                  char *err_buf, size_t err_len);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Hashes and checksums
+ *
+ * They need no handle, take no time limit, and do not change the last error. Any number of threads may call them.
+ *
+ * The chain of block hashes over tokens, with blocks of B tokens as 32-bit little-endian integers:
+ *
+ *     seed     = blake3_hex(seed input)         "WMBTBLK1|<fingerprint of the model>|..."
+ *     chain[0] = blake3_hex(seed     followed by the tokens 0 to B-1)
+ *     chain[i] = blake3_hex(chain[i-1] followed by the tokens iB to (i+1)B-1)
+ *
+ * where a hash goes in as its 64 characters.
+ * --------------------------------------------------------------------------------------------------------- */
+
+/*
+ * BLAKE3 of `in_len` bytes as 64 lower-case digits and a NUL, written to the 65 characters at `out65`.
+ * Returns 0, or -1 when `in` or `out65` is NULL, also when `in_len` is 0.
+ */
+WMBT_KV_API int32_t wmbt_kv_blake3_64hex(const uint8_t *in, size_t in_len, char *out65);
+
+/* CRC32C (Castagnoli) of `in_len` bytes; 0 when there are none or `in` is NULL. */
+WMBT_KV_API uint32_t wmbt_kv_crc32c(const uint8_t *in, size_t in_len);
+
+/*
+ * The CRC32C of something followed by `in_len` bytes, given that of the something. `crc` itself when there are none
+ * or `in` is NULL.
+ */
+WMBT_KV_API uint32_t wmbt_kv_crc32c_append(uint32_t crc, const uint8_t *in, size_t in_len);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* WOMBATKV_H */

@@ -1,0 +1,148 @@
+/* The functions of the header that open, close and need no handle. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../include/wombatkv.h"
+#include "../chain.h"
+#include "../crc32c.h"
+#include "handle.h"
+#include "last-error.h"
+#include "settings.h"
+#include "text.h"
+
+uint32_t wmbt_kv_abi_version(void) { return WMBT_KV_ABI_VERSION; }
+
+int32_t wmbt_kv_blake3_64hex(const uint8_t *in, size_t in_len, char *out65) {
+  if (in == NULL || out65 == NULL) return -1;
+  wmbt_blake3_hex(in, in_len, out65);
+  out65[wmbt_digest_digits] = '\0';
+  return 0;
+}
+
+uint32_t wmbt_kv_crc32c(const uint8_t *in, size_t in_len) { return wmbt_kv_crc32c_append(0, in, in_len); }
+
+uint32_t wmbt_kv_crc32c_append(uint32_t crc, const uint8_t *in, size_t in_len) {
+  return in == NULL || in_len == 0 ? crc : wmbt_crc32c_append(crc, in, in_len);
+}
+
+const char *wmbt_kv_last_error(void) { return wmbt_last_error_text(); }
+
+/* What opening failed for is the last error; returns NULL, so that a function can end with it. */
+static wmbt_kv_handle_t *refuse(const struct wmbt_failure *failure) {
+  wmbt_last_error_set(failure->text, NULL, 0);
+  return NULL;
+}
+
+/* Owns the mode from now on; NULL with a failure. */
+static wmbt_kv_handle_t *handle_of(struct wmbt_mode *mode, const char *ns, struct wmbt_failure *failure) {
+  wmbt_kv_handle_t *handle = malloc(sizeof *handle);
+  if (handle == NULL) {
+    mode->calls->close(mode);
+    (void)wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for a handle");
+    return NULL;
+  }
+  handle->mode = mode;
+  (void)memcpy(handle->ns, ns, strlen(ns) + 1);
+  return handle;
+}
+
+/* Connects to a socket's path or to an endpoint. `where` names it in the words that engines know. */
+static wmbt_kv_handle_t *connect_to(const char *where, const char *path, const struct wmbt_endpoint *endpoint,
+                                    const struct wmbt_settings *settings) {
+  struct wmbt_failure failure;
+  struct wmbt_peer *peer = wmbt_peer_new(path, endpoint, settings->token, &failure);
+  struct wmbt_mode *mode = peer == NULL ? NULL : wmbt_remote_open(peer, &settings->calls, &failure);
+  wmbt_kv_handle_t *handle = mode == NULL ? NULL : handle_of(mode, settings->ns, &failure);
+  if (handle != NULL) return handle;
+  wmbt_failure_name(&failure, where);
+  return refuse(&failure);
+}
+
+static const char what_there_is[] =
+    "this libwombatkv is a client of a wombatkv-daemon: set WMBT_KV_REMOTE_PREFIX (Unix socket) or WMBT_KV_TCP_ADDR "
+    "(TCP, in the clear)";
+
+static wmbt_kv_handle_t *open_tcp(const char *addr, const struct wmbt_settings *settings) {
+  char where[512];
+  (void)snprintf(where, sizeof where, "TcpKvClient::connect(%s)", addr);
+  struct wmbt_endpoint endpoint;
+  struct wmbt_failure failure;
+  if (wmbt_settings_asks_for_tls(addr)) {
+    /* In the clear a token, and what is stored, would be anybody's. */
+    (void)wmbt_fail(&failure, wmbt_invalid, "%s: TLS is not in this version; %s", where, what_there_is);
+    return refuse(&failure);
+  }
+  if (wmbt_endpoint_parse(addr, &endpoint)) return connect_to(where, NULL, &endpoint, settings);
+  (void)wmbt_fail(&failure, wmbt_invalid, "%s: accepted: host:port", where);
+  return refuse(&failure);
+}
+
+static wmbt_kv_handle_t *open_prefix(const char *prefix, const struct wmbt_settings *settings) {
+  char path[wmbt_path_max], where[wmbt_path_max + 128];
+  struct wmbt_failure failure;
+  if (!wmbt_settings_socket(prefix, path, &failure)) return refuse(&failure);
+  (void)snprintf(where, sizeof where, "RemoteKvStoreClient::connect(%s): %s", prefix, path);
+  return connect_to(where, path, NULL, settings);
+}
+
+static wmbt_kv_handle_t *refuse_http(const char *addr) {
+  struct wmbt_failure failure;
+  (void)wmbt_fail(&failure, wmbt_invalid, "HttpKvClient::connect(%s): HTTP is not in this version; %s", addr,
+                  what_there_is);
+  return refuse(&failure);
+}
+
+static wmbt_kv_handle_t *refuse_embedded(void) {
+  struct wmbt_failure failure;
+  (void)wmbt_fail(&failure, wmbt_invalid, "a store inside the process is not in this version; %s", what_there_is);
+  return refuse(&failure);
+}
+
+wmbt_kv_handle_t *wmbt_kv_init_from_env(void) {
+  wmbt_last_error_clear();
+  struct wmbt_settings settings;
+  struct wmbt_failure failure;
+  if (!wmbt_settings_read(&settings, &failure)) return refuse(&failure);
+  const char *value;
+  switch (wmbt_settings_door(&value)) {
+    case wmbt_door_prefix:
+      return open_prefix(value, &settings);
+    case wmbt_door_tcp:
+      return open_tcp(value, &settings);
+    case wmbt_door_http:
+      return refuse_http(value);
+    case wmbt_door_embedded:
+    default:
+      return refuse_embedded();
+  }
+}
+
+/* That there is an address, and that it is text. */
+static bool check_address(const char *call, const char *addr, struct wmbt_failure *failure) {
+  if (addr == NULL) return wmbt_fail(failure, wmbt_invalid, "%s: addr is NULL", call);
+  if (wmbt_is_utf8(addr, strlen(addr))) return true;
+  return wmbt_fail(failure, wmbt_invalid, "%s: addr not utf-8: it has bytes that are no text", call);
+}
+
+wmbt_kv_handle_t *wmbt_kv_open_tcp(const char *addr) {
+  wmbt_last_error_clear();
+  struct wmbt_settings settings;
+  struct wmbt_failure failure;
+  if (!check_address("wmbt_kv_open_tcp", addr, &failure)) return refuse(&failure);
+  if (!wmbt_settings_read(&settings, &failure)) return refuse(&failure);
+  return open_tcp(addr, &settings);
+}
+
+wmbt_kv_handle_t *wmbt_kv_open_http(const char *addr) {
+  wmbt_last_error_clear();
+  struct wmbt_failure failure;
+  if (!check_address("wmbt_kv_open_http", addr, &failure)) return refuse(&failure);
+  return refuse_http(addr);
+}
+
+void wmbt_kv_free(wmbt_kv_handle_t *handle) {
+  if (handle == NULL) return;
+  handle->mode->calls->close(handle->mode);
+  free(handle);
+}

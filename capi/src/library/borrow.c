@@ -1,0 +1,52 @@
+#include "borrow.h"
+
+#include <stdlib.h>
+
+/* Where empty payloads point: not NULL, because engines hand it on to functions that refuse NULL. */
+static uint8_t nothing;
+
+struct wmbt_borrow *wmbt_borrow_new(size_t count) {
+  if (count > SIZE_MAX / sizeof(uint8_t *) - 1) return NULL;
+  struct wmbt_borrow *borrow = malloc(sizeof *borrow);
+  if (borrow == NULL) return NULL;
+  /* One more than needed, so that the arrays of an empty batch are not NULL either. */
+  *borrow = (struct wmbt_borrow){
+      .count = count,
+      .payloads = malloc((count + 1) * sizeof *borrow->payloads),
+      .lengths = malloc((count + 1) * sizeof *borrow->lengths),
+  };
+  if (borrow->payloads != NULL && borrow->lengths != NULL) return borrow;
+  wmbt_borrow_free(borrow);
+  return NULL;
+}
+
+uint8_t *wmbt_borrow_add(struct wmbt_borrow *borrow, size_t length) {
+  uint8_t *memory = length == 0 ? &nothing : malloc(length);
+  if (memory == NULL) return NULL;
+  borrow->payloads[borrow->filled] = memory;
+  borrow->lengths[borrow->filled] = length;
+  borrow->filled += 1;
+  return memory;
+}
+
+static void free_payload(struct wmbt_borrow *borrow, size_t index) {
+  /* The array is the caller's view, in which payloads are constant; the memory behind it is ours. */
+  union {
+    const uint8_t *seen;
+    void *owned;
+  } const payload = {borrow->payloads[index]};
+  if (borrow->lengths[index] > 0) free(payload.owned);
+}
+
+void wmbt_borrow_drop_last(struct wmbt_borrow *borrow) {
+  borrow->filled -= 1;
+  free_payload(borrow, borrow->filled);
+}
+
+void wmbt_borrow_free(struct wmbt_borrow *borrow) {
+  if (borrow == NULL) return;
+  for (size_t i = 0; i < borrow->filled; i += 1) free_payload(borrow, i);
+  free(borrow->payloads);
+  free(borrow->lengths);
+  free(borrow);
+}

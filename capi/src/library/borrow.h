@@ -1,0 +1,29 @@
+/* Payloads in memory of this process, with the arrays by which a caller sees them. Owned by whoever holds it. */
+#ifndef WMBT_BORROW_H
+#define WMBT_BORROW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct wmbt_borrow {
+  size_t count;
+  /* Those before this one have their memory. */
+  size_t filled;
+  const uint8_t **payloads;
+  size_t *lengths;
+};
+
+/* Room for so many payloads; NULL without memory. */
+struct wmbt_borrow *wmbt_borrow_new(size_t count);
+
+/* Memory for the next payload, to be written until the borrow is the caller's; NULL without memory. */
+uint8_t *wmbt_borrow_add(struct wmbt_borrow *borrow, size_t length);
+
+/* Takes back the last payload, which did not come whole. */
+void wmbt_borrow_drop_last(struct wmbt_borrow *borrow);
+
+/* NULL is ignored. */
+void wmbt_borrow_free(struct wmbt_borrow *borrow);
+
+#endif

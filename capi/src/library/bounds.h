@@ -1,0 +1,54 @@
+/*
+ * Every bound of the C library that is not a setting. Those of the system stand in src/blocks/limits.ts and
+ * docs/PROTOCOL.md too; test/capi/constants.test.ts compares them.
+ */
+#ifndef WMBT_BOUNDS_H
+#define WMBT_BOUNDS_H
+
+/* UTF-8 bytes of a namespace name. */
+#define WMBT_NAMESPACE_BYTES_MAX 80
+/* Bytes of one payload. */
+#define WMBT_PAYLOAD_BYTES_MAX 1073741824
+/* Keys in one call; longer lists go in several. */
+#define WMBT_KEYS_PER_CALL_MAX 65536
+/* Bytes of a piece of a payload. */
+#define WMBT_PIECE_BYTES_MAX 1048576
+/* Bytes of a message that this side sends. */
+#define WMBT_MESSAGE_BYTES_MAX 8388608
+/* Payload bytes that go along with a save unasked: below them a round trip costs more. */
+#define WMBT_EAGER_BYTES_MAX 131072
+/* Connections of a client that a daemon lets in. */
+#define WMBT_CONNECTIONS_PER_CLIENT_MAX 16
+
+/* Deadlines of calls that have no setting of their own, and what is waited beyond a deadline for the answer. */
+#define WMBT_SAVE_DEADLINE_MS 10000
+#define WMBT_TAIL_DEADLINE_MS 10000
+#define WMBT_ANSWER_GRACE_MS 250
+/* How long a call waits for a daemon that was away when it was last tried, and the pause between two attempts. */
+#define WMBT_AWAY_WAIT_MS 30
+#define WMBT_AWAY_GAP_MS 15
+/* Attempts of one call whose connection is lost under way. */
+#define WMBT_CALL_ATTEMPTS_MAX 4
+
+/* Time to connect and be let in, as engines know it. */
+#define WMBT_CONNECT_MS 10000
+/*
+ * Connections of a handle, and those that calls with payloads may use. Below what a daemon lets in, because one
+ * that was lost may not be known to be gone at its other end.
+ */
+#define WMBT_CONNECTIONS_MAX 12
+#define WMBT_BULK_CONNECTIONS_MAX 8
+/*
+ * Bytes read at a time, and of the longest frame that a client is sent: `wanted` for all keys of a call has 8204.
+ */
+#define WMBT_READ_BYTES 65536
+/* Addresses of one host name that are tried. */
+#define WMBT_ADDRESSES_MAX 8
+/* Characters of a token, and bytes of a file that holds one. */
+#define WMBT_TOKEN_BYTES_MAX 512
+#define WMBT_TOKEN_FILE_BYTES_MAX 262144
+
+/* What a daemon's log calls this program. */
+#define WMBT_AGENT_VERSION "1.0"
+
+#endif

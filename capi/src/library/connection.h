@@ -1,0 +1,85 @@
+/*
+ * One connection to a daemon. It belongs to one thread at a time. Nothing blocks beyond its deadline, no signal is
+ * raised, and the descriptor is closed on exec.
+ */
+#ifndef WMBT_CONNECTION_H
+#define WMBT_CONNECTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "address.h"
+#include "bounds.h"
+#include "bytes.h"
+#include "failure.h"
+#include "frame.h"
+#include "messages.h"
+
+struct wmbt_connection {
+  /* The next one of its owner; whether nobody uses it, or a call with payloads does: the owner's, under its lock. */
+  struct wmbt_connection *next;
+  bool is_idle, is_bulk;
+  /* -1: none. */
+  int fd;
+  struct wmbt_target target;
+  size_t addresses_tried;
+  bool is_reached, has_sent_hello;
+  int64_t began_ms;
+  /* When bytes came last. */
+  int64_t heard_ms;
+  uint32_t next_id;
+  struct wmbt_welcome welcome;
+  /* What was read and not yet used: bytes `start` to `end` of the buffer. */
+  size_t start, end;
+  uint8_t buffer[WMBT_READ_BYTES];
+};
+
+/* A frame that came. */
+struct wmbt_frame {
+  uint8_t type;
+  uint32_t id, length;
+  /* The body of a message, until the next frame is read; of `data` the body is still to be read. */
+  struct wmbt_reader body;
+};
+
+/* Begins nothing yet; NULL without memory. */
+struct wmbt_connection *wmbt_connection_new(const struct wmbt_target *target);
+
+/* Closes and frees it. */
+void wmbt_connection_free(struct wmbt_connection *connection);
+
+/*
+ * The two steps that make it stand: somebody listens, and lets us in. With a failure `wmbt_expired` it may be
+ * called again later and goes on where it was; `wmbt_unavailable` says that nobody listens, `wmbt_lost` that the
+ * connection ended, and any other code is the daemon's refusal.
+ */
+bool wmbt_connection_reach(struct wmbt_connection *connection, int64_t deadline_ms, struct wmbt_failure *failure);
+bool wmbt_connection_greet(struct wmbt_connection *connection, const struct wmbt_hello *hello, int64_t deadline_ms,
+                           struct wmbt_failure *failure);
+
+/* False for an idle connection that the daemon has closed, or on which it speaks unasked. */
+bool wmbt_connection_is_quiet(const struct wmbt_connection *connection);
+
+/* Failures of those below are `wmbt_lost` or `wmbt_expired`, unless they say otherwise. */
+
+bool wmbt_connection_send_message(struct wmbt_connection *connection, enum wmbt_frame_type type, uint32_t id,
+                                  const struct wmbt_writer *body, int64_t deadline_ms, struct wmbt_failure *failure);
+
+/* Sends a payload of a save, in pieces; its checksum is computed here. */
+bool wmbt_connection_send_payload(struct wmbt_connection *connection, uint32_t id, uint32_t index,
+                                  const struct iovec *payload, int64_t deadline_ms, struct wmbt_failure *failure);
+
+/* The next frame of the call. An `error` for it is a failure with the daemon's code. */
+bool wmbt_connection_receive(struct wmbt_connection *connection, uint32_t id, int64_t deadline_ms,
+                             struct wmbt_frame *frame, struct wmbt_failure *failure);
+
+/* The body of `data`, or part of it. */
+bool wmbt_connection_receive_data(struct wmbt_connection *connection, uint8_t *into, size_t length,
+                                  int64_t deadline_ms, struct wmbt_failure *failure);
+
+/* True when something is there to be received, without waiting. */
+bool wmbt_connection_has_news(const struct wmbt_connection *connection);
+
+#endif

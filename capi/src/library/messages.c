@@ -1,0 +1,188 @@
+#include "messages.h"
+
+#include <string.h>
+
+#include "bounds.h"
+#include "text.h"
+
+enum {
+  protocol_version = 1,
+  durable_flag = 1,
+  parent_flag = 8,
+  unasked_flag = 16,
+  whole_flag = 32,
+  reasons_max = 9,
+  tiers_max = 2,
+};
+
+static const uint32_t no_position = 0xffffffff;
+
+void wmbt_encode_hello(struct wmbt_writer *writer, const struct wmbt_hello *hello) {
+  wmbt_write_u16(writer, protocol_version);
+  wmbt_write_u16(writer, protocol_version);
+  /* No feature is defined. */
+  wmbt_write_u32(writer, 0);
+  wmbt_write_bytes(writer, hello->client_id, sizeof hello->client_id);
+  wmbt_write_text(writer, hello->token);
+  wmbt_write_text(writer, hello->agent);
+}
+
+static void write_head(struct wmbt_writer *writer, const struct wmbt_head *head) {
+  wmbt_write_text(writer, head->ns);
+  wmbt_write_u32(writer, head->left_ms);
+}
+
+static void write_keys(struct wmbt_writer *writer, const struct wmbt_keys *keys) {
+  wmbt_write_u32(writer, (uint32_t)keys->count);
+  wmbt_write_bytes(writer, keys->keys, keys->count * sizeof *keys->keys);
+}
+
+void wmbt_encode_keys(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys) {
+  write_head(writer, head);
+  write_keys(writer, keys);
+}
+
+void wmbt_encode_load(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys) {
+  write_head(writer, head);
+  /* No wish: exact or not, of any fingerprint. */
+  wmbt_write_u8(writer, 0);
+  write_keys(writer, keys);
+}
+
+void wmbt_encode_load_raw_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_key *tip) {
+  write_head(writer, head);
+  wmbt_write_bytes(writer, tip->bytes, sizeof tip->bytes);
+}
+
+static void write_save_head(struct wmbt_writer *writer, const struct wmbt_head *head,
+                            const struct wmbt_save_options *options) {
+  unsigned flags = 0;
+  if (options->is_durable) flags |= durable_flag;
+  if (options->parent != NULL) flags |= parent_flag;
+  if (options->is_unasked) flags |= unasked_flag;
+  if (options->is_whole) flags |= whole_flag;
+  write_head(writer, head);
+  wmbt_write_u8(writer, (uint8_t)flags);
+  if (options->parent != NULL) wmbt_write_bytes(writer, options->parent->bytes, sizeof options->parent->bytes);
+}
+
+void wmbt_encode_save(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_save_options *options,
+                      const struct wmbt_keys *keys, const size_t *lengths) {
+  write_save_head(writer, head, options);
+  wmbt_write_u32(writer, (uint32_t)keys->count);
+  for (size_t i = 0; i < keys->count; i += 1) {
+    wmbt_write_bytes(writer, keys->keys[i].bytes, sizeof keys->keys[i].bytes);
+    wmbt_write_u32(writer, (uint32_t)lengths[i]);
+    /* Tokens and position are not known here, and whether tokens were decoded is not either. */
+    wmbt_write_u32(writer, 0);
+    wmbt_write_u32(writer, no_position);
+    wmbt_write_u8(writer, 0);
+  }
+}
+
+void wmbt_encode_save_raw_tail(struct wmbt_writer *writer, const struct wmbt_head *head,
+                               const struct wmbt_save_options *options, const struct wmbt_key *tip, size_t length) {
+  write_save_head(writer, head, options);
+  wmbt_write_bytes(writer, tip->bytes, sizeof tip->bytes);
+  wmbt_write_u32(writer, (uint32_t)length);
+}
+
+void wmbt_encode_payload_notice(uint8_t bytes[wmbt_payload_notice_bytes], const struct wmbt_payload_notice *notice) {
+  (void)memset(bytes, 0, wmbt_payload_notice_bytes);
+  wmbt_put_u32(bytes, notice->index);
+  wmbt_put_u32(bytes + 4, notice->length);
+  wmbt_put_u32(bytes + 8, notice->crc);
+}
+
+/* The end of every decoder. */
+static bool is_whole(const char *name, const struct wmbt_reader *body, bool is_sound, struct wmbt_failure *failure) {
+  if (is_sound && wmbt_reader_is_at_end(body)) return true;
+  return wmbt_fail(failure, wmbt_lost, "message %s of %zu bytes is not what it should be", name, body->length);
+}
+
+static const uint8_t *read_text(struct wmbt_reader *body, size_t *length) {
+  *length = wmbt_read_u16(body);
+  const uint8_t *text = wmbt_read_bytes(body, *length);
+  return text != NULL && wmbt_is_utf8((const char *)text, *length) ? text : NULL;
+}
+
+bool wmbt_decode_welcome(struct wmbt_reader body, struct wmbt_welcome *welcome, struct wmbt_failure *failure) {
+  const uint16_t version = wmbt_read_u16(&body);
+  const uint32_t features = wmbt_read_u32(&body);
+  welcome->body_bytes_max = wmbt_read_u32(&body);
+  welcome->data_bytes_max = wmbt_read_u32(&body);
+  welcome->eager_bytes_max = wmbt_read_u32(&body);
+  (void)wmbt_read_u32(&body); /* Calls at a time: this library makes one on each connection. */
+  (void)wmbt_read_u32(&body); /* Connections: as many as it opens are let in. */
+  size_t length;
+  const bool has_agent = read_text(&body, &length) != NULL;
+  if (!body.is_short && version != protocol_version) {
+    return wmbt_fail(failure, wmbt_incompatible, "the daemon chose version %u of the protocol; this library speaks %u",
+                     version, protocol_version);
+  }
+  /* A newer daemon may say more, which is not read. */
+  const struct wmbt_reader read = {body.bytes, body.at, body.at, body.is_short};
+  return is_whole("welcome", &read, has_agent && features == 0 && welcome->data_bytes_max > 0, failure);
+}
+
+bool wmbt_decode_looked_up(struct wmbt_reader body, uint32_t *matched, struct wmbt_failure *failure) {
+  *matched = wmbt_read_u32(&body);
+  const uint8_t reason = wmbt_read_u8(&body);
+  return is_whole("looked-up", &body, reason <= reasons_max, failure);
+}
+
+bool wmbt_decode_payload_notice(struct wmbt_reader body, struct wmbt_payload_notice *notice,
+                                struct wmbt_failure *failure) {
+  notice->index = wmbt_read_u32(&body);
+  notice->length = wmbt_read_u32(&body);
+  notice->crc = wmbt_read_u32(&body);
+  (void)wmbt_read_u32(&body); /* Tokens. */
+  const uint8_t flags = wmbt_read_u8(&body);
+  const uint8_t tier = wmbt_read_u8(&body);
+  const bool is_sound = flags <= 1 && tier <= tiers_max && notice->length <= WMBT_PAYLOAD_BYTES_MAX;
+  return is_whole("payload", &body, is_sound, failure);
+}
+
+bool wmbt_decode_loaded(struct wmbt_reader body, uint32_t *count, struct wmbt_failure *failure) {
+  *count = wmbt_read_u32(&body);
+  const uint8_t reason = wmbt_read_u8(&body);
+  return is_whole("loaded", &body, reason <= reasons_max, failure);
+}
+
+bool wmbt_decode_wanted(struct wmbt_reader body, struct wmbt_wanted *wanted, struct wmbt_failure *failure) {
+  wanted->granted = wmbt_read_u64(&body);
+  wanted->count = wmbt_read_u32(&body);
+  const bool fits = wanted->count <= WMBT_KEYS_PER_CALL_MAX;
+  wanted->bits = fits ? wmbt_read_bytes(&body, (wanted->count + 7) / 8) : NULL;
+  return is_whole("wanted", &body, wanted->bits != NULL, failure);
+}
+
+bool wmbt_decode_grant(struct wmbt_reader body, uint64_t *granted, struct wmbt_failure *failure) {
+  *granted = wmbt_read_u64(&body);
+  return is_whole("grant", &body, true, failure);
+}
+
+bool wmbt_decode_saved(struct wmbt_reader body, struct wmbt_failure *failure) {
+  (void)wmbt_read_u32(&body);
+  (void)wmbt_read_u32(&body);
+  (void)wmbt_read_u64(&body);
+  return is_whole("saved", &body, true, failure);
+}
+
+void wmbt_decode_error(struct wmbt_reader body, struct wmbt_failure *failure) {
+  const uint8_t code = wmbt_read_u8(&body);
+  size_t length;
+  const uint8_t *text = read_text(&body, &length);
+  if (text == NULL || code >= wmbt_wire_codes || !wmbt_reader_is_at_end(&body)) {
+    (void)is_whole("error", &body, false, failure);
+    return;
+  }
+  const enum wmbt_failure_kind kind = (enum wmbt_failure_kind)code;
+  /* No NUL in the middle may end it early. */
+  const bool has_nul = memchr(text, 0, length) != NULL;
+  if (has_nul) {
+    (void)wmbt_fail(failure, kind, "%s: error message contained interior NUL byte", wmbt_failure_word(kind));
+  } else {
+    (void)wmbt_fail(failure, kind, "%s: %.*s", wmbt_failure_word(kind), (int)length, (const char *)text);
+  }
+}

@@ -1,0 +1,80 @@
+/* Bodies of the messages that a client sends and is sent, as docs/PROTOCOL.md draws them. */
+#ifndef WMBT_MESSAGES_H
+#define WMBT_MESSAGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes.h"
+#include "failure.h"
+#include "mode.h"
+
+enum { wmbt_client_id_bytes = 16, wmbt_payload_notice_bytes = 18 };
+
+struct wmbt_hello {
+  uint8_t client_id[wmbt_client_id_bytes];
+  /* Empty: none. */
+  const char *token;
+  /* Name and version of the program, for people. */
+  const char *agent;
+};
+
+/* What the daemon allows. */
+struct wmbt_welcome {
+  uint32_t body_bytes_max, data_bytes_max, eager_bytes_max;
+};
+
+/* A payload that comes next, in pieces. */
+struct wmbt_payload_notice {
+  uint32_t index, length, crc;
+};
+
+/* Which payloads of a save are to follow; `bits` lie in the body. */
+struct wmbt_wanted {
+  uint64_t granted;
+  uint32_t count;
+  const uint8_t *bits;
+};
+
+/* The head of a call: namespace, and the milliseconds that it may still take. */
+struct wmbt_head {
+  const char *ns;
+  uint32_t left_ms;
+};
+
+/* How a save is to be done. */
+struct wmbt_save_options {
+  bool is_durable;
+  /* The payloads follow at once. */
+  bool is_unasked;
+  /* The daemon is to want every payload. */
+  bool is_whole;
+  /* The key before the first one; NULL: none. */
+  const struct wmbt_key *parent;
+};
+
+void wmbt_encode_hello(struct wmbt_writer *writer, const struct wmbt_hello *hello);
+/* `lookup`. */
+void wmbt_encode_keys(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys);
+void wmbt_encode_load(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys);
+void wmbt_encode_load_raw_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_key *tip);
+void wmbt_encode_save(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_save_options *options,
+                      const struct wmbt_keys *keys, const size_t *lengths);
+void wmbt_encode_save_raw_tail(struct wmbt_writer *writer, const struct wmbt_head *head,
+                               const struct wmbt_save_options *options, const struct wmbt_key *tip, size_t length);
+void wmbt_encode_payload_notice(uint8_t bytes[wmbt_payload_notice_bytes], const struct wmbt_payload_notice *notice);
+
+/* Each is false, with a failure `wmbt_lost`, for a body that is not what it should be. */
+bool wmbt_decode_welcome(struct wmbt_reader body, struct wmbt_welcome *welcome, struct wmbt_failure *failure);
+bool wmbt_decode_looked_up(struct wmbt_reader body, uint32_t *matched, struct wmbt_failure *failure);
+bool wmbt_decode_payload_notice(struct wmbt_reader body, struct wmbt_payload_notice *notice,
+                                struct wmbt_failure *failure);
+bool wmbt_decode_loaded(struct wmbt_reader body, uint32_t *count, struct wmbt_failure *failure);
+bool wmbt_decode_wanted(struct wmbt_reader body, struct wmbt_wanted *wanted, struct wmbt_failure *failure);
+bool wmbt_decode_grant(struct wmbt_reader body, uint64_t *granted, struct wmbt_failure *failure);
+bool wmbt_decode_saved(struct wmbt_reader body, struct wmbt_failure *failure);
+
+/* Fills the failure in from the body of `error`: what the daemon says, or that it says nothing readable. */
+void wmbt_decode_error(struct wmbt_reader body, struct wmbt_failure *failure);
+
+#endif

@@ -1,0 +1,129 @@
+#include <stdlib.h>
+
+#include "bounds.h"
+#include "clock.h"
+#include "../crc32c.h"
+#include "remote.h"
+
+/*
+ * A load over all its attempts. What came before a connection was lost is not asked for again: the borrow's `filled`
+ * says how far it got.
+ */
+struct load {
+  const struct wmbt_keys *keys;
+  struct wmbt_borrow *borrow;
+  /* Keys before this one are loaded; those of this call end there. */
+  size_t end;
+  bool is_tail;
+  /* The daemon has ended it. */
+  bool has_missed;
+};
+
+static bool send_load(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                      struct wmbt_failure *failure) {
+  const struct load *load = call->state;
+  const struct wmbt_head head = wmbt_call_head(call, load->keys->ns);
+  const size_t first = load->borrow->filled;
+  const struct wmbt_keys rest = {load->keys->ns, load->keys->keys + first, load->end - first};
+  struct wmbt_writer body = {0};
+  if (load->is_tail) {
+    wmbt_encode_load_raw_tail(&body, &head, rest.keys);
+  } else {
+    wmbt_encode_load(&body, &head, &rest);
+  }
+  const enum wmbt_frame_type type = load->is_tail ? wmbt_frame_load_raw_tail : wmbt_frame_load;
+  const bool is_sent =
+      wmbt_connection_send_message(connection, type, id, &body, wmbt_call_wait_ms(call), failure);
+  wmbt_writer_free(&body);
+  return is_sent;
+}
+
+/* The pieces of a payload, straight into its place. */
+static bool receive_pieces(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id, uint8_t *into,
+                           const struct wmbt_payload_notice *notice, struct wmbt_failure *failure) {
+  const int64_t wait_ms = wmbt_call_wait_ms(call);
+  for (uint32_t filled = 0; filled < notice->length;) {
+    struct wmbt_frame frame;
+    if (!wmbt_connection_receive(connection, id, wait_ms, &frame, failure)) return false;
+    if (frame.type != wmbt_frame_data) return wmbt_call_unexpected(&frame, "a payload", failure);
+    if (frame.length == 0 || frame.length > notice->length - filled) {
+      return wmbt_fail(failure, wmbt_lost, "a piece of %u bytes came; %u are due", (unsigned)frame.length,
+                       (unsigned)(notice->length - filled));
+    }
+    if (!wmbt_connection_receive_data(connection, into + filled, frame.length, wait_ms, failure)) return false;
+    filled += frame.length;
+  }
+  const uint32_t crc = notice->length == 0 ? 0 : wmbt_crc32c_append(0, into, notice->length);
+  if (crc == notice->crc) return true;
+  return wmbt_fail(failure, wmbt_lost, "a payload was damaged on its way: its checksum does not hold");
+}
+
+/* The payload that the frame announces becomes the borrow's next one, or nothing does. */
+static bool receive_payload(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                            const struct wmbt_payload_notice *notice, struct wmbt_failure *failure) {
+  struct wmbt_borrow *borrow = ((struct load *)call->state)->borrow;
+  uint8_t *into = wmbt_borrow_add(borrow, notice->length);
+  if (into == NULL) {
+    /* The rest of the answer is not worth reading. */
+    return wmbt_fail(failure, wmbt_no_memory, "unavailable: no memory for a payload of %u bytes",
+                     (unsigned)notice->length);
+  }
+  if (receive_pieces(call, connection, id, into, notice, failure)) return true;
+  wmbt_borrow_drop_last(borrow);
+  return false;
+}
+
+static bool attempt_load(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                         struct wmbt_failure *failure) {
+  struct load *load = call->state;
+  const size_t first = load->borrow->filled;
+  if (!send_load(call, connection, id, failure)) return false;
+  for (;;) {
+    struct wmbt_frame frame;
+    if (!wmbt_connection_receive(connection, id, wmbt_call_wait_ms(call), &frame, failure)) return false;
+    const size_t came = load->borrow->filled - first;
+    if (frame.type == wmbt_frame_loaded) {
+      uint32_t count;
+      if (!wmbt_decode_loaded(frame.body, &count, failure)) return false;
+      if (count != came) {
+        return wmbt_fail(failure, wmbt_lost, "%u payloads were announced, and %zu came", (unsigned)count, came);
+      }
+      load->has_missed = load->borrow->filled < load->end;
+      return true;
+    }
+    if (frame.type != wmbt_frame_payload) return wmbt_call_unexpected(&frame, "a load", failure);
+    struct wmbt_payload_notice notice;
+    if (!wmbt_decode_payload_notice(frame.body, &notice, failure)) return false;
+    if (notice.index != came || load->borrow->filled >= load->end) {
+      return wmbt_fail(failure, wmbt_lost, "payload %u of a load is not expected", (unsigned)notice.index);
+    }
+    if (!receive_payload(call, connection, id, &notice, failure)) return false;
+  }
+}
+
+static enum wmbt_outcome run(struct wmbt_remote *remote, struct load *load, int64_t end_ms,
+                             struct wmbt_failure *failure) {
+  do {
+    const size_t rest = load->keys->count - load->borrow->filled;
+    load->end = load->borrow->filled + (rest < WMBT_KEYS_PER_CALL_MAX ? rest : WMBT_KEYS_PER_CALL_MAX);
+    struct wmbt_call call = {remote, wmbt_bulk, end_ms, attempt_load, load};
+    /* What cannot be had in time is a miss, as long as the daemon is there. */
+    if (!wmbt_call_run(&call, failure)) return failure->kind == wmbt_slow ? wmbt_missed : wmbt_failed;
+    if (load->has_missed) return wmbt_missed;
+  } while (load->borrow->filled < load->keys->count);
+  return wmbt_had;
+}
+
+enum wmbt_outcome wmbt_remote_load(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
+                                   struct wmbt_failure *failure) {
+  struct wmbt_remote *remote = (struct wmbt_remote *)mode;
+  struct load load = {.keys = keys, .borrow = borrow};
+  return run(remote, &load, wmbt_now_ms() + remote->settings.load_ms, failure);
+}
+
+enum wmbt_outcome wmbt_remote_load_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys,
+                                        struct wmbt_borrow *borrow, struct wmbt_failure *failure) {
+  struct wmbt_remote *remote = (struct wmbt_remote *)mode;
+  struct load load = {.keys = keys, .borrow = borrow, .is_tail = true};
+  return run(remote, &load, wmbt_now_ms() + remote->settings.tail_ms, failure);
+}

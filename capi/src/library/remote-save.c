@@ -1,0 +1,190 @@
+#include <stdlib.h>
+
+#include "bounds.h"
+#include "clock.h"
+#include "remote.h"
+
+/* A save of one call of the protocol, over all its attempts. */
+struct save {
+  struct wmbt_keys keys;
+  const uint8_t *const *payloads;
+  const size_t *lens;
+  size_t byte_count;
+  bool is_tail;
+  struct wmbt_save_options options;
+  /* Of the attempt: bytes that may still be sent, and the answer has come. */
+  uint64_t granted;
+  bool is_saved;
+};
+
+static bool send_call(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                      struct wmbt_failure *failure) {
+  struct save *save = call->state;
+  const struct wmbt_head head = wmbt_call_head(call, save->keys.ns);
+  const size_t eager = connection->welcome.eager_bytes_max;
+  save->options.is_unasked = save->byte_count <= (eager < WMBT_EAGER_BYTES_MAX ? eager : WMBT_EAGER_BYTES_MAX);
+  struct wmbt_writer body = {0};
+  if (save->is_tail) {
+    wmbt_encode_save_raw_tail(&body, &head, &save->options, save->keys.keys, save->lens[0]);
+  } else {
+    wmbt_encode_save(&body, &head, &save->options, &save->keys, save->lens);
+  }
+  const enum wmbt_frame_type type = save->is_tail ? wmbt_frame_save_raw_tail : wmbt_frame_save;
+  const bool is_sent =
+      wmbt_connection_send_message(connection, type, id, &body, wmbt_call_wait_ms(call), failure);
+  wmbt_writer_free(&body);
+  return is_sent;
+}
+
+static bool send_payload(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id, size_t index,
+                         struct wmbt_failure *failure) {
+  const struct save *save = call->state;
+  union {
+    const uint8_t *seen;
+    void *sent;
+  } const memory = {save->payloads[index]};
+  const struct iovec payload = {memory.sent, save->lens[index]};
+  const int64_t wait_ms = wmbt_call_wait_ms(call);
+  return wmbt_connection_send_payload(connection, id, (uint32_t)index, &payload, wait_ms, failure);
+}
+
+/* Reads one frame that is not `wanted`: more is granted, or the call has ended. */
+static bool take_answer(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                        struct wmbt_failure *failure) {
+  struct save *save = call->state;
+  struct wmbt_frame frame;
+  if (!wmbt_connection_receive(connection, id, wmbt_call_wait_ms(call), &frame, failure)) return false;
+  switch (frame.type) {
+    case wmbt_frame_grant: {
+      uint64_t more;
+      if (!wmbt_decode_grant(frame.body, &more, failure)) return false;
+      save->granted = more > UINT64_MAX - save->granted ? UINT64_MAX : save->granted + more;
+      return true;
+    }
+    case wmbt_frame_saved:
+      save->is_saved = true;
+      return wmbt_decode_saved(frame.body, failure);
+    case wmbt_frame_resend:
+      /* What the daemon had is gone: next time it wants everything. */
+      save->options.is_whole = true;
+      return wmbt_fail(failure, wmbt_again, "the daemon lost what it had of the blocks");
+    default:
+      return wmbt_call_unexpected(&frame, "a save", failure);
+  }
+}
+
+/* Sends one payload when it is granted. Reads what comes meanwhile, so that a refusal stops the sending. */
+static bool send_when_granted(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id, size_t index,
+                              struct wmbt_failure *failure) {
+  struct save *save = call->state;
+  while (save->lens[index] > save->granted || wmbt_connection_has_news(connection)) {
+    if (!take_answer(call, connection, id, failure)) return false;
+    if (save->is_saved) return wmbt_fail(failure, wmbt_lost, "a save was answered before its payloads were sent");
+  }
+  save->granted -= save->lens[index];
+  return send_payload(call, connection, id, index, failure);
+}
+
+/* Reads `wanted`; gives one byte a payload, which is not 0 where it is. The caller frees it; NULL with a failure. */
+static uint8_t *receive_wanted(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                               struct wmbt_failure *failure) {
+  struct save *save = call->state;
+  struct wmbt_frame frame;
+  struct wmbt_wanted wanted;
+  if (!wmbt_connection_receive(connection, id, wmbt_call_wait_ms(call), &frame, failure)) return NULL;
+  if (frame.type != wmbt_frame_wanted) {
+    (void)wmbt_call_unexpected(&frame, "a save", failure);
+    return NULL;
+  }
+  if (!wmbt_decode_wanted(frame.body, &wanted, failure)) return NULL;
+  if (wanted.count != save->keys.count) {
+    (void)wmbt_fail(failure, wmbt_lost, "%u payloads are wanted or not; %zu were offered", (unsigned)wanted.count,
+                    save->keys.count);
+    return NULL;
+  }
+  save->granted = wanted.granted;
+  uint8_t *is_wanted = malloc(wanted.count);
+  if (is_wanted == NULL) {
+    (void)wmbt_fail(failure, wmbt_no_memory, "unavailable: no memory for a save");
+    return NULL;
+  }
+  for (uint32_t i = 0; i < wanted.count; i += 1) is_wanted[i] = (wanted.bits[i >> 3] >> (i & 7)) & 1;
+  return is_wanted;
+}
+
+/* Sends what the daemon wants, from the last payload to the first. */
+static bool send_wanted(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                        struct wmbt_failure *failure) {
+  const struct save *save = call->state;
+  uint8_t *is_wanted = receive_wanted(call, connection, id, failure);
+  bool is_sent = is_wanted != NULL;
+  for (size_t left = save->keys.count; is_sent && left > 0; left -= 1) {
+    if (is_wanted[left - 1] != 0) is_sent = send_when_granted(call, connection, id, left - 1, failure);
+  }
+  free(is_wanted);
+  return is_sent;
+}
+
+static bool attempt_save(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                         struct wmbt_failure *failure) {
+  struct save *save = call->state;
+  save->is_saved = false;
+  save->granted = 0;
+  if (!send_call(call, connection, id, failure)) return false;
+  if (save->options.is_unasked) {
+    for (size_t left = save->keys.count; left > 0; left -= 1) {
+      if (!send_payload(call, connection, id, left - 1, failure)) return false;
+    }
+  } else if (!send_wanted(call, connection, id, failure)) {
+    return false;
+  }
+  while (!save->is_saved) {
+    if (!take_answer(call, connection, id, failure)) return false;
+  }
+  return true;
+}
+
+static size_t sum_of(const size_t *lens, size_t count) {
+  size_t sum = 0;
+  for (size_t i = 0; i < count; i += 1) sum += lens[i];
+  return sum;
+}
+
+bool wmbt_remote_save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *const *payloads,
+                      const size_t *lens, struct wmbt_failure *failure) {
+  struct wmbt_remote *remote = (struct wmbt_remote *)mode;
+  const int64_t end_ms = wmbt_now_ms() + remote->settings.save_ms;
+  /* A list longer than a call goes from its end to its beginning, so that a lookup sees all of it or none. */
+  for (size_t end = keys->count; end > 0;) {
+    const size_t count = end < WMBT_KEYS_PER_CALL_MAX ? end : WMBT_KEYS_PER_CALL_MAX;
+    const size_t start = end - count;
+    struct save save = {
+        .keys = {keys->ns, keys->keys + start, count},
+        .payloads = payloads + start,
+        .lens = lens + start,
+        .byte_count = sum_of(lens + start, count),
+        .options = {.is_durable = remote->settings.is_durable, .parent = start == 0 ? NULL : &keys->keys[start - 1]},
+    };
+    const enum wmbt_use use = save.byte_count <= WMBT_EAGER_BYTES_MAX ? wmbt_small : wmbt_bulk;
+    struct wmbt_call call = {remote, use, end_ms, attempt_save, &save};
+    if (!wmbt_call_run(&call, failure)) return false;
+    end = start;
+  }
+  return true;
+}
+
+bool wmbt_remote_save_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *bytes, size_t length,
+                           struct wmbt_failure *failure) {
+  struct wmbt_remote *remote = (struct wmbt_remote *)mode;
+  struct save save = {
+      .keys = *keys,
+      .payloads = &bytes,
+      .lens = &length,
+      .byte_count = length,
+      .is_tail = true,
+      .options = {.is_durable = remote->settings.is_durable},
+  };
+  const enum wmbt_use use = length <= WMBT_EAGER_BYTES_MAX ? wmbt_small : wmbt_bulk;
+  struct wmbt_call call = {remote, use, wmbt_now_ms() + remote->settings.tail_ms, attempt_save, &save};
+  return wmbt_call_run(&call, failure);
+}

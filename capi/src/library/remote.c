@@ -1,0 +1,136 @@
+#include "remote.h"
+
+#include <stdlib.h>
+
+#include "bounds.h"
+#include "clock.h"
+
+int64_t wmbt_call_wait_ms(const struct wmbt_call *call) { return call->end_ms + WMBT_ANSWER_GRACE_MS; }
+
+struct wmbt_head wmbt_call_head(const struct wmbt_call *call, const char *ns) {
+  return (struct wmbt_head){ns, (uint32_t)wmbt_left_ms(call->end_ms)};
+}
+
+bool wmbt_call_unexpected(const struct wmbt_frame *frame, const char *what, struct wmbt_failure *failure) {
+  return wmbt_fail(failure, wmbt_lost, "%s is not answered by a frame of type %u", what, frame->type);
+}
+
+enum verdict { done, retry, give_up };
+
+/* One attempt. Afterwards the connection is back in the pool, or gone. */
+static enum verdict attempt_once(struct wmbt_call *call, struct wmbt_failure *failure) {
+  struct wmbt_peer *peer = call->remote->peer;
+  struct wmbt_connection *connection = wmbt_peer_acquire(peer, call->use, wmbt_call_wait_ms(call), failure);
+  if (connection == NULL) return failure->kind == wmbt_lost ? retry : give_up;
+  const uint32_t id = connection->next_id;
+  connection->next_id += 1;
+  const bool is_done = call->attempt(call, connection, id, failure);
+  if (!is_done && failure->kind == wmbt_lost) {
+    wmbt_peer_discard(peer, connection, false);
+    return retry;
+  }
+  if (!is_done && failure->kind == wmbt_no_memory) {
+    wmbt_peer_discard(peer, connection, false);
+    return give_up;
+  }
+  if (!is_done && failure->kind == wmbt_expired) {
+    /* A daemon that was sending until now is there; it has too much to send for the time. */
+    if (wmbt_now_ms() - connection->heard_ms <= WMBT_ANSWER_GRACE_MS) failure->kind = wmbt_slow;
+    wmbt_peer_discard(peer, connection, failure->kind == wmbt_expired);
+    return give_up;
+  }
+  wmbt_peer_release(peer, connection);
+  if (is_done) return done;
+  /* Damage on the way is seen by the other end, and the way may be better next time. */
+  return failure->kind == wmbt_again || failure->kind == wmbt_corrupt ? retry : give_up;
+}
+
+bool wmbt_call_run(struct wmbt_call *call, struct wmbt_failure *failure) {
+  for (unsigned attempts = 0; attempts < WMBT_CALL_ATTEMPTS_MAX; attempts += 1) {
+    const enum verdict verdict = attempt_once(call, failure);
+    if (verdict == done) return true;
+    if (verdict == give_up) return false;
+    if (wmbt_now_ms() >= call->end_ms) break;
+  }
+  if (failure->kind < wmbt_wire_codes) return false;
+  failure->kind = wmbt_unavailable;
+  wmbt_failure_name(failure, "unavailable: the call was lost again and again");
+  return false;
+}
+
+struct lookup {
+  const struct wmbt_keys *keys;
+  uint32_t matched;
+};
+
+static bool attempt_lookup(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                           struct wmbt_failure *failure) {
+  struct lookup *lookup = call->state;
+  const struct wmbt_head head = wmbt_call_head(call, lookup->keys->ns);
+  struct wmbt_writer body = {0};
+  wmbt_encode_keys(&body, &head, lookup->keys);
+  const int64_t wait_ms = wmbt_call_wait_ms(call);
+  const bool is_sent = wmbt_connection_send_message(connection, wmbt_frame_lookup, id, &body, wait_ms, failure);
+  wmbt_writer_free(&body);
+  struct wmbt_frame frame;
+  if (!is_sent || !wmbt_connection_receive(connection, id, wait_ms, &frame, failure)) return false;
+  if (frame.type != wmbt_frame_looked_up) return wmbt_call_unexpected(&frame, "lookup", failure);
+  if (!wmbt_decode_looked_up(frame.body, &lookup->matched, failure)) return false;
+  if (lookup->matched <= lookup->keys->count) return true;
+  return wmbt_fail(failure, wmbt_lost, "the daemon matched %u of %zu keys", (unsigned)lookup->matched,
+                   lookup->keys->count);
+}
+
+static bool lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *matched,
+                   struct wmbt_failure *failure) {
+  struct wmbt_remote *remote = (struct wmbt_remote *)mode;
+  const int64_t end_ms = wmbt_now_ms() + remote->settings.lookup_ms;
+  *matched = 0;
+  for (;;) {
+    struct wmbt_keys part = {keys->ns, keys->keys + *matched, keys->count - *matched};
+    if (part.count > WMBT_KEYS_PER_CALL_MAX) part.count = WMBT_KEYS_PER_CALL_MAX;
+    struct lookup state = {&part, 0};
+    struct wmbt_call call = {remote, wmbt_small, end_ms, attempt_lookup, &state};
+    if (!wmbt_call_run(&call, failure)) return false;
+    *matched += state.matched;
+    if (state.matched < part.count || *matched == keys->count) return true;
+  }
+}
+
+static void close_remote(struct wmbt_mode *mode) {
+  struct wmbt_remote *remote = (struct wmbt_remote *)mode;
+  wmbt_peer_free(remote->peer);
+  free(remote);
+}
+
+static const struct wmbt_mode_calls remote_calls = {
+    lookup, wmbt_remote_load, wmbt_remote_save, wmbt_remote_save_tail, wmbt_remote_load_tail, close_remote,
+};
+
+/* That a connection comes to stand is all that is asked. */
+static bool reach_once(struct wmbt_remote *remote, struct wmbt_failure *failure) {
+  const int64_t end_ms = wmbt_now_ms() + remote->settings.connect_ms;
+  for (unsigned attempts = 0; attempts < WMBT_CALL_ATTEMPTS_MAX; attempts += 1) {
+    struct wmbt_connection *connection = wmbt_peer_acquire(remote->peer, wmbt_small, end_ms, failure);
+    if (connection != NULL) {
+      wmbt_peer_release(remote->peer, connection);
+      return true;
+    }
+    if (failure->kind != wmbt_lost) return false;
+  }
+  return false;
+}
+
+struct wmbt_mode *wmbt_remote_open(struct wmbt_peer *peer, const struct wmbt_call_settings *settings,
+                                   struct wmbt_failure *failure) {
+  struct wmbt_remote *remote = malloc(sizeof *remote);
+  if (remote == NULL) {
+    wmbt_peer_free(peer);
+    (void)wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for a handle");
+    return NULL;
+  }
+  *remote = (struct wmbt_remote){{&remote_calls}, peer, *settings};
+  if (reach_once(remote, failure)) return &remote->mode;
+  close_remote(&remote->mode);
+  return NULL;
+}

@@ -1,0 +1,63 @@
+/* The mode of a daemon over its frames, by a Unix socket or TCP. */
+#ifndef WMBT_REMOTE_H
+#define WMBT_REMOTE_H
+
+#include "mode.h"
+#include "peer.h"
+
+/* Milliseconds that calls may take, and what the environment says of saves. */
+struct wmbt_call_settings {
+  int64_t lookup_ms, load_ms, save_ms, tail_ms, connect_ms;
+  bool is_durable;
+};
+
+struct wmbt_remote {
+  /* First, so that a pointer to one is a pointer to the other. */
+  struct wmbt_mode mode;
+  struct wmbt_peer *peer;
+  struct wmbt_call_settings settings;
+};
+
+/* Owns the peer from now on, also when it fails: connects, to see that the daemon is there. NULL with a failure. */
+struct wmbt_mode *wmbt_remote_open(struct wmbt_peer *peer, const struct wmbt_call_settings *settings,
+                                   struct wmbt_failure *failure);
+
+/* A call under way, over all its attempts. */
+struct wmbt_call {
+  struct wmbt_remote *remote;
+  enum wmbt_use use;
+  /* When the daemon is to have answered. */
+  int64_t end_ms;
+  /*
+   * Makes the call on the connection under this id. True when it is done. A failure `wmbt_lost`, `wmbt_again` or
+   * `wmbt_corrupt` leads to another attempt.
+   */
+  bool (*attempt)(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                  struct wmbt_failure *failure);
+  /* Of the attempt, and anything that lasts between attempts. */
+  void *state;
+};
+
+/* Makes attempts until one is done, none is right any more, or time is over. */
+bool wmbt_call_run(struct wmbt_call *call, struct wmbt_failure *failure);
+
+/* The head for a message that is sent now. */
+struct wmbt_head wmbt_call_head(const struct wmbt_call *call, const char *ns);
+
+/* When the answer has to be there. */
+int64_t wmbt_call_wait_ms(const struct wmbt_call *call);
+
+/* Fails: this frame does not answer the call. */
+bool wmbt_call_unexpected(const struct wmbt_frame *frame, const char *what, struct wmbt_failure *failure);
+
+/* In files of their own (remote-load.c, remote-save.c). */
+enum wmbt_outcome wmbt_remote_load(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
+                                   struct wmbt_failure *failure);
+enum wmbt_outcome wmbt_remote_load_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys,
+                                        struct wmbt_borrow *borrow, struct wmbt_failure *failure);
+bool wmbt_remote_save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *const *payloads,
+                      const size_t *lens, struct wmbt_failure *failure);
+bool wmbt_remote_save_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *bytes, size_t length,
+                           struct wmbt_failure *failure);
+
+#endif

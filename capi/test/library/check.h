@@ -1,0 +1,65 @@
+/* What the tests of the library share: expectations, and hashes and payloads made from a name. */
+#ifndef WMBT_TEST_CHECK_H
+#define WMBT_TEST_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../../include/wombatkv.h"
+
+/* A test by its sentence. */
+struct test_case {
+  const char *name;
+  void (*run)(void);
+};
+
+/* The tests of a group; the last one has no name. */
+extern const struct test_case argument_tests[], block_tests[], tail_tests[], thread_tests[], opening_tests[],
+    many_tests[];
+
+/* Those that a program at the other side plays along with: it is told by standard output, and tells by input. */
+extern const struct test_case outage_tests[], hostile_tests[], stopped_tests[], reserve_tests[];
+
+/* Notes a failure of the test under way when the condition does not hold; gives the condition. Any thread. */
+bool check_at(bool holds, const char *file, int line, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+#define CHECK(condition, ...) check_at((condition), __FILE__, __LINE__, __VA_ARGS__)
+
+/* Notes a failure when the text is NULL or does not hold the part. */
+void check_text(const char *text, const char *part, const char *what);
+
+/* Says `line` and waits until the other side answers with a line. */
+void tell_and_wait(const char *line);
+
+int64_t now_ms(void);
+
+/* The handle that the environment names; ends the program with a message when there is none. */
+wmbt_kv_handle_t *open_handle(void);
+
+/* A batch of blocks whose hashes and bytes follow from its label: two of one label are equal. */
+struct batch {
+  size_t count;
+  char (*digits)[65];
+  const char **hashes;
+  uint8_t **payloads;
+  size_t *lens;
+};
+
+struct batch batch_of(const char *label, size_t count, size_t length);
+void batch_free(struct batch *batch);
+/* The payloads as the functions take them. */
+const uint8_t *const *batch_payloads(const struct batch *batch);
+/* 64 digits and a NUL that follow from label and number. */
+void hash_of(const char *label, size_t number, char digits[65]);
+/* Bytes that follow from the seed. */
+void fill_bytes(uint8_t *bytes, size_t length, uint64_t seed);
+
+/* Checks that a get gives exactly the batch from `first` on, `count` blocks of it; with what went wrong. */
+void check_get(wmbt_kv_handle_t *handle, const char *ns, const struct batch *batch, size_t first, size_t count);
+/* Checks the answer of a lookup. */
+void check_lookup(wmbt_kv_handle_t *handle, const char *ns, const struct batch *batch, size_t expected);
+/* Checks that the put returns the sum of the lengths. */
+void check_put(wmbt_kv_handle_t *handle, const char *ns, const struct batch *batch);
+
+#endif

@@ -1,0 +1,106 @@
+/* What opening a handle says of the environment and of addresses. The environment is that of a daemon to begin with. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+
+
+/* Opens with a variable set in addition, and checks what is said. */
+static void refuses(const char *name, const char *value, const char *message) {
+  char *before = getenv(name) == NULL ? NULL : strdup(getenv(name));
+  (void)setenv(name, value, 1);
+  wmbt_kv_handle_t *handle = wmbt_kv_init_from_env();
+  CHECK(handle == NULL, "%s=%s is taken", name, value);
+  check_text(wmbt_kv_last_error(), message, name);
+  wmbt_kv_free(handle);
+  if (before == NULL) {
+    (void)unsetenv(name);
+  } else {
+    (void)setenv(name, before, 1);
+  }
+  free(before);
+}
+
+static void wrong_values(void) {
+  refuses("WMBT_KV_LOOKUP_DEADLINE_MS", "soon", "WMBT_KV_LOOKUP_DEADLINE_MS is \"soon\"; accepted: a whole number");
+  refuses("WMBT_KV_LOOKUP_DEADLINE_MS", "-1", "WMBT_KV_LOOKUP_DEADLINE_MS is \"-1\"");
+  refuses("WMBT_KV_LOAD_DEADLINE_MS", "0", "WMBT_KV_LOAD_DEADLINE_MS is \"0\"; accepted: 1 to 2147483647");
+  refuses("WMBT_KV_LOAD_DEADLINE_MS", "99999999999999999999", "WMBT_KV_LOAD_DEADLINE_MS");
+  refuses("WMBT_KV_REMOTE_CALL_TIMEOUT_MS", "1s", "WMBT_KV_REMOTE_CALL_TIMEOUT_MS is \"1s\"");
+  refuses("WMBT_KV_PUT_DURABLE", "maybe", "WMBT_KV_PUT_DURABLE is \"maybe\"; accepted: 1, true, yes, on, 0");
+  refuses("WMBT_KV_NAMESPACE", "\xff", "WMBT_KV_NAMESPACE is ");
+  refuses("WMBT_KV_TOKEN_FILE", "relative", "WMBT_KV_TOKEN_FILE is \"relative\"; accepted: an absolute path");
+  refuses("WMBT_KV_TOKEN_FILE", "/nonexistent", "WMBT_KV_TOKEN_FILE: the token file /nonexistent cannot be read");
+  refuses("WMBT_KV_TOKEN_FILE", "/dev/null", "it must hold one token");
+  refuses("WMBT_KV_TOKEN_FILE", "/proc/self/status", "it must hold one token");
+  refuses("WMBT_KV_TOKEN_FILE", "/dev/zero", "cannot be read: File too large");
+  refuses("WMBT_KV_REMOTE_PREFIX", "a/b", "WMBT_KV_REMOTE_PREFIX is \"a/b\"; accepted: 1 to 64 letters");
+  refuses("WMBT_KV_REMOTE_PREFIX", "..", "WMBT_KV_REMOTE_PREFIX is \"..\"");
+}
+
+static void prefix_beats_address(void) {
+  /* The socket of that prefix is not there; the address, if it is asked, is no address at all. */
+  (void)setenv("WMBT_KV_TCP_ADDR", "no address", 1);
+  refuses("WMBT_KV_REMOTE_PREFIX", "nobody", "RemoteKvStoreClient::connect(nobody): ");
+  refuses("WMBT_KV_REMOTE_PREFIX", "", "TcpKvClient::connect(no address): accepted: host:port");
+  (void)setenv("WMBT_KV_TCP_ADDR", "", 1);
+  (void)setenv("WMBT_KV_REMOTE_PREFIX", "", 1);
+  refuses("WMBT_KV_HTTP_ADDR", "127.0.0.1:9", "HTTP is not in this version");
+  wmbt_kv_handle_t *handle = wmbt_kv_init_from_env();
+  CHECK(handle == NULL, "a handle without a daemon");
+  check_text(wmbt_kv_last_error(), "a store inside the process is not in this version", "embedded");
+  check_text(wmbt_kv_last_error(), "WMBT_KV_REMOTE_PREFIX", "embedded");
+}
+
+static void wrong_addresses(void) {
+  static const char *const wrong[] = {"",          "nowhere",     ":1",       "a:",        "a:b",       "a:0",
+                                      "a:65536",   "a:1:2",       "a b:1",    "[::1:1",    "[]:1",      "http://a:1",
+                                      "a:0000001", "[::1]x:9000", "[::1]9000"};
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i += 1) {
+    CHECK(wmbt_kv_open_tcp(wrong[i]) == NULL, "\"%s\" is taken", wrong[i]);
+    check_text(wmbt_kv_last_error(), "accepted: host:port", wrong[i]);
+    check_text(wmbt_kv_last_error(), "TcpKvClient::connect(", wrong[i]);
+  }
+  CHECK(wmbt_kv_open_tcp("tls://127.0.0.1:1") == NULL, "TLS is opened");
+  check_text(wmbt_kv_last_error(), "TLS is not in this version", "TLS");
+  (void)setenv("WMBT_KV_TLS_CA_FILE", "/some/ca.pem", 1);
+  CHECK(wmbt_kv_open_tcp("127.0.0.1:1") == NULL, "what asks for TLS is opened in the clear");
+  check_text(wmbt_kv_last_error(), "TLS is not in this version", "TLS by its certificates");
+  (void)unsetenv("WMBT_KV_TLS_CA_FILE");
+  CHECK(wmbt_kv_open_tcp(NULL) == NULL && wmbt_kv_open_http(NULL) == NULL, "NULL is taken");
+  check_text(wmbt_kv_last_error(), "wmbt_kv_open_http: addr is NULL", "NULL");
+  CHECK(wmbt_kv_open_tcp("\xff:1") == NULL, "no text is taken");
+  check_text(wmbt_kv_last_error(), "wmbt_kv_open_tcp: addr not utf-8", "no text");
+  CHECK(wmbt_kv_open_http("127.0.0.1:1") == NULL, "HTTP is opened");
+  check_text(wmbt_kv_last_error(), "HttpKvClient::connect(127.0.0.1:1): HTTP is not in this version", "HTTP");
+}
+
+static void nobody_there(void) {
+  const int64_t began = now_ms();
+  CHECK(wmbt_kv_open_tcp("127.0.0.1:1") == NULL, "port 1 is opened");
+  check_text(wmbt_kv_last_error(), "TcpKvClient::connect(127.0.0.1:1): unavailable: ", "nobody listens");
+  CHECK(wmbt_kv_open_tcp("no-such-host.invalid:1") == NULL, "a name that cannot be is opened");
+  check_text(wmbt_kv_last_error(), "the name no-such-host.invalid", "no such name");
+  CHECK(now_ms() - began < 11000, "it took %lld ms", (long long)(now_ms() - began));
+}
+
+static void names_of_loopback(void) {
+  const char *address = getenv("WMBT_TEST_TCP");
+  char text[64];
+  if (address == NULL) return;
+  (void)snprintf(text, sizeof text, "localhost%s", strrchr(address, ':'));
+  wmbt_kv_handle_t *handle = wmbt_kv_open_tcp(text);
+  CHECK(handle != NULL, "%s: %s", text, wmbt_kv_last_error());
+  CHECK(handle == NULL || wmbt_kv_last_error() == NULL, "an error after opening");
+  wmbt_kv_free(handle);
+}
+
+const struct test_case opening_tests[] = {
+    {"a value that cannot be read is refused by its variable's name", wrong_values},
+    {"what is no address is refused", wrong_addresses},
+    {"an address where nobody listens is refused soon", nobody_there},
+    {"a host may be a name", names_of_loopback},
+    {"the prefix beats the address, and what is not built says so", prefix_beats_address},
+    {NULL, NULL},
+};

@@ -1,0 +1,13 @@
+import { after } from 'node:test';
+import { kvStoreSuite } from '../../test/conformance/kv-store-suite.ts';
+import { daemonHarness } from '../../test/support/daemon-world.ts';
+import { openObjectStore } from '../objectstore/open-object-store.ts';
+import { nodePlatform } from '../platform/node-platform.ts';
+
+const harness = daemonHarness(
+  (directory) => openObjectStore(`file://${directory}`, nodePlatform()),
+  'http',
+);
+after(() => harness.close());
+
+kvStoreSuite('client of a daemon over HTTP', harness);

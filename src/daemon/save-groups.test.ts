@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { limits } from '../blocks/limits.ts';
+import type { KvStore } from '../blocks/kv-store.ts';
+import { openObjectStore } from '../objectstore/open-object-store.ts';
+import { nodePlatform } from '../platform/node-platform.ts';
+import type { World } from '../../test/conformance/kv-store-harness.ts';
+import { chainOf } from '../../test/support/chains.ts';
+import { daemonHarness } from '../../test/support/daemon-world.ts';
+
+const mib = 1024 * 1024;
+const harness = daemonHarness(
+  (directory) => openObjectStore(`file://${directory}`, nodePlatform()),
+  'tcp',
+);
+after(() => harness.close());
+
+async function inWorld(task: (world: World) => Promise<void>): Promise<void> {
+  const world = await harness.createWorld();
+  try {
+    await task(world);
+  } finally {
+    await world.dispose();
+  }
+}
+
+/** What lookups of the keys counted, time and again, until the task was done. */
+async function countsWhile(
+  store: KvStore,
+  keys: Parameters<KvStore['lookup']>[0],
+  task: Promise<unknown>,
+): Promise<ReadonlySet<number>> {
+  const counts = new Set<number>();
+  let isDone = false;
+  const done = task.finally(() => {
+    isDone = true;
+  });
+  while (!isDone) counts.add((await store.lookup(keys, { deadlineMs: 10_000 })).matched);
+  await done;
+  return counts;
+}
+
+describe('a save of several groups', () => {
+  it('shows whole or not at all from its first block, and comes back byte for byte', () =>
+    inWorld(async (world) => {
+      const store = await world.open('a');
+      const chain = chainOf('groups', 40, mib);
+      assert.ok(chain.byteLength > 2 * limits.saveGroupBytes);
+      const counts = await countsWhile(store, chain.keys, store.save(chain.blocks));
+      assert.ok(
+        [...counts].every((count) => count === 0 || count === 40),
+        [...counts].join(),
+      );
+      const borrow = await store.load(chain.keys);
+      assert.equal(borrow.blocks.length, 40);
+      borrow.blocks.forEach(({ payload }, at) =>
+        assert.ok(Buffer.from(payload).equals(chain.blocks[at].payload), `block ${at}`),
+      );
+      borrow.release();
+      await store.flush();
+      assert.equal((await store.stats()).pending, 0);
+      await store.close();
+    }));
+
+  it('is refused before any group is stored when there is no room for all', () =>
+    inWorld(async (world) => {
+      const backlogBytes = 48 * mib;
+      const store = await world.open('a', { backlogBytes });
+      await world.faults.setMode('refuse-puts');
+      const first = chainOf('groups/first', 20, mib);
+      await store.save(first.blocks);
+      const { pendingBytes } = await store.stats();
+      const second = chainOf('groups/second', 40, mib);
+      await assert.rejects(store.save(second.blocks), { code: 'BUSY' });
+      assert.equal((await store.stats()).pendingBytes, pendingBytes);
+      const isStored = await store.contains(second.keys);
+      assert.ok(isStored.every((one) => !one));
+      await world.faults.setMode('none');
+      await store.close();
+    }));
+
+  it('goes to the object store whole or not at all from its first block', () =>
+    inWorld(async (world) => {
+      const store = await world.open('a');
+      const other = await world.open('b');
+      const chain = chainOf('groups/other host', 40, mib);
+      const saving = store.save(chain.blocks).then(() => store.flush());
+      const counts = await countsWhile(other, chain.keys, saving);
+      assert.ok(
+        [...counts].every((count) => count === 0 || count === 40),
+        [...counts].join(),
+      );
+      await store.close();
+      await other.close();
+    }));
+});

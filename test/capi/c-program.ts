@@ -1,0 +1,152 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { basename, join } from 'node:path';
+import type { TestContext } from 'node:test';
+import assert from 'node:assert/strict';
+import { cachedLibrary, librarySources, systemFlags } from '../../tools/capi-build.ts';
+import type { BuiltLibrary } from '../../tools/capi-build.ts';
+import { compile, flagsOf, run, sourcesIn, warningFlags } from '../../tools/capi-compile.ts';
+import type { Flavour, Toolchain } from '../../tools/capi-compile.ts';
+import { projectRoot } from '../../tools/project.ts';
+import { withoutCompiler } from '../support/c-compiler.ts';
+
+/** What compiles: `CC` and the flavour that a lane of `npm run capi` asks for. */
+export function testToolchain(): Toolchain {
+  const flavour = (process.env['WOMBATKV_TEST_C_FLAVOUR'] || 'plain') as Flavour;
+  return { compiler: process.env['CC'] || 'cc', flavour };
+}
+
+/** For the option `skip` of a test. */
+export function withoutTestCompiler(): string | false {
+  return withoutCompiler(testToolchain().compiler);
+}
+
+/** Builds are slow to fail, too: each is tried once in a process. */
+const builds = new Map<string, Promise<string>>();
+
+function once(name: string, build: () => Promise<string>): Promise<string> {
+  const known = builds.get(name) ?? build();
+  builds.set(name, known);
+  return known;
+}
+
+/** The test program of the library (capi/test/library), linked to it as an engine is. */
+export function buildAbiTest(): Promise<string> {
+  return once('abi-test', linkAbiTest);
+}
+
+async function linkAbiTest(): Promise<string> {
+  const toolchain = testToolchain();
+  const library = await cachedLibrary(toolchain);
+  const flags = [...warningFlags, ...systemFlags];
+  const objects = await compile(toolchain, sourcesIn('test/library', flags));
+  return linkProgram(library, 'abi-test', objects, sharedFlags(library));
+}
+
+/** The test program of the parsers (capi/test/frames), which has the library's own files in it. */
+export function buildFramesTest(): Promise<string> {
+  return once('frames-test', linkFramesTest);
+}
+
+async function linkFramesTest(): Promise<string> {
+  const toolchain = testToolchain();
+  const library = await cachedLibrary(toolchain);
+  const flags = [...warningFlags, ...systemFlags];
+  const sources = [...librarySources(), ...sourcesIn('test/frames', flags)];
+  return linkProgram(library, 'frames-test', await compile(toolchain, sources), []);
+}
+
+/** Flags by which a program finds the shared library, at link time and when it runs. */
+export function sharedFlags({ prefix }: BuiltLibrary): readonly string[] {
+  return [`-L${prefix}/lib`, '-lwombatkv', `-Wl,-rpath,${prefix}/lib`];
+}
+
+/** Links a program once for the same objects and flags. */
+export async function linkProgram(
+  { toolchain }: BuiltLibrary,
+  name: string,
+  objects: readonly string[],
+  flags: readonly string[],
+): Promise<string> {
+  const args = [...flagsOf(toolchain), ...objects, ...flags];
+  const digest = createHash('sha256')
+    .update(JSON.stringify([toolchain, args]))
+    .digest('hex');
+  const folder = join(projectRoot(), 'build/capi/programs');
+  const program = join(folder, `${name}-${digest.slice(0, 16)}`);
+  if (existsSync(program)) return program;
+  mkdirSync(folder, { recursive: true });
+  await run(toolchain.compiler, [...args, '-o', `${program}.${process.pid}`]);
+  renameSync(`${program}.${process.pid}`, program);
+  return program;
+}
+
+/** How a program ended, and what it printed. */
+export interface ProgramEnd {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly lines: readonly string[];
+  readonly notes: string;
+}
+
+export interface ProgramOptions {
+  readonly environment: Readonly<Record<string, string>>;
+  /** Called for each line; a promise that it gives is awaited, then the program is told to go on. */
+  readonly onLine?: (line: string) => Promise<void> | undefined;
+  readonly timeoutMs?: number;
+}
+
+/** Runs a program with nothing of this process's own settings. */
+export function runProgram(
+  program: string,
+  args: readonly string[],
+  { environment, onLine, timeoutMs = 120_000 }: ProgramOptions,
+): Promise<ProgramEnd> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      // With a path of the system a sanitizer can name lines of a report.
+      env: { PATH: process.env['PATH'] ?? '', ...environment },
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+    });
+    const lines: string[] = [];
+    let [rest, notes] = ['', ''];
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      const parts = (rest + text).split('\n');
+      rest = parts.pop() ?? '';
+      for (const line of parts) {
+        lines.push(line);
+        onLine?.(line)?.then(
+          () => child.stdin.write('go on\n'),
+          (error: unknown) => {
+            child.kill('SIGKILL');
+            reject(error instanceof Error ? error : new Error(String(error)));
+          },
+        );
+      }
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (notes += text));
+    child.stdin.on('error', () => undefined);
+    child.once('error', reject);
+    child.once('close', (status, signal) => resolve({ status, signal, lines, notes }));
+  });
+}
+
+/** Every `ok` and `not ok` of the program as a test of its own; none may be missing. */
+export async function reportTests(context: TestContext, end: ProgramEnd): Promise<void> {
+  const shown = `${basename(context.name)}:\n${end.lines.join('\n')}\n${end.notes}`;
+  let count = 0;
+  let faults: string[] = [];
+  for (const line of end.lines) {
+    const [, isBad, sentence] = /^(not )?ok (.*)$/.exec(line) ?? [];
+    if (line.startsWith('#')) faults.push(line);
+    if (sentence === undefined) continue;
+    count += 1;
+    const found = faults.join('\n');
+    faults = [];
+    await context.test(sentence, () => assert.ok(isBad === undefined, found));
+  }
+  assert.ok(end.lines.includes(`end ${count}`) && count > 0, `the program broke off: ${shown}`);
+  assert.equal(end.status, end.lines.some((line) => line.startsWith('not ok')) ? 1 : 0, shown);
+}

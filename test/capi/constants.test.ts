@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { storeErrorCodes } from '../../src/base/errors.ts';
+import { ABI_MAJOR, ABI_MINOR } from '../../src/blocks/abi-version.ts';
+import { limits } from '../../src/blocks/limits.ts';
+import { frameTypeCodes } from '../../src/protocol/frame-types.ts';
+import { missReasons } from '../../src/protocol/miss-reasons.ts';
+import { projectRoot } from '../../tools/project.ts';
+
+function source(path: string): string {
+  return readFileSync(join(projectRoot(), 'capi', path), 'utf8');
+}
+
+/** The number that a macro or an enumerator stands for. */
+function numberIn(path: string, name: string): number {
+  const pattern = new RegExp(`(?:#define ${name}|\\b${name} =) (\\d+)`);
+  return Number(pattern.exec(source(path))?.[1]);
+}
+
+/** Nothing here needs a compiler: what both languages say is compared as text. */
+describe('the constants of the C library', () => {
+  const bounds = 'src/library/bounds.h';
+
+  it('are those of src/blocks/limits.ts', () => {
+    const pairs: Readonly<Record<string, number>> = {
+      WMBT_NAMESPACE_BYTES_MAX: limits.namespaceBytesMax,
+      WMBT_PAYLOAD_BYTES_MAX: limits.payloadBytesMax,
+      WMBT_KEYS_PER_CALL_MAX: limits.keysPerCallMax,
+      WMBT_PIECE_BYTES_MAX: limits.pieceBytesMax,
+      WMBT_MESSAGE_BYTES_MAX: limits.messageBytesMax,
+      WMBT_EAGER_BYTES_MAX: limits.eagerBytesMax,
+      WMBT_CONNECTIONS_PER_CLIENT_MAX: limits.connectionsPerClientMax,
+      WMBT_TOKEN_BYTES_MAX: limits.tokenLengthMax,
+      WMBT_TOKEN_FILE_BYTES_MAX: limits.tokenFileBytesMax,
+      WMBT_SAVE_DEADLINE_MS: limits.saveDeadlineMs,
+      WMBT_TAIL_DEADLINE_MS: limits.tailDeadlineMs,
+      WMBT_ANSWER_GRACE_MS: limits.answerGraceMs,
+      WMBT_AWAY_WAIT_MS: limits.awayWaitMs,
+      WMBT_AWAY_GAP_MS: limits.awayGapMs,
+      WMBT_CALL_ATTEMPTS_MAX: limits.callAttemptsMax,
+    };
+    for (const [name, value] of Object.entries(pairs)) {
+      assert.equal(numberIn(bounds, name), value, name);
+    }
+  });
+
+  it('leave room below the limits of the daemon', () => {
+    const most = numberIn(bounds, 'WMBT_CONNECTIONS_MAX');
+    assert.ok(most < limits.connectionsPerClientMax);
+    assert.ok(numberIn(bounds, 'WMBT_BULK_CONNECTIONS_MAX') < most);
+    // `wanted`, the longest message that a client is sent.
+    assert.ok(24 + 12 + limits.keysPerCallMax / 8 <= numberIn(bounds, 'WMBT_READ_BYTES'));
+  });
+
+  it('are the types of frames', () => {
+    const enumerators = source('src/library/frame.h').matchAll(/wmbt_frame_(\w+) = (\d+),/g);
+    const found = new Map(Array.from(enumerators, ([, name, code]) => [name, Number(code)]));
+    const ours = [...found].filter(([name]) => name !== 'header_bytes');
+    assert.equal(ours.length, 16);
+    const known: Readonly<Record<string, number>> = frameTypeCodes;
+    for (const [name, code] of ours) assert.equal(known[name.replaceAll('_', '-')], code, name);
+  });
+
+  it('are the error codes and the reasons of misses, in their order', () => {
+    const words = /words\[wmbt_wire_codes\] = \{([^}]*)\}/.exec(
+      source('src/library/failure.c'),
+    )?.[1];
+    const inC = Array.from((words ?? '').matchAll(/"([a-z ]+)"/g), ([, word]) => word);
+    const expected = storeErrorCodes.map((code) => code.toLowerCase().replace('_', ' '));
+    assert.deepEqual(inC, expected);
+    assert.equal(numberIn('src/library/messages.c', 'reasons_max'), missReasons.length);
+  });
+
+  it('are the version of the ABI', () => {
+    assert.equal(numberIn('include/wombatkv.h', 'WMBT_KV_ABI_MAJOR'), ABI_MAJOR);
+    assert.equal(numberIn('include/wombatkv.h', 'WMBT_KV_ABI_MINOR'), ABI_MINOR);
+    const agent = /WMBT_AGENT_VERSION "([\d.]+)"/.exec(source(bounds))?.[1];
+    assert.equal(agent, `${ABI_MAJOR}.${ABI_MINOR}`);
+  });
+});

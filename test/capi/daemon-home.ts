@@ -1,0 +1,50 @@
+import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
+import { DaemonProcess } from '../cli/daemon-process.ts';
+
+/** The real daemon in a folder of its own, at a Unix socket and a port, with little memory. */
+export interface DaemonHome {
+  /** Variables by which a client finds it over the Unix socket. */
+  readonly unix: Readonly<Record<string, string>>;
+  /** The same over TCP. */
+  readonly tcp: Readonly<Record<string, string>>;
+  /** Its address, `host:port`. */
+  readonly address: string;
+  daemon(): DaemonProcess;
+  /** Starts it again at the same places. */
+  restart(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startDaemonHome(): Promise<DaemonHome> {
+  const directory = await makeTemporaryDirectory('capi');
+  const { path } = directory;
+  const environment = {
+    ...{ HOME: path, WMBT_KV_RUNTIME_DIR: `${path}/run`, WMBT_KV_PUFFER_RAM_BYTES: '16MiB' },
+  };
+  let port = '0';
+  let daemon: DaemonProcess;
+  const restart = async (): Promise<void> => {
+    daemon = new DaemonProcess(['--prefix', 'capi', '--tcp', `127.0.0.1:${port}`], environment);
+    const urls = await daemon.ready();
+    port = /^tcp:.*:(\d+)$/.exec(urls.find((url) => url.startsWith('tcp:')) ?? '')?.[1] ?? '0';
+  };
+  await restart();
+  const common = {
+    ...{ HOME: path, WMBT_KV_RUNTIME_DIR: environment.WMBT_KV_RUNTIME_DIR },
+    // A machine that runs other tests may take longer than usual.
+    WMBT_KV_LOOKUP_DEADLINE_MS: '5000',
+  };
+  const address = `127.0.0.1:${port}`;
+  return {
+    unix: { ...common, WMBT_KV_REMOTE_PREFIX: 'capi', WMBT_TEST_TCP: address },
+    tcp: { ...common, WMBT_KV_TCP_ADDR: address, WMBT_TEST_TCP: address },
+    address,
+    daemon: () => daemon,
+    restart,
+    close: async () => {
+      daemon.child.kill('SIGCONT');
+      await daemon.stop('SIGKILL');
+      await directory.remove();
+    },
+  };
+}

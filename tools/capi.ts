@@ -1,0 +1,98 @@
+/** Builds and tests the C library; `--help` says how. The last line printed counts single tests. */
+import { spawnSync } from 'node:child_process';
+import { cpSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { cachedLibrary } from './capi-build.ts';
+import type { Flavour } from './capi-compile.ts';
+import { projectRoot } from './project.ts';
+import { formatCounts, runTests } from './test-run.ts';
+
+const help = `npm run capi                             tests the C library: each lane a compiler and its sanitizers
+npm run capi -- build [--prefix FOLDER]  builds it with cc, or what CC names, and installs it in the
+                                         folder (default: build/capi/install)
+`;
+
+/** Lanes of the tests: who compiles, and with which sanitizers. */
+const lanes: readonly (readonly [compiler: string, flavour: Flavour])[] = [
+  ['gcc', 'address'],
+  ['gcc', 'thread'],
+  ['clang', 'address'],
+];
+
+/** Tests under sanitizers take several times as long. */
+const fileTimeoutMs = 900_000;
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      help: { type: 'boolean', default: false },
+      prefix: { type: 'string', default: join(projectRoot(), 'build/capi/install') },
+    },
+  });
+  const [command = 'test'] = positionals;
+  if (values.help) {
+    process.stdout.write(help);
+    return 0;
+  }
+  if (command === 'build') return build(resolve(values.prefix));
+  if (command === 'test') return test();
+  console.error(`capi: unknown command ${command}; there are: build, test`);
+  return 2;
+}
+
+/** What else is in the folder stays there. */
+async function build(prefix: string): Promise<number> {
+  const compiler = process.env['CC'] || 'cc';
+  const library = await cachedLibrary({ compiler, flavour: 'plain' });
+  cpSync(library.prefix, prefix, { recursive: true, verbatimSymlinks: true });
+  console.log(`capi: ${prefix}/lib, ${prefix}/include`);
+  return 0;
+}
+
+/** Runs every lane, and adds up what they counted. */
+async function test(): Promise<number> {
+  const sum = { passed: 0, failed: 0, skipped: 0 };
+  for (const [compiler, flavour] of lanes) {
+    console.log(`\n== C library by ${compiler}, ${flavour} sanitizer`);
+    const counts = hasCompiler(compiler) ? await runLane(compiler, flavour) : missing(compiler);
+    sum.passed += counts.passed;
+    sum.failed += counts.failed;
+    sum.skipped += counts.skipped;
+  }
+  console.log(formatCounts(sum));
+  return sum.failed === 0 ? 0 : 1;
+}
+
+function hasCompiler(compiler: string): boolean {
+  return spawnSync(compiler, ['--version']).status === 0;
+}
+
+function missing(compiler: string): { passed: number; failed: number; skipped: number } {
+  console.log(
+    `   there is no ${compiler}: this lane is NOT tested. To run it: install ${compiler}`,
+  );
+  const isFailure = process.env['CI'] === 'true';
+  return { passed: 0, failed: isFailure ? 1 : 0, skipped: isFailure ? 0 : 1 };
+}
+
+function runLane(compiler: string, flavour: Flavour): ReturnType<typeof runTests> {
+  // The test files read these (test/capi/c-program.ts).
+  process.env['CC'] = compiler;
+  process.env['WOMBATKV_TEST_C_FLAVOUR'] = flavour;
+  return runTests({
+    directory: join(projectRoot(), 'dist'),
+    speed: 'quick',
+    filters: ['test/capi/abi', 'test/capi/frames'],
+    exceptions: [],
+    concurrency: availableParallelism(),
+    fileTimeoutMs,
+    mustRunAll: process.env['CI'] === 'true',
+    signal: new AbortController().signal,
+    print: (line) => console.log(line),
+  });
+}

@@ -1,0 +1,112 @@
+/**
+ * Runs the suites that need programs of Debian and rights of root (`*.system.test.ts`): systemd's
+ * checks, promtool and the Prometheus client for Python, network namespaces. What is missing is
+ * installed, or for Prometheus unpacked into a cache, if that needs no password; else the lane is
+ * skipped with what to type. With CI=true that is a failure. The last line counts single tests.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { projectRoot } from './project.ts';
+import { formatCounts } from './test-run.ts';
+
+/** Programs, and the package that has each. */
+const programs: Readonly<Record<string, string>> = {
+  'systemd-analyze': 'systemd',
+  'systemd-notify': 'systemd',
+  ip: 'iproute2',
+  openssl: 'openssl',
+  python3: 'python3-minimal',
+};
+
+/** Unpacked only: installing the first would start a server. */
+const unpacked: readonly string[] = ['prometheus', 'python3-prometheus-client'];
+
+const cache = join(
+  process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'),
+  'wombatkv',
+  'prometheus',
+);
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(filters: readonly string[]): Promise<number> {
+  // Network namespaces are root's.
+  const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
+  if (missingPrograms().length > 0) tryInstall(asRoot);
+  if (!isUnpacked()) tryUnpack(asRoot);
+  const missing = [...missingPrograms(), ...(isUnpacked() ? [] : unpacked)];
+  if (!tryRun([...asRoot, 'unshare', '--net', 'true']))
+    missing.push('root with network namespaces');
+  if (missing.length > 0) return cannotRun(missing);
+  return runSuites(asRoot, filters);
+}
+
+function missingPrograms(): readonly string[] {
+  const directories = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  return Object.keys(programs).filter(
+    (program) => !directories.some((directory) => existsSync(join(directory, program))),
+  );
+}
+
+function isUnpacked(): boolean {
+  const python = join(cache, 'usr/lib/python3/dist-packages/prometheus_client');
+  return existsSync(join(cache, 'usr/bin/promtool')) && existsSync(python);
+}
+
+function tryInstall(asRoot: readonly string[]): void {
+  const packages = missingPrograms().map((program) => programs[program]);
+  const apt = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get'];
+  if (!tryRun([...apt, 'update', '--quiet'])) return;
+  tryRun([...apt, 'install', '--yes', '--no-install-recommends', ...new Set(packages)]);
+}
+
+function tryUnpack(asRoot: readonly string[]): void {
+  mkdirSync(cache, { recursive: true });
+  const download = ['apt-get', 'download', ...unpacked];
+  if (!tryRun(download, cache)) {
+    tryRun([...asRoot, 'apt-get', 'update', '--quiet']);
+    if (!tryRun(download, cache)) return;
+  }
+  for (const name of readdirSync(cache).filter((one) => one.endsWith('.deb'))) {
+    tryRun(['dpkg-deb', '--extract', name, '.'], cache);
+  }
+}
+
+/** What fails is found by what is missing then. */
+function tryRun([program = '', ...rest]: readonly string[], cwd = projectRoot()): boolean {
+  try {
+    console.log(`$ ${[program, ...rest].join(' ')}`);
+    execFileSync(program, rest, { cwd, stdio: ['ignore', 'ignore', 'inherit'] });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function cannotRun(missing: readonly string[]): number {
+  const packages = [...new Set(Object.values(programs))].join(' ');
+  console.log(`The system lane cannot run here: ${missing.join(', ')} missing`);
+  console.log(`   To run it, as root: apt-get install ${packages}; then npm run system`);
+  const isFailure = process.env['CI'] === 'true';
+  const none = { passed: 0, failed: 0, skipped: 0 };
+  console.log(formatCounts(isFailure ? { ...none, failed: 1 } : { ...none, skipped: 1 }));
+  return isFailure ? 1 : 0;
+}
+
+async function runSuites(asRoot: readonly string[], filters: readonly string[]): Promise<number> {
+  const script = join(projectRoot(), 'dist', 'tools', 'test.js');
+  const path = [join(cache, 'usr/bin'), process.env['PATH'] ?? '', '/usr/sbin', '/sbin'];
+  const variables = [
+    `PATH=${path.join(delimiter)}`,
+    `PYTHONPATH=${join(cache, 'usr/lib/python3/dist-packages')}`,
+    `CI=${process.env['CI'] ?? ''}`,
+  ];
+  const words = [process.execPath, script, '--system-only', '--concurrency', '1', ...filters];
+  const [program = '', ...rest] = [...asRoot, 'env', ...variables, ...words];
+  const tests = spawn(program, rest, { stdio: 'inherit' });
+  const [status] = (await once(tests, 'exit')) as [number | null];
+  return status ?? 1;
+}
