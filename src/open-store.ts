@@ -90,7 +90,7 @@ export async function daemonUrl(
 ): Promise<string | undefined> {
   const { remotePrefix, tcpAddress, httpAddress, tlsCaFile } = doors;
   if (remotePrefix !== undefined) {
-    return `unix:${socketPathOf(await runtimeDirectoryOf(doors, platform), remotePrefix)}`;
+    return `shm:${socketPathOf(await runtimeDirectoryOf(doors, platform), remotePrefix)}`;
   }
   const schemes = tlsCaFile === undefined ? { tcp: 'tcp', http: 'http' } : secureSchemes;
   if (tcpAddress !== undefined) return withScheme(schemes.tcp, tcpAddress);
@@ -110,6 +110,8 @@ export interface ServedStoreOptions extends OpenOptions {
   readonly drainMs: number;
   /** Put around the object store. */
   readonly wrapObjects?: ((objects: ObjectStore) => ObjectStore) | undefined;
+  /** Where its memory lies for clients on this host; nowhere when absent. */
+  readonly sharedDirectory?: string | undefined;
 }
 
 /** Opens the store of a daemon. */
@@ -153,8 +155,8 @@ async function openResolved(
   const prefaultBytes = Math.min(limits.prefaultBytes, config.memoryBytes / 4);
   // A bucket in memory ends with the process: a cache that outlives it would remember what is gone.
   const cacheDirectory = config.objectStore.startsWith('memory:') ? false : config.cacheDirectory;
-  const { drainMs } = options;
-  const settings = { ...config, cacheDirectory, prefaultBytes, drainMs };
+  const { drainMs, sharedDirectory } = options;
+  const settings = { ...config, cacheDirectory, prefaultBytes, drainMs, sharedDirectory };
   transcoder.warmUp();
   // Loads the native code now: the first read from disk would wait 4 ms for it.
   crc32c(new Uint8Array(4096));

@@ -40,6 +40,21 @@ bool wmbt_read_uint32(napi_env env, napi_value value, uint32_t *number) {
   return false;
 }
 
+bool wmbt_read_size(napi_env env, napi_value value, double *number) {
+  if (napi_get_value_double(env, value, number) == napi_ok && *number >= 0 && *number <= 9007199254740992.0 &&
+      *number == (double)(uint64_t)*number) {
+    return true;
+  }
+  napi_throw_range_error(env, NULL, "a number of bytes was expected");
+  return false;
+}
+
+bool wmbt_read_boolean(napi_env env, napi_value value, bool *boolean) {
+  if (napi_get_value_bool(env, value, boolean) == napi_ok) return true;
+  napi_throw_type_error(env, NULL, "a boolean was expected");
+  return false;
+}
+
 bool wmbt_read_text(napi_env env, napi_value value, char *text, size_t size) {
   size_t length = 0;
   if (napi_get_value_string_utf8(env, value, NULL, 0, &length) != napi_ok) {
@@ -78,6 +93,7 @@ static const char *name_of(int number) {
     case ENOENT: return "ENOENT";
     case ENOLCK: return "ENOLCK";
     case ENOMEM: return "ENOMEM";
+    case ENOSPC: return "ENOSPC";
     case ENOTSUP: return "ENOTSUP";
     case EPERM: return "EPERM";
     default: return "EIO";

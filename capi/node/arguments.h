@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { wmbt_arguments_max = 4 };
+enum { wmbt_arguments_max = 6 };
 
 struct wmbt_bytes {
   uint8_t *data;
@@ -22,6 +22,11 @@ bool wmbt_read_bytes(napi_env env, napi_value value, struct wmbt_bytes *bytes);
 
 /* A number, modulo 2^32. */
 bool wmbt_read_uint32(napi_env env, napi_value value, uint32_t *number);
+
+/* A number of bytes: whole, and at most 2^53. */
+bool wmbt_read_size(napi_env env, napi_value value, double *number);
+
+bool wmbt_read_boolean(napi_env env, napi_value value, bool *boolean);
 
 /* Text of at most `size - 1` bytes of UTF-8, with a terminator. */
 bool wmbt_read_text(napi_env env, napi_value value, char *text, size_t size);

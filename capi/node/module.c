@@ -1,33 +1,73 @@
 /* wombatkv-native.node: what src/platform/native.ts loads. */
 #include <node_api.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "../src/crc32c.h"
+#include "index.h"
 #include "kernels.h"
+#include "shared.h"
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 1 };
+enum { interface_version = 2 };
 
-static const struct {
+struct function {
   const char *name;
   napi_callback callback;
-} functions[] = {
+};
+
+static const struct function functions[] = {
     {"crc32c", wmbt_node_crc32c},
     {"copyCrc32c", wmbt_node_copy_crc32c},
     {"chainKeys", wmbt_node_chain_keys},
     {"lock", wmbt_node_lock},
     {"notify", wmbt_node_notify},
+    {"mapFile", wmbt_node_map_file},
+    {"mapOver", wmbt_node_map_over},
+    {"reserve", wmbt_node_reserve},
+    {"giveBack", wmbt_node_give_back},
+    {"lockRange", wmbt_node_lock_range},
+    {"isRangeLocked", wmbt_node_is_range_locked},
+    {"unlockRange", wmbt_node_unlock_range},
 };
 
-NAPI_MODULE_INIT() {
-  for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i += 1) {
-    const char *name = functions[i].name;
+static const struct function index_functions[] = {
+    {"create", wmbt_node_index_create},
+    {"isValid", wmbt_node_index_is_valid},
+    {"publish", wmbt_node_index_publish},
+    {"retire", wmbt_node_index_retire},
+    {"find", wmbt_node_index_find},
+    {"pin", wmbt_node_index_pin},
+    {"unpin", wmbt_node_unpin},
+    {"holder", wmbt_node_clients_hold},
+    {"beginClient", wmbt_node_client_begin},
+    {"clearClient", wmbt_node_client_clear},
+};
+
+enum {
+  function_count = sizeof functions / sizeof functions[0],
+  index_function_count = sizeof index_functions / sizeof index_functions[0],
+};
+
+static bool add_functions(napi_env env, napi_value object, const struct function *added, size_t count) {
+  for (size_t i = 0; i < count; i += 1) {
     napi_value function;
-    if (napi_create_function(env, name, NAPI_AUTO_LENGTH, functions[i].callback, NULL, &function) != napi_ok ||
-        napi_set_named_property(env, exports, name, function) != napi_ok) {
-      return NULL;
+    if (napi_create_function(env, added[i].name, NAPI_AUTO_LENGTH, added[i].callback, NULL, &function) != napi_ok ||
+        napi_set_named_property(env, object, added[i].name, function) != napi_ok) {
+      return false;
     }
+  }
+  return true;
+}
+
+NAPI_MODULE_INIT() {
+  napi_value index;
+  if (!add_functions(env, exports, functions, function_count)) return NULL;
+  if (napi_create_object(env, &index) != napi_ok ||
+      !add_functions(env, index, index_functions, index_function_count) ||
+      napi_set_named_property(env, exports, "index", index) != napi_ok) {
+    return NULL;
   }
   napi_value version, kernel;
   if (napi_create_uint32(env, interface_version, &version) != napi_ok ||

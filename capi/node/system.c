@@ -20,10 +20,7 @@ napi_value wmbt_node_lock(napi_env env, napi_callback_info info) {
   bool is_shared;
   if (!wmbt_read_arguments(env, info, arguments)) return NULL;
   if (!wmbt_read_uint32(env, arguments[0], &descriptor)) return NULL;
-  if (napi_get_value_bool(env, arguments[1], &is_shared) != napi_ok) {
-    napi_throw_type_error(env, NULL, "a boolean was expected");
-    return NULL;
-  }
+  if (!wmbt_read_boolean(env, arguments[1], &is_shared)) return NULL;
   const int kind = is_shared ? LOCK_SH : LOCK_EX;
   int result;
   do {

@@ -18,3 +18,8 @@ export function socketPathOf(runtimeDirectory: string, prefix: string): string {
   }
   return `${runtimeDirectory}/${prefix}.sock`;
 }
+
+/** The file beside a daemon's socket that names the directory of its shared memory. */
+export function announcementOf(socketPath: string): string {
+  return `${socketPath}.shm`;
+}

@@ -224,7 +224,8 @@ describe('DiskTier and its budget', () => {
     const rig = await Rig.open();
     const entry = await rig.keep('resident', 2000);
     // What kind of memory it is does not matter to the disk tier.
-    entry.extent = { bytes: new Uint8Array(0), pin: () => undefined, unpin: () => undefined };
+    const bytes = new Uint8Array(new SharedArrayBuffer(0));
+    entry.extent = { bytes, pin: () => undefined, unpin: () => undefined };
     for (let round = 0; round < 60; round += 1) await rig.keep(`after-${round}`, 2000);
     assert.equal(rig.find('resident'), entry);
     assert.deepEqual([entry.isCurrent, entry.disk], [true, undefined]);

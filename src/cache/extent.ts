@@ -11,7 +11,7 @@ export interface Extent {
    * The memory, a view on a `SharedArrayBuffer`, as long as was asked for. What it holds at first is
    * left over from earlier users. Written only by whoever allocated it, before `makeResident`.
    */
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
   /** One more user. */
   pin(): void;
   /** One user less. At zero the memory of an extent that is not resident is free for reuse. */

@@ -11,6 +11,7 @@ import type { EntryIndex } from './entry-index.ts';
 import type { Extent } from './extent.ts';
 import type { MemoryTier } from './memory-tier.ts';
 import { PrivateExtent } from './private-extent.ts';
+import type { SharedTier } from './shared-tier.ts';
 
 /** A payload in memory, pinned for whoever got it; `extent.unpin()` gives it back. */
 export interface PinnedPayload {
@@ -41,6 +42,8 @@ export interface LocalCacheParts {
   /** Absent when no cache directory could be had. */
   readonly disk: DiskTier | undefined;
   readonly clock: Clock;
+  /** Where other processes see what memory holds; absent where they do not. */
+  readonly shared?: SharedTier | undefined;
   /** Told of a payload that no local tier has room for any more. */
   readonly onEvict?: ((id: PayloadId) => void) | undefined;
 }
@@ -54,6 +57,7 @@ export class LocalCache {
   readonly #disk: DiskTier | undefined;
   readonly #index: EntryIndex;
   readonly #clock: Clock;
+  readonly #shared: SharedTier | undefined;
   readonly #onEvict: LocalCacheParts['onEvict'];
   readonly #admissions: Admission[] = [];
   #admissionBytes = 0;
@@ -71,6 +75,7 @@ export class LocalCache {
     this.#index = index;
     this.#disk = disk;
     this.#clock = clock;
+    this.#shared = parts.shared;
     this.#onEvict = parts.onEvict;
     this.#nextSequence = (disk?.recovered.lastSequence ?? 0) + 1;
     this.#firstSaveId = (disk?.recovered.lastSaveId ?? 0) + 1;
@@ -226,6 +231,7 @@ export class LocalCache {
     this.#isClosed = true;
     this.#writeAdmissions();
     await this.#admitting;
+    this.#shared?.close();
     await this.#disk?.close();
   }
 
@@ -247,7 +253,10 @@ export class LocalCache {
 
   #forgetTiers(entry: CacheEntry): void {
     entry.isCurrent = false;
-    if (entry.extent !== undefined) this.memory.remove(entry.extent);
+    if (entry.extent !== undefined) {
+      this.#shared?.hide(entry.extent.bytes);
+      this.memory.remove(entry.extent);
+    }
     entry.extent = undefined;
     entry.payload = undefined;
     this.#disk?.forget(entry);
@@ -264,6 +273,7 @@ export class LocalCache {
       this.#dropIfGone(entry);
     };
     this.memory.makeResident(extent, onEvict, entry.uses > 0);
+    this.#shared?.publish(entry.facts, extent.bytes, payload);
   }
 
   async #dropDamaged(entry: CacheEntry): Promise<void> {

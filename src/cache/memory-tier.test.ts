@@ -199,7 +199,7 @@ describe('the memory tier', () => {
   it('lives with what it has when the system gives no more memory', () => {
     let isRefusing = false;
     const tier = new SlabMemoryTier(64 * unit, (byteLength) =>
-      isRefusing ? undefined : new SharedArrayBuffer(byteLength),
+      isRefusing ? undefined : new Uint8Array(new SharedArrayBuffer(byteLength)),
     );
     const evicted: number[] = [];
     addResident(tier, unit, () => evicted.push(0));
@@ -219,7 +219,7 @@ describe('slabs', () => {
     const made: number[] = [];
     const tier = new SlabMemoryTier(64 * unit, (byteLength) => {
       made.push(byteLength / unit);
-      return new SharedArrayBuffer(byteLength);
+      return new Uint8Array(new SharedArrayBuffer(byteLength));
     });
     for (let i = 0; i < 16; i += 1) assert.ok(tier.allocate(unit) !== undefined);
     assert.deepEqual(made, [1, 1, 2, 4, 4, 4]);
@@ -229,7 +229,7 @@ describe('slabs', () => {
     const made: number[] = [];
     const tier = new SlabMemoryTier(256 * unit, (byteLength) => {
       made.push(byteLength / unit);
-      return new SharedArrayBuffer(byteLength);
+      return new Uint8Array(new SharedArrayBuffer(byteLength));
     });
     for (let i = 0; i < 6; i += 1) assert.ok(tier.allocate(5 * unit) !== undefined);
     assert.ok(tier.allocate(40 * unit) !== undefined);
@@ -328,7 +328,7 @@ describe('prefault', () => {
     const made: number[] = [];
     const tier = new SlabMemoryTier(64 * unit, (byteLength) => {
       made.push(byteLength / unit);
-      return new SharedArrayBuffer(byteLength);
+      return new Uint8Array(new SharedArrayBuffer(byteLength));
     });
     tier.prefault(18 * unit);
     assert.deepEqual(made.splice(0), [4, 4, 4, 4, 2]);

@@ -5,7 +5,7 @@ import type { Extent } from './extent.ts';
  * and ends with its last user, by garbage collection. Shared, so that worker threads can fill it.
  */
 export class PrivateExtent implements Extent {
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
 
   constructor(byteLength: number) {
     this.bytes = new Uint8Array(new SharedArrayBuffer(byteLength));

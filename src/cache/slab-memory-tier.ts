@@ -5,7 +5,7 @@ import type { Extent } from './extent.ts';
 import type { MemoryTier, MemoryUsage } from './memory-tier.ts';
 import { SlabList } from './slab-list.ts';
 import { SlabMemory, roundDown, takeSharedMemory } from './slab-memory.ts';
-import type { TakeMemory } from './slab-memory.ts';
+import type { SlabBytes, TakeMemory } from './slab-memory.ts';
 import { SizeClass, Slab, SlabExtent } from './slab.ts';
 import type { ExtentEvents, Slot } from './slab.ts';
 
@@ -41,6 +41,9 @@ export class SlabMemoryTier implements MemoryTier {
   #bytes = 0;
   #evictions = 0;
   #pinnedBytes = 0;
+  readonly #readers: OutsideReaders;
+  /** Slots whose extent has ended and whose memory another process still reads. */
+  #limbo: Slot[] = [];
   readonly #events: ExtentEvents = {
     pinned: (slot, byteLength) => {
       slot.slab.sizeClass.removeEvictable(slot);
@@ -51,8 +54,13 @@ export class SlabMemoryTier implements MemoryTier {
   };
 
   /** `takeMemory` is where another kind of shared memory is put in. */
-  constructor(budgetBytes: number, takeMemory: TakeMemory = takeSharedMemory) {
-    this.#memory = new SlabMemory(budgetBytes, takeMemory);
+  constructor(
+    budgetBytes: number,
+    takeMemory: TakeMemory = takeSharedMemory,
+    readers: OutsideReaders = noReaders,
+  ) {
+    this.#readers = readers;
+    this.#memory = new SlabMemory(budgetBytes, takeMemory, (memory) => readers.giveBack(memory));
   }
 
   get usage(): MemoryUsage {
@@ -168,12 +176,22 @@ export class SlabMemoryTier implements MemoryTier {
 
   /** The slot's extent, in no list now, is pinned. */
   #hold(slot: Slot, byteLength: number): void {
-    const { slab } = slot;
     this.#pinnedBytes += byteLength;
+    this.#keepFromIdle(slot.slab);
+  }
+
+  /** One slot more of the slab is pinned. */
+  #keepFromIdle(slab: Slab): void {
     slab.pinnedSlots += 1;
     if (slab.pinnedSlots > 1) return;
     this.#idle.remove(slab);
     this.#idleBytes -= slab.byteLength;
+  }
+
+  /** No slot of the slab is pinned any more. */
+  #addIdle(slab: Slab): void {
+    this.#idle.addNewest(slab);
+    this.#idleBytes += slab.byteLength;
   }
 
   /** The slot's extent is no longer pinned: it stays as a resident, or ends. */
@@ -183,10 +201,7 @@ export class SlabMemoryTier implements MemoryTier {
     this.#pinnedBytes -= byteLength;
     slab.pinnedSlots -= 1;
     this.#use(slot);
-    if (slab.pinnedSlots === 0) {
-      this.#idle.addNewest(slab);
-      this.#idleBytes += slab.byteLength;
-    }
+    if (slab.pinnedSlots === 0) this.#addIdle(slab);
     if (extent.onEvict === undefined) this.#free(slot);
     else slab.sizeClass.addEvictable(slot);
   }
@@ -209,6 +224,33 @@ export class SlabMemoryTier implements MemoryTier {
     assert(extent !== undefined && extent.onEvict === undefined, 'what is freed was in use');
     extent.end();
     slot.extent = undefined;
+    if (this.#readers.retire(slab.memory.byteOffset + slot.offset, slab.memory)) {
+      this.#limbo.push(slot);
+      this.#keepFromIdle(slab);
+    } else this.#vacate(slot);
+  }
+
+  /** Frees what nobody outside reads any more. True when there was some. */
+  #sweepLimbo(): boolean {
+    const before = this.#limbo;
+    if (before.length === 0) return false;
+    this.#limbo = [];
+    for (const slot of before) {
+      const { slab } = slot;
+      if (this.#readers.retire(slab.memory.byteOffset + slot.offset, slab.memory)) {
+        this.#limbo.push(slot);
+        continue;
+      }
+      slab.pinnedSlots -= 1;
+      if (slab.pinnedSlots === 0) this.#addIdle(slab);
+      this.#vacate(slot);
+    }
+    return this.#limbo.length < before.length;
+  }
+
+  /** The slot holds nothing from now on, and nobody reads what it held. */
+  #vacate(slot: Slot): void {
+    const { slab } = slot;
     slab.sizeClass.free.addNewest(slot);
     slab.usedSlots -= 1;
     if (slab.usedSlots > 0) return;
@@ -235,6 +277,7 @@ export class SlabMemoryTier implements MemoryTier {
   /** Gives the class a free slot by the steps of the header, unless nothing can. */
   #makeFree(sizeClass: SizeClass): void {
     while (sizeClass.free.newest === undefined) {
+      if (this.#sweepLimbo()) continue;
       if (this.#grow(sizeClass)) continue;
       if (this.#memory.dropBlank()) continue;
       const slab = this.#idle.oldest;
@@ -261,16 +304,16 @@ export class SlabMemoryTier implements MemoryTier {
   #grow(sizeClass: SizeClass): boolean {
     const wantedBytes = this.#nextSlabBytes(sizeClass);
     const mostBytes = Math.max(wantedBytes, (blankSlotsMax / 2) * sizeClass.extentBytes);
-    const blank = this.#memory.takeBlank((buffer) => fits(buffer, sizeClass, mostBytes));
+    const blank = this.#memory.takeBlank((memory) => fits(memory, sizeClass, mostBytes));
     if (blank !== undefined) {
       this.#addSlab(blank, sizeClass);
       return true;
     }
     const newBytes = Math.min(wantedBytes, this.#memory.roomBytes);
     const byteLength = roundDown(newBytes, sizeClass.extentBytes);
-    const buffer = byteLength > 0 ? this.#memory.take(byteLength) : undefined;
-    if (buffer === undefined) return false;
-    this.#addSlab(buffer, sizeClass);
+    const memory = byteLength > 0 ? this.#memory.take(byteLength) : undefined;
+    if (memory === undefined) return false;
+    this.#addSlab(memory, sizeClass);
     return true;
   }
 
@@ -280,8 +323,8 @@ export class SlabMemoryTier implements MemoryTier {
     return Math.max(extentBytes, Math.min(slabBytes, this.#memory.slabBytesMax));
   }
 
-  #addSlab(buffer: SharedArrayBuffer, sizeClass: SizeClass): void {
-    const slab = new Slab(buffer, sizeClass);
+  #addSlab(memory: SlabBytes, sizeClass: SizeClass): void {
+    const slab = new Slab(memory, sizeClass);
     for (const slot of slab.slots) sizeClass.free.addOldest(slot);
     sizeClass.slabBytes += slab.byteLength;
     this.#idle.addOldest(slab);
@@ -293,17 +336,33 @@ export class SlabMemoryTier implements MemoryTier {
     const loser = slab.sizeClass;
     assert(loser !== sizeClass, 'a slab is taken from another class');
     for (const slot of slab.slots) if (slot.extent !== undefined) this.#evict(slot);
+    // Processes outside read some of it: it is reclaimed when they have let go.
+    if (slab.pinnedSlots > 0) return;
     assert(slab.usedSlots === 0, 'an owner that is told of an eviction does not allocate');
     for (const slot of slab.slots) loser.free.remove(slot);
     this.#idle.remove(slab);
     this.#idleBytes -= slab.byteLength;
     loser.slabBytes -= slab.byteLength;
     this.#forgetClassWithoutSlabs(loser);
-    if (fits(slab.buffer, sizeClass, this.#nextSlabBytes(sizeClass))) {
-      this.#addSlab(slab.buffer, sizeClass);
-    } else this.#memory.giveBack(slab.buffer);
+    if (fits(slab.memory, sizeClass, this.#nextSlabBytes(sizeClass))) {
+      this.#addSlab(slab.memory, sizeClass);
+    } else this.#memory.giveBack(slab.memory);
   }
 }
+
+/** Those who read extents from outside the process, and of whom the tier's pins know nothing. */
+export interface OutsideReaders {
+  /**
+   * Hides what was shown at that offset of the memory's buffer, if anything was. True while somebody
+   * still reads it: then the tier asks again later, and does not use it until the answer is false.
+   */
+  retire(offset: number, memory: SlabBytes): boolean;
+  /** The tier lets go of memory that it took. Nobody reads any of it. */
+  giveBack(memory: SlabBytes): void;
+}
+
+/** Ordinary memory goes back at the next garbage collection. */
+const noReaders: OutsideReaders = { retire: () => false, giveBack: () => undefined };
 
 /** How many times as long a slab must have rested as a class's own oldest extent to be taken first. */
 const muchOlder = 2;
@@ -317,9 +376,9 @@ const lossMax = 1 / 8;
  */
 const blankSlotsMax = 64;
 
-/** True when a class that wants a slab of that length can use the buffer. */
-function fits(buffer: SharedArrayBuffer, { extentBytes }: SizeClass, wantedBytes: number): boolean {
-  const { byteLength } = buffer;
+/** True when a class that wants a slab of that length can use the memory. */
+function fits(memory: SlabBytes, { extentBytes }: SizeClass, wantedBytes: number): boolean {
+  const { byteLength } = memory;
   if (byteLength < extentBytes || byteLength > 2 * wantedBytes) return false;
   return byteLength % extentBytes <= byteLength * lossMax;
 }

@@ -2,7 +2,10 @@ import { assert } from '../base/assert.ts';
 import { limits } from '../blocks/limits.ts';
 
 /** Memory of that many bytes, or undefined when the system has none to give. */
-export type TakeMemory = (byteLength: number) => SharedArrayBuffer | undefined;
+export type TakeMemory = (byteLength: number) => SlabBytes | undefined;
+
+/** Memory that worker threads share: all of a buffer, or a part. */
+export type SlabBytes = Uint8Array<SharedArrayBuffer>;
 
 /**
  * The memory behind the slabs of one tier: taken from the system within a budget, and made ahead of
@@ -13,21 +16,27 @@ export class SlabMemory {
   /** Size of a full slab: what is made ahead of need has it. */
   readonly slabBytesMax: number;
   readonly #takeMemory: TakeMemory;
+  readonly #giveBackMemory: (memory: SlabBytes) => void;
   /** The budget, until the system refuses memory: then what had been taken by then. */
   #ceilingBytes: number;
   #takenBytes = 0;
   /** Buffers made ahead of need, and not used since. Part of the bytes taken. */
-  readonly #blanks: SharedArrayBuffer[] = [];
+  readonly #blanks: SlabBytes[] = [];
   #prefaultBytes = 0;
   /** The blank whose pages are being touched, and how far that has come. */
   #cold: Uint8Array | undefined = undefined;
   #coldOffset = 0;
 
-  constructor(budgetBytes: number, takeMemory: TakeMemory) {
+  constructor(
+    budgetBytes: number,
+    takeMemory: TakeMemory,
+    giveBackMemory: (memory: SlabBytes) => void,
+  ) {
     assert(Number.isSafeInteger(budgetBytes) && budgetBytes >= 0, `memory budget ${budgetBytes}`);
     this.budgetBytes = budgetBytes;
     this.#ceilingBytes = budgetBytes;
     this.#takeMemory = takeMemory;
+    this.#giveBackMemory = giveBackMemory;
     const share = roundDown(budgetBytes / slabsMin, limits.extentBytesUnit);
     this.slabBytesMax = Math.min(limits.slabBytes, Math.max(limits.extentBytesUnit, share));
   }
@@ -48,31 +57,32 @@ export class SlabMemory {
   }
 
   /** New memory, not longer than `roomBytes`. Once the system refuses, there is no room any more. */
-  take(byteLength: number): SharedArrayBuffer | undefined {
+  take(byteLength: number): SlabBytes | undefined {
     assert(byteLength > 0 && byteLength <= this.roomBytes, 'slabs stay within the budget');
-    const buffer = this.#takeMemory(byteLength);
-    if (buffer === undefined) {
+    const memory = this.#takeMemory(byteLength);
+    if (memory === undefined) {
       this.#ceilingBytes = this.#takenBytes;
       return undefined;
     }
     this.#takenBytes += byteLength;
-    return buffer;
+    return memory;
   }
 
-  /** The caller lets go of the buffer; the next garbage collection gives it to the system. */
-  giveBack(buffer: SharedArrayBuffer): void {
-    this.#takenBytes -= buffer.byteLength;
+  /** The caller lets go of the memory; the next garbage collection gives it to the system. */
+  giveBack(memory: SlabBytes): void {
+    this.#takenBytes -= memory.byteLength;
     assert(this.#takenBytes >= 0, 'what is given back was taken');
+    this.#giveBackMemory(memory);
   }
 
-  /** A buffer made ahead of need that suits, if there is one. */
-  takeBlank(suits: (buffer: SharedArrayBuffer) => boolean): SharedArrayBuffer | undefined {
+  /** Memory made ahead of need that suits, if there is one. */
+  takeBlank(suits: (memory: SlabBytes) => boolean): SlabBytes | undefined {
     const index = this.#blanks.findLastIndex(suits);
     return index < 0 ? undefined : this.#removeBlank(index);
   }
 
   /**
-   * Gives back a buffer that was made ahead of need and suits nobody. What is needed has other
+   * Gives back memory that was made ahead of need and suits nobody. What is needed has other
    * sizes, then, so nothing more is made ahead.
    */
   dropBlank(): boolean {
@@ -103,25 +113,25 @@ export class SlabMemory {
     const missingBytes = Math.min(this.#prefaultBytes - this.#takenBytes, this.roomBytes);
     const byteLength = Math.min(this.slabBytesMax, roundDown(missingBytes, limits.extentBytesUnit));
     if (byteLength <= 0) return undefined;
-    const buffer = this.take(byteLength);
-    if (buffer === undefined) return undefined;
-    this.#blanks.push(buffer);
+    const memory = this.take(byteLength);
+    if (memory === undefined) return undefined;
+    this.#blanks.push(memory);
     this.#coldOffset = 0;
-    return new Uint8Array(buffer);
+    return memory;
   }
 
-  #removeBlank(index: number): SharedArrayBuffer {
-    const [buffer] = this.#blanks.splice(index, 1);
+  #removeBlank(index: number): SlabBytes {
+    const [memory] = this.#blanks.splice(index, 1);
     // Its pages are written by users from now on.
-    if (this.#cold?.buffer === buffer) this.#cold = undefined;
-    return buffer;
+    if (this.#cold === memory) this.#cold = undefined;
+    return memory;
   }
 }
 
 /** Ordinary memory of this process that its worker threads can share. */
-export function takeSharedMemory(byteLength: number): SharedArrayBuffer | undefined {
+export function takeSharedMemory(byteLength: number): SlabBytes | undefined {
   try {
-    return new SharedArrayBuffer(byteLength);
+    return new Uint8Array(new SharedArrayBuffer(byteLength));
   } catch (error) {
     // V8 says so when the system gives no memory.
     if (error instanceof RangeError) return undefined;

@@ -2,6 +2,7 @@ import { assert } from '../base/assert.ts';
 import type { Extent } from './extent.ts';
 import { SlabList } from './slab-list.ts';
 import type { SlabListNode } from './slab-list.ts';
+import type { SlabBytes } from './slab-memory.ts';
 
 /** All slabs that are carved into extents of one size. */
 export class SizeClass {
@@ -80,7 +81,7 @@ function isUsedAgain({ extent }: Slot): boolean {
  * belong to the tier.
  */
 export class Slab implements SlabListNode<Slab> {
-  readonly buffer: SharedArrayBuffer;
+  readonly memory: SlabBytes;
   readonly byteLength: number;
   readonly sizeClass: SizeClass;
   readonly slots: readonly Slot[];
@@ -93,9 +94,9 @@ export class Slab implements SlabListNode<Slab> {
   older: Slab | undefined = undefined;
   newer: Slab | undefined = undefined;
 
-  constructor(buffer: SharedArrayBuffer, sizeClass: SizeClass) {
-    this.buffer = buffer;
-    this.byteLength = buffer.byteLength;
+  constructor(memory: SlabBytes, sizeClass: SizeClass) {
+    this.memory = memory;
+    this.byteLength = memory.byteLength;
     this.sizeClass = sizeClass;
     const count = Math.floor(this.byteLength / sizeClass.extentBytes);
     assert(count > 0, 'a slab holds at least one extent');
@@ -139,17 +140,17 @@ export class SlabExtent implements Extent {
   /** Used again after it became resident. Does not change while its slot is evictable. */
   isUsedAgain = false;
   #slot: Slot | undefined;
-  #bytes: Uint8Array;
+  #bytes: SlabBytes;
   #pins = 1;
 
   constructor(slot: Slot, byteLength: number, events: ExtentEvents) {
     this.byteLength = byteLength;
     this.events = events;
     this.#slot = slot;
-    this.#bytes = new Uint8Array(slot.slab.buffer, slot.offset, byteLength);
+    this.#bytes = slot.slab.memory.subarray(slot.offset, slot.offset + byteLength);
   }
 
-  get bytes(): Uint8Array {
+  get bytes(): SlabBytes {
     assert(this.#slot !== undefined, 'the bytes of an extent are used after its end');
     return this.#bytes;
   }
@@ -184,4 +185,4 @@ export class SlabExtent implements Extent {
   }
 }
 
-const ended = new Uint8Array(0);
+const ended = new Uint8Array(new SharedArrayBuffer(0));

@@ -16,12 +16,14 @@ import { RequestMeter, TimedObjectStore } from '../daemon/timed-object-store.ts'
 import type { Transport } from '../daemon/transport.ts';
 import type { ObjectStore } from '../objectstore/object-store.ts';
 import { openServedStore } from '../open-store.ts';
+import { withNative } from '../platform/native.ts';
 import { checksumsFor } from '../platform/checksums.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
 import { transportsOf } from './daemon-doors.ts';
 import { DaemonEvents } from './daemon-events.ts';
+import { DaemonMemory } from './daemon-memory.ts';
 import { parseDaemonFlags } from './daemon-flags.ts';
 import type { DaemonFlags } from './daemon-flags.ts';
 import { listenForSignals } from './daemon-signals.ts';
@@ -30,6 +32,7 @@ import { packageVersion } from './package-version.ts';
 import { pricesOf } from './prices.ts';
 import { renderProcessMetrics } from './process-metrics.ts';
 import { notifyServiceManager } from './service-manager.ts';
+import type { ServiceState } from '../platform/service-manager.ts';
 import { readSettingsFile } from './settings-file.ts';
 import type { Output, Terminal } from './terminal.ts';
 
@@ -93,27 +96,50 @@ async function serveUntilStopped(
     const parts = { flags, doors, platform, security, events, moreMetrics };
     const transports = await transportsOf(parts);
     events.tell('starting', { agent, pid: host.processId, objectStore, cacheDirectory });
+    const native = withNative(platform, config.native);
+    const memory = await DaemonMemory.prepare(native, security.access.isOpen, events);
+    const { directory: sharedDirectory } = memory;
     const wrapObjects = (objects: ObjectStore): ObjectStore =>
       new TimedObjectStore(objects, requests);
-    const options = { logger: events, drainMs: doors.drainMs, wrapObjects };
-    const store = new MeteredStore(await openServedStore(config, platform, options), meter);
-    const service = {
-      ...{ store, clock, sockets: nodeSockets, logger: events, agent },
-      ...{ accounts, counters, checksums },
-    };
-    const daemon = await startOrClose(service, transports, doors.drainMs);
-    signals.onReload(() => void reloaded.reload());
-    events.tell('ready', { addresses: daemon.addresses });
-    await notifyServiceManager(platform, config.native, 'READY=1', events);
-    const signal = await signals.first;
-    events.tell('draining', { signal });
-    const told = notifyServiceManager(platform, config.native, 'STOPPING=1', events);
-    await daemon.stop();
-    await told;
+    const options = { logger: events, drainMs: doors.drainMs, wrapObjects, sharedDirectory };
+    try {
+      const store = new MeteredStore(await openServedStore(config, platform, options), meter);
+      const service = {
+        ...{ store, clock, sockets: nodeSockets, logger: events, agent },
+        ...{ accounts, counters, checksums },
+      };
+      const daemon = await startOrClose(service, transports, doors.drainMs);
+      signals.onReload(() => void reloaded.reload());
+      await memory.announce(daemon.addresses);
+      const tellManager = (state: ServiceState): Promise<void> =>
+        notifyServiceManager(platform, config.native, state, events);
+      await serve(daemon, { events, signals, tellManager });
+    } finally {
+      await memory.end();
+    }
   } finally {
     reloaded.stop();
     await checksums.close();
   }
+}
+
+/** Says that the daemon serves, until a signal stops it. */
+async function serve(
+  daemon: Daemon,
+  told: {
+    readonly events: DaemonEvents;
+    readonly signals: Signals;
+    readonly tellManager: (state: ServiceState) => Promise<void>;
+  },
+): Promise<void> {
+  const { events, signals, tellManager } = told;
+  events.tell('ready', { addresses: daemon.addresses });
+  await tellManager('READY=1');
+  const signal = await signals.first;
+  events.tell('draining', { signal });
+  const stopping = tellManager('STOPPING=1');
+  await daemon.stop();
+  await stopping;
 }
 
 /** The store is closed where the doors cannot be opened. */

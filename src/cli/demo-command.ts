@@ -61,7 +61,7 @@ export function addDemoCommand(
     )
     .option(
       '--through <transport>',
-      'unix, tcp or http: all processes use a daemon',
+      'shm, unix, tcp or http: all processes use a daemon',
       throughFlag,
       'process',
     )
@@ -112,9 +112,9 @@ async function demo(context: CommandContext, flags: DemoFlags): Promise<number> 
 }
 
 function throughFlag(text: string): DemoTransport {
-  if (text === 'unix' || text === 'tcp' || text === 'http') return text;
+  if (text === 'shm' || text === 'unix' || text === 'tcp' || text === 'http') return text;
   const got = JSON.stringify(text.slice(0, 80));
-  throw new StoreError('INVALID', `--through must be unix, tcp or http; got ${got}`);
+  throw new StoreError('INVALID', `--through must be shm, unix, tcp or http; got ${got}`);
 }
 
 async function modelPath(files: Files, flag: string): Promise<string> {

@@ -3,11 +3,14 @@ import { defaultNamespaceName, parseNamespace } from '../blocks/namespace.ts';
 import type { KvStore } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { socketPathOf } from '../blocks/socket-path.ts';
 import { checksumsFor } from '../platform/checksums.ts';
 import { withNative } from '../platform/native.ts';
 import type { NativeMode } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
+import type { Platform } from '../platform/platform.ts';
+import { usualRuntimeDirectory } from '../platform/runtime-directory.ts';
 import type { SocketAddress } from '../platform/sockets.ts';
 import { tlsSockets } from '../platform/tls-sockets.ts';
 import { ClientStore } from './client-store.ts';
@@ -16,6 +19,8 @@ import type { ReadDeadlines } from './http-client-store.ts';
 import { httpClientLimits } from './http-limits.ts';
 import { RemotePeer } from './remote-peer.ts';
 import { RemoteStore } from './remote-store.ts';
+import { AnnouncedMemory } from './shared-access.ts';
+import { SharedStore } from './shared-store.ts';
 import { isTokenText, tokenRule } from './token.ts';
 
 /** How a client is connected. Every field may be left out. */
@@ -46,7 +51,8 @@ export interface ConnectOptions {
 const agent = 'wombatkv-node';
 
 /**
- * Connects to a daemon: `unix:/path/of.sock`, `tcp://host:port`, `http://host:port`, or encrypted
+ * Connects to a daemon: `shm:name` for one of this user on this host, by its prefix or the path of its
+ * socket, whose memory is read where it lies (a write to a payload ends the process); `unix:/path/of.sock`, `tcp://host:port`, `http://host:port`, or encrypted
  * `tls://host:port`, `https://host:port`. What it gives is used like a store in this process. It
  * connects again by itself; while the daemon is away calls fail soon with `UNAVAILABLE`. Closing it
  * leaves the daemon running.
@@ -81,6 +87,7 @@ async function connectTo(
   if (!isTokenText(token)) throw new RangeError(`token must be ${tokenRule}`);
   const authority = await readAuthority(options.tlsCaFile);
   if (address.kind === 'http') return connectHttp(address, namespace, options, authority);
+  if (address.kind === 'shm') return connectShared(address, namespace, options);
   const { native = 'auto' } = options;
   const { clock, random, host } = withNative(nodePlatform(), native);
   const isSecure = address.kind === 'tcp' && address.isSecure;
@@ -100,6 +107,50 @@ async function connectTo(
     throw error;
   }
   return store;
+}
+
+/** The daemon's memory where there is some, and its socket for everything else. */
+async function connectShared(
+  { name }: SharedAddress,
+  namespace: Namespace,
+  options: ConnectOptions,
+): Promise<KvStore> {
+  const { native = 'auto' } = options;
+  const platform = withNative(nodePlatform(), native);
+  const { clock, random, host } = platform;
+  const path = name.startsWith('/') ? name : socketPathOf(await runtimeDirectory(platform), name);
+  const address = { kind: 'unix' as const, path };
+  const { token = '' } = options;
+  const peer = new RemotePeer({ sockets: nodeSockets, clock, random, address, token, agent });
+  const deadlines = {
+    ...readDeadlines(options),
+    saveMs: capOf(options)(limits.saveDeadlineMs),
+  };
+  const checksums = checksumsFor(host, native);
+  const remote = new RemoteStore({ peer, clock, namespace, deadlines, checksums });
+  const access = new AnnouncedMemory(platform, peer, path);
+  const store = new SharedStore({ remote, access, namespace });
+  try {
+    await peer.connection('small', new AbortController().signal);
+    await access.look();
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  return store;
+}
+
+/** Where daemons of this user are found: the directory that is set, else the usual one. */
+async function runtimeDirectory(platform: Platform): Promise<string> {
+  const given = platform.environment['WMBT_KV_RUNTIME_DIR'];
+  if (given === undefined || given === '') return usualRuntimeDirectory(platform);
+  const home = platform.host.homeDirectory;
+  const path = given.startsWith('~/') ? `${home}/${given.slice(2)}` : given;
+  if (path.startsWith('/')) return path.replace(/(?<=.)\/+$/, '');
+  throw new StoreError(
+    'INVALID',
+    `WMBT_KV_RUNTIME_DIR is ${JSON.stringify(given)}, no absolute path`,
+  );
 }
 
 /** Asks for nothing, which shows whether the server is there and takes the token. */
@@ -149,7 +200,14 @@ interface PortAddress {
   readonly port: number;
 }
 
+interface SharedAddress {
+  readonly kind: 'shm';
+  /** The prefix of the daemon, or the path of its socket. */
+  readonly name: string;
+}
+
 type DaemonAddress =
+  | SharedAddress
   | Extract<SocketAddress, { readonly kind: 'unix' }>
   | (PortAddress & { readonly kind: 'tcp' })
   | (PortAddress & { readonly kind: 'http' });
@@ -161,13 +219,15 @@ type DaemonAddress =
  */
 export function parseAddress(url: string): DaemonAddress {
   if (typeof url !== 'string') throw new TypeError(`address must be a string; got ${typeof url}`);
+  const [, name] = /^shm:(\/.+|[\w.-]{1,64})$/.exec(url) ?? [];
+  if (name !== undefined) return { kind: 'shm', name };
   if (url.startsWith('unix:/')) return { kind: 'unix', path: url.slice('unix:'.length) };
   const [, kind, host, port] =
     /^(tcp|tls|https?):\/\/(\[[0-9a-f:.]+\]|[^\s/:[\]@]+):(\d{1,5})\/?$/i.exec(url) ?? [];
   const number = Number(port);
   if (host === undefined || !(number >= 1 && number <= 65_535)) {
     const shown = JSON.stringify(url.slice(0, 200));
-    const accepted = 'unix:/path, or tcp:, tls:, http: or https: and //host:port';
+    const accepted = 'shm:name, unix:/path, or tcp:, tls:, http: or https: and //host:port';
     throw new RangeError(`address must be ${accepted}; got ${shown}`);
   }
   const scheme = kind.toLowerCase();

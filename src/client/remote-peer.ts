@@ -90,6 +90,11 @@ export class RemotePeer {
     return raceSignal(opening, signal);
   }
 
+  /** True while a connection for small calls stands. */
+  get isConnected(): boolean {
+    return this.#idlest('small') !== undefined;
+  }
+
   /** Ends all connections; calls under way fail with `CLOSED`. */
   close(): void {
     this.#isClosed = true;

@@ -1,5 +1,6 @@
 import { StoreError, messageOf } from '../base/errors.ts';
 import type { Platform } from '../platform/platform.ts';
+import { usualRuntimeDirectory } from '../platform/runtime-directory.ts';
 import { quote } from './display.ts';
 import { expandHome } from './object-store-url.ts';
 import { parseSetting } from './parse.ts';
@@ -227,12 +228,7 @@ export function parseHostAndPort(text: string): HostAndPort {
  */
 export async function runtimeDirectoryOf(doors: DoorConfig, platform: Platform): Promise<string> {
   if (doors.runtimeDirectory !== undefined) return doors.runtimeDirectory;
-  const { environment, files, host } = platform;
-  const session = textOf(environment, 'XDG_RUNTIME_DIR');
-  if (session?.startsWith('/')) return `${session.replace(/\/+$/, '')}/wombatkv`;
-  const common = '/run/wombatkv';
-  if (host.userId === 0 || (await files.status(common))?.isOwn === true) return common;
-  return `${host.temporaryDirectory}/wombatkv-${host.userId ?? 'user'}`;
+  return usualRuntimeDirectory(platform);
 }
 
 function checked(name: string, text: string): string {

@@ -5,6 +5,8 @@ import { messageOf } from '../base/errors.ts';
 import { useNativeKernels } from '../base/native-kernels.ts';
 import type { NativeKernels } from '../base/native-kernels.ts';
 import { nodeFileLocks } from './node-file-locks.ts';
+import { nodeSharedMemory } from './node-shared-memory.ts';
+import type { SharedMemoryCode } from './node-shared-memory.ts';
 import type { Platform } from './platform.ts';
 
 /** `auto`: native code where there is some. `off`: none, whatever there is. */
@@ -14,7 +16,7 @@ export type NativeMode = 'auto' | 'off';
  * What `wombatkv-native.node` exports (capi/node). Everything works without it: slower, and without
  * locks of files and without word to a service manager.
  */
-export interface NativeCode extends NativeKernels {
+export interface NativeCode extends NativeKernels, SharedMemoryCode {
   readonly interfaceVersion: number;
   /** Name of the way in which CRC32C is computed on this processor. */
   readonly crc32cKernel: string;
@@ -29,7 +31,7 @@ export type NativeChoice =
   { readonly code: NativeCode } | { readonly code: undefined; readonly reason: string };
 
 /** The version of the functions above that this program knows; capi/node/module.c has the same. */
-const interfaceVersion = 1;
+const interfaceVersion = 2;
 
 /** The package's own folder: three above this file's, in a clone and where it is installed. */
 export const packageRoot = fileURLToPath(new URL('../../..', import.meta.url));
@@ -57,7 +59,10 @@ export function nativeCode(mode: NativeMode): NativeChoice {
 export function withNative(platform: Platform, mode: NativeMode): Platform {
   const { code } = nativeCode(mode);
   useNativeKernels(code);
-  return { ...platform, locks: code === undefined ? undefined : nodeFileLocks(code) };
+  if (code === undefined) return { ...platform, locks: undefined, sharedMemory: undefined };
+  const hasSharedFiles = process.platform === 'linux';
+  const sharedMemory = hasSharedFiles ? nodeSharedMemory(code) : undefined;
+  return { ...platform, locks: nodeFileLocks(code), sharedMemory };
 }
 
 function load(path: string): NativeChoice {

@@ -5,6 +5,7 @@ import type { FileLocks } from './file-locks.ts';
 import type { Files } from './files.ts';
 import type { Http } from './http.ts';
 import type { Random } from './random.ts';
+import type { SharedMemory } from './shared-memory.ts';
 
 /**
  * The only door to the world outside the process. Everything above this folder reaches time,
@@ -17,6 +18,7 @@ export interface Platform {
   readonly files: Files;
   /** Absent without native code (`withNative` adds it). */
   readonly locks?: FileLocks | undefined;
+  readonly sharedMemory?: SharedMemory | undefined;
   readonly endpoints: Endpoints;
   readonly http: Http;
   readonly cloudCredentials: CloudCredentials;

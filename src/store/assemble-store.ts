@@ -9,6 +9,8 @@ import { storeDigestOf } from '../cache/cache-owner.ts';
 import { DiskTier } from '../cache/disk-tier.ts';
 import { EntryIndex } from '../cache/entry-index.ts';
 import { LocalCache } from '../cache/local-cache.ts';
+import { openSharedTier } from '../cache/shared-tier.ts';
+import type { SharedTier } from '../cache/shared-tier.ts';
 import { SlabMemoryTier } from '../cache/slab-memory-tier.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import type { ObjectFormat } from '../format/object-keys.ts';
@@ -59,6 +61,8 @@ export interface StoreSettings {
   readonly drainMs?: number | undefined;
   /** Bytes of the memory tier to touch ahead of need; none when absent. */
   readonly prefaultBytes?: number | undefined;
+  /** Where the memory tier lies for other processes; in this process alone when absent. */
+  readonly sharedDirectory?: string | undefined;
 }
 
 /** What a store is built on. It owns `objects` and `transcoder` from then on. */
@@ -140,10 +144,11 @@ function formatsOf({
 
 async function openLocalTiers(foundation: StoreFoundation, catalog: Catalog): Promise<LocalTiers> {
   const { platform, logger, settings } = foundation;
-  const memory = new SlabMemoryTier(settings.memoryBytes);
+  const shared = await shareMemory(foundation);
+  const memory = memoryTierOf(settings.memoryBytes, shared);
   const index = new EntryIndex();
   const onEvict = (id: PayloadId): void => catalog.noteEvicted(id);
-  const common = { memory, index, clock: platform.clock, onEvict };
+  const common = { memory, index, shared, clock: platform.clock, onEvict };
   const { cacheDirectory, diskBytes } = settings;
   if (cacheDirectory === false) {
     return { memory, cache: new LocalCache({ ...common, disk: undefined }), own: undefined };
@@ -162,9 +167,22 @@ async function openLocalTiers(foundation: StoreFoundation, catalog: Catalog): Pr
     const disk = await DiskTier.open({ ...log, index, logger, onEvict });
     return { memory, cache: new LocalCache({ ...common, disk }), own };
   } catch (error) {
+    shared?.close();
     await own.release();
     throw error;
   }
+}
+
+function shareMemory(foundation: StoreFoundation): Promise<SharedTier | undefined> {
+  const { platform, logger, settings } = foundation;
+  const { sharedDirectory, memoryBytes } = settings;
+  if (sharedDirectory === undefined) return Promise.resolve(undefined);
+  return openSharedTier(platform, sharedDirectory, memoryBytes, logger);
+}
+
+function memoryTierOf(budgetBytes: number, shared: SharedTier | undefined): SlabMemoryTier {
+  if (shared === undefined) return new SlabMemoryTier(budgetBytes);
+  return new SlabMemoryTier(budgetBytes, (byteLength) => shared.take(byteLength), shared);
 }
 
 function startAdoption(

@@ -8,7 +8,7 @@ import { runCli } from './run-cli.ts';
  * Goal: the demo shows the same through a daemon as without. Method: the counters of its store, and
  * the answers; the daemon is killed with the first process and stopped when the cache is wiped.
  */
-export async function checkDemoThrough(transport: 'unix' | 'tcp' | 'http'): Promise<void> {
+export async function checkDemoThrough(transport: 'shm' | 'unix' | 'tcp' | 'http'): Promise<void> {
   const home = await makeTemporaryDirectory('demo-through');
   try {
     const args = ['demo', '--quick', '--json', '--through', transport];

@@ -52,6 +52,8 @@ export interface WorldStoreOptions {
   readonly backlogBytes?: number | undefined;
   readonly lookupDeadlineMs?: number | undefined;
   readonly loadDeadlineMs?: number | undefined;
+  /** Where its memory lies for other processes; for worlds that wrap those of real stores. */
+  readonly sharedDirectory?: string | undefined;
 }
 
 /**

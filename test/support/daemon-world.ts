@@ -1,6 +1,9 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 import type { ServedStore } from '../../src/blocks/served-store.ts';
+import { announcementOf } from '../../src/blocks/socket-path.ts';
 import { connect } from '../../src/client/connect.ts';
 import type { ConnectOptions } from '../../src/client/connect.ts';
 import { Access } from '../../src/daemon/access.ts';
@@ -21,8 +24,14 @@ import type { BucketOpener } from './in-process-world.ts';
 import { makeTemporaryDirectory } from './temporary-directory.ts';
 import type { TemporaryDirectory } from './temporary-directory.ts';
 
-/** The doors of {@link startDaemon}. */
-export type DoorKind = 'unix' | 'tcp' | 'http';
+/**
+ * The doors of {@link startDaemon}. `shm` is a Unix socket of a daemon that shares its memory with its
+ * clients.
+ */
+export type DoorKind = 'shm' | 'unix' | 'tcp' | 'http';
+
+/** A budget whose index is small: a world is made for every case. */
+const sharedBytes = 64 * 1024 * 1024;
 
 /** A daemon in this process, over real sockets. */
 export async function startDaemon(
@@ -60,7 +69,7 @@ export function daemonHarness(
   options: ConnectOptions = {},
 ): KvStoreHarness & { close(): Promise<void> } {
   const open: WorldDoors['open'] = (directory, name) => doorOf(kind, directory, name);
-  return doorHarness(openBucket, Promise.resolve({ open, options }));
+  return doorHarness(openBucket, Promise.resolve({ open, options, isShared: kind === 'shm' }));
 }
 
 /** The same with doors of any make. */
@@ -84,6 +93,8 @@ export interface WorldDoors {
   /** A fresh door; a socket has that name in the directory. */
   readonly open: (directory: string, name: string) => Transport;
   readonly options: ConnectOptions;
+  /** True where daemons share their memory with clients. */
+  readonly isShared?: boolean;
 }
 
 interface ServedHost {
@@ -110,12 +121,18 @@ class DaemonWorld implements World {
   }
 
   async open(host: string, options: WorldStoreOptions = {}): Promise<KvStore> {
-    // The stores of the inner world are real ones.
-    const store = (await this.#inner.open(host, options)) as ServedStore;
     this.#sockets += 1;
-    const door = this.#doors.open(this.#directory.path, `${this.#sockets}`);
-    const daemon = await startDaemon(store, door);
-    const client = await connect(daemon.addresses[0].url, { ...this.#doors.options, ...options });
+    const name = `${this.#sockets}`;
+    const { isShared = false } = this.#doors;
+    const sharedDirectory = join(this.#directory.path, `memory-${name}`);
+    const memory = isShared ? { sharedDirectory, memoryBytes: sharedBytes } : {};
+    // The stores of the inner world are real ones.
+    const store = (await this.#inner.open(host, { ...memory, ...options })) as ServedStore;
+    const daemon = await startDaemon(store, this.#doors.open(this.#directory.path, name));
+    const { url } = daemon.addresses[0];
+    if (isShared) await writeFile(announcementOf(url.slice('unix:'.length)), sharedDirectory);
+    const address = isShared ? url.replace('unix:', 'shm:') : url;
+    const client = await connect(address, { ...this.#doors.options, ...options });
     const served = { store, daemon, client };
     const handle = closingBoth(served);
     this.#hosts.set(handle, served);

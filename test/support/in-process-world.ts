@@ -4,6 +4,7 @@ import type { KvStore } from '../../src/blocks/kv-store.ts';
 import { limits } from '../../src/blocks/limits.ts';
 import { resolveStoreConfig } from '../../src/config/store-config.ts';
 import type { ObjectStore } from '../../src/objectstore/object-store.ts';
+import { withNative } from '../../src/platform/native.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { WorkerPool } from '../../src/platform/worker-pool.ts';
 import { assembleStore } from '../../src/store/assemble-store.ts';
@@ -58,7 +59,7 @@ class InProcessWorld implements World {
 
   async open(host: string, options: WorldStoreOptions = {}): Promise<KvStore> {
     const process = killablePlatform(nodePlatform());
-    const { backlogBytes, ...rest } = options;
+    const { backlogBytes, sharedDirectory, ...rest } = options;
     const config = {
       objectStore: 'memory:',
       objectStoreBytesMax: false as const,
@@ -68,10 +69,16 @@ class InProcessWorld implements World {
     const settings = {
       ...resolveStoreConfig(config, process.platform.host),
       backlogBytesMax: backlogBytes,
+      sharedDirectory,
     };
+    const isShared = sharedDirectory !== undefined;
+    // Its locks would outlive a crash, for this process lives on.
+    const platform = isShared
+      ? { ...withNative(process.platform, 'auto'), locks: undefined }
+      : process.platform;
     const transcoder = borrowed(this.#transcoder);
     const objects = switchedBucket(this.bucket, this.faults, process.gate);
-    const foundation = { platform: process.platform, logger: silentLogger, objects, transcoder };
+    const foundation = { platform, logger: silentLogger, objects, transcoder };
     const store = await assembleStore({ ...foundation, settings });
     this.#open.set(store, process);
     return store;

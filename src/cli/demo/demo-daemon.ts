@@ -8,7 +8,7 @@ import { effectiveSettings, settingPrefix } from '../../config/settings.ts';
 import type { Platform } from '../../platform/platform.ts';
 
 /** How the demo's processes reach the store: each opens it, or all of them ask a daemon. */
-export type DemoTransport = 'process' | 'unix' | 'tcp' | 'http';
+export type DemoTransport = 'process' | 'shm' | 'unix' | 'tcp' | 'http';
 
 /** A daemon starts in a fraction of a second; a busy machine may need more. */
 const readyMs = 30_000;
@@ -34,10 +34,10 @@ export class DemoDaemon {
     place: { readonly transport: Exclude<DemoTransport, 'process'>; readonly directory: string },
     store: StoreConfig,
   ): Promise<DemoDaemon> {
-    const flags =
-      place.transport === 'unix'
-        ? ['--unix', `${place.directory}/demo.sock`]
-        : [`--${place.transport}`, '127.0.0.1:0'];
+    const isLocal = place.transport === 'unix' || place.transport === 'shm';
+    const flags = isLocal
+      ? ['--unix', `${place.directory}/demo.sock`]
+      : [`--${place.transport}`, '127.0.0.1:0'];
     await platform.files.makeDirectory(place.directory);
     const program = fileURLToPath(new URL('../daemon-main.js', import.meta.url));
     const child = spawn(process.execPath, [program, ...flags], {
@@ -48,7 +48,9 @@ export class DemoDaemon {
     child.once('close', () => ended.resolve());
     const timer = platform.clock.schedule(readyMs, () => child.kill('SIGKILL'), 'awaited');
     try {
-      return new DemoDaemon(child, ended.promise, await readyUrl(child, ended.promise));
+      const url = await readyUrl(child, ended.promise);
+      const isShared = place.transport === 'shm';
+      return new DemoDaemon(child, ended.promise, isShared ? url.replace('unix:', 'shm:') : url);
     } finally {
       timer.cancel();
     }

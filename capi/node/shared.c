@@ -1,0 +1,166 @@
+/* Files that several processes map. Linux only: elsewhere the functions say ENOTSUP. */
+#define _GNU_SOURCE
+
+#include "shared.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "arguments.h"
+
+struct file_range {
+  int descriptor;
+  off_t start;
+  off_t length;
+};
+
+/* The first three arguments: descriptor, start, length. */
+static bool read_range(napi_env env, napi_value arguments[wmbt_arguments_max], struct file_range *range) {
+  uint32_t descriptor;
+  double start, length;
+  if (!wmbt_read_uint32(env, arguments[0], &descriptor) || !wmbt_read_size(env, arguments[1], &start) ||
+      !wmbt_read_size(env, arguments[2], &length)) {
+    return false;
+  }
+  *range = (struct file_range){(int)descriptor, (off_t)start, (off_t)length};
+  return true;
+}
+
+struct mapping {
+  void *start;
+  size_t length;
+};
+
+static void unmap(napi_env env, void *data, void *hint) {
+  (void)env;
+  (void)data;
+  struct mapping *mapping = hint;
+  munmap(mapping->start, mapping->length);
+  free(mapping);
+}
+
+/* mapFile(descriptor, length, isWritable): the file as an ArrayBuffer, which unmaps it when it is collected. */
+napi_value wmbt_node_map_file(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max], buffer;
+  uint32_t descriptor;
+  double length;
+  bool is_writable;
+  if (!wmbt_read_arguments(env, info, arguments)) return NULL;
+  if (!wmbt_read_uint32(env, arguments[0], &descriptor) || !wmbt_read_size(env, arguments[1], &length)) return NULL;
+  if (!wmbt_read_boolean(env, arguments[2], &is_writable)) return NULL;
+  struct mapping *mapping = malloc(sizeof *mapping);
+  if (mapping == NULL) return wmbt_throw_system_error(env, "malloc", ENOMEM);
+  mapping->length = (size_t)length;
+  const int protection = is_writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  mapping->start = mmap(NULL, mapping->length, protection, MAP_SHARED, (int)descriptor, 0);
+  if (mapping->start == MAP_FAILED) {
+    const int fault = errno;
+    free(mapping);
+    return wmbt_throw_system_error(env, "mmap", fault);
+  }
+  /* A child that the program forks has no business there, and no hazards of its own. */
+  madvise(mapping->start, mapping->length, MADV_DONTFORK);
+  if (napi_create_external_arraybuffer(env, mapping->start, mapping->length, unmap, mapping, &buffer) == napi_ok) {
+    return buffer;
+  }
+  unmap(env, mapping->start, mapping);
+  napi_throw_error(env, "ENOTSUP", "ENOTSUP: this Node takes no memory from outside");
+  return NULL;
+}
+
+/*
+ * mapOver(memory, descriptor): puts the file's pages in the place of the memory's, which is whole pages that
+ * were mapped for it alone. Threads that share the memory share the file from then on.
+ */
+napi_value wmbt_node_map_over(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  struct wmbt_bytes memory;
+  uint32_t descriptor;
+  if (!wmbt_read_arguments(env, info, arguments)) return NULL;
+  if (!wmbt_read_bytes(env, arguments[0], &memory) || !wmbt_read_uint32(env, arguments[1], &descriptor)) return NULL;
+  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  if ((uintptr_t)memory.data % page != 0 || memory.length % page != 0) {
+    napi_throw_range_error(env, NULL, "a file is mapped over whole pages");
+    return NULL;
+  }
+  const int flags = MAP_SHARED | MAP_FIXED;
+  if (mmap(memory.data, memory.length, PROT_READ | PROT_WRITE, flags, (int)descriptor, 0) == MAP_FAILED) {
+    return wmbt_throw_system_error(env, "mmap", errno);
+  }
+  return NULL;
+}
+
+#if defined(__linux__)
+
+/* reserve(descriptor, start, length): gives the range memory of its own; false when there is none left. */
+napi_value wmbt_node_reserve(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  struct file_range range;
+  if (!wmbt_read_arguments(env, info, arguments) || !read_range(env, arguments, &range)) return NULL;
+  int fault;
+  do {
+    fault = posix_fallocate(range.descriptor, range.start, range.length);
+  } while (fault == EINTR);
+  if (fault != 0 && fault != ENOSPC) return wmbt_throw_system_error(env, "posix_fallocate", fault);
+  return wmbt_boolean(env, fault == 0);
+}
+
+/* giveBack(descriptor, start, length): lets go of the range's memory; the file keeps its length. */
+napi_value wmbt_node_give_back(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  struct file_range range;
+  if (!wmbt_read_arguments(env, info, arguments) || !read_range(env, arguments, &range)) return NULL;
+  const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  if (fallocate(range.descriptor, mode, range.start, range.length) == 0) return NULL;
+  return wmbt_throw_system_error(env, "fallocate", errno);
+}
+
+static struct flock lock_of(const struct file_range *range, short type) {
+  return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = range->start, .l_len = range->length};
+}
+
+/* lockRange(descriptor, start, length): true when this open file has the range now, false when another has it. */
+napi_value wmbt_node_lock_range(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  struct file_range range;
+  if (!wmbt_read_arguments(env, info, arguments) || !read_range(env, arguments, &range)) return NULL;
+  struct flock lock = lock_of(&range, F_WRLCK);
+  const int result = fcntl(range.descriptor, F_OFD_SETLK, &lock);
+  if (result != 0 && errno != EAGAIN && errno != EACCES) return wmbt_throw_system_error(env, "fcntl", errno);
+  return wmbt_boolean(env, result == 0);
+}
+
+/* isRangeLocked(descriptor, start, length): true when another open file has a part of the range. */
+napi_value wmbt_node_is_range_locked(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  struct file_range range;
+  if (!wmbt_read_arguments(env, info, arguments) || !read_range(env, arguments, &range)) return NULL;
+  struct flock lock = lock_of(&range, F_WRLCK);
+  if (fcntl(range.descriptor, F_OFD_GETLK, &lock) != 0) return wmbt_throw_system_error(env, "fcntl", errno);
+  return wmbt_boolean(env, lock.l_type != F_UNLCK);
+}
+
+napi_value wmbt_node_unlock_range(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  struct file_range range;
+  if (!wmbt_read_arguments(env, info, arguments) || !read_range(env, arguments, &range)) return NULL;
+  struct flock lock = lock_of(&range, F_UNLCK);
+  if (fcntl(range.descriptor, F_OFD_SETLK, &lock) == 0) return NULL;
+  return wmbt_throw_system_error(env, "fcntl", errno);
+}
+
+#else
+
+static napi_value not_here(napi_env env) { return wmbt_throw_system_error(env, "shared memory", ENOTSUP); }
+
+napi_value wmbt_node_reserve(napi_env env, napi_callback_info info) { return (void)info, not_here(env); }
+napi_value wmbt_node_give_back(napi_env env, napi_callback_info info) { return (void)info, not_here(env); }
+napi_value wmbt_node_lock_range(napi_env env, napi_callback_info info) { return (void)info, not_here(env); }
+napi_value wmbt_node_is_range_locked(napi_env env, napi_callback_info info) { return (void)info, not_here(env); }
+napi_value wmbt_node_unlock_range(napi_env env, napi_callback_info info) { return (void)info, not_here(env); }
+
+#endif

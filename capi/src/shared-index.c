@@ -1,0 +1,173 @@
+#include "shared-index.h"
+
+#include <string.h>
+
+/* A writer needs some tens of nanoseconds for an entry; whoever waits longer waits for one that was stopped. */
+enum { tries_max = 200 };
+
+static const uint32_t version = 1;
+
+size_t wmbt_index_bytes(uint32_t log2_capacity) {
+  return wmbt_index_header_bytes + wmbt_index_names_bytes +
+         ((size_t)1 << log2_capacity) * sizeof(struct wmbt_index_entry);
+}
+
+bool wmbt_index_create(void *memory, size_t length, uint32_t log2_capacity, uint64_t segment_bytes) {
+  if (log2_capacity > 30 || length != wmbt_index_bytes(log2_capacity)) return false;
+  struct wmbt_index_header *header = memory;
+  header->version = version;
+  header->log2_capacity = log2_capacity;
+  header->segment_bytes = segment_bytes;
+  atomic_thread_fence(memory_order_release);
+  header->magic = WMBT_INDEX_MAGIC;
+  return true;
+}
+
+bool wmbt_index_open(void *memory, size_t length, struct wmbt_index *index) {
+  struct wmbt_index_header *header = memory;
+  if (length < wmbt_index_header_bytes || header->magic != WMBT_INDEX_MAGIC) return false;
+  atomic_thread_fence(memory_order_acquire);
+  const uint32_t log2_capacity = header->log2_capacity;
+  if (header->version != version || log2_capacity > 30 || length != wmbt_index_bytes(log2_capacity)) return false;
+  index->header = header;
+  index->entries = (void *)((uint8_t *)memory + wmbt_index_header_bytes + wmbt_index_names_bytes);
+  index->mask = ((uint64_t)1 << log2_capacity) - 1;
+  return true;
+}
+
+/* Keys are digests, so any bits of them are evenly spread; tenants with equal keys begin at different places. */
+static uint64_t home_of(const uint64_t key[4], uint32_t owner) {
+  return key[0] ^ (owner * UINT64_C(0x9e3779b97f4a7c15)) >> 20;
+}
+
+static bool has_key(const struct wmbt_index_entry *entry, const uint64_t key[4], uint32_t owner) {
+  const uint64_t facts = atomic_load_explicit(&entry->facts, memory_order_relaxed);
+  uint64_t difference = (facts >> 32) ^ owner;
+  for (int i = 0; i < 4; i += 1) difference |= atomic_load_explicit(&entry->key[i], memory_order_relaxed) ^ key[i];
+  return difference == 0;
+}
+
+int64_t wmbt_index_place(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner) {
+  const uint64_t home = home_of(key, owner);
+  int64_t place = -1;
+  for (uint64_t step = 0; step < wmbt_index_window && step <= index->mask; step += 1) {
+    const uint64_t number = (home + step) & index->mask;
+    const struct wmbt_index_entry *entry = &index->entries[number];
+    const bool is_free = atomic_load_explicit(&entry->location, memory_order_relaxed) == 0;
+    if (is_free && place < 0) place = (int64_t)number;
+    if (!is_free && has_key(entry, key, owner)) return -1;
+    if (atomic_load_explicit(&entry->sequence, memory_order_relaxed) == 0) break;
+  }
+  return place;
+}
+
+/* The stores between the two are seen by nobody who reads the same even number before and after his loads. */
+static uint64_t begin_writing(struct wmbt_index_entry *entry) {
+  const uint64_t sequence = atomic_load_explicit(&entry->sequence, memory_order_relaxed);
+  atomic_store_explicit(&entry->sequence, sequence + 1, memory_order_relaxed);
+  atomic_thread_fence(memory_order_release);
+  return sequence + 2;
+}
+
+void wmbt_index_publish(const struct wmbt_index *index, uint32_t number, const uint64_t key[4],
+                        const struct wmbt_found *payload) {
+  struct wmbt_index_entry *entry = &index->entries[number & index->mask];
+  const uint64_t after = begin_writing(entry);
+  for (int i = 0; i < 4; i += 1) atomic_store_explicit(&entry->key[i], key[i], memory_order_relaxed);
+  atomic_store_explicit(&entry->location, payload->location, memory_order_relaxed);
+  atomic_store_explicit(&entry->extent, payload->extent, memory_order_relaxed);
+  atomic_store_explicit(&entry->facts, payload->facts, memory_order_relaxed);
+  /* Whoever reads this number reads the payload's bytes too, which were written before. */
+  atomic_store_explicit(&entry->sequence, after, memory_order_release);
+}
+
+void wmbt_index_retire(const struct wmbt_index *index, uint32_t number) {
+  struct wmbt_index_entry *entry = &index->entries[number & index->mask];
+  const uint64_t after = begin_writing(entry);
+  atomic_store_explicit(&entry->location, 0, memory_order_relaxed);
+  atomic_store_explicit(&entry->sequence, after, memory_order_release);
+}
+
+/* 1: this entry is the key's. 0: it is not. -1: the probe ends here. */
+static int look(const struct wmbt_index_entry *entry, const uint64_t key[4], uint32_t owner,
+                struct wmbt_found *found) {
+  for (int tries = 0; tries < tries_max; tries += 1) {
+    const uint64_t sequence = atomic_load_explicit(&entry->sequence, memory_order_acquire);
+    if (sequence == 0) return -1;
+    if ((sequence & 1) != 0) continue;
+    const bool is_same = has_key(entry, key, owner);
+    found->sequence = sequence;
+    found->location = atomic_load_explicit(&entry->location, memory_order_relaxed);
+    found->extent = atomic_load_explicit(&entry->extent, memory_order_relaxed);
+    found->facts = atomic_load_explicit(&entry->facts, memory_order_relaxed);
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&entry->sequence, memory_order_relaxed) != sequence) continue;
+    return is_same && found->location != 0;
+  }
+  return 0;
+}
+
+bool wmbt_index_find(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner,
+                     struct wmbt_found *found) {
+  if (atomic_load_explicit(&index->header->is_closed, memory_order_relaxed) != 0) return false;
+  const uint64_t home = home_of(key, owner);
+  for (uint64_t step = 0; step < wmbt_index_window && step <= index->mask; step += 1) {
+    const uint64_t number = (home + step) & index->mask;
+    const int outcome = look(&index->entries[number], key, owner, found);
+    if (outcome < 0) return false;
+    if (outcome == 0) continue;
+    found->entry = (uint32_t)number;
+    return true;
+  }
+  return false;
+}
+
+void wmbt_pin_announce(struct wmbt_client *client, uint32_t hazard, uint64_t location) {
+  if (hazard >= atomic_load_explicit(&client->hazards_end, memory_order_relaxed)) {
+    atomic_store_explicit(&client->hazards_end, hazard + 1, memory_order_relaxed);
+  }
+  atomic_store_explicit(&client->hazards[hazard], location, memory_order_relaxed);
+}
+
+/*
+ * The reader stores a hazard and then loads the sequence; the writer stores the sequence and then loads hazards
+ * (wmbt_clients_hold). With a full fence between the two on both sides at least one sees what the other stored.
+ */
+void wmbt_pin_fence(void) { atomic_thread_fence(memory_order_seq_cst); }
+
+bool wmbt_pin_confirm(const struct wmbt_index *index, struct wmbt_client *client, uint32_t hazard,
+                      const struct wmbt_found *found) {
+  const struct wmbt_index_entry *entry = &index->entries[found->entry & index->mask];
+  if (atomic_load_explicit(&entry->sequence, memory_order_acquire) == found->sequence) return true;
+  wmbt_pin_release(client, hazard);
+  return false;
+}
+
+void wmbt_pin_release(struct wmbt_client *client, uint32_t hazard) {
+  /* The loads of the payload come before. */
+  atomic_store_explicit(&client->hazards[hazard], 0, memory_order_release);
+}
+
+int wmbt_clients_hold(const struct wmbt_client *clients, uint64_t location) {
+  atomic_thread_fence(memory_order_seq_cst);
+  for (int number = 0; number < wmbt_client_slots; number += 1) {
+    const struct wmbt_client *client = &clients[number];
+    if (atomic_load_explicit(&client->is_active, memory_order_acquire) == 0) continue;
+    uint32_t end = atomic_load_explicit(&client->hazards_end, memory_order_relaxed);
+    /* A client may have written anything there. */
+    if (end > wmbt_client_hazards) end = wmbt_client_hazards;
+    for (uint32_t hazard = 0; hazard < end; hazard += 1) {
+      const uint64_t pinned = atomic_load_explicit(&client->hazards[hazard], memory_order_acquire);
+      if ((pinned & ~WMBT_LOCATION_SKIP) == location) return number;
+    }
+  }
+  return -1;
+}
+
+void wmbt_client_clear(struct wmbt_client *client) {
+  atomic_store_explicit(&client->is_active, 0, memory_order_relaxed);
+  for (int i = 0; i < wmbt_client_hazards; i += 1) {
+    atomic_store_explicit(&client->hazards[i], 0, memory_order_relaxed);
+  }
+  atomic_store_explicit(&client->hazards_end, 0, memory_order_release);
+}

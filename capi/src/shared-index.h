@@ -1,0 +1,123 @@
+/*
+ * The index of the memory tier as other processes see it (docs/FORMAT.md draws it, docs/decisions/0066 says why
+ * its orderings are enough). One process, the store, writes it; any number map it read-only, find payloads in
+ * it, and pin them by words of a second file, which they map writable. No function here makes a system call.
+ */
+#ifndef WMBT_SHARED_INDEX_H
+#define WMBT_SHARED_INDEX_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+  wmbt_index_header_bytes = 4096,
+  wmbt_index_names_bytes = 1024 * 128,
+  /* Entries that a key may be in, counted from its home. */
+  wmbt_index_window = 32,
+  wmbt_client_slots = 64,
+  wmbt_client_hazards = 1016,
+};
+
+/* "WKVIDX1" and a zero, as a little-endian word. */
+#define WMBT_INDEX_MAGIC UINT64_C(0x0031584449564b57)
+
+struct wmbt_index_header {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t log2_capacity;
+  uint64_t segment_bytes;
+  /* Names that are whole. Grows only. */
+  _Atomic uint32_t names;
+  /* Set once, when the store closes: nothing is found here any more. */
+  _Atomic uint32_t is_closed;
+};
+
+/* Even: stable. Odd: being written. 0: never used. Every word but the first is read and written relaxed. */
+struct wmbt_index_entry {
+  _Alignas(64) _Atomic uint64_t sequence;
+  _Atomic uint64_t key[4];
+  /* Bit 63: valid. Bits 56 to 62: where the payload begins in its extent, in units of 32 bytes. Bits 40 to 55:
+     segment. Bits 0 to 39: offset of the extent, in units of 4 KiB. 0: removed. */
+  _Atomic uint64_t location;
+  /* Length of the payload in the low half, its CRC32C in the high one. */
+  _Atomic uint64_t extent;
+  /* Low half: 15 bits of tokens, a bit for decoded tokens, 16 of the fingerprint's number. High half: the
+     number of the namespace above 8 bits of kind. */
+  _Atomic uint64_t facts;
+};
+
+_Static_assert(sizeof(struct wmbt_index_entry) == 64, "an entry is one line of the cache");
+
+/* The part of a location that says where in its extent the payload begins. */
+#define WMBT_LOCATION_SKIP (UINT64_C(127) << 56)
+
+struct wmbt_index {
+  struct wmbt_index_header *header;
+  struct wmbt_index_entry *entries;
+  uint64_t mask;
+};
+
+/* What a client shows of itself. Only its owner writes it, and the store once that is gone. */
+struct wmbt_client {
+  _Alignas(64) _Atomic uint32_t is_active;
+  /* Hazards in use lie below this. Grows only. */
+  _Atomic uint32_t hazards_end;
+  uint64_t unused[7];
+  /* Locations that the client reads; 0: none. */
+  _Atomic uint64_t hazards[wmbt_client_hazards];
+};
+
+_Static_assert(sizeof(struct wmbt_client) == 8192, "a client takes two pages");
+
+/* What is stored under a key. */
+struct wmbt_found {
+  uint64_t sequence;
+  uint64_t location;
+  uint64_t extent;
+  uint64_t facts;
+  uint32_t entry;
+};
+
+/* Bytes of the file of an index of 2^log2_capacity entries. */
+size_t wmbt_index_bytes(uint32_t log2_capacity);
+
+/* Makes an index of memory of zeros. */
+bool wmbt_index_create(void *memory, size_t length, uint32_t log2_capacity, uint64_t segment_bytes);
+
+/* Looks at memory that may be anything. False when it is no index, or not as long as it says. */
+bool wmbt_index_open(void *memory, size_t length, struct wmbt_index *index);
+
+/* The number of an entry for the key that is free or removed; -1 when none is in its window, or the key is. */
+int64_t wmbt_index_place(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner);
+
+/* Shows a payload. The entry is one that wmbt_index_place gave. `facts` holds the owner in its high half. */
+void wmbt_index_publish(const struct wmbt_index *index, uint32_t entry, const uint64_t key[4],
+                        const struct wmbt_found *payload);
+
+/* Hides what the entry shows. Afterwards wmbt_clients_hold tells whether somebody still reads it. */
+void wmbt_index_retire(const struct wmbt_index *index, uint32_t entry);
+
+/*
+ * Finds the key for the owner (the number of a namespace above the kind). False also while the entry is being
+ * written: the caller asks the store then.
+ */
+bool wmbt_index_find(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner, struct wmbt_found *found);
+
+/* Pinning, in two steps around one wmbt_pin_fence() for a whole batch. */
+void wmbt_pin_announce(struct wmbt_client *client, uint32_t hazard, uint64_t location);
+void wmbt_pin_fence(void);
+/* True when the announced payload is still shown: it is pinned. Else the hazard is cleared. */
+bool wmbt_pin_confirm(const struct wmbt_index *index, struct wmbt_client *client, uint32_t hazard,
+                      const struct wmbt_found *found);
+void wmbt_pin_release(struct wmbt_client *client, uint32_t hazard);
+
+/* The number of the first client that pins the extent there, wherever in it the payload begins; -1: none.
+   Looks after everything that was retired before. */
+int wmbt_clients_hold(const struct wmbt_client *clients, uint64_t location);
+
+/* Forgets what a client pinned that is gone. */
+void wmbt_client_clear(struct wmbt_client *client);
+
+#endif

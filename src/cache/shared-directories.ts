@@ -1,0 +1,68 @@
+import { join } from 'node:path';
+import { StoreError, systemErrorCode } from '../base/errors.ts';
+import type { Platform } from '../platform/platform.ts';
+import { sharedPaths } from './shared-layout.ts';
+
+/** A store that makes its files and locks them takes a small part of it. */
+const makingMs = 10_000;
+const nameBytes = 8;
+
+/**
+ * A fresh name for the shared memory of a store, in the directory of this user's stores, which is
+ * made where it is missing. What dead stores left there is removed. Undefined where the system has no
+ * file system in memory, or no native code to map it.
+ *
+ * @throws StoreError `UNAVAILABLE` when the directory is another user's, or open to others.
+ */
+export async function newSharedDirectory(platform: Platform): Promise<string | undefined> {
+  const { files, host, random, sharedMemory } = platform;
+  if (host.memoryDirectory === undefined || sharedMemory === undefined) return undefined;
+  const parent = join(host.memoryDirectory, `wombatkv-${host.userId ?? 'user'}`);
+  await files.makeDirectory(parent);
+  const status = await files.status(parent);
+  const isOurs = status?.kind === 'directory' && status.isOwn === true;
+  if (!isOurs || status.permissions !== 0o700) {
+    throw new StoreError('UNAVAILABLE', `${parent} must be a directory of this user alone (0700)`);
+  }
+  await removeDead(platform, parent);
+  return join(parent, random.hex(nameBytes));
+}
+
+/** Removes the files of a store that is closed. What clients have mapped stays theirs. */
+export async function removeSharedDirectory(platform: Platform, directory: string): Promise<void> {
+  const { files } = platform;
+  for (const { name } of await files.list(directory)) await files.remove(join(directory, name));
+  await files.removeDirectory(directory);
+}
+
+async function removeDead(platform: Platform, parent: string): Promise<void> {
+  for (const { name, kind } of await platform.files.list(parent)) {
+    const directory = join(parent, name);
+    if (kind === 'directory' && (await isDead(platform, directory))) {
+      await removeSharedDirectory(platform, directory);
+    }
+  }
+}
+
+/**
+ * A store locks its index as long as it lives. What changed a moment ago may be a store that is about
+ * to make its index or to lock it.
+ */
+async function isDead(
+  { files, clock, sharedMemory }: Platform,
+  directory: string,
+): Promise<boolean> {
+  const status = await files.status(directory);
+  if (status === undefined || clock.wallMs() - status.changedMs < makingMs) return false;
+  try {
+    const file = sharedMemory?.open(sharedPaths.index(directory), 'read');
+    try {
+      return file?.isLocked(0, 1) === false;
+    } finally {
+      file?.close();
+    }
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return true;
+    throw error;
+  }
+}

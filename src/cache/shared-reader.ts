@@ -1,0 +1,245 @@
+import { assert } from '../base/assert.ts';
+import { systemErrorCode } from '../base/errors.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import type { Namespace } from '../blocks/namespace.ts';
+import {
+  clientBytes,
+  clientsMax,
+  foundWords,
+  hazardsMax,
+  headerWords,
+  offsetUnitBytes,
+  pinKeysMax,
+  skipUnitBytes,
+} from '../platform/shared-memory.ts';
+import type { SharedFile, SharedIndexCode, SharedMemory } from '../platform/shared-memory.ts';
+import { factBits, ownerOf, sharedPaths } from './shared-layout.ts';
+import { SharedNames } from './shared-names.ts';
+
+/** A block that is pinned where it lies. */
+export interface SharedBlock {
+  /** Read-only memory: a write to it ends the process. */
+  readonly payload: Uint8Array;
+  readonly crc: number;
+  readonly tokens: number;
+  readonly hasDecodedTokens: boolean;
+}
+
+/** What a load asks of blocks. */
+export interface SharedWish {
+  readonly exact: boolean;
+  /** Undefined: any. */
+  readonly fingerprint: string | undefined;
+}
+
+/** Leading blocks that are pinned until they are released. */
+export interface SharedPins {
+  readonly blocks: readonly SharedBlock[];
+  /** Harmless when called again. */
+  release(): void;
+}
+
+const noPins: SharedPins = { blocks: [], release: () => undefined };
+
+/**
+ * The memory of a store on this host, as a client reads it: without a call to the store and without a
+ * copy. What it finds is there; what it does not find may be elsewhere, and the store knows.
+ */
+export class SharedReader {
+  readonly #code: SharedIndexCode;
+  readonly #files: SharedMemory;
+  readonly #directory: string;
+  readonly #index: Uint8Array;
+  readonly #header: Int32Array;
+  readonly #names: SharedNames;
+  readonly #clientsFile: SharedFile;
+  readonly #clients: Uint8Array;
+  readonly #client: number;
+  readonly #segments: Uint8Array[] = [];
+  /** Hazards that pin nothing: the first so many, the lowest number last. */
+  readonly #free = Uint32Array.from({ length: hazardsMax }, (_, i) => hazardsMax - 1 - i);
+  #freeCount = hazardsMax;
+  readonly #found = new Uint32Array(pinKeysMax * foundWords);
+  readonly #request = new Uint32Array(2);
+  #isClosed = false;
+  #hasLeft = false;
+
+  private constructor(files: SharedMemory, directory: string, parts: ReaderParts) {
+    this.#code = files.index;
+    this.#files = files;
+    this.#directory = directory;
+    this.#index = parts.index;
+    this.#header = new Int32Array(parts.index.buffer, parts.index.byteOffset, 8);
+    this.#names = new SharedNames(parts.index);
+    this.#clientsFile = parts.clientsFile;
+    this.#clients = parts.clients;
+    this.#client = parts.client;
+  }
+
+  /**
+   * Joins the clients of the store whose shared memory is in the directory. Undefined when there is
+   * none, when it is dead or of another version, or when it has no room for one more client.
+   */
+  static open(files: SharedMemory, directory: string): SharedReader | undefined {
+    try {
+      const index = openIndex(files, directory);
+      if (index === undefined) return undefined;
+      const clientsFile = files.open(sharedPaths.clients(directory), 'read-write');
+      const client = takeClient(clientsFile);
+      if (client === undefined) {
+        clientsFile.close();
+        return undefined;
+      }
+      const clients = clientsFile.map();
+      files.index.beginClient(clients, client);
+      return new SharedReader(files, directory, { index, clientsFile, clients, client });
+    } catch (error) {
+      // The store closed and removed its files meanwhile.
+      if (systemErrorCode(error) === undefined) throw error;
+      return undefined;
+    }
+  }
+
+  /** False once the store has closed: what it had is elsewhere. */
+  get isOpen(): boolean {
+    return !this.#isClosed && Atomics.load(this.#header, headerWords.isClosed) === 0;
+  }
+
+  /** How many leading blocks are in memory now. */
+  find(namespace: Namespace, keys: readonly BlockKey[]): number {
+    const owner = this.#ownerOf(namespace);
+    if (owner === undefined) return 0;
+    for (let at = 0; at < keys.length; at += pinKeysMax) {
+      const some = keys.slice(at, at + pinKeysMax);
+      const found = this.#code.find(this.#index, some.join(''), owner);
+      if (found < some.length) return at + found;
+    }
+    return keys.length;
+  }
+
+  /** Pins leading blocks that suit, as far as there are hazards. */
+  pin(namespace: Namespace, keys: readonly BlockKey[], wish: SharedWish): SharedPins {
+    const owner = this.#ownerOf(namespace);
+    const count = Math.min(keys.length, this.#freeCount);
+    if (owner === undefined || count === 0 || !this.isOpen) return noPins;
+    const hazards = new Uint32Array(count);
+    const last = this.#freeCount - 1;
+    for (let i = 0; i < count; i += 1) hazards[i] = this.#free[last - i];
+    const request = this.#request;
+    request[0] = owner;
+    request[1] = this.#client;
+    const text = keys.length === count ? keys.join('') : keys.slice(0, count).join('');
+    const found = this.#found;
+    const pinned = this.#code.pin(this.#index, text, request, this.#clients, hazards, found);
+    const blocks: SharedBlock[] = [];
+    while (blocks.length < pinned && this.#suits(blocks.length, wish)) {
+      blocks.push(this.#blockAt(blocks.length));
+    }
+    const kept = hazards.subarray(0, blocks.length);
+    if (pinned > blocks.length) {
+      this.#code.unpin(this.#clients, this.#client, hazards.subarray(blocks.length, pinned));
+    }
+    this.#freeCount -= blocks.length;
+    return this.#pins(blocks, kept);
+  }
+
+  /** Looks no more. What is pinned stays pinned until it is released. */
+  close(): void {
+    this.#isClosed = true;
+    this.#leaveWhenDone();
+  }
+
+  #pins(blocks: readonly SharedBlock[], hazards: Uint32Array): SharedPins {
+    let isReleased = false;
+    return {
+      blocks,
+      release: () => {
+        if (isReleased) return;
+        isReleased = true;
+        this.#code.unpin(this.#clients, this.#client, hazards);
+        this.#free.set(hazards, this.#freeCount);
+        this.#freeCount += hazards.length;
+        this.#leaveWhenDone();
+      },
+    };
+  }
+
+  /** The lock says that somebody pins; without it the store forgets the pins of this client. */
+  #leaveWhenDone(): void {
+    if (!this.#isClosed || this.#hasLeft || this.#freeCount < hazardsMax) return;
+    this.#hasLeft = true;
+    // What is mapped keeps the file open, and so its lock.
+    this.#clientsFile.unlock(this.#client * clientBytes, clientBytes);
+    this.#clientsFile.close();
+  }
+
+  #suits(place: number, { exact, fingerprint }: SharedWish): boolean {
+    const facts = this.#found[place * foundWords + 4];
+    if (exact && (facts & factBits.decoded) !== 0) return false;
+    const number = facts >>> factBits.fingerprintShift;
+    if (fingerprint === undefined || number === 0) return true;
+    return number === this.#names.find('fingerprint', fingerprint);
+  }
+
+  #blockAt(place: number): SharedBlock {
+    const found = this.#found;
+    const at = place * foundWords;
+    const where = found[at];
+    const offset = found[at + 1];
+    const length = found[at + 2];
+    const facts = found[at + 4];
+    const start = offset * offsetUnitBytes + (where >>> 16) * skipUnitBytes;
+    const segment = this.#segment(where & 0xffff);
+    assert(start + length <= segment.byteLength, 'a payload lies in its segment');
+    return {
+      payload: segment.subarray(start, start + length),
+      crc: found[at + 3],
+      tokens: facts & factBits.tokensMax,
+      hasDecodedTokens: (facts & factBits.decoded) !== 0,
+    };
+  }
+
+  /** Mapped when something in it is first found. */
+  #segment(number: number): Uint8Array {
+    const known = this.#segments[number];
+    if (known !== undefined) return known;
+    const file = this.#files.open(sharedPaths.segment(this.#directory, number), 'read');
+    try {
+      return (this.#segments[number] = file.map());
+    } finally {
+      file.close();
+    }
+  }
+
+  #ownerOf(namespace: Namespace): number | undefined {
+    const number = this.#names.find('namespace', namespace);
+    return number === 0 ? undefined : ownerOf(number);
+  }
+}
+
+interface ReaderParts {
+  readonly index: Uint8Array;
+  readonly clientsFile: SharedFile;
+  readonly clients: Uint8Array;
+  readonly client: number;
+}
+
+/** The index of a store that lives. */
+function openIndex(files: SharedMemory, directory: string): Uint8Array | undefined {
+  const file = files.open(sharedPaths.index(directory), 'read');
+  try {
+    if (!file.isLocked(0, 1)) return undefined;
+    const index = file.map();
+    return files.index.isValid(index) ? index : undefined;
+  } finally {
+    file.close();
+  }
+}
+
+function takeClient(file: SharedFile): number | undefined {
+  if (file.byteLength < clientsMax * clientBytes) return undefined;
+  for (let client = 0; client < clientsMax; client += 1) {
+    if (file.lock(client * clientBytes, clientBytes)) return client;
+  }
+  return undefined;
+}

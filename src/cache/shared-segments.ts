@@ -1,0 +1,113 @@
+import { assert } from '../base/assert.ts';
+import { roundUp } from '../base/bytes.ts';
+import type { SharedFile, SharedMemory } from '../platform/shared-memory.ts';
+import { offsetUnitBytes } from '../platform/shared-memory.ts';
+import { sharedPaths } from './shared-layout.ts';
+import type { SlabBytes } from './slab-memory.ts';
+
+/** A part of a segment that nobody has. */
+interface Gap {
+  start: number;
+  end: number;
+}
+
+interface Segment {
+  readonly number: number;
+  readonly file: SharedFile;
+  readonly memory: SlabBytes;
+  /** In order, none touching another. */
+  readonly gaps: Gap[];
+}
+
+/** Most bytes of a segment: as much as one mapping for threads takes. */
+const segmentBytesMax = 2 * 1024 ** 3;
+const segmentsMax = 256;
+
+/**
+ * The files that payloads lie in. A segment is longer than what is ever taken of it, so that what was
+ * given back in pieces still leaves room for long slabs; only what is taken has memory. It is never
+ * cut, so no reader meets its end.
+ */
+export class SharedSegments {
+  readonly segmentBytes: number;
+  readonly #memory: SharedMemory;
+  readonly #directory: string;
+  readonly #segments: Segment[] = [];
+  readonly #numbers = new Map<SharedArrayBuffer, number>();
+  #isClosed = false;
+
+  constructor(memory: SharedMemory, directory: string, budgetBytes: number) {
+    this.#memory = memory;
+    this.#directory = directory;
+    this.segmentBytes = Math.min(segmentBytesMax, roundUp(2 * budgetBytes, 64 * 1024));
+  }
+
+  take(byteLength: number): SlabBytes | undefined {
+    const length = roundUp(byteLength, offsetUnitBytes);
+    if (length > this.segmentBytes || this.#isClosed) return undefined;
+    const found = this.#segments.find(({ gaps }) => gaps.some((gap) => sizeOf(gap) >= length));
+    const segment = found ?? this.#make();
+    const index = segment?.gaps.findIndex((gap) => sizeOf(gap) >= length) ?? -1;
+    if (segment === undefined || index < 0) return undefined;
+    const gap = segment.gaps[index];
+    if (!segment.file.reserve(gap.start, length)) {
+      // Some of it may have been had before the system said no.
+      segment.file.giveBack(gap.start, length);
+      return undefined;
+    }
+    const start = gap.start;
+    gap.start += length;
+    if (sizeOf(gap) === 0) segment.gaps.splice(index, 1);
+    return segment.memory.subarray(start, start + byteLength);
+  }
+
+  giveBack(memory: SlabBytes): void {
+    if (this.#isClosed) return;
+    const number = this.#numbers.get(memory.buffer);
+    assert(number !== undefined, 'memory is given back where it was taken');
+    const { file, gaps } = this.#segments[number];
+    const start = memory.byteOffset;
+    const end = start + roundUp(memory.byteLength, offsetUnitBytes);
+    file.giveBack(start, end - start);
+    const next = gaps.findIndex((gap) => gap.start >= end);
+    gaps.splice(next < 0 ? gaps.length : next, 0, { start, end });
+    for (let i = gaps.length - 1; i > 0; i -= 1) {
+      if (gaps[i - 1].end !== gaps[i].start) continue;
+      gaps[i - 1].end = gaps[i].end;
+      gaps.splice(i, 1);
+    }
+  }
+
+  numberOf(memory: SlabBytes): number | undefined {
+    return this.#numbers.get(memory.buffer);
+  }
+
+  numberOfBuffer(buffer: SharedArrayBuffer): number | undefined {
+    return this.#numbers.get(buffer);
+  }
+
+  /** No memory is given or taken back any more; what was given stays mapped. */
+  close(): void {
+    this.#isClosed = true;
+    for (const { file } of this.#segments) file.close();
+  }
+
+  #make(): Segment | undefined {
+    const number = this.#segments.length;
+    if (number >= segmentsMax) return undefined;
+    const file = this.#memory.create(
+      sharedPaths.segment(this.#directory, number),
+      this.segmentBytes,
+    );
+    const memory = file.mapForThreads();
+    const gaps = [{ start: 0, end: this.segmentBytes }];
+    const segment = { number, file, memory, gaps };
+    this.#segments.push(segment);
+    this.#numbers.set(memory.buffer, number);
+    return segment;
+  }
+}
+
+function sizeOf({ start, end }: Gap): number {
+  return end - start;
+}

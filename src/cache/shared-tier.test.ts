@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { withoutNative } from '../../test/support/c-compiler.ts';
+import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
+import type { TemporaryDirectory } from '../../test/support/temporary-directory.ts';
+import { blake3Hex } from '../base/blake3.ts';
+import { silentLogger } from '../base/logger.ts';
+import { parseBlockKey } from '../blocks/block-key.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import { parseNamespace } from '../blocks/namespace.ts';
+import { withNative } from '../platform/native.ts';
+import { nodePlatform } from '../platform/node-platform.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { SharedMemory } from '../platform/shared-memory.ts';
+import type { PayloadFacts } from './cache-entry.ts';
+import type { Extent } from './extent.ts';
+import { newSharedDirectory } from './shared-directories.ts';
+import { SharedReader } from './shared-reader.ts';
+import { openSharedTier, SharedTier } from './shared-tier.ts';
+import { SlabMemoryTier } from './slab-memory-tier.ts';
+
+const unit = 4096;
+const budgetBytes = 16 * unit;
+const namespace = parseNamespace('team');
+const wish = { exact: false, fingerprint: undefined };
+
+describe('shared memory tier', { skip: withoutNative() }, () => {
+  let temporary: TemporaryDirectory;
+  let directory: string;
+  let platform: Platform;
+  let tier: SharedTier;
+  let memory: SlabMemoryTier;
+  let evicted: string[];
+
+  beforeEach(async () => {
+    temporary = await makeTemporaryDirectory('shared');
+    directory = join(temporary.path, 'memory');
+    await mkdir(directory, { mode: 0o700 });
+    platform = withNative(nodePlatform(), 'auto');
+    tier = new SharedTier({ memory: shared(), directory, budgetBytes });
+    memory = new SlabMemoryTier(budgetBytes, (bytes) => tier.take(bytes), tier);
+    evicted = [];
+  });
+
+  afterEach(async () => {
+    tier.close();
+    await temporary.remove();
+  });
+
+  function shared(): SharedMemory {
+    assert(platform.sharedMemory !== undefined);
+    return platform.sharedMemory;
+  }
+
+  function reader(): SharedReader {
+    const opened = SharedReader.open(shared(), directory);
+    assert(opened !== undefined);
+    return opened;
+  }
+
+  /** Keeps a payload of one unit in memory and shows it; undefined when there is no room. */
+  function keep(name: string, facts: Partial<PayloadFacts> = {}): Extent | undefined {
+    const extent = memory.allocate(unit);
+    if (extent === undefined) return undefined;
+    extent.bytes.fill(name.charCodeAt(0));
+    memory.makeResident(extent, () => evicted.push(name));
+    tier.publish({ ...factsOf(name), ...facts }, extent.bytes, extent.bytes);
+    extent.unpin();
+    return extent;
+  }
+
+  it('lends what it shows, where it lies, with all that is known of it', () => {
+    keep('a', { tokens: 128, crc: 0xfedcba98, hasDecodedTokens: true });
+    const client = reader();
+    const pins = client.pin(namespace, [keyOf('a')], wish);
+    const [block] = pins.blocks;
+    assert.deepEqual([block.tokens, block.crc, block.hasDecodedTokens], [128, 0xfedcba98, true]);
+    assert.deepEqual(Buffer.from(block.payload), Buffer.alloc(unit, 'a'));
+    assert(block.payload.buffer.byteLength >= budgetBytes, 'the payload lies in the segment');
+    pins.release();
+    client.close();
+  });
+
+  it('finds leading keys of the namespace and no others', () => {
+    for (const name of ['a', 'b', 'd']) keep(name);
+    const client = reader();
+    const keys = ['a', 'b', 'c', 'd'].map(keyOf);
+    assert.equal(client.find(namespace, keys), 2);
+    assert.equal(client.pin(namespace, keys, wish).blocks.length, 2);
+    assert.equal(client.find(parseNamespace('other'), keys), 0);
+    client.close();
+  });
+
+  it('keeps exact callers and other models away from what does not suit', () => {
+    const fingerprint = blake3Hex(Buffer.from('model'));
+    keep('a', { fingerprint });
+    keep('b', { hasDecodedTokens: true });
+    const client = reader();
+    const count = (name: string, more: Partial<typeof wish> | { fingerprint: string }): number =>
+      client.pin(namespace, [keyOf(name)], { ...wish, ...more }).blocks.length;
+    assert.equal(count('a', { fingerprint }), 1);
+    assert.equal(count('a', { fingerprint: blake3Hex(Buffer.from('another')) }), 0);
+    assert.equal(count('b', { exact: true }), 0);
+    assert.equal(count('b', { exact: false }), 1);
+    client.close();
+  });
+
+  it('does not use memory again while a client pins it, and does so afterwards', () => {
+    keep('p');
+    const client = reader();
+    const pins = client.pin(namespace, [keyOf('p')], wish);
+    for (let round = 0; round < 60; round += 1) keep(`x${round}`);
+    assert(evicted.includes('p'), 'it was evicted');
+    assert.equal(client.find(namespace, [keyOf('p')]), 0, 'and is shown no more');
+    assert.deepEqual(Buffer.from(pins.blocks[0].payload), Buffer.alloc(unit, 'p'));
+    const { payload } = pins.blocks[0];
+    pins.release();
+    pins.release();
+    for (let round = 0; round < 60; round += 1) keep(`y${round}`);
+    assert.notEqual(payload[0], 'p'.charCodeAt(0), 'its memory holds something else now');
+    client.close();
+  });
+
+  it('refuses memory when clients pin all of it, and has it again when they let go', () => {
+    const names = Array.from({ length: 16 }, (_, i) => `n${i}`);
+    for (const name of names) assert(keep(name) !== undefined);
+    const client = reader();
+    const pins = client.pin(namespace, names.map(keyOf), wish);
+    assert.equal(pins.blocks.length, 16);
+    assert.equal(keep('more'), undefined);
+    pins.release();
+    assert(keep('more') !== undefined);
+    client.close();
+  });
+
+  it('hides what is removed at once, though somebody pins it here', () => {
+    const extent = keep('a');
+    assert(extent !== undefined);
+    const client = reader();
+    extent.pin();
+    tier.hide(extent.bytes);
+    memory.remove(extent);
+    assert.equal(client.find(namespace, [keyOf('a')]), 0);
+    extent.unpin();
+    client.close();
+  });
+
+  it('shows nothing any more once it is closed, and what was pinned stays', () => {
+    keep('a');
+    const client = reader();
+    const pins = client.pin(namespace, [keyOf('a')], wish);
+    tier.close();
+    assert.equal(client.isOpen, false);
+    assert.equal(client.pin(namespace, [keyOf('a')], wish).blocks.length, 0);
+    assert.deepEqual(Buffer.from(pins.blocks[0].payload), Buffer.alloc(unit, 'a'));
+    assert.equal(SharedReader.open(shared(), directory), undefined, 'nobody joins a dead store');
+    for (let round = 0; round < 60; round += 1) keep(`x${round}`);
+    assert.deepEqual(Buffer.from(pins.blocks[0].payload), Buffer.alloc(unit, 'a'));
+    pins.release();
+    client.close();
+  });
+
+  it('has room for 64 clients, and for another when one has left', () => {
+    const clients = Array.from({ length: 64 }, reader);
+    assert.equal(SharedReader.open(shared(), directory), undefined);
+    clients[40].close();
+    const another = reader();
+    for (const client of [...clients, another]) client.close();
+  });
+
+  it('is not opened from files that are short, foreign or absent', async () => {
+    const other = join(temporary.path, 'other');
+    assert.equal(SharedReader.open(shared(), other), undefined);
+    await mkdir(other);
+    await writeFile(join(other, 'clients'), '');
+    for (const bytes of [0, 10, 4096, 300_000]) {
+      await writeFile(join(other, 'index'), Buffer.alloc(bytes, 0xa5));
+      assert.equal(SharedReader.open(shared(), other), undefined, `${bytes} bytes`);
+    }
+  });
+
+  it('is not made where the file system has too little room, and says so', async () => {
+    const lines: unknown[] = [];
+    const logger = { ...silentLogger, info: (_: string, fields: unknown) => lines.push(fields) };
+    const files = { ...platform.files, freeBytes: () => Promise.resolve(64 * 1024 * 1024) };
+    const small = { ...platform, files };
+    const path = join(temporary.path, 'small');
+    assert.equal(await openSharedTier(small, path, 1024 ** 3, logger), undefined);
+    assert.match(JSON.stringify(lines), /67108864 bytes free/);
+    assert.equal(
+      await openSharedTier({ ...platform, sharedMemory: undefined }, path, unit, logger),
+      undefined,
+    );
+    assert.match(JSON.stringify(lines), /native code/);
+  });
+
+  it('removes what dead stores left, and leaves those that live', async () => {
+    const host = { ...platform.host, memoryDirectory: temporary.path };
+    const clock = { ...platform.clock, wallMs: () => Date.now() + 3_600_000 };
+    const here = { ...platform, host, clock };
+    const first = await newSharedDirectory(here);
+    assert(first !== undefined);
+    await mkdir(first);
+    const living = new SharedTier({ memory: shared(), directory: first, budgetBytes });
+    const second = await newSharedDirectory(here);
+    assert(second !== undefined && second !== first);
+    assert.deepEqual((await readdir(first)).sort(), ['clients', 'index']);
+    living.close();
+    await newSharedDirectory(here);
+    await assert.rejects(readdir(first), { code: 'ENOENT' });
+  });
+});
+
+function factsOf(name: string): PayloadFacts {
+  return {
+    ...{ namespace, kind: 'block', key: keyOf(name), parent: undefined, fingerprint: undefined },
+    ...{ tokens: 0, position: undefined, hasDecodedTokens: false, length: unit, crc: 0 },
+  };
+}
+
+function keyOf(name: string): BlockKey {
+  return parseBlockKey(blake3Hex(Buffer.from(name)));
+}

@@ -1,0 +1,17 @@
+import { after, describe } from 'node:test';
+import { kvStoreSuite } from '../../test/conformance/kv-store-suite.ts';
+import { withoutNative } from '../../test/support/c-compiler.ts';
+import { daemonHarness } from '../../test/support/daemon-world.ts';
+import { openObjectStore } from '../objectstore/open-object-store.ts';
+import { nodePlatform } from '../platform/node-platform.ts';
+
+const skip = withoutNative();
+describe('with shared memory', { skip }, () => {
+  const harness = daemonHarness(
+    (directory) => openObjectStore(`file://${directory}`, nodePlatform()),
+    'shm',
+  );
+  after(() => harness.close());
+
+  kvStoreSuite('client of a daemon that shares its memory', harness);
+});

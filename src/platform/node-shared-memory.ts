@@ -1,0 +1,104 @@
+import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
+import type { SharedFile, SharedIndexCode, SharedMemory } from './shared-memory.ts';
+
+/** What capi/node/shared.c and capi/node/index.c export. */
+export interface SharedMemoryCode {
+  mapFile(descriptor: number, byteLength: number, isWritable: boolean): ArrayBuffer;
+  mapOver(memory: Uint8Array, descriptor: number): void;
+  reserve(descriptor: number, start: number, byteLength: number): boolean;
+  giveBack(descriptor: number, start: number, byteLength: number): void;
+  lockRange(descriptor: number, start: number, byteLength: number): boolean;
+  isRangeLocked(descriptor: number, start: number, byteLength: number): boolean;
+  unlockRange(descriptor: number, start: number, byteLength: number): void;
+  readonly index: SharedIndexCode;
+}
+
+const wasmPageBytes = 64 * 1024;
+
+/** What is used of it; the types of Node 20 leave it out. */
+declare const WebAssembly: {
+  readonly Memory: new (pages: { initial: number; maximum: number; shared: true }) => {
+    readonly buffer: unknown;
+  };
+};
+
+/** Shared files by native code. */
+export function nodeSharedMemory(code: SharedMemoryCode): SharedMemory {
+  return {
+    create(path, byteLength) {
+      const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
+      const file = new NodeSharedFile(code, openSync(path, flags, 0o600), true, byteLength);
+      file.setLength();
+      return file;
+    },
+    open(path, access) {
+      const isWritable = access === 'read-write';
+      const descriptor = openSync(path, isWritable ? constants.O_RDWR : constants.O_RDONLY);
+      return new NodeSharedFile(code, descriptor, isWritable, fstatSync(descriptor).size);
+    },
+    index: code.index,
+  };
+}
+
+class NodeSharedFile implements SharedFile {
+  readonly byteLength: number;
+  readonly #code: SharedMemoryCode;
+  /** -1 once closed: the system may have given the number to another file. */
+  #descriptor: number;
+  readonly #isWritable: boolean;
+
+  constructor(code: SharedMemoryCode, descriptor: number, isWritable: boolean, byteLength: number) {
+    this.#code = code;
+    this.#descriptor = descriptor;
+    this.#isWritable = isWritable;
+    this.byteLength = byteLength;
+  }
+
+  setLength(): void {
+    ftruncateSync(this.#descriptor, this.byteLength);
+  }
+
+  map(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#code.mapFile(this.#descriptor, this.byteLength, this.#isWritable));
+  }
+
+  /**
+   * Memory from outside cannot be shared with threads, but the memory of WebAssembly can, and it is
+   * whole pages that were mapped for it alone: the file takes their place (docs/decisions/0067).
+   */
+  mapForThreads(): Uint8Array<SharedArrayBuffer> {
+    const pages = Math.ceil(this.byteLength / wasmPageBytes);
+    const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    if (!(buffer instanceof SharedArrayBuffer)) throw new TypeError('shared memory is shared');
+    const memory = new Uint8Array(buffer, 0, this.byteLength);
+    this.#code.mapOver(memory, this.#descriptor);
+    return memory;
+  }
+
+  reserve(start: number, byteLength: number): boolean {
+    return this.#code.reserve(this.#descriptor, start, byteLength);
+  }
+
+  giveBack(start: number, byteLength: number): void {
+    this.#code.giveBack(this.#descriptor, start, byteLength);
+  }
+
+  lock(start: number, byteLength: number): boolean {
+    return this.#code.lockRange(this.#descriptor, start, byteLength);
+  }
+
+  isLocked(start: number, byteLength: number): boolean {
+    return this.#code.isRangeLocked(this.#descriptor, start, byteLength);
+  }
+
+  unlock(start: number, byteLength: number): void {
+    this.#code.unlockRange(this.#descriptor, start, byteLength);
+  }
+
+  close(): void {
+    if (this.#descriptor < 0) return;
+    const descriptor = this.#descriptor;
+    this.#descriptor = -1;
+    closeSync(descriptor);
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * Files that several processes map, and the index that one of them writes there for the others
+ * (capi/src/shared-index.h). Present where native code is, on Linux. Calls are short and do not wait.
+ */
+export interface SharedMemory {
+  /** Makes a file of zeros, mode 0600; fails with `EEXIST` when it is there. */
+  create(path: string, byteLength: number): SharedFile;
+  /** Opens a file that is there. */
+  open(path: string, access: 'read' | 'read-write'): SharedFile;
+  readonly index: SharedIndexCode;
+}
+
+/** An open file that is mapped. Errors are those of the system, with their `code`. */
+export interface SharedFile {
+  readonly byteLength: number;
+  /** The whole file as it was opened. It stays mapped until the result is garbage. */
+  map(): Uint8Array<ArrayBuffer>;
+  /** The whole file, writable, in memory that worker threads share. At most 2 GiB. */
+  mapForThreads(): Uint8Array<SharedArrayBuffer>;
+  /** Gives a range memory of its own, so that writing to it cannot fail. False: there is none left. */
+  reserve(start: number, byteLength: number): boolean;
+  /** Lets go of a range's memory; it reads as zeros. */
+  giveBack(start: number, byteLength: number): void;
+  /** Locks a range against other open files, until it is unlocked or the process ends. */
+  lock(start: number, byteLength: number): boolean;
+  /** True when another open file has locked a part of the range. */
+  isLocked(start: number, byteLength: number): boolean;
+  unlock(start: number, byteLength: number): void;
+  /** Closes the file. What is mapped stays, and as long as it does, so do locks. */
+  close(): void;
+}
+
+/**
+ * The functions of the index. `memory` is the file of an index, `clients` that of its clients.
+ *
+ * An *owner* is the number of a namespace times 256 plus the kind of the payload. Offsets are in units
+ * of {@link offsetUnitBytes}.
+ */
+export interface SharedIndexCode {
+  /** Bytes of the file of an index with 2^log2Capacity entries. */
+  create(memory: Uint8Array, log2Capacity: number, segmentBytes: number): void;
+  /** False for memory that is no index, or of another version. */
+  isValid(memory: Uint8Array): boolean;
+  /**
+   * Shows a payload, given as [segment, offset, length, crc, facts, owner, skip]: it begins `skip`
+   * times {@link skipUnitBytes} behind the offset of its extent. Gives the number of its entry, or -1
+   * when it found none.
+   */
+  publish(memory: Uint8Array, key: string, payload: Uint32Array): number;
+  retire(memory: Uint8Array, entry: number): void;
+  /** How many leading keys, joined, the owner has. */
+  find(memory: Uint8Array, keys: string, owner: number): number;
+  /**
+   * Pins leading keys, joined, for [owner, client], by the hazards given. `found` gets
+   * {@link foundWords} of each: segment with skip in the bits above 16, offset, length, crc, facts.
+   * Gives how many were pinned.
+   */
+  pin(
+    memory: Uint8Array,
+    keys: string,
+    request: Uint32Array,
+    clients: Uint8Array,
+    hazards: Uint32Array,
+    found: Uint32Array,
+  ): number;
+  unpin(clients: Uint8Array, client: number, hazards: Uint32Array): void;
+  /** The number of a client that pins what lies there, -1 when none does. */
+  holder(clients: Uint8Array, segment: number, offset: number): number;
+  /** The caller has the client from now on; nothing is pinned. */
+  beginClient(clients: Uint8Array, client: number): void;
+  /** Nobody has the client; what it pinned is forgotten. */
+  clearClient(clients: Uint8Array, client: number): void;
+}
+
+export const offsetUnitBytes = 4096;
+export const skipUnitBytes = 32;
+export const skipMax = 127;
+export const foundWords = 5;
+/** Most keys of one call. */
+export const pinKeysMax = 1016;
+export const clientsMax = 64;
+export const clientBytes = 8192;
+export const hazardsMax = 1016;
+/** Where names begin in the file of an index, their number at most, and the bytes of each. */
+export const namesStart = 4096;
+export const namesMax = 1024;
+export const nameBytes = 128;
+/** Where entries begin, and the bytes of one. */
+export const entriesStart = namesStart + namesMax * nameBytes;
+export const entryBytes = 64;
+/** Words of the header that are read and written one by one. */
+export const headerWords = { segmentBytesLow: 4, names: 6, isClosed: 7 } as const;
