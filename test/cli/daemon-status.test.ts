@@ -70,7 +70,7 @@ describe('wombatkv status of a daemon', () => {
     };
     const { exitCode, stdout, stderr } = await status([], environment);
     assert.equal(exitCode, 0, stderr);
-    assert.match(stdout, /^Daemon {2}at unix:.*here\.sock/);
+    assert.match(stdout, /^Daemon {2}at shm:.*here\.sock/);
     assert.match(stdout, /accepted +3 payloads/);
     assert.match(stdout, /unknown +1/);
     assert.match(stdout, /requests +3 put/);
@@ -86,7 +86,7 @@ describe('wombatkv status of a daemon', () => {
     assert.match(away.stderr, /cannot be reached/);
     const wrong = await status(['--connect', 'nowhere']);
     assert.equal(wrong.exitCode, 2);
-    assert.match(wrong.stderr, /--connect: address must be unix:/);
+    assert.match(wrong.stderr, /--connect: address must be shm:name, unix:/);
     for (const { stdout, stderr } of [denied, away, wrong]) {
       assert.ok(!`${stdout}${stderr}`.includes('reader-token'));
     }
