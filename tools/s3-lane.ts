@@ -6,16 +6,17 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { installCommandOf, tryInstall } from './debian.ts';
 import { projectRoot } from './project.ts';
-import { createBucket, installCommand, tryInstall } from './radosgw-setup.ts';
-import { missingPrograms, startRadosgw } from './radosgw.ts';
+import { createBucket } from './radosgw-setup.ts';
+import { cephPackages, missingPrograms, startRadosgw } from './radosgw.ts';
 import type { Radosgw } from './radosgw.ts';
 import { formatCounts } from './test-run.ts';
 
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(filters: readonly string[]): Promise<number> {
-  if (missingPrograms().length > 0) tryInstall();
+  if (missingPrograms().length > 0) tryInstall(cephPackages);
   const missing = missingPrograms();
   if (missing.length > 0) return cannotRun(missing);
   const startedAt = performance.now();
@@ -34,7 +35,7 @@ async function main(filters: readonly string[]): Promise<number> {
 
 function cannotRun(missing: readonly string[]): number {
   console.log(`S3 on radosgw cannot run here: ${missing.join(', ')} missing`);
-  console.log(`   To run it: ${installCommand}`);
+  console.log(`   To run it: ${installCommandOf(cephPackages)}`);
   const isFailure = process.env['CI'] === 'true';
   const none = { passed: 0, failed: 0, skipped: 0 };
   console.log(formatCounts(isFailure ? { ...none, failed: 1 } : { ...none, skipped: 1 }));

@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { asRoot, tryInstall } from './debian.ts';
 import { projectRoot } from './project.ts';
 import { formatCounts } from './test-run.ts';
 
@@ -33,15 +34,15 @@ const cache = join(
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(filters: readonly string[]): Promise<number> {
-  // Network namespaces are root's.
-  const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
-  if (missingPrograms().length > 0) tryInstall(asRoot);
-  if (!isUnpacked()) tryUnpack(asRoot);
+  const absent = missingPrograms().map((program) => programs[program]);
+  if (absent.length > 0) tryInstall([...new Set(absent)]);
+  if (!isUnpacked()) tryUnpack();
   const missing = [...missingPrograms(), ...(isUnpacked() ? [] : unpacked)];
-  if (!tryRun([...asRoot, 'unshare', '--net', 'true']))
+  // Network namespaces are root's.
+  if (!tryRun([...asRoot(), 'unshare', '--net', 'true']))
     missing.push('root with network namespaces');
   if (missing.length > 0) return cannotRun(missing);
-  return runSuites(asRoot, filters);
+  return runSuites(filters);
 }
 
 function missingPrograms(): readonly string[] {
@@ -56,18 +57,11 @@ function isUnpacked(): boolean {
   return existsSync(join(cache, 'usr/bin/promtool')) && existsSync(python);
 }
 
-function tryInstall(asRoot: readonly string[]): void {
-  const packages = missingPrograms().map((program) => programs[program]);
-  const apt = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get'];
-  if (!tryRun([...apt, 'update', '--quiet'])) return;
-  tryRun([...apt, 'install', '--yes', '--no-install-recommends', ...new Set(packages)]);
-}
-
-function tryUnpack(asRoot: readonly string[]): void {
+function tryUnpack(): void {
   mkdirSync(cache, { recursive: true });
   const download = ['apt-get', 'download', ...unpacked];
   if (!tryRun(download, cache)) {
-    tryRun([...asRoot, 'apt-get', 'update', '--quiet']);
+    tryRun([...asRoot(), 'apt-get', 'update', '--quiet']);
     if (!tryRun(download, cache)) return;
   }
   for (const name of readdirSync(cache).filter((one) => one.endsWith('.deb'))) {
@@ -96,7 +90,7 @@ function cannotRun(missing: readonly string[]): number {
   return isFailure ? 1 : 0;
 }
 
-async function runSuites(asRoot: readonly string[], filters: readonly string[]): Promise<number> {
+async function runSuites(filters: readonly string[]): Promise<number> {
   const script = join(projectRoot(), 'dist', 'tools', 'test.js');
   const path = [join(cache, 'usr/bin'), process.env['PATH'] ?? '', '/usr/sbin', '/sbin'];
   const variables = [
@@ -105,7 +99,7 @@ async function runSuites(asRoot: readonly string[], filters: readonly string[]):
     `CI=${process.env['CI'] ?? ''}`,
   ];
   const words = [process.execPath, script, '--system-only', '--concurrency', '1', ...filters];
-  const [program = '', ...rest] = [...asRoot, 'env', ...variables, ...words];
+  const [program = '', ...rest] = [...asRoot(), 'env', ...variables, ...words];
   const tests = spawn(program, rest, { stdio: 'inherit' });
   const [status] = (await once(tests, 'exit')) as [number | null];
   return status ?? 1;

@@ -1,5 +1,6 @@
-import { createBucket, installCommand, tryInstall } from '../../tools/radosgw-setup.ts';
-import { missingPrograms, startRadosgw } from '../../tools/radosgw.ts';
+import { installCommandOf, tryInstall } from '../../tools/debian.ts';
+import { createBucket } from '../../tools/radosgw-setup.ts';
+import { cephPackages, missingPrograms, startRadosgw } from '../../tools/radosgw.ts';
 import type { Radosgw } from '../../tools/radosgw.ts';
 import type { ScenarioResult, Table } from '../report.ts';
 import type { BenchContext, Scenario } from '../scenario.ts';
@@ -24,10 +25,10 @@ export const objectStore: Scenario = {
 };
 
 async function run(context: BenchContext): Promise<ScenarioResult> {
-  if (missingPrograms().length > 0) tryInstall();
+  if (missingPrograms().length > 0) tryInstall(cephPackages);
   const missing = missingPrograms();
   if (missing.length > 0) {
-    const reason = `no S3 server here: ${missing.join(', ')} missing; ${installCommand}`;
+    const reason = `no S3 server here: ${missing.join(', ')} missing; ${installCommandOf(cephPackages)}`;
     return { tables: [], settings: {}, versions: {}, voidReasons: [reason] };
   }
   context.progress.begin('radosgw');
