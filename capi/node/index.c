@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "../src/hex.h"
-#include "../src/shared-index.h"
+#include "../src/shared/shared-index.h"
 #include "arguments.h"
 
 /* Most keys of one call, and the words of a found payload: segment below where the payload begins in its extent,

@@ -99,6 +99,7 @@ export function nativeModuleBuild(compiler: string): Build {
     flags: ['-fPIC', '-fvisibility=hidden', '-pthread'],
     sources: [
       ...sourcesIn('src'),
+      ...sourcesIn('src/shared'),
       ...sourcesIn('node').map(({ file, flags }) => ({
         file,
         flags: [...flags, '-isystem', headers],

@@ -1,6 +1,6 @@
 /**
  * Files that several processes map, and the index that one of them writes there for the others
- * (capi/src/shared-index.h). Present where native code is, on Linux. Calls are short and do not wait.
+ * (capi/src/shared/shared-index.h). Present where native code is, on Linux. Calls are short and do not wait.
  */
 export interface SharedMemory {
   /** Makes a file of zeros, mode 0600; fails with `EEXIST` when it is there. */

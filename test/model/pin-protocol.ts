@@ -1,7 +1,7 @@
 import type { Operation, Program, Registers } from './interleavings.ts';
 
 /**
- * The index and pin protocol of capi/src/shared-index.c as a program: one entry, one place for
+ * The index and pin protocol of capi/src/shared/shared-index.c as a program: one entry, one place for
  * payloads, one writer, one reader.
  *
  * The entry shows the payload 1 of key 1. The writer hides it, looks whether somebody pins it, writes
