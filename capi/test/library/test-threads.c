@@ -1,4 +1,5 @@
 /* Many threads on one handle, and processes that are forked. */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -116,8 +117,16 @@ static void forked_children(void) {
   for (unsigned i = 0; i < 5; i += 1) {
     const pid_t pid = fork();
     if (pid == 0) _exit(child(handle, &batch, payloads[0]));
+    if (pid < 0) {
+      CHECK(false, "fork: %s", strerror(errno));
+      break;
+    }
     int status = -1;
-    CHECK(waitpid(pid, &status, 0) == pid && status == 0, "a child ends with %d", status);
+    pid_t ended;
+    do ended = waitpid(pid, &status, 0);
+    while (ended < 0 && errno == EINTR);
+    CHECK(ended == pid, "waiting for a child: %s", strerror(errno));
+    CHECK(status == 0, "a child ends with %d", status);
     check_get(handle, "fork", &batch, 0, 3);
   }
   (void)pthread_join(thread, NULL);
