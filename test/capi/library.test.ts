@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -127,10 +127,14 @@ describe('wombatkv.h', () => {
 describe('a program in C', { skip }, () => {
   let library: BuiltLibrary;
   let folder: TemporaryDirectory;
+  /** Where it is installed: pkg-config's flags do not survive a clone whose path has spaces. */
+  let installed: string;
   let home: DaemonHome;
   before(async () => {
     library = await cachedLibrary({ compiler, flavour: 'plain' });
     folder = await makeTemporaryDirectory('program');
+    installed = join(folder.path, 'installed');
+    cpSync(library.prefix, installed, { recursive: true, verbatimSymlinks: true });
     home = await startDaemonHome();
   });
   after(async () => {
@@ -159,12 +163,12 @@ describe('a program in C', { skip }, () => {
     'is built with pkg-config, as the quickstart says',
     { skip: missing('pkg-config') },
     async () => {
-      const file = join(library.prefix, 'lib/pkgconfig/wombatkv.pc');
+      const file = join(installed, 'lib/pkgconfig/wombatkv.pc');
       const flags = (await run('pkg-config', ['--cflags', '--libs', file])).trim().split(/\s+/);
       const program = join(folder.path, 'quickstart');
       const source = join(root, 'capi/examples/quickstart.c');
       await run(compiler, ['-std=c99', ...warningFlags, source, ...flags, '-o', program]);
-      const environment = { ...home.tcp, LD_LIBRARY_PATH: join(library.prefix, 'lib') };
+      const environment = { ...home.tcp, LD_LIBRARY_PATH: join(installed, 'lib') };
       const first = await runProgram(program, [], { environment });
       assert.equal(first.status, 0, first.notes);
       assert.deepEqual(first.lines, [
@@ -186,14 +190,14 @@ describe('a program in C', { skip }, () => {
         'project(quickstart C)',
         'find_package(wombatkv 1.0 REQUIRED)',
         ...['wombatkv', 'wombatkv_static'].flatMap((name) => [
-          `add_executable(with_${name} ${root}/capi/examples/quickstart.c)`,
+          `add_executable(with_${name} "${root}/capi/examples/quickstart.c")`,
           `target_link_libraries(with_${name} PRIVATE wombatkv::${name})`,
         ]),
       ].join('\n'),
     );
     const build = join(source, 'build');
     const compilerFlag = `-DCMAKE_C_COMPILER=${compiler}`;
-    const prefixFlag = `-DCMAKE_PREFIX_PATH=${library.prefix}`;
+    const prefixFlag = `-DCMAKE_PREFIX_PATH=${installed}`;
     await run('cmake', ['-S', source, '-B', build, compilerFlag, prefixFlag]);
     await run('cmake', ['--build', build]);
     for (const name of ['with_wombatkv', 'with_wombatkv_static']) {
