@@ -22,8 +22,14 @@ const lanes: readonly (readonly [compiler: string, flavour: Flavour])[] = [
   ['clang', 'address'],
 ];
 
-/** What has the compilers and their sanitizers in Debian. */
-const packages: readonly string[] = ['gcc', 'libc6-dev', 'clang', 'libclang-rt-dev'];
+/** What has the compilers, their sanitizers, and the programs by which others build with the library. */
+const packages: readonly string[] = [
+  ...['gcc', 'g++', 'libc6-dev', 'clang', 'libclang-rt-dev'],
+  ...['cmake', 'make', 'pkg-config'],
+];
+
+/** Programs that test/capi/library.test.ts builds with. */
+const builders: readonly string[] = ['g++', 'clang++', 'cmake', 'make', 'pkg-config'];
 
 /** Tests under sanitizers take several times as long. */
 const fileTimeoutMs = 900_000;
@@ -61,7 +67,8 @@ async function build(prefix: string): Promise<number> {
 /** Runs every lane, and adds up what they counted. */
 async function test(): Promise<number> {
   const sum = { passed: 0, failed: 0, skipped: 0 };
-  if (!lanes.every(([compiler, flavour]) => canBuild(compiler, flavour))) tryInstall(packages);
+  const canBuildAll = lanes.every(([compiler, flavour]) => canBuild(compiler, flavour));
+  if (!canBuildAll || !builders.every(isThere)) tryInstall(packages);
   for (const [compiler, flavour] of lanes) {
     console.log(`\n== C library by ${compiler}, ${flavour} sanitizer`);
     const counts = canBuild(compiler, flavour) ? await runLane(compiler, flavour) : missing();
@@ -71,6 +78,10 @@ async function test(): Promise<number> {
   }
   console.log(formatCounts(sum));
   return sum.failed === 0 ? 0 : 1;
+}
+
+function isThere(program: string): boolean {
+  return spawnSync(program, ['--version']).status === 0;
 }
 
 /** Whether the compiler is there, with its sanitizer: some packages have one without the other. */
@@ -90,9 +101,9 @@ function missing(): { passed: number; failed: number; skipped: number } {
   return { passed: 0, failed: isFailure ? 1 : 0, skipped: isFailure ? 0 : 1 };
 }
 
-/** The kernels are always compiled with the sanitizer of addresses; nothing in them is shared. */
-function kernelsOf(flavour: Flavour): readonly string[] {
-  return flavour === 'address' ? ['test/capi/kernels'] : [];
+/** Tests that choose their own sanitizer or have none: once for each compiler. */
+function onceOf(flavour: Flavour): readonly string[] {
+  return flavour === 'address' ? ['test/capi/kernels', 'test/capi/library'] : [];
 }
 
 function runLane(compiler: string, flavour: Flavour): ReturnType<typeof runTests> {
@@ -102,7 +113,7 @@ function runLane(compiler: string, flavour: Flavour): ReturnType<typeof runTests
   return runTests({
     directory: join(projectRoot(), 'dist'),
     speed: 'quick',
-    filters: ['test/capi/abi', 'test/capi/frames', ...kernelsOf(flavour)],
+    filters: ['test/capi/abi', 'test/capi/frames', ...onceOf(flavour)],
     exceptions: [],
     concurrency: availableParallelism(),
     fileTimeoutMs,
