@@ -72,7 +72,8 @@ export class Uploads {
   >();
   readonly #failureListeners = new Set<FailureListener>();
   readonly #stopped = new AbortController();
-  readonly #stopping = deferred<void>();
+  /** Ends the waits of saves for earlier parts of theirs. */
+  readonly #endings = new Set<() => void>();
   #pendingBytes = 0;
   /** Attempts begun so far; numbers them. */
   #attempts = 0;
@@ -113,9 +114,20 @@ export class Uploads {
     else order.after = this.#untilStopped(order.after).then(run);
   }
 
-  /** Resolves when the promise settles, or when the uploads stop. */
-  #untilStopped(promise: Promise<unknown>): Promise<unknown> {
-    return Promise.race([promise.catch(() => undefined), this.#stopping.promise]);
+  /**
+   * Resolves when the promise settles, or when the uploads stop. Not by a race with one promise for
+   * that: it would keep something of every save as long as the store is open.
+   */
+  #untilStopped(promise: Promise<unknown>): Promise<void> {
+    if (this.#stopped.signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const end = (): void => {
+        this.#endings.delete(end);
+        resolve();
+      };
+      this.#endings.add(end);
+      promise.then(end, end);
+    });
   }
 
   /**
@@ -166,8 +178,8 @@ export class Uploads {
 
   /** Ends all attempts and resolves when none runs. What is pending stays on disk. */
   async stop(): Promise<void> {
-    this.#stopping.resolve();
     this.#stopped.abort(new StoreError('CLOSED', 'the store was closed'));
+    for (const end of this.#endings) end();
     this.#retryNow();
     const ending = [...this.#items.values()].map(({ done }) => done.promise.catch(() => undefined));
     await Promise.all(ending);
