@@ -143,8 +143,21 @@ function formatsOf({
 }
 
 async function openLocalTiers(foundation: StoreFoundation, catalog: Catalog): Promise<LocalTiers> {
-  const { platform, logger, settings } = foundation;
   const shared = await shareMemory(foundation);
+  try {
+    return await openTiersOver(foundation, catalog, shared);
+  } catch (error) {
+    shared?.close();
+    throw error;
+  }
+}
+
+async function openTiersOver(
+  foundation: StoreFoundation,
+  catalog: Catalog,
+  shared: SharedTier | undefined,
+): Promise<LocalTiers> {
+  const { platform, logger, settings } = foundation;
   const memory = memoryTierOf(settings.memoryBytes, shared);
   const index = new EntryIndex();
   const onEvict = (id: PayloadId): void => catalog.noteEvicted(id);
@@ -167,7 +180,6 @@ async function openLocalTiers(foundation: StoreFoundation, catalog: Catalog): Pr
     const disk = await DiskTier.open({ ...log, index, logger, onEvict });
     return { memory, cache: new LocalCache({ ...common, disk }), own };
   } catch (error) {
-    shared?.close();
     await own.release();
     throw error;
   }
