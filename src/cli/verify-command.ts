@@ -75,7 +75,7 @@ async function verify(context: CommandContext, flags: VerifyFlags): Promise<numb
         reportText(terminal.results, { objectStore, caches, modelHashes, where }),
       );
     }
-    return isSound(objectStore, caches) && modelHashes.state !== 'damaged' ? 0 : 1;
+    return isSound(objectStore, caches) && !isFaulty(modelHashes) ? 0 : 1;
   } catch (error) {
     progress.fail();
     throw error;
@@ -125,7 +125,7 @@ function reportText(output: Output, report: VerifyReport): string {
     if (failure !== undefined) lines.push(`${output.style('red', 'unreadable')}  ${failure}`);
     lines.push(...inCache.map((finding) => cacheLine(output, number, finding)));
   }
-  if (modelHashes.state === 'damaged') lines.push(modelHashesLine(output, modelHashes));
+  if (isFaulty(modelHashes)) lines.push(modelHashesLine(output, modelHashes));
   if ('failure' in objectStore) {
     lines.push(`object store: ${output.style('red', 'not checked')}: ${objectStore.failure}`);
   } else lines.push(bucketSummary(objectStore, where.beginning));
@@ -169,9 +169,13 @@ function cacheLine(output: Output, number: number, finding: CacheFinding): strin
   return `${output.style('red', 'damaged')}  cache part ${number}, ${what}${lost}${outcome}`;
 }
 
-function modelHashesLine(output: Output, { path, repair }: ModelHashesAudit): string {
+function isFaulty({ state }: ModelHashesAudit): boolean {
+  return state === 'damaged' || state === 'unreadable';
+}
+
+function modelHashesLine(output: Output, { path, state, repair }: ModelHashesAudit): string {
   const outcome = repair === undefined ? '' : ` – ${repair}`;
-  return `${output.style('red', 'damaged')}  remembered hashes of models, ${path}${outcome}`;
+  return `${output.style('red', state)}  remembered hashes of models, ${path}${outcome}`;
 }
 
 function placeText({ kind, path, offset, byteLength, isRead }: CacheFinding): string {

@@ -1,10 +1,11 @@
 import { auditHashMemory, defaultHashMemoryPath } from '../engines/llama/model-hash.ts';
+import type { HashMemoryFault } from '../engines/llama/model-hash.ts';
 import type { Platform } from '../platform/platform.ts';
 
 /** The file that remembers the hashes of models, where llama.cpp's adapter keeps it by default. */
 export interface ModelHashesAudit {
   readonly path: string;
-  readonly state: 'absent' | 'sound' | 'damaged';
+  readonly state: 'sound' | HashMemoryFault;
   /** What repair did. */
   readonly repair: 'removed' | undefined;
 }

@@ -49,11 +49,14 @@ export function defaultHashMemoryPath(homeDirectory: string): string {
   return join(homeDirectory, '.wombatkv', 'model-hashes.json');
 }
 
+/** What may be wrong with the file of remembered hashes; `unreadable` is no word about its bytes. */
+export type HashMemoryFault = 'absent' | 'damaged' | 'unreadable';
+
 /** Whether the file with remembered hashes is whole. Changes nothing. */
 export async function auditHashMemory(
   files: Files,
   path: string,
-): Promise<'absent' | 'sound' | 'damaged'> {
+): Promise<'sound' | HashMemoryFault> {
   const memory = await readMemory(files, path);
   return typeof memory === 'string' ? memory : 'sound';
 }
@@ -167,10 +170,7 @@ class HashMemory {
 }
 
 /** The remembered hashes in the file, or why there are none. */
-async function readMemory(
-  files: Files,
-  path: string,
-): Promise<RememberedHash[] | 'absent' | 'damaged'> {
+async function readMemory(files: Files, path: string): Promise<RememberedHash[] | HashMemoryFault> {
   try {
     const json = checkedText(await files.readSmall(path, memoryBytesMax));
     const parsed: unknown = json === undefined ? undefined : JSON.parse(json);
@@ -179,7 +179,9 @@ async function readMemory(
     if (error instanceof SyntaxError) return 'damaged';
     const code = systemErrorCode(error);
     if (code === undefined) throw error;
-    return code === 'ENOENT' || code === 'ENOTDIR' ? 'absent' : 'damaged';
+    if (code === 'ENOENT' || code === 'ENOTDIR') return 'absent';
+    // Longer than any that was written.
+    return code === 'EFBIG' ? 'damaged' : 'unreadable';
   }
 }
 
