@@ -22,7 +22,7 @@ const { compiler } = testToolchain();
 function missing(program: string): string | false {
   if (spawnSync(program, ['--version']).status === 0) return false;
   const isInLane = process.env['WOMBATKV_TEST_C_FLAVOUR'] !== undefined;
-  return `${isInLane ? '' : 'opt-in outside npm run capi: '}there is no ${program}`;
+  return `${isInLane ? '' : 'left to another lane: npm run capi; '}there is no ${program}`;
 }
 
 /** The names in the symbol list, which is compared with what the header declares. */

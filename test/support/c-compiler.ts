@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 /** Why a test of native code cannot run, or false when it can; for the option `skip`. */
 export function withoutNative(): string | false {
   const isOff = process.env['WMBT_KV_NATIVE'] === 'off';
-  return isOff ? 'opt-in: this lane is the one without native code' : withoutCompiler();
+  return isOff ? 'left to another lane: this is the one without native code' : withoutCompiler();
 }
 
 /** Why a test that compiles C cannot run, or false when it can; for the option `skip`. */
