@@ -28,6 +28,8 @@ export class NodeConnection implements SocketConnection {
   #isClosed = false;
   /** Bytes come by `data` events, in memory of Node's. */
   #isCopying = false;
+  /** What the receiver gave for the next bytes, when they are copied. */
+  #into: Uint8Array | undefined;
   /** Bytes of the memory that was given for the next read. */
   #offeredBytes = 0;
   /** Bytes that came without pause, each read as many as there was memory for. */
@@ -200,12 +202,16 @@ export class NodeConnection implements SocketConnection {
   }
 
   #copyInto(receiver: SocketReceiver, chunk: Uint8Array): void {
-    for (let at = 0; at < chunk.length && this.#socket?.destroyed === false;) {
-      const into = receiver.nextBuffer();
+    const isAlive = (): boolean => this.#socket?.destroyed === false;
+    for (let at = 0; at < chunk.length && isAlive();) {
+      const into = this.#into ?? receiver.nextBuffer();
+      this.#into = undefined;
       const part = chunk.subarray(at, at + into.length);
       into.set(part);
       at += part.length;
       this.#deliver(receiver, part.length);
+      // Asked for at once, as a receiver may expect: it may go by that its last memory is done with.
+      if (isAlive()) this.#into = receiver.nextBuffer();
     }
   }
 }

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect as connectSocket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { connect as connectSecurely } from 'node:tls';
 import { promisify } from 'node:util';
 import { connect } from '../../src/client/connect.ts';
 import { limits } from '../../src/blocks/limits.ts';
@@ -12,6 +15,7 @@ import { chainOf } from '../support/chains.ts';
 import { openGuardedDaemon, urlOf } from '../support/guarded-daemon.ts';
 import type { DoorName, GuardedDaemon } from '../support/guarded-daemon.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
+import { eventually } from '../support/waiting.ts';
 
 const run = promisify(execFile);
 const secureDoors: readonly DoorName[] = ['tls', 'https'];
@@ -65,6 +69,33 @@ describe('a daemon with a certificate', () => {
       await client.close();
     }
     assert.equal(rig.counters.connectionsBroken, 0);
+  });
+
+  it('is done with a body that ends with a record before the next request comes', async () => {
+    const { port } = new URL(urlOf(rig, 'https'));
+    const ca = readFileSync(made.ca.certFile);
+    const socket = connectSecurely({ host: '127.0.0.1', port: Number(port), ca });
+    await once(socket, 'secureConnect');
+    const answers: string[] = [];
+    socket.setEncoding('utf8').on('data', (text: string) => answers.push(text));
+    // Whole records, and each as long as what is read without a copy.
+    const body = Buffer.alloc(64 * 16_384, 1);
+    const ask = async (line: string, content: Buffer): Promise<string> => {
+      answers.length = 0;
+      socket.write(
+        `${line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${content.length}\r\n\r\n`,
+      );
+      socket.write(content);
+      await eventually('it is answered', () => Promise.resolve(answers.length > 0));
+      return answers.join('');
+    };
+    for (const key of chainOf('whole records', 3, 1).keys) {
+      const answer = await ask(`PUT /wmbt/v1/ns/default/blocks/${key}`, body);
+      assert.match(answer, /^HTTP\/1\.1 201 /);
+    }
+    const metrics = await ask('GET /metrics', Buffer.alloc(0));
+    assert.match(metrics, /^wombatkv_http_body_bytes 0$/m);
+    socket.destroy();
   });
 
   it('is asked by name too, and by curl', async () => {
