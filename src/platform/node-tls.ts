@@ -1,4 +1,4 @@
-import { createServer as createPlainServer } from 'node:net';
+import { createServer as createPlainServer, isIP } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { connect, createServer } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
@@ -35,7 +35,7 @@ export async function listenTls(
     ...{ handshakeTimeout: handshakeMs, allowHalfOpen: true },
   });
   const unfollow = identity.follow((pem) => secure.setSecureContext(contextOf(pem)));
-  /** Peers that have said nothing yet, and how many are at the handshake. */
+  /** Peers that have said nothing yet or are being refused, and how many are at the handshake. */
   const door = new Set<Socket>();
   let handshakes = 0;
   secure.on('secureConnection', (socket: TLSSocket) => {
@@ -62,11 +62,11 @@ export async function listenTls(
     });
     socket.once('data', (first: Buffer) => {
       clearTimeout(timer);
-      door.delete(socket);
       if (first[0] !== handshakeByte) {
         refusePlain(socket, options.plainAnswer);
         return;
       }
+      door.delete(socket);
       socket.pause();
       socket.unshift(first);
       handshakes += 1;
@@ -105,6 +105,8 @@ export function connectTls(options: TlsConnectOptions): Promise<TLSSocket> {
     // Half-open is an option of it that its types leave out.
     const asked: ConnectionOptions & { readonly allowHalfOpen: boolean } = {
       ...{ host, port, allowHalfOpen: true, ...trusted },
+      // By the name a proxy in front chooses among certificates; an address is none.
+      ...(isIP(host) === 0 ? { servername: host } : {}),
     };
     const socket = connect(asked);
     const settle = (): void => {
