@@ -25,7 +25,8 @@ export class ReloadedFiles {
   readonly #logger: Logger;
   readonly #watched: Watched[] = [];
   #timer: ScheduledCall | undefined;
-  #looking: Promise<void> | undefined;
+  /** The last load or look: they come one after the other, so that what was read last holds. */
+  #last: Promise<void> = Promise.resolve();
   #isStopped = false;
 
   constructor(platform: { readonly files: Files; readonly clock: Clock }, logger: Logger) {
@@ -44,9 +45,8 @@ export class ReloadedFiles {
   }
 
   /** Loads all files now, changed or not. */
-  async reload(): Promise<void> {
-    await this.#looking;
-    await this.#loadWhere(() => true);
+  reload(): Promise<void> {
+    return this.#inTurn(() => true);
   }
 
   stop(): void {
@@ -56,11 +56,15 @@ export class ReloadedFiles {
 
   #lookLater(): ScheduledCall {
     return this.#clock.schedule(limits.reloadLookMs, () => {
-      this.#looking = this.#loadWhere(({ seen }, now) => seen !== now).finally(() => {
-        this.#looking = undefined;
+      void this.#inTurn(({ seen }, now) => seen !== now).finally(() => {
         if (!this.#isStopped) this.#timer = this.#lookLater();
       });
     });
+  }
+
+  #inTurn(isWanted: (watched: Watched, now: string) => boolean): Promise<void> {
+    this.#last = this.#last.then(() => this.#loadWhere(isWanted));
+    return this.#last;
   }
 
   async #loadWhere(isWanted: (watched: Watched, now: string) => boolean): Promise<void> {
