@@ -129,6 +129,19 @@ export class ClientAccount {
     }
   }
 
+  /** The same without waiting: rejects by throwing `BUSY` when there is no room now. */
+  takeIntakeNow(bytes: number): void {
+    const taken: ByteBudget[] = [];
+    for (const { whose, budget } of this.#intakes) {
+      if (!budget.tryTake(bytes)) {
+        for (const one of taken) one.give(bytes);
+        const message = `${budget.taken} bytes ${whose} are coming in; there is no room for ${bytes} more`;
+        throw new StoreError('BUSY', message);
+      }
+      taken.push(budget);
+    }
+  }
+
   /** Gives back what was taken. */
   giveIntake(bytes: number): void {
     for (const { budget } of this.#intakes) budget.give(bytes);

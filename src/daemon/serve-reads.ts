@@ -31,7 +31,7 @@ export async function serveLoad(run: LoadRun, body: Uint8Array): Promise<void> {
   const { keys, namespace, exact, fingerprint, deadlineMs } = decodeLoadCall(body);
   const { call, sink, service } = run;
   const { clock } = service;
-  const endMs = clock.nowMs() + deadlineMs;
+  const endMs = clock.nowMs() + Math.min(deadlineMs, limits.servedDeadlineMsMax);
   let sending: Promise<void> = Promise.resolve();
   let size: number = limits.loadPartBlocksMin;
   let sent = 0;
@@ -115,7 +115,7 @@ export async function serveLoadTail(run: LoadRun, body: Uint8Array): Promise<voi
   const { tip, tokens, ...options } = decodeLoadTailCall(body);
   const { signal } = run.call;
   await run.account.roomForPins({ clock: run.service.clock, signal });
-  const found = await run.service.store.loadTail({ tip, tokens }, { ...options, signal });
+  const found = await run.service.store.loadTail({ tip, tokens }, { ...capped(options), signal });
   await sendOne(run, found, found);
 }
 
@@ -124,8 +124,13 @@ export async function serveLoadRawTail(run: LoadRun, body: Uint8Array): Promise<
   const { tip, ...options } = decodeLoadRawTailCall(body);
   const { signal } = run.call;
   await run.account.roomForPins({ clock: run.service.clock, signal });
-  const found = await run.service.store.loadRawTail(tip, { ...options, signal });
+  const found = await run.service.store.loadRawTail(tip, { ...capped(options), signal });
   await sendOne(run, found, { tokens: 0, hasDecodedTokens: false });
+}
+
+/** What a client asks for, but no longer than a call may last here. */
+function capped<Options extends { readonly deadlineMs: number }>(options: Options): Options {
+  return { ...options, deadlineMs: Math.min(options.deadlineMs, limits.servedDeadlineMsMax) };
 }
 
 async function sendOne(

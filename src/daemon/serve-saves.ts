@@ -69,7 +69,8 @@ function withDeadline(
   { deadlineMs }: SaveHead,
   task: (call: Call) => Promise<void>,
 ): Promise<void> {
-  return Call.run(service.clock, { signal }, deadlineMs, task);
+  const most = Math.min(deadlineMs, limits.servedDeadlineMsMax);
+  return Call.run(service.clock, { signal }, most, task);
 }
 
 /** The store's own deadline is never the first to come: the call's is, and says the same. */
@@ -202,7 +203,8 @@ class PayloadStream {
     const { pool } = run.service.accounts;
     const { checksums = directChecksums } = run.service;
     this.#intake = new SaveIntake(expected, { pool, checksums });
-    if (save.isUnasked) this.#intake.grant(checkEager(expected));
+    // What comes unasked is on its way: there is room for it now, or none.
+    if (save.isUnasked) this.#grantNow(checkEager(expected));
     run.call.intake = this.#intake;
   }
 
@@ -229,7 +231,7 @@ class PayloadStream {
       this.#run.service.accounts.pool.give(payload);
       bytes += length;
     }
-    if (!this.#options.save.isUnasked) this.#giveBack(bytes);
+    this.#giveBack(bytes);
   }
 
   close(): void {
@@ -261,6 +263,12 @@ class PayloadStream {
     const { sink, call } = this.#run;
     if (index > 0) sink.send('grant', call.id, encodeNumber(bytes));
     else sink.send('wanted', call.id, encodeWanted({ isWanted, grantBytes: bytes }));
+  }
+
+  #grantNow(bytes: number): void {
+    this.#run.account.takeIntakeNow(bytes);
+    this.#taken += bytes;
+    this.#intake.grant(bytes);
   }
 
   async #take(bytes: number): Promise<void> {
