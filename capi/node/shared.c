@@ -33,12 +33,15 @@ static bool read_range(napi_env env, napi_value arguments[wmbt_arguments_max], s
 struct mapping {
   void *start;
   size_t length;
+  /* Is told when the mapping ends, while somebody wants to know. */
+  bool *has_ended;
 };
 
 static void unmap(napi_env env, void *data, void *hint) {
   (void)env;
   (void)data;
   struct mapping *mapping = hint;
+  if (mapping->has_ended != NULL) *mapping->has_ended = true;
   munmap(mapping->start, mapping->length);
   free(mapping);
 }
@@ -63,11 +66,17 @@ napi_value wmbt_node_map_file(napi_env env, napi_callback_info info) {
     return wmbt_throw_system_error(env, "mmap", fault);
   }
   /* A child that the program forks has no business there, and no hazards of its own. */
+#ifdef MADV_DONTFORK
   madvise(mapping->start, mapping->length, MADV_DONTFORK);
+#endif
+  bool has_ended = false;
+  mapping->has_ended = &has_ended;
   if (napi_create_external_arraybuffer(env, mapping->start, mapping->length, unmap, mapping, &buffer) == napi_ok) {
+    mapping->has_ended = NULL;
     return buffer;
   }
-  unmap(env, mapping->start, mapping);
+  /* Depending on why it failed, Node has ended the mapping already. */
+  if (!has_ended) unmap(env, mapping->start, mapping);
   napi_throw_error(env, "ENOTSUP", "ENOTSUP: this Node takes no memory from outside");
   return NULL;
 }
@@ -105,7 +114,7 @@ napi_value wmbt_node_reserve(napi_env env, napi_callback_info info) {
   do {
     fault = posix_fallocate(range.descriptor, range.start, range.length);
   } while (fault == EINTR);
-  if (fault != 0 && fault != ENOSPC) return wmbt_throw_system_error(env, "posix_fallocate", fault);
+  if (fault != 0 && fault != ENOSPC && fault != ENOMEM) return wmbt_throw_system_error(env, "posix_fallocate", fault);
   return wmbt_boolean(env, fault == 0);
 }
 

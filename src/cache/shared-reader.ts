@@ -85,14 +85,9 @@ export class SharedReader {
       const index = openIndex(files, directory);
       if (index === undefined) return undefined;
       const clientsFile = files.open(sharedPaths.clients(directory), 'read-write');
-      const client = takeClient(clientsFile);
-      if (client === undefined) {
-        clientsFile.close();
-        return undefined;
-      }
-      const clients = clientsFile.map();
-      files.index.beginClient(clients, client);
-      return new SharedReader(files, directory, { index, clientsFile, clients, client });
+      const joined = joinClients(files, clientsFile);
+      if (joined === undefined) return undefined;
+      return new SharedReader(files, directory, { index, clientsFile, ...joined });
     } catch (error) {
       // The store closed and removed its files meanwhile.
       if (systemErrorCode(error) === undefined) throw error;
@@ -132,8 +127,16 @@ export class SharedReader {
     const found = this.#found;
     const pinned = this.#code.pin(this.#index, text, request, this.#clients, hazards, found);
     const blocks: SharedBlock[] = [];
-    while (blocks.length < pinned && this.#suits(blocks.length, wish)) {
-      blocks.push(this.#blockAt(blocks.length));
+    try {
+      while (blocks.length < pinned && this.#suits(blocks.length, wish)) {
+        blocks.push(this.#blockAt(blocks.length));
+      }
+    } catch (error) {
+      this.#code.unpin(this.#clients, this.#client, hazards.subarray(0, pinned));
+      if (systemErrorCode(error) === undefined) throw error;
+      // Its file is gone, or there is no descriptor or memory to map it: the store is asked.
+      this.close();
+      return noPins;
     }
     const kept = hazards.subarray(0, blocks.length);
     if (pinned > blocks.length) {
@@ -234,6 +237,26 @@ function openIndex(files: SharedMemory, directory: string): Uint8Array | undefin
   } finally {
     file.close();
   }
+}
+
+/** Takes a place among the clients. What was opened is closed when there is none, or it cannot be mapped. */
+function joinClients(
+  files: SharedMemory,
+  file: SharedFile,
+): Pick<ReaderParts, 'clients' | 'client'> | undefined {
+  const client = takeClient(file);
+  try {
+    if (client !== undefined) {
+      const clients = file.map();
+      files.index.beginClient(clients, client);
+      return { clients, client };
+    }
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  file.close();
+  return undefined;
 }
 
 function takeClient(file: SharedFile): number | undefined {

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { roundUp } from '../base/bytes.ts';
+import { systemErrorCode } from '../base/errors.ts';
 import type { SharedFile, SharedMemory } from '../platform/shared-memory.ts';
 import { offsetUnitBytes } from '../platform/shared-memory.ts';
 import { sharedPaths } from './shared-layout.ts';
@@ -92,14 +93,25 @@ export class SharedSegments {
     for (const { file } of this.#segments) file.close();
   }
 
+  /** Undefined when the system has no descriptor, file or address space for one more. */
   #make(): Segment | undefined {
     const number = this.#segments.length;
     if (number >= segmentsMax) return undefined;
-    const file = this.#memory.create(
-      sharedPaths.segment(this.#directory, number),
-      this.segmentBytes,
-    );
-    const memory = file.mapForThreads();
+    const path = sharedPaths.segment(this.#directory, number);
+    let file: SharedFile | undefined;
+    let memory: SlabBytes;
+    try {
+      file = this.#memory.create(path, this.segmentBytes);
+      memory = file.mapForThreads();
+    } catch (error) {
+      if (systemErrorCode(error) === undefined && !(error instanceof RangeError)) throw error;
+      if (file !== undefined) {
+        file.close();
+        // Else it were in the way of the next try.
+        this.#memory.remove(path);
+      }
+      return undefined;
+    }
     const gaps = [{ start: 0, end: this.segmentBytes }];
     const segment = { number, file, memory, gaps };
     this.#segments.push(segment);

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { copyFile, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { withoutNative } from '../../test/support/c-compiler.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
@@ -25,6 +27,7 @@ const unit = 4096;
 const budgetBytes = 16 * unit;
 const namespace = parseNamespace('team');
 const wish = { exact: false, fingerprint: undefined };
+const pinningChild = fileURLToPath(new URL('../../test/support/pinning-child.js', import.meta.url));
 
 describe('shared memory tier', { skip: withoutNative() }, () => {
   let temporary: TemporaryDirectory;
@@ -135,6 +138,32 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
     client.close();
   });
 
+  it('has the memory again that a killed client pinned', () => {
+    const names = Array.from({ length: 16 }, (_, i) => `n${i}`);
+    for (const name of names) assert(keep(name) !== undefined);
+    const words = [pinningChild, directory, namespace, ...names.map(keyOf)];
+    const child = spawnSync(process.execPath, words, { encoding: 'utf8' });
+    assert.deepEqual([child.stdout, child.signal], ['16', 'SIGKILL'], child.stderr);
+    for (const name of names) assert(keep(`${name} again`) !== undefined, name);
+  });
+
+  it('asks for nothing and pins nothing where a segment is gone', async () => {
+    const names = Array.from({ length: 16 }, (_, i) => `n${i}`);
+    for (const name of names) assert(keep(name) !== undefined);
+    const client = reader();
+    await rm(join(directory, 'segment-0'));
+    assert.equal(client.pin(namespace, names.map(keyOf), wish).blocks.length, 0);
+    assert.equal(client.isOpen, false);
+    for (const name of names) assert(keep(`${name} again`) !== undefined, name);
+  });
+
+  it('takes no memory where no file can be made, and does when one can again', async () => {
+    await rm(directory, { recursive: true });
+    assert.equal(tier.take(unit), undefined);
+    await mkdir(directory);
+    assert.equal(tier.take(unit)?.length, unit);
+  });
+
   it('hides what is removed at once, though somebody pins it here', () => {
     const extent = keep('a');
     assert(extent !== undefined);
@@ -174,11 +203,33 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
     const other = join(temporary.path, 'other');
     assert.equal(SharedReader.open(shared(), other), undefined);
     await mkdir(other);
-    await writeFile(join(other, 'clients'), '');
+    const index = join(other, 'index');
+    const opens = async (bytes: Buffer, clients: string): Promise<boolean> => {
+      await writeFile(index, bytes);
+      // Locked, as that of a store which lives.
+      const file = shared().open(index, 'read-write');
+      assert(bytes.length === 0 || file.lock(0, 1));
+      if (clients !== '') await copyFile(clients, join(other, 'clients'));
+      const opened = SharedReader.open(shared(), other);
+      opened?.close();
+      file.unlock(0, 1);
+      file.close();
+      return opened !== undefined;
+    };
+    const whole = await readFile(join(directory, 'index'));
+    const clients = join(directory, 'clients');
+    assert(await opens(whole, clients), 'a copy of a whole one is opened');
     for (const bytes of [0, 10, 4096, 300_000]) {
-      await writeFile(join(other, 'index'), Buffer.alloc(bytes, 0xa5));
-      assert.equal(SharedReader.open(shared(), other), undefined, `${bytes} bytes`);
+      assert(!(await opens(Buffer.alloc(bytes, 0xa5), '')), `${bytes} foreign bytes`);
     }
+    assert(!(await opens(whole.subarray(0, -64), '')), 'an entry short');
+    for (let at = 0; at < 16; at += 1) {
+      const changed = Buffer.from(whole);
+      changed[at] ^= 1;
+      assert(!(await opens(changed, '')), `byte ${at} changed`);
+    }
+    await writeFile(join(other, 'clients'), '');
+    assert(!(await opens(whole, '')), 'without clients');
   });
 
   it('is not made where the file system has too little room, and says so', async () => {

@@ -196,8 +196,11 @@ function requireRoom(file: SharedFile): void {
   throw Object.assign(new Error('there is no room for shared memory'), { code: 'ENOSPC' });
 }
 
+/** An index of 2 GiB: Node 20 maps 4 GiB at most. */
+const entriesLog2Max = 25;
+
 /** Twice as many entries as extents, so that a probe is short; a power of two. */
 function capacityFor(budgetBytes: number): number {
   const extents = Math.ceil(budgetBytes / limits.extentBytesUnit);
-  return 2 ** Math.min(26, Math.max(10, Math.ceil(Math.log2(2 * extents))));
+  return 2 ** Math.min(entriesLog2Max, Math.max(10, Math.ceil(Math.log2(2 * extents))));
 }

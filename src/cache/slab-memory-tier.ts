@@ -276,25 +276,30 @@ export class SlabMemoryTier implements MemoryTier {
 
   /** Gives the class a free slot by the steps of the header, unless nothing can. */
   #makeFree(sizeClass: SizeClass): void {
+    // Once: what is freed below is asked about as it is freed, and the readers are other processes.
+    if (sizeClass.free.newest === undefined) this.#sweepLimbo();
     while (sizeClass.free.newest === undefined) {
-      if (this.#sweepLimbo()) continue;
       if (this.#grow(sizeClass)) continue;
       if (this.#memory.dropBlank()) continue;
       const slab = this.#idle.oldest;
       const own = sizeClass.victim;
-      if (own === undefined) {
-        // All or nothing: no data is lost for a request that then fails.
-        if (slab === undefined || this.#memory.roomBytes + this.#idleBytes < sizeClass.extentBytes)
-          return;
-        this.#reclaim(slab, sizeClass);
-      } else if (slab !== undefined && this.#isMuchOlder(slab, sizeClass))
-        this.#reclaim(slab, sizeClass);
-      else this.#evict(own);
+      const takesSlab =
+        own === undefined ? this.#hasRoomFor(sizeClass) : this.#isMuchOlder(slab, sizeClass);
+      if (slab !== undefined && takesSlab) this.#reclaim(slab, sizeClass);
+      else if (own !== undefined) this.#evict(own);
+      // Readers may have let go of what was freed meanwhile.
+      else if (!this.#sweepLimbo()) return;
     }
   }
 
+  /** Else no data is given up for a request that then fails. */
+  #hasRoomFor({ extentBytes }: SizeClass): boolean {
+    return this.#memory.roomBytes + this.#idleBytes >= extentBytes;
+  }
+
   /** Never true of the class's own slab: none has rested longer than each of its extents. */
-  #isMuchOlder(slab: Slab, { longestUnused }: SizeClass): boolean {
+  #isMuchOlder(slab: Slab | undefined, { longestUnused }: SizeClass): boolean {
+    if (slab === undefined) return false;
     if (slab.usedSlots === 0) return true;
     if (longestUnused === undefined) return false;
     return this.#uses - slab.lastUse > muchOlder * (this.#uses - longestUnused.lastUse);

@@ -14,10 +14,12 @@ export class DaemonMemory {
   /** Undefined: none is shared. */
   readonly directory: string | undefined;
   readonly #platform: Platform;
+  readonly #events: DaemonEvents;
   readonly #announcements: string[] = [];
 
-  private constructor(platform: Platform, directory: string | undefined) {
+  private constructor(platform: Platform, events: DaemonEvents, directory: string | undefined) {
     this.#platform = platform;
+    this.#events = events;
     this.directory = directory;
   }
 
@@ -26,37 +28,63 @@ export class DaemonMemory {
     isOpenToAll: boolean,
     events: DaemonEvents,
   ): Promise<DaemonMemory> {
-    if (!isOpenToAll) return new DaemonMemory(platform, undefined);
+    if (!isOpenToAll) return new DaemonMemory(platform, events, undefined);
     try {
-      return new DaemonMemory(platform, await newSharedDirectory(platform));
+      return new DaemonMemory(platform, events, await newSharedDirectory(platform));
     } catch (error) {
       events.error('shared memory is not used', { message: messageOf(error) });
-      return new DaemonMemory(platform, undefined);
+      return new DaemonMemory(platform, events, undefined);
     }
   }
 
-  /** Tells clients of the sockets; the sockets listen already, and their daemon is this one. */
+  /**
+   * Tells clients of the sockets; the sockets listen already, and their daemon is this one. Where it
+   * cannot, the socket serves, and an event says why.
+   */
   async announce(addresses: readonly BoundAddress[]): Promise<void> {
-    const { files, random } = this.#platform;
-    if (this.directory === undefined) return;
+    const { directory } = this;
+    if (directory === undefined) return;
     for (const { transport, url } of addresses) {
       if (transport !== 'unix') continue;
       const path = announcementOf(url.slice('unix:'.length));
-      const temporary = `${path}.${random.hex(8)}`;
-      const file = await files.open(temporary, 'create-new');
-      try {
-        await file.write([new TextEncoder().encode(`${this.directory}\n`)], 0);
-      } finally {
-        await file.close();
-      }
-      await files.rename(temporary, path);
-      this.#announcements.push(path);
+      await this.#orTell('shared memory is not announced', () => this.#write(path, directory));
     }
   }
 
   /** The store has closed. */
   async end(): Promise<void> {
-    for (const path of this.#announcements) await this.#platform.files.remove(path);
-    if (this.directory !== undefined) await removeSharedDirectory(this.#platform, this.directory);
+    const { directory } = this;
+    const { files } = this.#platform;
+    await this.#orTell('shared memory is not removed', async () => {
+      for (const path of this.#announcements) await files.remove(path);
+      if (directory !== undefined) await removeSharedDirectory(this.#platform, directory);
+    });
+  }
+
+  async #write(path: string, directory: string): Promise<void> {
+    const { files, random } = this.#platform;
+    const temporary = `${path}.${random.hex(8)}`;
+    try {
+      const file = await files.open(temporary, 'create-new');
+      try {
+        await file.write([new TextEncoder().encode(`${directory}\n`)], 0);
+      } finally {
+        await file.close();
+      }
+      await files.rename(temporary, path);
+    } catch (error) {
+      await files.remove(temporary);
+      throw error;
+    }
+    this.#announcements.push(path);
+  }
+
+  /** What goes wrong with files that only help is an event, and no end of a daemon that serves. */
+  async #orTell(event: string, task: () => Promise<void>): Promise<void> {
+    try {
+      await task();
+    } catch (error) {
+      this.#events.error(event, { message: messageOf(error) });
+    }
   }
 }

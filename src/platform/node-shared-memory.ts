@@ -1,4 +1,5 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
+import { constants as bufferConstants } from 'node:buffer';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, rmSync } from 'node:fs';
 import type { SharedFile, SharedIndexCode, SharedMemory } from './shared-memory.ts';
 
 /** What capi/node/shared.c and capi/node/index.c export. */
@@ -28,7 +29,13 @@ export function nodeSharedMemory(code: SharedMemoryCode): SharedMemory {
     create(path, byteLength) {
       const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
       const file = new NodeSharedFile(code, openSync(path, flags, 0o600), true, byteLength);
-      file.setLength();
+      try {
+        file.setLength();
+      } catch (error) {
+        file.close();
+        rmSync(path, { force: true });
+        throw error;
+      }
       return file;
     },
     open(path, access) {
@@ -36,6 +43,7 @@ export function nodeSharedMemory(code: SharedMemoryCode): SharedMemory {
       const descriptor = openSync(path, isWritable ? constants.O_RDWR : constants.O_RDONLY);
       return new NodeSharedFile(code, descriptor, isWritable, fstatSync(descriptor).size);
     },
+    remove: (path) => rmSync(path, { force: true }),
     index: code.index,
   };
 }
@@ -59,6 +67,10 @@ class NodeSharedFile implements SharedFile {
   }
 
   map(): Uint8Array<ArrayBuffer> {
+    if (this.byteLength > bufferConstants.MAX_LENGTH) {
+      const message = `${this.byteLength} bytes are more than this Node maps at once`;
+      throw Object.assign(new Error(message), { code: 'EFBIG' });
+    }
     return new Uint8Array(this.#code.mapFile(this.#descriptor, this.byteLength, this.#isWritable));
   }
 

@@ -7,6 +7,8 @@ export interface SharedMemory {
   create(path: string, byteLength: number): SharedFile;
   /** Opens a file that is there. */
   open(path: string, access: 'read' | 'read-write'): SharedFile;
+  /** Removes a file, if it is there; what is mapped of it stays. */
+  remove(path: string): void;
   readonly index: SharedIndexCode;
 }
 
@@ -37,7 +39,7 @@ export interface SharedFile {
  * of {@link offsetUnitBytes}.
  */
 export interface SharedIndexCode {
-  /** Bytes of the file of an index with 2^log2Capacity entries. */
+  /** Makes an index with 2^log2Capacity entries of the memory, which is zeros. */
   create(memory: Uint8Array, log2Capacity: number, segmentBytes: number): void;
   /** False for memory that is no index, or of another version. */
   isValid(memory: Uint8Array): boolean;

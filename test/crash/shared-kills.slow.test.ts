@@ -76,7 +76,7 @@ test(
       assert.deepEqual(faults, []);
       assert(borrows > 50 && shared > 0, `${kills} kills, ${borrows} borrows, ${shared}`);
 
-      // The pins of the dead do not keep memory: all of the budget can be borrowed anew.
+      // Whatever the dead had pinned, everything can be had anew within the budget.
       for (const child of alive) child.kill('SIGKILL');
       for (let i = 0; i < chains; i += 1) {
         const chain = chainOf(`shared-${i}`, length, bytes);
