@@ -14,6 +14,8 @@ export interface HttpClientLimits {
   readonly graceMs: number;
   /** How long a call waits for a server that is gone, once that is known. */
   readonly recoverMs: number;
+  /** And how much longer for one that takes connections again, and does not answer yet. */
+  readonly reachedMs: number;
   /** Pause between two attempts to reach it: first, and at most; shorter than the wait above. */
   readonly retryFirstMs: number;
   readonly retryMostMs: number;
@@ -43,6 +45,7 @@ export const httpClientLimits: HttpClientLimits = {
   flushMs: 60_000,
   graceMs: 250,
   recoverMs: 40,
+  reachedMs: 250,
   retryFirstMs: 5,
   retryMostMs: 20,
   idleMs: 30_000,

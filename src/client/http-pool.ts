@@ -41,6 +41,8 @@ export class HttpPool {
   /** Why the server counts as gone, and since how many attempts. */
   #failure: { readonly error: StoreError; readonly attempts: number } | undefined;
   #attempt: Promise<void> | undefined;
+  /** The attempt under way has a connection: somebody is there again. */
+  #isReached = false;
   #isClosed = false;
 
   constructor(options: HttpPoolOptions) {
@@ -187,12 +189,21 @@ export class HttpPool {
     const timer = new AbortController();
     const onAbort = (): void => timer.abort(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
-    const expiry = clock.sleep(this.#options.limits.recoverMs, timer.signal);
+    const { recoverMs, reachedMs } = this.#options.limits;
+    const pause = (ms: number): Promise<void> => {
+      const sleeping = clock.sleep(ms, timer.signal);
+      sleeping.catch(() => undefined);
+      return sleeping;
+    };
     try {
-      await Promise.race([this.#attemptSince(), expiry]);
+      const since = this.#attemptSince();
+      await Promise.race([since, pause(recoverMs)]);
+      // On a busy machine a server that has just come back takes its time for the first answer.
+      if (this.#failure !== undefined && this.#isReached) {
+        await Promise.race([since, pause(reachedMs)]);
+      }
     } finally {
       signal.removeEventListener('abort', onAbort);
-      expiry.catch(() => undefined);
       timer.abort();
     }
     if (this.#failure === undefined) return;
@@ -234,6 +245,7 @@ export class HttpPool {
         : new StoreError('UNAVAILABLE', messageOf(error), { cause: error });
       this.#failure = { error: known, attempts: attempts + 1 };
     } finally {
+      this.#isReached = false;
       timer.cancel();
     }
   }
@@ -244,6 +256,7 @@ export class HttpPool {
       ...{ host, port, signal },
       timeoutMs: limits.connectMs,
     });
+    this.#isReached = true;
     const head = await connection.run(ping, signal);
     if (head.status === 200) return connection;
     connection.destroy();

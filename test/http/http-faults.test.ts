@@ -101,6 +101,34 @@ describe('an HTTP client', () => {
     }
   });
 
+  it('waits for a server that has just come back and takes its time for the first answer', async () => {
+    const { server, client: first } = await serveOverHttp(store);
+    await first.save(chain.blocks);
+    await first.close();
+    const [{ port: realPort }] = server.addresses;
+    const gate = createServer((socket) => {
+      const other = connect(realPort, '127.0.0.1');
+      socket.on('error', () => undefined);
+      other.on('error', () => undefined);
+      socket.on('close', () => other.destroy());
+      setTimeout(() => socket.pipe(other).pipe(socket), 150);
+    });
+    const listen = (port: number): Promise<void> =>
+      new Promise((resolve) => gate.listen(port, '127.0.0.1', resolve));
+    await listen(0);
+    const { port } = gate.address() as AddressInfo;
+    await new Promise((resolve) => gate.close(resolve));
+    const client = new HttpClientStore({ platform: httpPlatform, host: '127.0.0.1', port });
+    clients.push(client);
+    await assertRejects(() => client.lookup(chain.keys), 'UNAVAILABLE');
+    await listen(port);
+    const options = { deadlineMs: 2000 };
+    assert.equal((await client.lookup(chain.keys, options)).matched, chain.keys.length);
+    await client.close();
+    gate.close();
+    await server.close();
+  });
+
   it('repeats what a broken connection cut off, in mid-head and mid-body', async () => {
     const { server, client } = await serveOverHttp(store);
     await client.save(chain.blocks);
