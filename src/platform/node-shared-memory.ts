@@ -6,6 +6,9 @@ import type { SharedFile, SharedIndexCode, SharedMemory } from './shared-memory.
 export interface SharedMemoryCode {
   mapFile(descriptor: number, byteLength: number, isWritable: boolean): ArrayBuffer;
   mapOver(memory: Uint8Array, descriptor: number): void;
+  /** Gives a token for {@link endLife}. */
+  beginLife(descriptor: number): unknown;
+  endLife(token: unknown): void;
   reserve(descriptor: number, start: number, byteLength: number): boolean;
   giveBack(descriptor: number, start: number, byteLength: number): void;
   lockRange(descriptor: number, start: number, byteLength: number): boolean;
@@ -85,6 +88,15 @@ class NodeSharedFile implements SharedFile {
     const memory = new Uint8Array(buffer, 0, this.byteLength);
     this.#code.mapOver(memory, this.#descriptor);
     return memory;
+  }
+
+  showLife(): () => void {
+    const token = this.#code.beginLife(this.#descriptor);
+    let hasEnded = false;
+    return () => {
+      if (!hasEnded) this.#code.endLife(token);
+      hasEnded = true;
+    };
   }
 
   reserve(start: number, byteLength: number): boolean {

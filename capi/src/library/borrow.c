@@ -45,7 +45,8 @@ void wmbt_borrow_drop_last(struct wmbt_borrow *borrow) {
 
 void wmbt_borrow_free(struct wmbt_borrow *borrow) {
   if (borrow == NULL) return;
-  for (size_t i = 0; i < borrow->filled; i += 1) free_payload(borrow, i);
+  for (size_t i = borrow->lent; i < borrow->filled; i += 1) free_payload(borrow, i);
+  if (borrow->loan != NULL) borrow->loan->give_back(borrow->loan);
   free(borrow->payloads);
   free(borrow->lengths);
   free(borrow);
