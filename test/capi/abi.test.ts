@@ -59,14 +59,26 @@ function sharedHome(way: Way): Promise<DaemonHome> {
   return known;
 }
 
+/** Groups that leave the daemon as it is. The socket alone is what the others have in common. */
+const steady: Readonly<Record<Way, readonly string[]>> = {
+  shm: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
+  unix: ['blocks', 'threads'],
+  tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
+};
+/** Groups that kill or stop their daemon, fill its memory, or change its files. */
+const harsh: Readonly<Record<Way, readonly string[]>> = {
+  shm: ['outage', 'shared', 'shared-processes', 'shared-files'],
+  unix: ['outage', 'stopped'],
+  tcp: ['outage', 'stopped'],
+};
+
 for (const way of ways) {
-  for (const group of ['arguments', 'opening', 'blocks', 'tails', 'threads']) {
+  for (const group of steady[way]) {
     test(`${group} of the C library over ${way}`, { skip }, async (context) => {
       await runGroup(context, group, { home: await sharedHome(way), way });
     });
   }
-  const ends = way === 'shm' ? ['outage'] : ['outage', 'stopped'];
-  for (const group of ends) {
+  for (const group of harsh[way]) {
     test(`${group} of the C library over ${way}`, { skip }, async (context) => {
       const home = await startDaemonHome({ sharesMemory: way === 'shm' });
       try {
