@@ -19,6 +19,7 @@ struct wmbt_borrow {
   size_t lent;
   /* NULL: none. */
   struct wmbt_loan *loan;
+  /* Behind the borrow, in its own memory. */
   const uint8_t **payloads;
   size_t *lengths;
 };

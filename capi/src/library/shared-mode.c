@@ -26,10 +26,7 @@ static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *ke
                               struct wmbt_failure *failure) {
   struct shared *shared = (struct shared *)mode;
   struct wmbt_reader *reader = wmbt_access_use(&shared->access);
-  if (reader != NULL) {
-    wmbt_reader_lend(reader, keys, borrow);
-    wmbt_reader_leave(reader);
-  }
+  if (reader != NULL) wmbt_reader_lend(reader, keys, borrow);
   if (borrow->filled == keys->count) return wmbt_had;
   /* A load of what is left brings it into the daemon's memory, where the next one borrows it. */
   return shared->below->calls->load(shared->below, keys, borrow, failure);

@@ -160,7 +160,10 @@ static void give_back(struct wmbt_loan *loan) {
   if (is_over) wmbt_reader_free(reader);
 }
 
-/* Announces all that were found, and keeps the leading ones that are still shown. False when there are none. */
+/*
+ * Announces all that were found, and keeps the leading ones that are still shown. False when there are none; else the
+ * use of the reader is the borrow's now.
+ */
 static bool pin(struct pins *pins) {
   struct wmbt_reader *reader = pins->reader;
   wmbt_readers_lock();
@@ -176,10 +179,7 @@ static bool pin(struct pins *pins) {
     kept += 1;
   }
   unpin_locked(pins, kept);
-  if (kept > 0) {
-    reader->uses += 1;
-    reader->borrows += 1;
-  }
+  if (kept > 0) reader->borrows += 1;
   wmbt_readers_unlock();
   return kept > 0;
 }
@@ -227,10 +227,10 @@ void wmbt_reader_lend(struct wmbt_reader *reader, const struct wmbt_keys *keys, 
   const uint32_t owner = owner_of(reader, keys->ns);
   const size_t most = keys->count < wmbt_client_hazards ? keys->count : wmbt_client_hazards;
   struct pins *pins = owner == 0 ? NULL : pins_new(reader, most);
-  if (pins == NULL) return;
-  pins->count = find_leading(reader, keys, owner, pins->found, most);
-  if (pins->count == 0 || !pin(pins)) {
+  if (pins != NULL) pins->count = find_leading(reader, keys, owner, pins->found, most);
+  if (pins == NULL || pins->count == 0 || !pin(pins)) {
     free(pins);
+    wmbt_reader_leave(reader);
     return;
   }
   size_t lent = 0;

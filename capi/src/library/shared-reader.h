@@ -67,7 +67,10 @@ void wmbt_reader_free(struct wmbt_reader *reader);
 /* How many leading keys are in memory now. */
 size_t wmbt_reader_find(struct wmbt_reader *reader, const struct wmbt_keys *keys);
 
-/* Lends the empty borrow the leading payloads that are in memory, as far as there are hazards. */
+/*
+ * Lends the empty borrow the leading payloads that are in memory, as far as there are hazards. The caller's use of the
+ * reader is over with it: it is the borrow's.
+ */
 void wmbt_reader_lend(struct wmbt_reader *reader, const struct wmbt_keys *keys, struct wmbt_borrow *borrow);
 
 #endif
