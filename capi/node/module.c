@@ -19,7 +19,7 @@ struct function {
 
 static const struct function functions[] = {
     {"crc32c", wmbt_node_crc32c},
-    {"copyCrc32c", wmbt_node_copy_crc32c},
+    {"copy", wmbt_node_copy},
     {"chainKeys", wmbt_node_chain_keys},
     {"lock", wmbt_node_lock},
     {"notify", wmbt_node_notify},
