@@ -14,10 +14,12 @@ export type Numbers = readonly number[];
 export class CClient {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
+  readonly #ended: Promise<unknown>;
 
   private constructor(command: readonly string[], environment: Readonly<Record<string, string>>) {
     const [program, ...args] = command;
     this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: environment });
+    this.#ended = once(this.#child, 'close');
     if (this.#child.stdout === null) throw new Error('the client has no output');
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
   }
@@ -67,8 +69,7 @@ export class CClient {
   }
 
   async stop(): Promise<void> {
-    const ended = once(this.#child, 'exit');
     this.#child.stdin?.end();
-    await ended;
+    await this.#ended;
   }
 }

@@ -96,14 +96,17 @@ async function makeRig(
   const many = await startDaemon(directory, 'many', stops);
   stops.push(await shareManyBlocks(withNative(platform, 'auto'), many.socketPath, known));
   const usual = await startDaemon(directory, 'usual', stops);
+  let shown = 0;
   const clientOf = async ({ environment }: Place, order: string): Promise<CClient> => {
     const client = CClient.start(program, environment);
     stops.push(() => client.stop());
-    await client.order(order);
+    [shown] = await client.order(order);
     return client;
   };
+  const index = await clientOf(many, `hashes ${known}`);
+  if (shown < 0.999 * known) throw new RangeError(`of ${known} blocks ${shown} are found`);
   const rig = {
-    index: await clientOf(many, `hashes ${known}`),
+    index,
     batch: await clientOf(usual, `blocks ${batchBlocks} ${mib}`),
     small: await clientOf(usual, `blocks ${smallBlocks} ${smallBytes}`),
     few: await clientOf(usual, `blocks ${batchBlocks} ${smallBytes}`),
