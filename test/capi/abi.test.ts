@@ -1,11 +1,13 @@
 import { after, test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { withoutNative } from '../support/c-compiler.ts';
 import { buildAbiTest, reportTests, runProgram, withoutTestCompiler } from './c-program.ts';
 import { startDaemonHome } from './daemon-home.ts';
 import type { DaemonHome } from './daemon-home.ts';
 
 /**
- * Goal: the fifteen functions do what the header says, over both sockets of a real daemon.
+ * Goal: the fifteen functions do what the header says, over both sockets of a real daemon, and with
+ * the memory that it shares.
  * Method: capi/test/library, linked to the shared library as an engine is; every sentence that it
  * prints is a test here. In an outage it says what is to happen to the daemon, and goes on when that
  * has happened.
@@ -22,42 +24,65 @@ const acts: ReadonlyMap<string, Act> = new Map<string, Act>([
   ['continue', (home) => Promise.resolve(home.daemon().child.kill('SIGCONT'))],
 ]);
 
-type SocketKind = 'unix' | 'tcp';
+/** How the library reaches the daemon: `shm` is its Unix socket and its memory. */
+type Way = 'shm' | 'unix' | 'tcp';
+
+const ways: readonly Way[] = withoutNative() === false ? ['shm', 'unix', 'tcp'] : ['unix', 'tcp'];
 
 async function runGroup(
   context: TestContext,
   group: string,
-  place: { readonly home: DaemonHome; readonly socket: SocketKind },
+  place: { readonly home: DaemonHome; readonly way: Way },
 ): Promise<void> {
-  const { home, socket } = place;
+  const { home, way } = place;
   const program = await buildAbiTest();
   const onLine = (line: string): Promise<void> | undefined =>
     acts
       .get(line)?.(home)
       .then(() => undefined);
-  const end = await runProgram(program, [group], { environment: home[socket], onLine });
+  const end = await runProgram(program, [group], {
+    environment: way === 'tcp' ? home.tcp : home.unix,
+    onLine,
+  });
   await reportTests(context, end);
 }
 
 /** One daemon for the groups that leave it as it is. */
-let shared: Promise<DaemonHome> | undefined;
+const shared = new Map<Way, Promise<DaemonHome>>();
 after(async () => {
-  const home = await shared;
-  await home?.close();
+  for (const home of shared.values()) await home.then((one) => one.close());
 });
 
-for (const socket of ['unix', 'tcp'] as const) {
-  for (const group of ['arguments', 'opening', 'blocks', 'tails', 'threads']) {
-    test(`${group} of the C library over ${socket}`, { skip }, async (context) => {
-      shared ??= startDaemonHome();
-      await runGroup(context, group, { home: await shared, socket });
+function sharedHome(way: Way): Promise<DaemonHome> {
+  const known = shared.get(way) ?? startDaemonHome({ sharesMemory: way === 'shm' });
+  shared.set(way, known);
+  return known;
+}
+
+/** Groups that leave the daemon as it is. The socket alone is what the others have in common. */
+const steady: Readonly<Record<Way, readonly string[]>> = {
+  shm: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
+  unix: ['blocks', 'threads'],
+  tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
+};
+/** Groups that kill or stop their daemon, fill its memory, or change its files. */
+const harsh: Readonly<Record<Way, readonly string[]>> = {
+  shm: ['outage', 'shared', 'shared-processes', 'shared-files'],
+  unix: ['outage', 'stopped'],
+  tcp: ['outage', 'stopped'],
+};
+
+for (const way of ways) {
+  for (const group of steady[way]) {
+    test(`${group} of the C library over ${way}`, { skip }, async (context) => {
+      await runGroup(context, group, { home: await sharedHome(way), way });
     });
   }
-  for (const group of ['outage', 'stopped']) {
-    test(`${group} of the C library over ${socket}`, { skip }, async (context) => {
-      const home = await startDaemonHome();
+  for (const group of harsh[way]) {
+    test(`${group} of the C library over ${way}`, { skip }, async (context) => {
+      const home = await startDaemonHome({ sharesMemory: way === 'shm' });
       try {
-        await runGroup(context, group, { home, socket });
+        await runGroup(context, group, { home, way });
       } finally {
         await home.close();
       }

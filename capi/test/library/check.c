@@ -160,6 +160,8 @@ static const struct {
     {"arguments", argument_tests}, {"blocks", block_tests},   {"tails", tail_tests},     {"threads", thread_tests},
     {"opening", opening_tests},    {"outage", outage_tests},  {"hostile", hostile_tests}, {"stopped", stopped_tests},
     {"reserve", reserve_tests},    {"many", many_tests},
+    {"shared", shared_tests},      {"shared-processes", shared_process_tests},
+    {"shared-files", shared_file_tests},
 };
 
 /* Runs a group: `ok SENTENCE` or `not ok SENTENCE` for each test, what failed before it, and how many there were. */
