@@ -67,6 +67,12 @@ export const limits = {
    * fuller than is fast. Of more, those not asked for lately are forgotten.
    */
   catalogKeysMax: 12 * mib,
+  /**
+   * Bytes of the file that hands them to the next process, and which share of the disk budget it may
+   * take: all of them in a budget of 8 GiB.
+   */
+  catalogFileBytesMax: 264 * mib,
+  catalogFileShare: 32,
   /** Namespaces whose keys it remembers; of more, the one seen first is forgotten. */
   catalogNamespacesMax: 65_536,
   /**
@@ -129,6 +135,8 @@ export const limits = {
 
   /** Bytes that a call may check or copy before it lets other work of the thread have a turn. */
   turnBytesMax: 4 * mib,
+  /** Keys of a save that a daemon looks up before others have their turn: some milliseconds. */
+  turnKeysMax: 2048,
 
   /** Bytes of a message of the protocol, a piece of a payload aside: one with all keys fits. */
   messageBytesMax: 8 * mib,
