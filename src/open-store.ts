@@ -108,6 +108,8 @@ function withScheme(scheme: string, address: string): string {
 export interface ServedStoreOptions extends OpenOptions {
   /** Time that uploads get when it is closed. */
   readonly drainMs: number;
+  /** Ends that time early. */
+  readonly drainSignal?: AbortSignal | undefined;
   /** Put around the object store. */
   readonly wrapObjects?: ((objects: ObjectStore) => ObjectStore) | undefined;
   /** Where its memory lies for clients on this host; nowhere when absent. */
@@ -155,8 +157,9 @@ async function openResolved(
   const prefaultBytes = Math.min(limits.prefaultBytes, config.memoryBytes / 4);
   // A bucket in memory ends with the process: a cache that outlives it would remember what is gone.
   const cacheDirectory = config.objectStore.startsWith('memory:') ? false : config.cacheDirectory;
-  const { drainMs, sharedDirectory } = options;
-  const settings = { ...config, cacheDirectory, prefaultBytes, drainMs, sharedDirectory };
+  const { drainMs, drainSignal, sharedDirectory } = options;
+  const drain = { drainMs, drainSignal };
+  const settings = { ...config, ...drain, cacheDirectory, prefaultBytes, sharedDirectory };
   transcoder.warmUp();
   // Loads the native code now: the first read from disk would wait 4 ms for it.
   crc32c(new Uint8Array(4096));

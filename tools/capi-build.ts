@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { blake3Sources } from '../src/platform/native-build.ts';
 import { compile, flagsOf, run, sourcesIn, warningFlags } from './capi-compile.ts';
 import type { CSource, Toolchain } from './capi-compile.ts';
@@ -69,6 +70,8 @@ export async function cachedLibrary(toolchain: Toolchain): Promise<BuiltLibrary>
     hash.update(readFileSync(join(projectRoot(), 'capi', file)));
   }
   hash.update(readFileSync(join(projectRoot(), 'tools/capi-build.ts')));
+  // It is written into what is laid out.
+  hash.update(projectRoot());
   const digest = hash.digest('hex').slice(0, 16);
   const prefix = join(projectRoot(), 'build/capi', `${toolchain.flavour}-${digest}`);
   if (existsSync(prefix)) return describe(toolchain, prefix);
@@ -130,7 +133,7 @@ function namesOf({ major, minor }: Version): Names {
 
 function layOut(directory: string, names: Names): void {
   const root = projectRoot();
-  for (const folder of ['include', 'lib/pkgconfig', 'lib/cmake/wombatkv']) {
+  for (const folder of ['include', 'lib/pkgconfig', 'lib/cmake/wombatkv', 'lib/wombatkv']) {
     mkdirSync(join(directory, folder), { recursive: true });
   }
   copyFileSync(join(root, 'capi/include/wombatkv.h'), join(directory, 'include/wombatkv.h'));
@@ -145,6 +148,13 @@ function layOut(directory: string, names: Names): void {
     const filled = text.replace(/@([A-Z]+)@/g, (whole, name: string) => values[name] ?? whole);
     writeFileSync(join(directory, file), filled);
   }
+  writeFileSync(join(directory, 'lib/wombatkv/store.cjs'), storeProgram(root));
+}
+
+/** What the library starts when nothing else is set: the store of the package that built it. */
+function storeProgram(root: string): string {
+  const program = pathToFileURL(join(root, 'dist/src/cli/store-main.js')).href;
+  return `// Written by the build of libwombatkv; WMBT_KV_STORE names another program.\nimport(${JSON.stringify(program)});\n`;
 }
 
 async function link(

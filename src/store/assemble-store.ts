@@ -59,6 +59,8 @@ export interface StoreSettings {
   readonly backlogBytesMax?: number | undefined;
   /** Time that closing gives uploads; that of the limits when absent. */
   readonly drainMs?: number | undefined;
+  /** Ends that time early. */
+  readonly drainSignal?: AbortSignal | undefined;
   /** Bytes of the memory tier to touch ahead of need; none when absent. */
   readonly prefaultBytes?: number | undefined;
   /** Where the memory tier lies for other processes; in this process alone when absent. */
@@ -128,6 +130,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
     ...common,
     ...{ namespace: settings.namespace, putDurable: settings.putDurable, deadlines },
     drainMs: settings.drainMs ?? limits.drainMs,
+    drainSignal: settings.drainSignal,
     ...{ transcoder, readPath, writePath, uploads, tails, removal, background, uses: collector },
     release: async () => own?.release(),
   });

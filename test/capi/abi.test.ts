@@ -22,20 +22,20 @@ const acts: ReadonlyMap<string, Act> = new Map<string, Act>([
   ['continue', (home) => Promise.resolve(home.daemon().child.kill('SIGCONT'))],
 ]);
 
-type SocketKind = 'unix' | 'tcp';
+type Way = 'unix' | 'tcp' | 'embedded';
 
 async function runGroup(
   context: TestContext,
   group: string,
-  place: { readonly home: DaemonHome; readonly socket: SocketKind },
+  place: { readonly home: DaemonHome; readonly way: Way },
 ): Promise<void> {
-  const { home, socket } = place;
+  const { home, way } = place;
   const program = await buildAbiTest();
   const onLine = (line: string): Promise<void> | undefined =>
     acts
       .get(line)?.(home)
       .then(() => undefined);
-  const end = await runProgram(program, [group], { environment: home[socket], onLine });
+  const end = await runProgram(program, [group], { environment: home[way], onLine });
   await reportTests(context, end);
 }
 
@@ -46,18 +46,21 @@ after(async () => {
   await home?.close();
 });
 
-for (const socket of ['unix', 'tcp'] as const) {
+for (const way of ['unix', 'tcp', 'embedded'] as const) {
   for (const group of ['arguments', 'opening', 'blocks', 'tails', 'threads']) {
-    test(`${group} of the C library over ${socket}`, { skip }, async (context) => {
+    test(`${group} of the C library over ${way}`, { skip }, async (context) => {
       shared ??= startDaemonHome();
-      await runGroup(context, group, { home: await shared, socket });
+      await runGroup(context, group, { home: await shared, way });
     });
   }
+}
+
+for (const way of ['unix', 'tcp'] as const) {
   for (const group of ['outage', 'stopped']) {
-    test(`${group} of the C library over ${socket}`, { skip }, async (context) => {
+    test(`${group} of the C library over ${way}`, { skip }, async (context) => {
       const home = await startDaemonHome();
       try {
-        await runGroup(context, group, { home, socket });
+        await runGroup(context, group, { home, way });
       } finally {
         await home.close();
       }
