@@ -35,18 +35,20 @@ const textChecks: Readonly<Record<string, Check>> = {
 
 /**
  * Unit and conformance tests: the files beside the sources. What is there and mostly starts processes,
- * servers, engines or whole stores with their threads is in `npm test`, and so are the tests of engines,
- * crashes and command line.
+ * servers, engines or whole stores with their threads, or follows random traces, is in `npm test`, and so
+ * are the tests of engines, crashes and command line.
  */
 const unitTests = [
   ...['--in-memory', 'src/', 'tools/'],
   ...['--except', 'src/cache/cache-directory-races'],
   ...['--except', 'src/engines/llama/llama-identity'],
   ...['--except', 'src/engines/llama/state-engine'],
-  ...['--except', 'src/objectstore/directory-object-store-crash'],
+  ...['--except', 'src/objectstore/directory-object-store'],
   ...['--except', 'src/objectstore/s3/s3-object-store'],
   ...['--except', 'src/open-store'],
+  ...['--except', 'src/store/collect-store'],
   ...['--except', 'tools/test-run'],
+  ...['--except', '.trace.test'],
 ] as const;
 
 const checks: Readonly<Record<string, Check>> = {

@@ -39,8 +39,14 @@ export async function collectAnswers(
     const place = `${job.engine.threads}-${round}`;
     const names = { objects: `objects-${place}`, cache: `cache-${place}` };
     store = storeAt(job, names);
-    alone.push(await answer(`engine alone, ${of}`, { use: 'alone', ending: 'drop' }));
+    const answerAlone = async (): Promise<void> => {
+      alone.push(await answer(`engine alone, ${of}`, { use: 'alone', ending: 'drop' }));
+    };
+    // They are compared by percents, so they take turns in who begins.
+    const aloneBegins = round % 2 === 1;
+    if (aloneBegins) await answerAlone();
     cold.push(await answer(`cold, ${of}`, { use: store, ending: 'measure-save' }));
+    if (!aloneBegins) await answerAlone();
     restored.push(await answer(`restored, ${of}`, { use: store, ending: 'drop' }));
     const empty = storeAt(job, { ...names, cache: `${names.cache}-wiped` });
     wiped.push(await answer(`restored, cache wiped, ${of}`, { use: empty, ending: 'drop' }));

@@ -10,7 +10,7 @@
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 2 };
+enum { interface_version = 3 };
 
 struct function {
   const char *name;
@@ -19,7 +19,7 @@ struct function {
 
 static const struct function functions[] = {
     {"crc32c", wmbt_node_crc32c},
-    {"copyCrc32c", wmbt_node_copy_crc32c},
+    {"copy", wmbt_node_copy},
     {"chainKeys", wmbt_node_chain_keys},
     {"lock", wmbt_node_lock},
     {"notify", wmbt_node_notify},

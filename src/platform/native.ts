@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { messageOf } from '../base/errors.ts';
-import { useNativeKernels } from '../base/native-kernels.ts';
+import { nativeKernels, useNativeKernels } from '../base/native-kernels.ts';
 import type { NativeKernels } from '../base/native-kernels.ts';
 import { nodeFileLocks } from './node-file-locks.ts';
 import { nodeSharedMemory } from './node-shared-memory.ts';
@@ -31,7 +31,7 @@ export type NativeChoice =
   { readonly code: NativeCode } | { readonly code: undefined; readonly reason: string };
 
 /** The version of the functions above that this program knows; capi/node/module.c has the same. */
-const interfaceVersion = 2;
+const interfaceVersion = 3;
 
 /** The package's own folder: three above this file's, in a clone and where it is installed. */
 export const packageRoot = fileURLToPath(new URL('../../..', import.meta.url));
@@ -63,6 +63,14 @@ export function withNative(platform: Platform, mode: NativeMode): Platform {
   const hasSharedFiles = process.platform === 'linux';
   const sharedMemory = hasSharedFiles ? nodeSharedMemory(code) : undefined;
   return { ...platform, locks: nodeFileLocks(code), sharedMemory };
+}
+
+/**
+ * The platform with native code where this thread uses it already: as the store or client was told that
+ * was opened here.
+ */
+export function withNativeInUse(platform: Platform): Platform {
+  return nativeKernels() === undefined ? platform : withNative(platform, 'auto');
 }
 
 function load(path: string): NativeChoice {

@@ -4,6 +4,7 @@ import type { SharedFile, SharedIndexCode, SharedMemory } from './shared-memory.
 
 /** What capi/node/shared.c and capi/node/index.c export. */
 export interface SharedMemoryCode {
+  copy(target: Uint8Array, source: Uint8Array): void;
   mapFile(descriptor: number, byteLength: number, isWritable: boolean): ArrayBuffer;
   mapOver(memory: Uint8Array, descriptor: number): void;
   reserve(descriptor: number, start: number, byteLength: number): boolean;
@@ -44,6 +45,7 @@ export function nodeSharedMemory(code: SharedMemoryCode): SharedMemory {
       return new NodeSharedFile(code, descriptor, isWritable, fstatSync(descriptor).size);
     },
     remove: (path) => rmSync(path, { force: true }),
+    copy: (target, source) => code.copy(target, source),
     index: code.index,
   };
 }

@@ -16,6 +16,7 @@ import { limits } from '../../blocks/limits.ts';
 import { parseNamespace } from '../../blocks/namespace.ts';
 import type { Namespace } from '../../blocks/namespace.ts';
 import { isBlockTokens } from '../../blocks/prefix.ts';
+import { withNativeInUse } from '../../platform/native.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { CachedSequence } from './cached-sequence.ts';
@@ -213,7 +214,7 @@ async function connectStore(
   options: ConnectOptions,
   statistics: LlamaStatistics,
 ): Promise<Connection> {
-  const platform = nodePlatform();
+  const platform = withNativeInUse(nodePlatform());
   const { store, blockTokens } = options;
   const identity = await identifyEngine(platform, engine, options);
   const stateFiles = new StateFiles(platform);

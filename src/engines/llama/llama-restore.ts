@@ -304,10 +304,10 @@ export class LlamaRestore {
     const { identity, stateFiles } = this.#parts;
     const target = { streams: identity.streams, stream: 0, sequenceId: 0 };
     const plan = planImage(identity.geometry, tokens, target);
-    await stateFiles.withFile(plan.byteLength, async ({ path, file }) => {
+    await stateFiles.withFile(plan.byteLength, async (file) => {
       // What a kept file holds behind the image stays: the engine reads as much as the state says.
-      await file.write(imageBuffers(plan, payloads), 0);
-      await loadState(path, { acceptRisk: true });
+      await file.write(imageBuffers(plan, payloads));
+      await loadState(file.path, { acceptRisk: true });
     });
     if (sequence.nextTokenIndex === tokens.length) return;
     const got = `${sequence.nextTokenIndex} tokens instead of ${tokens.length}`;

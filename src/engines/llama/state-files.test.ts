@@ -3,6 +3,8 @@ import { mkdir, readFile, readdir, stat, utimes, writeFile } from 'node:fs/promi
 import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isStoreError } from '../../base/errors.ts';
+import type { AnonymousFile, OpenFile } from '../../platform/files.ts';
+import { withNative } from '../../platform/native.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { systemError, withHookedFiles } from '../../../test/support/hooked-files.ts';
@@ -98,11 +100,12 @@ describe('StateFiles', () => {
   describe('withFile()', () => {
     const write = async (files: StateFiles, byteLength: number): Promise<string> => {
       let used = '';
-      await files.withFile(byteLength, async ({ path, file }) => {
-        used = path;
-        await file.write([new Uint8Array(byteLength).fill(7)], 0);
-        await file.truncate(byteLength);
-        assert.deepEqual(await readFile(path), Buffer.alloc(byteLength, 7));
+      await files.withFile(byteLength, async (state) => {
+        used = state.path;
+        const end = new Uint8Array(byteLength - 100).fill(8);
+        await state.write([new Uint8Array(100).fill(7), end]);
+        const written = (await readFile(used)).subarray(0, byteLength);
+        assert.deepEqual(written, Buffer.concat([Buffer.alloc(100, 7), end]));
       });
       return used;
     };
@@ -114,17 +117,19 @@ describe('StateFiles', () => {
       assert.deepEqual(await allFiles(), before);
     });
 
-    it('lends the kept file again and again, which has no name', async () => {
-      const files = new StateFiles(machine());
-      const before = await allFiles();
-      await files.keepOne();
-      assert.deepEqual(await allFiles(), before);
-      const first = await write(files, 5000);
-      assert.ok(first.startsWith('/proc/self/fd/'));
-      assert.equal(await write(files, 3000), first);
-      await files.close();
-      assert.ok((await write(files, 1000)).startsWith(memory));
-    });
+    for (const mode of ['auto', 'off'] as const) {
+      it(`lends the kept file again and again, which has no name; native code ${mode}`, async () => {
+        const files = new StateFiles(withNative(machine(), mode));
+        const before = await allFiles();
+        await files.keepOne();
+        assert.deepEqual(await allFiles(), before);
+        const first = await write(files, 5000);
+        assert.ok(first.startsWith('/proc/self/fd/'));
+        assert.equal(await write(files, 3000), first);
+        await files.close();
+        assert.ok((await write(files, 1000)).startsWith(memory));
+      });
+    }
 
     it('lends another one while the kept one is used, or for a larger state', async () => {
       const files = new StateFiles(machine());
@@ -151,6 +156,20 @@ describe('StateFiles', () => {
       assert.equal(await write(files, 1000), path);
       await files.withFile(1000, () => files.close());
       await assert.rejects(stat(path), { code: 'ENOENT' });
+    });
+
+    it('keeps no descriptor of a file that could not be filled', async () => {
+      const open: string[] = [];
+      const platform = machine();
+      const openAnonymous = async (path: string): Promise<AnonymousFile> => {
+        const made = await platform.files.openAnonymous(path);
+        open.push(made.path);
+        return { ...made, file: refusingWrites(made.file) };
+      };
+      const files = new StateFiles({ ...platform, files: { ...platform.files, openAnonymous } });
+      await files.keepOne();
+      assert.equal(open.length, 1);
+      await assert.rejects(stat(open[0]), { code: 'ENOENT' });
     });
 
     it('keeps none where memory is short or there are no such files', async () => {
@@ -180,6 +199,17 @@ describe('StateFiles', () => {
       ...platform,
       host: { ...platform.host, memoryDirectory: memory, temporaryDirectory: temporary },
       files: { ...platform.files, freeBytes: (path) => Promise.resolve(free.get(path) ?? 0) },
+    };
+  }
+
+  function refusingWrites(file: OpenFile): OpenFile {
+    return {
+      read: (into, position) => file.read(into, position),
+      write: () => Promise.reject(systemError('ENOSPC')),
+      sync: () => file.sync(),
+      truncate: (byteLength) => file.truncate(byteLength),
+      byteLength: () => file.byteLength(),
+      close: () => file.close(),
     };
   }
 

@@ -1,5 +1,5 @@
 import { StoreError, systemErrorCode } from '../../base/errors.ts';
-import type { AnonymousFile, OpenFile } from '../../platform/files.ts';
+import type { AnonymousFile } from '../../platform/files.ts';
 import type { Platform } from '../../platform/platform.ts';
 
 /** A state file lives for seconds; one that was not written for so long has lost its process. */
@@ -13,8 +13,16 @@ const zerosBytes = 1024 * 1024;
 /** A state file to write. `path` is for the engine, which opens it by its own means. */
 export interface StateFile {
   readonly path: string;
-  readonly file: OpenFile;
+  /** Writes the buffers one after another from the beginning. What lies behind them stays. */
+  write(buffers: readonly Uint8Array[]): Promise<void>;
 }
+
+/** The file that is kept. */
+interface KeptFile extends StateFile {
+  readonly made: AnonymousFile;
+}
+
+type StatePlatform = Pick<Platform, 'clock' | 'files' | 'host' | 'random' | 'sharedMemory'>;
 
 /**
  * Where state files live for the moment between engine and store: in memory when free space there is
@@ -22,13 +30,13 @@ export interface StateFile {
  * whoever makes one removes it.
  */
 export class StateFiles {
-  readonly #platform: Pick<Platform, 'clock' | 'files' | 'host' | 'random'>;
+  readonly #platform: StatePlatform;
 
   /** The kept file while nobody uses it. */
-  #kept: AnonymousFile | undefined;
+  #kept: KeptFile | undefined;
   #isClosed = false;
 
-  constructor(platform: Pick<Platform, 'clock' | 'files' | 'host' | 'random'>) {
+  constructor(platform: StatePlatform) {
     this.#platform = platform;
   }
 
@@ -75,13 +83,24 @@ export class StateFiles {
     if (memoryDirectory === undefined) return;
     try {
       if ((await files.freeBytes(memoryDirectory)) < 4 * keptBytes) return;
-      const made = await files.openAnonymous(memoryDirectory);
-      const zeros = new Uint8Array(zerosBytes);
-      for (let at = 0; at < keptBytes; at += zerosBytes) await made.file.write([zeros], at);
-      await this.#keep(made);
+      await this.#keep(await this.#fill(await files.openAnonymous(memoryDirectory)));
     } catch (error) {
       // Without it every file is a new one.
       if (systemErrorCode(error) === undefined) throw error;
+    }
+  }
+
+  /** Gives the file all its memory, so that writing it cannot fail later. */
+  async #fill(made: AnonymousFile): Promise<KeptFile> {
+    const { path, file } = made;
+    try {
+      const zeros = new Uint8Array(zerosBytes);
+      for (let at = 0; at < keptBytes; at += zerosBytes) await file.write([zeros], at);
+      const write = this.#mapped(path) ?? ((buffers) => file.write(buffers, 0));
+      return { path, write, made };
+    } catch (error) {
+      await file.close();
+      throw error;
     }
   }
 
@@ -100,13 +119,35 @@ export class StateFiles {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#kept?.file.close();
+    await this.#kept?.made.file.close();
     this.#kept = undefined;
   }
 
-  async #keep(made: AnonymousFile): Promise<void> {
-    if (this.#isClosed) await made.file.close();
-    else this.#kept = made;
+  async #keep(kept: KeptFile): Promise<void> {
+    if (this.#isClosed) await kept.made.file.close();
+    else this.#kept = kept;
+  }
+
+  /**
+   * How to write the file through a mapping, which takes half the time, where native code maps files.
+   * All its pages are there, and nobody else can make it shorter.
+   */
+  #mapped(path: string): StateFile['write'] | undefined {
+    const { sharedMemory } = this.#platform;
+    if (sharedMemory === undefined) return undefined;
+    const mapping = sharedMemory.open(path, 'read-write');
+    const memory = mapping.map();
+    mapping.close();
+    // The first touch of a mapped page costs more than writing to it.
+    memory.fill(0);
+    return (buffers) => {
+      let at = 0;
+      for (const buffer of buffers) {
+        sharedMemory.copy(memory.subarray(at, at + buffer.length), buffer);
+        at += buffer.length;
+      }
+      return Promise.resolve();
+    };
   }
 
   async #withNewFile(byteLength: number, use: (state: StateFile) => Promise<void>): Promise<void> {
@@ -114,7 +155,7 @@ export class StateFiles {
     try {
       const file = await this.#platform.files.open(path, 'read-write');
       try {
-        await use({ path, file });
+        await use({ path, write: (buffers) => file.write(buffers, 0) });
       } finally {
         await file.close();
       }
