@@ -11,8 +11,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { blake3Sources } from '../src/platform/native-build.ts';
+import { bundledStore } from './capi-bundle.ts';
 import { compile, flagsOf, run, sourcesIn, warningFlags } from './capi-compile.ts';
 import type { CSource, Toolchain } from './capi-compile.ts';
 import { projectRoot } from './project.ts';
@@ -42,18 +42,23 @@ export function librarySources(): readonly CSource[] {
 
 /**
  * Builds the library and lays it out below the prefix: header, shared library by its three names,
- * static library, pkg-config file and CMake package. The prefix, which must not be there, appears
+ * static library, pkg-config file, CMake package and the store program. The prefix, which must not be there, appears
  * when all of it is done.
  *
  * @throws Error with what the compiler said.
  */
-export async function buildLibrary(toolchain: Toolchain, prefix: string): Promise<BuiltLibrary> {
+async function buildLibrary(
+  toolchain: Toolchain,
+  prefix: string,
+  store: string,
+): Promise<BuiltLibrary> {
   const objects = await compile(toolchain, librarySources());
   mkdirSync(dirname(prefix), { recursive: true });
   const fresh = mkdtempSync(`${prefix}.`);
   try {
     const names = namesOf(readVersion());
     layOut(fresh, names);
+    writeFileSync(join(fresh, 'lib/wombatkv/store.cjs'), store);
     await link(toolchain, objects, join(fresh, 'lib'), names);
     renameSync(fresh, prefix);
     return describe(toolchain, prefix);
@@ -64,19 +69,20 @@ export async function buildLibrary(toolchain: Toolchain, prefix: string): Promis
 
 /** The library below `build/`, under a digest of all that it is made of: built once. */
 export async function cachedLibrary(toolchain: Toolchain): Promise<BuiltLibrary> {
-  const objects = await compile(toolchain, librarySources());
-  const hash = createHash('sha256').update(JSON.stringify([toolchain, objects]));
+  const [objects, store] = await Promise.all([
+    compile(toolchain, librarySources()),
+    bundledStore(),
+  ]);
+  const hash = createHash('sha256').update(JSON.stringify([toolchain, objects, store]));
   for (const file of ['include/wombatkv.h', 'wombatkv.map', ...templates.map(([from]) => from)]) {
     hash.update(readFileSync(join(projectRoot(), 'capi', file)));
   }
   hash.update(readFileSync(join(projectRoot(), 'tools/capi-build.ts')));
-  // It is written into what is laid out.
-  hash.update(projectRoot());
   const digest = hash.digest('hex').slice(0, 16);
   const prefix = join(projectRoot(), 'build/capi', `${toolchain.flavour}-${digest}`);
   if (existsSync(prefix)) return describe(toolchain, prefix);
   try {
-    return await buildLibrary(toolchain, prefix);
+    return await buildLibrary(toolchain, prefix, store);
   } catch (error) {
     // Another process may have been first.
     if (existsSync(prefix)) return describe(toolchain, prefix);
@@ -148,13 +154,6 @@ function layOut(directory: string, names: Names): void {
     const filled = text.replace(/@([A-Z]+)@/g, (whole, name: string) => values[name] ?? whole);
     writeFileSync(join(directory, file), filled);
   }
-  writeFileSync(join(directory, 'lib/wombatkv/store.cjs'), storeProgram(root));
-}
-
-/** What the library starts when nothing else is set: the store of the package that built it. */
-function storeProgram(root: string): string {
-  const program = pathToFileURL(join(root, 'dist/src/cli/store-main.js')).href;
-  return `// Written by the build of libwombatkv; WMBT_KV_STORE names another program.\nimport(${JSON.stringify(program)});\n`;
 }
 
 async function link(

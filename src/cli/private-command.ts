@@ -1,4 +1,6 @@
 import { assertDefined } from '../base/assert.ts';
+import { deferred } from '../base/deferred.ts';
+import type { Deferred } from '../base/deferred.ts';
 import { isStoreError, messageOf } from '../base/errors.ts';
 import { configFromEnvironment } from '../config/environment.ts';
 import { doorsFromEnvironment, runtimeDirectoryOf } from '../config/door-settings.ts';
@@ -27,6 +29,9 @@ import { packageVersion } from './package-version.ts';
 const ownerDescriptor = 3;
 
 const exitCodes = { stopped: 0, failed: 1, misused: 2 } as const;
+
+/** What compiles code and touches memory waits for the owner to have connected. */
+const firstCallsMs = 100;
 
 /** Beyond the time for calls and that for uploads: files are closed in much less. */
 const endMs = 10_000;
@@ -75,6 +80,8 @@ interface PrivateParts {
   readonly end: Promise<unknown>;
   /** Ends the time for calls and uploads. */
   readonly hurry: AbortController;
+  /** Resolved when the owner knows where the store is. */
+  readonly isReady: Deferred<void>;
 }
 
 async function serveOwner(
@@ -102,7 +109,8 @@ async function serveOwner(
   const memory = await DaemonMemory.prepare(platform, true, events);
   const hurry = new AbortController();
   try {
-    await serve({ owner, platform, events, config, doors, memory, succession, end, hurry });
+    const parts = { owner, platform, events, config, doors, memory, succession, end, hurry };
+    await serve({ ...parts, isReady: deferred<void>() });
   } finally {
     await memory.end();
     signals.forget();
@@ -110,12 +118,13 @@ async function serveOwner(
 }
 
 async function serve(parts: PrivateParts): Promise<void> {
-  const { platform, events, config, doors, memory, hurry } = parts;
+  const { platform, events, config, doors, memory, hurry, isReady } = parts;
   const { clock } = platform;
   const checksums = checksumsFor(platform.host, config.native);
   const store = await openServedStore(config, platform, {
     ...{ logger: events, drainMs: doors.drainMs, drainSignal: hurry.signal },
     sharedDirectory: memory.directory,
+    begin: isReady.promise.then(() => clock.sleep(firstCallsMs, undefined, 'idle')),
   });
   try {
     const service = {
@@ -137,7 +146,7 @@ async function serve(parts: PrivateParts): Promise<void> {
 /** Tells the owner where the store is; stops the daemon when the owner has gone. */
 async function serveUntilGone(
   daemon: Daemon,
-  { owner, events, memory, succession, end, hurry }: PrivateParts,
+  { owner, events, memory, succession, end, hurry, isReady }: PrivateParts,
 ): Promise<void> {
   let isDraining = false;
   try {
@@ -151,6 +160,7 @@ async function serveUntilGone(
     const url = assertDefined(addresses[0], 'the socket of a private store').url;
     events.tell('ready', { addresses });
     owner.tell(`ready ${url.slice('unix:'.length)}`);
+    isReady.resolve();
     await end;
   } finally {
     isDraining = true;

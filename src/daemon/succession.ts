@@ -46,12 +46,14 @@ export class Succession {
     const { platform, visits, cacheDirectory } = this.#parts;
     const names = (await platform.files.list(cacheDirectory)).map(({ name }) => name);
     const others = names.filter((name) => name.startsWith(this.#prefix)).slice(0, asksMax);
-    await Promise.all(
+    const visited = await Promise.allSettled(
       others.map(async (name) => {
         const path = join(cacheDirectory, name);
         if ((await visits.visit(path, patienceMs)) === 'nobody') await this.#removeDead(path);
       }),
     );
+    // One that cannot be asked is no reason not to wait for the others.
+    for (const result of visited) if (result.status === 'rejected') throw result.reason;
   }
 
   /** From now on others may ask; `onAsked` says whether they are to wait for the end of this process. */

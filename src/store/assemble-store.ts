@@ -23,6 +23,7 @@ import type { AdoptionParts } from './adopt.ts';
 import { Collector } from './collect.ts';
 import { Counters } from './counters.ts';
 import type { ReadLegacy } from './legacy-namespaces.ts';
+import { beginAfter } from './later-task.ts';
 import { ObjectTier } from './object-tier.ts';
 import type { ObjectTierParts } from './object-tier.ts';
 import { Prefault } from './prefault.ts';
@@ -76,6 +77,8 @@ export interface StoreFoundation {
   readonly ledger?: RequestLedger | undefined;
   readonly transcoder: Transcoder;
   readonly settings: StoreSettings;
+  /** When the memory tier is touched ahead of need; at once when absent. */
+  readonly begin?: Promise<void> | undefined;
   /** What else runs beside the store, and is stopped when it closes. */
   readonly background?: readonly BackgroundTask[] | undefined;
 }
@@ -119,7 +122,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const removal = new Removal({ ...common, objectTier, uploads });
   for (const { entries, chain } of cache.takePending()) uploads.enqueue({ entries, chain });
   const background: BackgroundTask[] = [
-    new Prefault(memory, clock, settings.prefaultBytes ?? 0),
+    beginAfter(foundation.begin, () => new Prefault(memory, clock, settings.prefaultBytes ?? 0)),
     ...(foundation.background ?? []),
   ];
   if (own !== undefined) {
