@@ -7,6 +7,7 @@ import type { BlockKey } from '../../src/blocks/block-key.ts';
 import { parseNamespace } from '../../src/blocks/namespace.ts';
 import { CacheEntry } from '../../src/cache/cache-entry.ts';
 import type { PayloadFacts } from '../../src/cache/cache-entry.ts';
+import { readCatalogFile, writeCatalogFile } from '../../src/cache/catalog-file.ts';
 import { DiskTier } from '../../src/cache/disk-tier.ts';
 import { EntryIndex } from '../../src/cache/entry-index.ts';
 import { Catalog } from '../../src/catalog/catalog.ts';
@@ -45,6 +46,7 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
     rows,
     notes: [
       'Known blocks are those of the catalog: in the bucket, whatever is here. A lookup is one of 80 of them, other ones each time.',
+      'What a process leaves to the next lies in the page cache when it is read.',
       'A disk tier is opened by reading the index files of its segments.',
     ],
   };
@@ -52,7 +54,8 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
   return { tables: [table], settings, versions: {}, voidReasons: [] };
 }
 
-async function catalogRows({ platform, isQuick }: BenchContext, known: number): Promise<Row[]> {
+async function catalogRows(context: BenchContext, known: number): Promise<Row[]> {
+  const { platform, isQuick } = context;
   const catalog = new Catalog(platform.clock, platform.random);
   const idOf = (index: number): CatalogId => ({ namespace, kind: 'block', key: keyOf(index) });
   const insertions: number[] = [];
@@ -69,6 +72,7 @@ async function catalogRows({ platform, isQuick }: BenchContext, known: number): 
     lookups.push(1000 * (await timed(() => lookUp(catalog, ids))));
   }
   const { keys, byteLength } = catalog.known;
+  const opening = await recallMs(context, catalog);
   if (keys < 0.999 * known) throw new RangeError(`of ${known} keys ${keys} are known`);
   const samples = { memory: [byteLength], longest: [Math.max(...insertions)] };
   const what = `${known / 1e6} million known`;
@@ -79,7 +83,39 @@ async function catalogRows({ platform, isQuick }: BenchContext, known: number): 
     }),
     rowOf({ what: `${what}: longest insertion`, unit: 'ms', samples: samples.longest }),
     rowOf({ what: `${what}: lookup of 80`, unit: 'µs', samples: lookups, bar: atMost(40) }),
+    rowOf({
+      what: `${what}: leaving them to the next process`,
+      unit: 'ms',
+      samples: opening.write,
+    }),
+    rowOf({
+      ...{ what: `${what}: opening, from what a process left` },
+      ...{ unit: 'ms', samples: opening.read, bar: atMost(1000) },
+    }),
   ];
+}
+
+/** Milliseconds in which the catalog is written for the next process, and read by it. */
+async function recallMs(
+  { platform, directory, isQuick }: BenchContext,
+  catalog: Catalog,
+): Promise<{ readonly write: readonly number[]; readonly read: readonly number[] }> {
+  const path = join(directory, 'catalog');
+  await platform.files.makeDirectory(path);
+  const place = { files: platform.files, directory: path, storeDigest: new Uint8Array(32) };
+  const [write, read]: [number[], number[]] = [[], []];
+  for (let round = 0; round < (isQuick ? 2 : 5); round += 1) {
+    write.push(await timed(() => writeCatalogFile(place, catalog.snapshot, 1024 * mib)));
+    const next = new Catalog(platform.clock, platform.random);
+    read.push(
+      await timed(async () => {
+        const snapshot = await readCatalogFile(place);
+        if (typeof snapshot === 'string' || !next.recall(snapshot)) throw new RangeError('no file');
+      }),
+    );
+    if (next.known.keys !== catalog.known.keys) throw new RangeError('keys were lost');
+  }
+  return { write, read };
 }
 
 async function lookUp(catalog: Catalog, ids: readonly CatalogId[]): Promise<void> {

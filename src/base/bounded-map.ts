@@ -34,6 +34,11 @@ export class BoundedMap<Key, Value> {
     this.#entries.delete(oldest.value);
   }
 
+  /** All entries, the oldest first. */
+  entries(): IterableIterator<[Key, Value]> {
+    return this.#entries.entries();
+  }
+
   delete(key: Key): void {
     this.#entries.delete(key);
   }

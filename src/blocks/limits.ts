@@ -67,6 +67,12 @@ export const limits = {
    * fuller than is fast. Of more, those not asked for lately are forgotten.
    */
   catalogKeysMax: 12 * mib,
+  /**
+   * Bytes of the file that hands them to the next process, and which share of the disk budget it may
+   * take: all of them in a budget of 8 GiB.
+   */
+  catalogFileBytesMax: 264 * mib,
+  catalogFileShare: 32,
   /** Namespaces whose keys it remembers; of more, the one seen first is forgotten. */
   catalogNamespacesMax: 65_536,
   /**

@@ -44,6 +44,8 @@ export class DiskTier {
   readonly #index: EntryIndex;
   readonly #logger: Logger;
   readonly #budgetBytes: number;
+  /** Bytes that the log may have. */
+  readonly #logBytesMax: number;
   readonly #onEvict: ((id: PayloadId) => void) | undefined;
   /** Entries whose bytes lie in each segment. */
   readonly #occupants = new Map<LogSegment, Set<CacheEntry>>();
@@ -60,6 +62,7 @@ export class DiskTier {
     recovered: RecoveredLog;
     index: EntryIndex;
     budgetBytes: number;
+    reservedBytes: number;
     logger: Logger;
     onEvict: ((id: PayloadId) => void) | undefined;
   }) {
@@ -68,6 +71,7 @@ export class DiskTier {
     this.recovered = { chains, lastSequence, lastSaveId };
     this.#index = parts.index;
     this.#budgetBytes = parts.budgetBytes;
+    this.#logBytesMax = parts.budgetBytes - parts.reservedBytes;
     this.#logger = parts.logger;
     this.#onEvict = parts.onEvict;
   }
@@ -77,16 +81,19 @@ export class DiskTier {
     options: DiskLogOptions & {
       readonly index: EntryIndex;
       readonly logger: Logger;
+      /** Bytes of the budget for other files in the directory; 0 when absent. */
+      readonly reservedBytes?: number | undefined;
       /** Told of a payload that leaves the disk and is not in memory. */
       readonly onEvict?: ((id: PayloadId) => void) | undefined;
     },
   ): Promise<DiskTier> {
-    const { index, logger, budgetBytes, onEvict } = options;
+    const { index, logger, budgetBytes, reservedBytes = 0, onEvict } = options;
     const onIndexFailure = (path: string, error: unknown): void =>
       logger.info(indexNotWritten, { path, reason: messageOf(error) });
     const opened = await DiskLog.open({ ...options, onIndexFailure });
     const { log, recovered } = opened;
-    const tier = new DiskTier({ log, recovered, index, budgetBytes, logger, onEvict });
+    const budget = { budgetBytes, reservedBytes };
+    const tier = new DiskTier({ log, recovered, index, ...budget, logger, onEvict });
     tier.#showRecovered(recovered.payloads);
     for (const path of opened.damagedIndexes) tier.#noteDamage(indexDamaged, { path });
     for (const { path, isRead } of opened.damagedSegments) {
@@ -289,7 +296,7 @@ export class DiskTier {
   async #makeRoom(length: number): Promise<void> {
     // Rewriting what is pending moves bytes without freeing any: once round the log is enough.
     let rounds = this.#occupants.size + 1;
-    while (this.#log.byteLength + length > this.#budgetBytes && rounds > 0) {
+    while (this.#log.byteLength + length > this.#logBytesMax && rounds > 0) {
       rounds -= 1;
       if (this.#log.oldestSealed === undefined) this.#log.seal();
       if (!(await this.#dropOldest())) return;

@@ -5,6 +5,7 @@ import type { BlockKey } from '../blocks/block-key.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { StoreIdentity } from './cache-directory.ts';
+import { catalogPath, checkCatalogFile } from './catalog-file.ts';
 import { damagedOwners } from './cache-directory-look.ts';
 import { storeDigestOf } from './cache-owner.ts';
 import { lookAtIndex } from './index-check.ts';
@@ -23,9 +24,10 @@ import { indexNumber, indexPath } from './segment-index.ts';
  * - `payload`: its bytes fail their checksum. - `records`: there is no intact record in these bytes.
  * - `segment`: the file does not begin as a segment of this store does. - `index`: an index file does
  * not tell what its segment tells, or has none. - `owner`: an owner file fails its checksum.
+ * - `catalog`: a catalog file fails its checksums.
  */
 export interface LogDamage {
-  readonly kind: 'payload' | 'records' | 'segment' | 'index' | 'owner';
+  readonly kind: 'payload' | 'records' | 'segment' | 'index' | 'owner' | 'catalog';
   readonly path: string;
   /** First damaged byte of the file, and how many there are. */
   readonly offset: number;
@@ -81,6 +83,7 @@ export async function auditLog(options: LogAuditOptions): Promise<LogAudit> {
       options.onRead?.(record.payloadLength);
     }
     if (options.isDeep) damages.push(...(await findDamagedIndexes(options)));
+    if (options.isDeep) damages.push(...(await findDamagedCatalog(options)));
     for (const owner of await damagedOwners(options.platform.files, options.directory)) {
       damages.push({ kind: 'owner', path: owner.path, ...wholeFile(owner.byteLength) });
     }
@@ -159,6 +162,18 @@ async function findDamagedIndexes(options: LogAuditOptions): Promise<readonly Lo
     options.onRead?.(byteLength);
   }
   return damages;
+}
+
+/** The same holds of the catalog file. */
+async function findDamagedCatalog(options: LogAuditOptions): Promise<readonly LogDamage[]> {
+  const { platform, directory, identity } = options;
+  const { files } = platform;
+  const place = { files, directory, storeDigest: storeDigestOf(identity) };
+  const isDamaged = async (): Promise<boolean> => (await checkCatalogFile(place)) === 'damaged';
+  if (!(await isDamaged()) || !(await isDamaged())) return [];
+  const path = catalogPath(directory);
+  const byteLength = (await files.status(path))?.byteLength;
+  return byteLength === undefined ? [] : [{ kind: 'catalog', path, ...wholeFile(byteLength) }];
 }
 
 async function isIndexDamaged(place: SegmentOptions): Promise<boolean> {

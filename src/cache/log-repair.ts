@@ -53,6 +53,9 @@ export async function repairLogs(options: RepairOptions): Promise<ReadonlyMap<Lo
     }
     for (const damage of await dropPayloads(place, of('payload'))) repairs.set(damage, 'dropped');
     for (const damage of of('index')) repairs.set(damage, await repairIndex(place, damage));
+    for (const damage of of('catalog')) {
+      if (await platform.files.remove(damage.path)) repairs.set(damage, 'removed');
+    }
     // Whoever takes a place over writes an owner file of its own and removes the older ones.
     for (const damage of of('owner')) {
       const isThere = (await platform.files.status(damage.path)) !== undefined;

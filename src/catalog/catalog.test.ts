@@ -5,6 +5,7 @@ import { parseNamespace } from '../blocks/namespace.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { keyOf, tenant } from '../../test/support/cached-payloads.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
+import type { CatalogSnapshot } from '../format/catalog-snapshot.ts';
 import { Catalog } from './catalog.ts';
 import type { CatalogId, CorruptObject } from './catalog.ts';
 
@@ -213,5 +214,52 @@ describe('the bounds of a catalog', () => {
     }
     assert.equal(catalog.corruptObject(numbered(0))?.etag, undefined);
     assert.equal(catalog.corruptObject(numbered(1))?.etag, 'tag');
+  });
+
+  it('recalls as listed what an earlier one believed, of every namespace and kind', () => {
+    const { catalog } = freshCatalog();
+    const other = parseNamespace('other');
+    const ids = [
+      ...Array.from({ length: 300 }, (_, index) => idOf(index)),
+      idOf('tail', { kind: 'tail' }),
+      idOf('a', { namespace: other }),
+    ];
+    for (const one of ids) catalog.confirm(one);
+    const next = freshCatalog().catalog;
+    assert(next.recall(catalog.snapshot));
+    assert.equal(next.known.keys, ids.length);
+    for (const one of ids) assert.equal(next.presence(one), 'listed');
+    for (const absent of [idOf('tail'), idOf(1, { namespace: other }), idOf('a')]) {
+      assert.equal(next.presence(absent), undefined);
+    }
+    // It learns on: new namespaces get numbers of their own, and answers count.
+    const third = idOf('a', { namespace: parseNamespace('third') });
+    next.confirm(third);
+    next.confirm(idOf(0));
+    next.deny(idOf(1));
+    const beliefs = [third, idOf(0), idOf(1), idOf(2)].map((one) => next.presence(one));
+    assert.deepEqual(beliefs, ['confirmed', 'confirmed', undefined, 'listed']);
+  });
+
+  it('recalls nothing of what can be no table of its size', () => {
+    const { catalog } = freshCatalog();
+    catalog.confirm(id);
+    const { mix, shards, owners } = catalog.snapshot;
+    const full = new Int32Array(shards[0].length).fill(1);
+    const nobodys = new Int32Array(shards[0].length).fill(1 << 24);
+    const wrong: readonly CatalogSnapshot[] = [
+      { mix: mix.slice(1), shards, owners },
+      { mix, shards: shards.slice(1), owners },
+      { mix, shards: [full, ...shards.slice(1)], owners },
+      { mix, shards: [nobodys, ...shards.slice(1)], owners },
+      { mix, shards: [new Int32Array(60), ...shards.slice(1)], owners },
+      { mix, shards: [new Int32Array(2 ** 24), ...shards.slice(1)], owners },
+      { mix, shards, owners: [{ ...owners[0], number: 2 ** 22 }] },
+    ];
+    for (const [index, snapshot] of wrong.entries()) {
+      const next = freshCatalog().catalog;
+      assert(!next.recall(snapshot), `snapshot ${index}`);
+      assert.deepEqual([next.known.keys, next.presence(id)], [0, undefined]);
+    }
   });
 });

@@ -1,8 +1,10 @@
+import { assert } from '../base/assert.ts';
 import { BoundedMap } from '../base/bounded-map.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
+import type { CatalogOwner, CatalogSnapshot } from '../format/catalog-snapshot.ts';
 import type { ObjectFormat } from '../format/object-keys.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
@@ -56,6 +58,31 @@ export class Catalog {
   /** Payloads believed present, and the memory that remembering them takes. */
   get known(): { readonly keys: number; readonly byteLength: number } {
     return { keys: this.#present.size, byteLength: this.#present.byteLength };
+  }
+
+  /** What it believes present, for {@link Catalog.recall}. Good until the catalog changes. */
+  get snapshot(): CatalogSnapshot {
+    const owners: CatalogOwner[] = [];
+    for (const kind of payloadKinds) {
+      for (const [namespace, number] of this.#owners[kind].entries())
+        owners.push({ number, kind, namespace });
+    }
+    return { ...this.#present.image, owners };
+  }
+
+  /**
+   * Believes what an earlier process did, as listed: it may have changed since. False, and nothing is
+   * changed, when the snapshot is not of such a catalog. Only a catalog that knows nothing yet can.
+   */
+  recall(snapshot: CatalogSnapshot): boolean {
+    assert(this.#lastOwner === 0, 'a catalog recalls before it learns');
+    const last = snapshot.owners.reduce((most, { number }) => Math.max(most, number), 0);
+    if (last > ownerMost || !this.#present.recall(snapshot)) return false;
+    for (const { number, kind, namespace } of snapshot.owners) {
+      this.#owners[kind].set(namespace, number);
+    }
+    this.#lastOwner = last;
+    return true;
   }
 
   presence({ namespace, kind, key }: CatalogId): Presence | undefined {
@@ -154,6 +181,8 @@ export class Catalog {
     return this.#lastOwner;
   }
 }
+
+const payloadKinds: readonly PayloadKind[] = ['block', 'tail', 'raw-tail'];
 
 function noOwners(): Readonly<Record<PayloadKind, BoundedMap<Namespace, number>>> {
   return {

@@ -38,6 +38,32 @@ export class KnownTable {
     }
   }
 
+  /** What {@link KnownTable.recall} takes: words of the mix, and the shards' own arrays. */
+  get image(): { readonly mix: Int32Array; readonly shards: readonly Int32Array[] } {
+    const mix = new Int32Array(2 * entryWords);
+    mix.set(this.#multipliers);
+    mix.set(this.#starts, entryWords);
+    return { mix, shards: this.#shards.map(({ entries }) => entries) };
+  }
+
+  /**
+   * Takes over the keys of another table, unmarked, in place of its own; the arrays are its own from then
+   * on. False, and nothing is changed, when it is no image of a table of that size.
+   */
+  recall({ mix, shards }: KnownTable['image']): boolean {
+    if (mix.length !== 2 * entryWords || shards.length !== shardCount) return false;
+    const recalled: TagShard[] = [];
+    for (const entries of shards) {
+      const shard = TagShard.of(entries, this.#shardSizeMax);
+      if (shard === undefined) return false;
+      recalled.push(shard);
+    }
+    this.#shards.splice(0, this.#shards.length, ...recalled);
+    this.#multipliers.set(mix.subarray(0, entryWords));
+    this.#starts.set(mix.subarray(entryWords));
+    return true;
+  }
+
   get size(): number {
     return this.#shards.reduce((sum, shard) => sum + shard.size, 0);
   }

@@ -15,7 +15,7 @@ import { assert } from '../base/assert.ts';
 export class TagShard {
   readonly #sizeMax: number;
   readonly #slotsMax: number;
-  #entries = new Int32Array(entryWords * slotsFirst);
+  #entries: Int32Array = new Int32Array(entryWords * slotsFirst);
   #mask = slotsFirst - 1;
   #size = 0;
   /** The slot that the hand points at. */
@@ -27,6 +27,34 @@ export class TagShard {
     let slots = slotsFirst;
     while (slots * fullShare < sizeMax) slots *= 2;
     this.#slotsMax = slots;
+  }
+
+  /**
+   * A set of what another one had in its {@link TagShard.entries}, without marks; undefined when that can
+   * be no set of at most `sizeMax` tags. It keeps the array.
+   */
+  static of(entries: Int32Array, sizeMax: number): TagShard | undefined {
+    const shard = new TagShard(sizeMax);
+    const slots = entries.length / entryWords;
+    if (slots < slotsFirst || slots > shard.#slotsMax || (slots & (slots - 1)) !== 0)
+      return undefined;
+    for (let at = entryWords - 1; at < entries.length; at += entryWords) {
+      const word = entries[at];
+      if (word === 0) continue;
+      if ((word & ownerMost) === 0) return undefined;
+      entries[at] = word & identity;
+      shard.#size += 1;
+    }
+    // A full one would be searched for ever.
+    if (shard.#size > sizeMax || shard.#size > slots * fullShare) return undefined;
+    shard.#entries = entries;
+    shard.#mask = slots - 1;
+    return shard;
+  }
+
+  /** The array itself, which the next change of the set changes. */
+  get entries(): Int32Array {
+    return this.#entries;
   }
 
   get size(): number {

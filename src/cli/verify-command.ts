@@ -182,6 +182,8 @@ function placeText({ kind, path, offset, byteLength, isRead }: CacheFinding): st
   switch (kind) {
     case 'owner':
       return `owner file ${path}`;
+    case 'catalog':
+      return `catalog file ${path}`;
     case 'index':
       return `index file ${path}`;
     case 'segment':

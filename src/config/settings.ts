@@ -77,8 +77,8 @@ const generalSettings: readonly EffectiveSetting[] = [
     kind: 'bytes',
     default: '8 GiB',
     help:
-      'Budget of the disk tier, per process. With 0 there is no disk tier, and a save returns ' +
-      'when the object store confirmed.',
+      'Budget of the disk tier, per process; a thirty-second of it is kept for the catalog. With 0 there ' +
+      'is no disk tier, and a save returns when the object store confirmed.',
     readBy: ['library', 'daemon'],
     effect: 'now',
   },

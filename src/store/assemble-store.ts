@@ -20,6 +20,8 @@ import type { ObjectStore } from '../objectstore/object-store.ts';
 import type { Platform } from '../platform/platform.ts';
 import { Adoption, noteDamagedOwner } from './adopt.ts';
 import type { AdoptionParts } from './adopt.ts';
+import { CatalogMemory, catalogBytesOf } from './catalog-memory.ts';
+import type { CatalogMemoryParts } from './catalog-memory.ts';
 import { Collector } from './collect.ts';
 import { Counters } from './counters.ts';
 import type { ReadLegacy } from './legacy-namespaces.ts';
@@ -99,6 +101,8 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const catalog = new Catalog(clock, platform.random);
   const { memory, cache, own } = await openLocalTiers(foundation, catalog);
   const counters = new Counters();
+  const catalogMemory = catalogMemoryOf(foundation, { own, catalog, counters });
+  await catalogMemory?.recall();
   if (own !== undefined) counters.damagedRecords += noteDamagedOwner(own, logger);
   const compression = {
     compress: settings.compression === 'zstd',
@@ -135,7 +139,10 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
     drainMs: settings.drainMs ?? limits.drainMs,
     drainSignal: settings.drainSignal,
     ...{ transcoder, readPath, writePath, uploads, tails, removal, background, uses: collector },
-    release: async () => own?.release(),
+    release: async () => {
+      await catalogMemory?.remember();
+      await own?.release();
+    },
   });
 }
 
@@ -181,7 +188,9 @@ async function openTiersOver(
   }
   const { files, random } = platform;
   const storeDigest = storeDigestOf(identityOf(foundation));
-  const log = { files, random, directory: own.path, budgetBytes: diskBytes, storeDigest };
+  const reservedBytes = catalogBytesOf(diskBytes);
+  const budget = { budgetBytes: diskBytes, reservedBytes };
+  const log = { files, random, directory: own.path, ...budget, storeDigest };
   try {
     const disk = await DiskTier.open({ ...log, index, logger, onEvict });
     return { memory, cache: new LocalCache({ ...common, disk }), own };
@@ -189,6 +198,18 @@ async function openTiersOver(
     await own.release();
     throw error;
   }
+}
+
+function catalogMemoryOf(
+  { platform, logger, ...foundation }: StoreFoundation,
+  parts: Pick<CatalogMemoryParts, 'catalog' | 'counters'> & Pick<LocalTiers, 'own'>,
+): CatalogMemory | undefined {
+  const { own, catalog, counters } = parts;
+  if (own === undefined) return undefined;
+  const storeDigest = storeDigestOf(identityOf(foundation));
+  const byteLengthMax = catalogBytesOf(foundation.settings.diskBytes);
+  const place = { files: platform.files, directory: own.path, storeDigest };
+  return new CatalogMemory({ ...place, catalog, counters, logger, byteLengthMax });
 }
 
 function shareMemory(foundation: StoreFoundation): Promise<SharedTier | undefined> {
@@ -218,7 +239,7 @@ function startAdoption(
   return new Adoption({ platform, logger, uploads, ...local, ...place });
 }
 
-function identityOf(foundation: StoreFoundation): StoreIdentity {
+function identityOf(foundation: Pick<StoreFoundation, 'objects' | 'settings'>): StoreIdentity {
   return { url: foundation.objects.url, keyPrefix: foundation.settings.keyPrefix };
 }
 

@@ -195,6 +195,17 @@ describe('wombatkv verify', () => {
     assert.equal((await run()).exitCode, 0);
   });
 
+  it('finds a damaged catalog file, and --repair removes it', async () => {
+    const path = await damageFile(/^catalog$/, 3000);
+    const found = await run('--json');
+    assert.equal(found.exitCode, 1);
+    const [{ findings, damagedRecords }] = JSON.parse(found.stdout).cacheDirectories;
+    assert.deepEqual([findings[0].kind, findings[0].path, damagedRecords], ['catalog', path, 1]);
+    const { stdout } = await run('--repair');
+    assert.match(stdout, /^damaged {2}cache part 0, catalog file .*catalog – removed$/m);
+    assert.equal((await run()).exitCode, 0);
+  });
+
   it('reads a segment whose header is damaged, and --repair writes the header again', async () => {
     const path = await damageFile(/^segment-.*\.log$/, 20);
     const { exitCode, stdout } = await run('--repair');
