@@ -22,6 +22,7 @@ import { compression } from './micro/compression.ts';
 import { framing } from './micro/framing.ts';
 import { hashing } from './micro/hashing.ts';
 import { tiers } from './micro/tiers.ts';
+import { oneHost } from './one-host/one-host.ts';
 import { scale } from './scale/scale.ts';
 import { objectStore } from './object-store/object-store.ts';
 import { renderText } from './report-text.ts';
@@ -31,7 +32,7 @@ import type { BenchContext, Scenario } from './scenario.ts';
 
 /** Short ones first: who waits sees something. */
 const scenarios: readonly Scenario[] = [
-  ...[hashing, framing, tiers, scale, compression, objectStore, betweenHosts, mainJob],
+  ...[hashing, framing, tiers, scale, compression, oneHost, objectStore, betweenHosts, mainJob],
 ];
 
 process.exitCode = await main(process.argv.slice(2));

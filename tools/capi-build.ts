@@ -34,6 +34,7 @@ export const systemFlags = ['-D_POSIX_C_SOURCE=200809L', '-D_DEFAULT_SOURCE'];
 export function librarySources(): readonly CSource[] {
   return [
     ...sourcesIn('src', warningFlags),
+    ...sourcesIn('src/shared', [...warningFlags, ...systemFlags]),
     ...sourcesIn('src/library', [...warningFlags, ...systemFlags]),
     // Others test it; under a sanitizer its largest file alone takes a minute to compile.
     ...blake3Sources().map((source) => ({ ...source, isPlain: true })),

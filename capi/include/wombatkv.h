@@ -22,10 +22,12 @@
  * ---------------------------------------------------------------------------------------------------------
  * What it needs
  * ---------------------------------------------------------------------------------------------------------
- * A store, in one of three ways: that of a running `wombatkv-daemon`, over its Unix socket on the same host
- * (WMBT_KV_REMOTE_PREFIX) or over TCP (WMBT_KV_TCP_ADDR), or, without a daemon, one that the library starts for this
- * process alone (see "A store of one's own"). HTTP and TLS are not in this version: asking for them fails with a
- * message that says so. Nothing is sent in the clear where TLS is asked for.
+ * A store, in one of three ways: that of a running `wombatkv-daemon` on the same host (WMBT_KV_REMOTE_PREFIX) or over
+ * TCP (WMBT_KV_TCP_ADDR), or, without a daemon, one that the library starts for this process alone (see "A store of
+ * one's own"). On the same host blocks in the store's memory are found and lent where they lie, without a system call
+ * and without a copy; its Unix socket serves the rest, and everything where it shares no memory. HTTP and TLS are not
+ * in this version: asking for them fails with a message that says so. Nothing is sent in the clear where TLS is asked
+ * for.
  *
  *     cc engine.c $(pkg-config --cflags --libs wombatkv)
  *
@@ -68,8 +70,9 @@
  *             WMBT_KV_REMOTE_CALL_TIMEOUT_MS (30 s); a quarter of a second is added while the answer of a daemon
  *             that is there is on its way. When the daemon is gone, calls fail within about 50 ms after the first
  *             one; the first call after it came back succeeds, without the caller's doing anything.
- * Processes   Sockets are closed on exec. After fork() the child may use a handle of its parent: it connects anew
- *             for itself, and borrows stay readable. Whichever of them ends, the other is not disturbed.
+ * Processes   Files and sockets are closed on exec. After fork() the child may use a handle of its parent: it connects
+ *             anew for itself, and borrows stay readable and unchanged until the child releases them or ends.
+ *             Whichever of them ends, the other is not disturbed.
  * Hashes      64 hexadecimal digits of either case, NUL-terminated; the case makes no difference.
  * Namespaces  1 to 80 bytes of UTF-8. The empty string means the handle's own, which is WMBT_KV_NAMESPACE, or
  *             `default` when that is empty or unset. What is stored in one is never seen in another.
@@ -130,7 +133,7 @@ typedef struct wmbt_kv_borrow wmbt_kv_borrow_t;
 /*
  * Opens the store that the environment names. The first of these that is set wins:
  *
- *     WMBT_KV_REMOTE_PREFIX=NAME      the daemon of that prefix on this host, by its Unix socket
+ *     WMBT_KV_REMOTE_PREFIX=NAME      the daemon of that prefix on this host, by its memory and its Unix socket
  *     WMBT_KV_TCP_ADDR=HOST:PORT      a daemon over TCP
  *     WMBT_KV_HTTP_ADDR=HOST:PORT     not in this version: fails
  *     none of them                    a store of this process alone; waits until it is ready, up to 10 s
@@ -202,9 +205,11 @@ WMBT_KV_API int32_t wmbt_kv_lookup_block_prefix(wmbt_kv_handle_t *handle, const 
  *   hashes        `n` hashes; the same one may stand there twice. May be NULL when `n` is 0, which gives empty
  *                 arrays and a borrow.
  *
- * The memory is this process's own, read-only by convention, and stays as it is until wmbt_kv_release_borrow,
- * whatever is evicted, overwritten or restarted meanwhile, and after wmbt_kv_free. Its pointers have no alignment
- * beyond that of malloc; that of a block of length 0 must not be read.
+ * The memory must not be written: where it is the daemon's, that ends the process. It stays as it is until
+ * wmbt_kv_release_borrow, whatever is evicted, overwritten or restarted meanwhile, and after wmbt_kv_free. Its pointers
+ * have no alignment beyond that of malloc; that of a block of length 0 must not be read. Release what lies in the
+ * daemon's memory soon: it is not used for anything else meanwhile. A handle borrows at most 1,016 blocks there at
+ * once; beyond that they are copied.
  *
  * Returns 1: all are there. 0: at least one is not stored, or could not be had in time (the last error is NULL).
  * -1: an error.

@@ -10,7 +10,7 @@
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 3 };
+enum { interface_version = 4 };
 
 struct function {
   const char *name;
@@ -25,6 +25,8 @@ static const struct function functions[] = {
     {"notify", wmbt_node_notify},
     {"mapFile", wmbt_node_map_file},
     {"mapOver", wmbt_node_map_over},
+    {"beginLife", wmbt_node_begin_life},
+    {"endLife", wmbt_node_end_life},
     {"reserve", wmbt_node_reserve},
     {"giveBack", wmbt_node_give_back},
     {"lockRange", wmbt_node_lock_range},

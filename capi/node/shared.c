@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../src/shared/shared-life.h"
 #include "arguments.h"
 
 struct file_range {
@@ -100,6 +101,33 @@ napi_value wmbt_node_map_over(napi_env env, napi_callback_info info) {
   if (mmap(memory.data, memory.length, PROT_READ | PROT_WRITE, flags, (int)descriptor, 0) == MAP_FAILED) {
     return wmbt_throw_system_error(env, "mmap", errno);
   }
+  return NULL;
+}
+
+/* beginLife(descriptor): shows in the file of an index that this thread lives, until endLife is given what it gave. */
+napi_value wmbt_node_begin_life(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max], token;
+  uint32_t descriptor;
+  if (!wmbt_read_arguments(env, info, arguments) || !wmbt_read_uint32(env, arguments[0], &descriptor)) return NULL;
+  struct wmbt_life *life = wmbt_life_begin((int)descriptor);
+  if (life == NULL) return wmbt_throw_system_error(env, "mmap", errno);
+  /* Without an end it lasts as long as the thread, whoever forgets the token. */
+  if (napi_create_external(env, life, NULL, NULL, &token) == napi_ok) return token;
+  wmbt_life_end(life);
+  napi_throw_error(env, NULL, "there is no memory for a token");
+  return NULL;
+}
+
+/* endLife(token), once, on the thread that began it. */
+napi_value wmbt_node_end_life(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  void *life = NULL;
+  if (!wmbt_read_arguments(env, info, arguments)) return NULL;
+  if (napi_get_value_external(env, arguments[0], &life) != napi_ok || life == NULL) {
+    napi_throw_type_error(env, NULL, "a token of beginLife was expected");
+    return NULL;
+  }
+  wmbt_life_end(life);
   return NULL;
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFile, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -73,6 +73,16 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
     extent.unpin();
     return extent;
   }
+
+  it('shows that it lives in a word of its index, until it closes', async () => {
+    const index = join(directory, 'index');
+    const wordAt = (await readFile(index)).readUInt32LE(32);
+    assert(wordAt >= 64 && wordAt < 192, `the word is at ${wordAt}`);
+    const thread = (await readFile(index)).readUInt32LE(wordAt);
+    assert(await stat(`/proc/self/task/${thread}`).then((task) => task.isDirectory()));
+    tier.close();
+    assert.equal((await readFile(index)).readUInt32LE(wordAt), 0);
+  });
 
   it('lends what it shows, where it lies, with all that is known of it', () => {
     keep('a', { tokens: 128, crc: 0xfedcba98, hasDecodedTokens: true });

@@ -43,6 +43,7 @@ export class SharedTier implements OutsideReaders {
   /** Entry of what was shown at each place; -1 when it is hidden and perhaps still read. */
   readonly #shown = new Map<SlabBytes['buffer'], Map<number, number>>();
   readonly #payload = new Uint32Array(7);
+  readonly #endLife: () => void;
   #isClosed = false;
 
   /** Makes the files; the directory is there and empty. */
@@ -61,6 +62,7 @@ export class SharedTier implements OutsideReaders {
     this.#indexMemory = this.#indexFile.map();
     this.#index.create(this.#indexMemory, Math.log2(capacity), this.#segments.segmentBytes);
     this.#names = new SharedNames(this.#indexMemory);
+    this.#endLife = this.#indexFile.showLife();
   }
 
   /** Memory for a slab; undefined when the system has none. */
@@ -119,6 +121,7 @@ export class SharedTier implements OutsideReaders {
     this.#isClosed = true;
     const header = new Int32Array(this.#indexMemory.buffer, this.#indexMemory.byteOffset, 8);
     Atomics.store(header, headerWords.isClosed, 1);
+    this.#endLife();
     this.#segments.close();
     this.#clientsFile.close();
     // What is mapped keeps the file open, and so its lock.

@@ -7,6 +7,9 @@ export interface SharedMemoryCode {
   copy(target: Uint8Array, source: Uint8Array): void;
   mapFile(descriptor: number, byteLength: number, isWritable: boolean): ArrayBuffer;
   mapOver(memory: Uint8Array, descriptor: number): void;
+  /** Gives a token for {@link endLife}. */
+  beginLife(descriptor: number): unknown;
+  endLife(token: unknown): void;
   reserve(descriptor: number, start: number, byteLength: number): boolean;
   giveBack(descriptor: number, start: number, byteLength: number): void;
   lockRange(descriptor: number, start: number, byteLength: number): boolean;
@@ -87,6 +90,15 @@ class NodeSharedFile implements SharedFile {
     const memory = new Uint8Array(buffer, 0, this.byteLength);
     this.#code.mapOver(memory, this.#descriptor);
     return memory;
+  }
+
+  showLife(): () => void {
+    const token = this.#code.beginLife(this.#descriptor);
+    let hasEnded = false;
+    return () => {
+      if (!hasEnded) this.#code.endLife(token);
+      hasEnded = true;
+    };
   }
 
   reserve(start: number, byteLength: number): boolean {

@@ -24,6 +24,12 @@ export interface SharedFile {
   map(): Uint8Array<ArrayBuffer>;
   /** The whole file, writable, in memory that worker threads share. At most 2 GiB. */
   mapForThreads(): Uint8Array<SharedArrayBuffer>;
+  /**
+   * Of the file of an index, once it is made: shows that this thread lives, in a word that the system
+   * clears when it ends, until the function is called that this gives. Readers look at it without a
+   * call to the system (docs/decisions/0075).
+   */
+  showLife(): () => void;
   /** Gives a range memory of its own, so that writing to it cannot fail. False: there is none left. */
   reserve(start: number, byteLength: number): boolean;
   /** Lets go of a range's memory; it reads as zeros. */

@@ -1,11 +1,13 @@
 import { after, test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { withoutNative } from '../support/c-compiler.ts';
 import { buildAbiTest, reportTests, runProgram, withoutTestCompiler } from './c-program.ts';
 import { startDaemonHome } from './daemon-home.ts';
 import type { DaemonHome } from './daemon-home.ts';
 
 /**
- * Goal: the fifteen functions do what the header says, over both sockets of a real daemon.
+ * Goal: the fifteen functions do what the header says, over both sockets of a real daemon, and with
+ * the memory that it shares.
  * Method: capi/test/library, linked to the shared library as an engine is; every sentence that it
  * prints is a test here. In an outage it says what is to happen to the daemon, and goes on when that
  * has happened.
@@ -22,7 +24,13 @@ const acts: ReadonlyMap<string, Act> = new Map<string, Act>([
   ['continue', (home) => Promise.resolve(home.daemon().child.kill('SIGCONT'))],
 ]);
 
-type Way = 'unix' | 'tcp' | 'embedded';
+/** How the library reaches a store: `shm` is a daemon's Unix socket and its memory. */
+type Way = 'shm' | 'unix' | 'tcp' | 'embedded';
+
+const ways: readonly Way[] = [
+  ...(withoutNative() === false ? (['shm'] as const) : []),
+  ...(['unix', 'tcp', 'embedded'] as const),
+];
 
 async function runGroup(
   context: TestContext,
@@ -35,30 +43,48 @@ async function runGroup(
     acts
       .get(line)?.(home)
       .then(() => undefined);
-  const end = await runProgram(program, [group], { environment: home[way], onLine });
+  const environment = home[way === 'shm' ? 'unix' : way];
+  const end = await runProgram(program, [group], { environment, onLine });
   await reportTests(context, end);
 }
 
 /** One daemon for the groups that leave it as it is. */
-let shared: Promise<DaemonHome> | undefined;
+const shared = new Map<Way, Promise<DaemonHome>>();
 after(async () => {
-  const home = await shared;
-  await home?.close();
+  for (const home of shared.values()) await home.then((one) => one.close());
 });
 
-for (const way of ['unix', 'tcp', 'embedded'] as const) {
-  for (const group of ['arguments', 'opening', 'blocks', 'tails', 'threads']) {
-    test(`${group} of the C library over ${way}`, { skip }, async (context) => {
-      shared ??= startDaemonHome();
-      await runGroup(context, group, { home: await shared, way });
-    });
-  }
+function sharedHome(way: Way): Promise<DaemonHome> {
+  const known = shared.get(way) ?? startDaemonHome({ sharesMemory: way === 'shm' });
+  shared.set(way, known);
+  return known;
 }
 
-for (const way of ['unix', 'tcp'] as const) {
-  for (const group of ['outage', 'stopped']) {
+/** Groups that leave the daemon as it is. The socket alone is what the others have in common. */
+const steady: Readonly<Record<Way, readonly string[]>> = {
+  shm: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
+  unix: ['blocks', 'threads'],
+  tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
+  embedded: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
+};
+/** Groups that kill or stop their daemon, fill its memory, or change its files. */
+const harsh: Readonly<Record<Way, readonly string[]>> = {
+  shm: ['outage', 'shared', 'shared-processes', 'shared-files'],
+  unix: ['outage', 'stopped'],
+  tcp: ['outage', 'stopped'],
+  // What kills a store of one's own is in embedded.test.ts.
+  embedded: [],
+};
+
+for (const way of ways) {
+  for (const group of steady[way]) {
     test(`${group} of the C library over ${way}`, { skip }, async (context) => {
-      const home = await startDaemonHome();
+      await runGroup(context, group, { home: await sharedHome(way), way });
+    });
+  }
+  for (const group of harsh[way]) {
+    test(`${group} of the C library over ${way}`, { skip }, async (context) => {
+      const home = await startDaemonHome({ sharesMemory: way === 'shm' });
       try {
         await runGroup(context, group, { home, way });
       } finally {

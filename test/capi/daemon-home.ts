@@ -17,11 +17,20 @@ export interface DaemonHome {
   close(): Promise<void>;
 }
 
-export async function startDaemonHome(): Promise<DaemonHome> {
+export interface DaemonHomeOptions {
+  /** Whether clients of its Unix socket read its memory; they do when absent. */
+  readonly sharesMemory?: boolean;
+  /** Bytes of its memory, as a setting; `16MiB` when absent. */
+  readonly memory?: string;
+}
+
+export async function startDaemonHome(options: DaemonHomeOptions = {}): Promise<DaemonHome> {
+  const { sharesMemory = true, memory = '16MiB' } = options;
   const directory = await makeTemporaryDirectory('capi');
   const { path } = directory;
   const environment = {
-    ...{ HOME: path, WMBT_KV_RUNTIME_DIR: `${path}/run`, WMBT_KV_PUFFER_RAM_BYTES: '16MiB' },
+    ...{ HOME: path, WMBT_KV_RUNTIME_DIR: `${path}/run`, WMBT_KV_PUFFER_RAM_BYTES: memory },
+    ...(sharesMemory ? {} : { WMBT_KV_NATIVE: 'off' }),
   };
   let port = '0';
   let daemon: DaemonProcess;

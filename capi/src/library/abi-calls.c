@@ -1,6 +1,4 @@
 /* The functions of the header that take a handle: their checks, in order, and their results. */
-#include <stdlib.h>
-#include <string.h>
 
 #include "../../include/wombatkv.h"
 #include "arguments.h"
@@ -23,24 +21,15 @@ static int32_t fail_with(const char *text, struct text_buffer buffer) {
   return -1;
 }
 
-/* What the calls about blocks have in common. Its keys are to be freed. */
-static bool check_blocks(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
-                         struct wmbt_keys *out, struct wmbt_failure *failure) {
-  struct wmbt_key *keys = NULL;
-  *out = (struct wmbt_keys){.count = n};
+/* What the calls about blocks have in common. Whatever comes of it, the parsed keys are freed by the caller. */
+static bool check_blocks(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, struct wmbt_keys *out,
+                         struct wmbt_parsed_keys *parsed, struct wmbt_failure *failure) {
+  parsed->keys = NULL;
   if (handle == NULL) return wmbt_fail(failure, wmbt_invalid, "handle is NULL");
   if (!wmbt_check_namespace(ns, handle->ns, &out->ns, failure)) return false;
-  if (!wmbt_check_hashes(hashes, n, &keys, failure)) return false;
-  out->keys = keys;
+  if (!wmbt_check_hashes(hashes, out->count, parsed, failure)) return false;
+  out->keys = parsed->keys;
   return true;
-}
-
-static void free_keys(const struct wmbt_keys *keys) {
-  union {
-    const struct wmbt_key *seen;
-    void *owned;
-  } const memory = {keys->keys};
-  free(memory.owned);
 }
 
 int32_t wmbt_kv_lookup_block_prefix(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
@@ -48,12 +37,13 @@ int32_t wmbt_kv_lookup_block_prefix(wmbt_kv_handle_t *handle, const char *ns, co
   const struct text_buffer buffer = {err_buf, err_len};
   wmbt_last_error_clear();
   if (out_matched == NULL) return fail_with("out_matched_count is NULL", buffer);
-  struct wmbt_keys keys;
+  struct wmbt_keys keys = {.count = n};
+  struct wmbt_parsed_keys parsed;
   struct wmbt_failure failure;
-  if (!check_blocks(handle, ns, hashes, n, &keys, &failure)) return fail(&failure, buffer);
   size_t matched = 0;
-  const bool is_done = n == 0 || handle->mode->calls->lookup(handle->mode, &keys, &matched, &failure);
-  free_keys(&keys);
+  bool is_done = check_blocks(handle, ns, hashes, &keys, &parsed, &failure);
+  if (is_done && n > 0) is_done = handle->mode->calls->lookup(handle->mode, &keys, &matched, &failure);
+  wmbt_free_parsed_keys(&parsed);
   if (!is_done) return fail(&failure, buffer);
   *out_matched = matched;
   return 0;
@@ -87,12 +77,15 @@ int32_t wmbt_kv_get_kv_blocks_borrowed(wmbt_kv_handle_t *handle, const char *ns,
   if (out_ptrs == NULL || out_lens == NULL || out == NULL) {
     return fail_with("out_payload_ptrs / out_payload_lens / out_borrow must not be NULL", none);
   }
-  struct wmbt_keys keys;
+  struct wmbt_keys keys = {.count = n};
+  struct wmbt_parsed_keys parsed;
   struct wmbt_failure failure;
-  if (!check_blocks(handle, ns, hashes, n, &keys, &failure)) return fail(&failure, none);
   struct wmbt_borrow *borrow = NULL;
-  const int32_t result = borrow_payloads(handle, &keys, false, &borrow, &failure);
-  free_keys(&keys);
+  int32_t result = -1;
+  if (check_blocks(handle, ns, hashes, &keys, &parsed, &failure)) {
+    result = borrow_payloads(handle, &keys, false, &borrow, &failure);
+  }
+  wmbt_free_parsed_keys(&parsed);
   if (result < 0) return fail(&failure, none);
   if (result == 0) return 0;
   *out_ptrs = borrow->payloads;
@@ -105,13 +98,14 @@ int64_t wmbt_kv_put_kv_blocks(wmbt_kv_handle_t *handle, const char *ns, const ch
                               const uint8_t *const *payloads, const size_t *lens, size_t n) {
   const struct text_buffer none = {NULL, 0};
   wmbt_last_error_clear();
-  struct wmbt_keys keys;
+  struct wmbt_keys keys = {.count = n};
+  struct wmbt_parsed_keys parsed;
   struct wmbt_failure failure;
-  if (!check_blocks(handle, ns, hashes, n, &keys, &failure)) return fail(&failure, none);
   int64_t sum = 0;
-  bool is_done = wmbt_check_payloads(payloads, lens, n, &sum, &failure);
+  bool is_done = check_blocks(handle, ns, hashes, &keys, &parsed, &failure) &&
+                 wmbt_check_payloads(payloads, lens, n, &sum, &failure);
   if (is_done && n > 0) is_done = handle->mode->calls->save(handle->mode, &keys, payloads, lens, &failure);
-  free_keys(&keys);
+  wmbt_free_parsed_keys(&parsed);
   return is_done ? sum : fail(&failure, none);
 }
 

@@ -10,6 +10,7 @@
 #include "handle.h"
 #include "last-error.h"
 #include "settings.h"
+#include "shared-mode.h"
 #include "text.h"
 
 uint32_t wmbt_kv_abi_version(void) { return WMBT_KV_ABI_VERSION; }
@@ -54,6 +55,7 @@ static wmbt_kv_handle_t *connect_to(const char *where, const char *path, const s
   struct wmbt_failure failure;
   struct wmbt_peer *peer = wmbt_peer_new(path, endpoint, settings->token, &failure);
   struct wmbt_mode *mode = peer == NULL ? NULL : wmbt_remote_open(peer, &settings->calls, &failure);
+  if (mode != NULL && path != NULL) mode = wmbt_shared_open(mode, path, &failure);
   wmbt_kv_handle_t *handle = mode == NULL ? NULL : handle_of(mode, settings->ns, &failure);
   if (handle != NULL) return handle;
   wmbt_failure_name(&failure, where);

@@ -51,19 +51,25 @@ static bool check_hash(const char *hash, size_t index, struct wmbt_key *out, str
   return wmbt_fail(failure, wmbt_invalid, "block hash hex must be 64 chars; got %zu for %s", length, shown);
 }
 
-bool wmbt_check_hashes(const char *const *hashes, size_t count, struct wmbt_key **out, struct wmbt_failure *failure) {
-  *out = NULL;
+bool wmbt_check_hashes(const char *const *hashes, size_t count, struct wmbt_parsed_keys *out,
+                       struct wmbt_failure *failure) {
+  out->keys = NULL;
   if (count == 0) return true;
   if (hashes == NULL) return wmbt_fail(failure, wmbt_invalid, "block_hashes_hex is NULL with block_count > 0");
-  struct wmbt_key *keys = count > SIZE_MAX / sizeof *keys ? NULL : malloc(count * sizeof *keys);
-  if (keys == NULL) return wmbt_fail(failure, wmbt_unavailable, "no memory for %zu block hashes", count);
-  for (size_t i = 0; i < count; i += 1) {
-    if (check_hash(hashes[i], i, &keys[i], failure)) continue;
-    free(keys);
-    return false;
+  if (count <= sizeof out->few / sizeof *out->few) {
+    out->keys = out->few;
+  } else if (count <= SIZE_MAX / sizeof *out->keys) {
+    out->keys = malloc(count * sizeof *out->keys);
   }
-  *out = keys;
+  if (out->keys == NULL) return wmbt_fail(failure, wmbt_unavailable, "no memory for %zu block hashes", count);
+  for (size_t i = 0; i < count; i += 1) {
+    if (!check_hash(hashes[i], i, &out->keys[i], failure)) return false;
+  }
   return true;
+}
+
+void wmbt_free_parsed_keys(struct wmbt_parsed_keys *keys) {
+  if (keys->keys != keys->few) free(keys->keys);
 }
 
 bool wmbt_check_tip(const char *call, const char *hex, struct wmbt_key *out, struct wmbt_failure *failure) {

@@ -10,11 +10,18 @@
 /* The namespace of a call: the handle's own for the empty string. False with a failure. */
 bool wmbt_check_namespace(const char *ns, const char *own, const char **out, struct wmbt_failure *failure);
 
-/*
- * Parses the hashes into `*out`, which the caller frees; NULL when there are none. False with a failure, and
- * nothing to free.
- */
-bool wmbt_check_hashes(const char *const *hashes, size_t count, struct wmbt_key **out, struct wmbt_failure *failure);
+/* Keys of one call. Those of a usual prompt need no memory from the heap. */
+struct wmbt_parsed_keys {
+  /* NULL when there are none; `few`, or memory of their own. */
+  struct wmbt_key *keys;
+  struct wmbt_key few[96];
+};
+
+/* Parses the hashes. Whatever comes of it, wmbt_free_parsed_keys is called. */
+bool wmbt_check_hashes(const char *const *hashes, size_t count, struct wmbt_parsed_keys *out,
+                       struct wmbt_failure *failure);
+
+void wmbt_free_parsed_keys(struct wmbt_parsed_keys *keys);
 
 /* That `hex` is text. */
 bool wmbt_check_text(const char *hex, struct wmbt_failure *failure);

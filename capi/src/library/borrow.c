@@ -6,18 +6,15 @@
 static uint8_t nothing;
 
 struct wmbt_borrow *wmbt_borrow_new(size_t count) {
-  if (count > SIZE_MAX / sizeof(uint8_t *) - 1) return NULL;
-  struct wmbt_borrow *borrow = malloc(sizeof *borrow);
+  struct wmbt_borrow *borrow;
+  const size_t each = sizeof *borrow->payloads + sizeof *borrow->lengths;
+  if (count > (SIZE_MAX - sizeof *borrow) / each) return NULL;
+  /* With its arrays behind it: a small get costs little more than its allocations. */
+  borrow = malloc(sizeof *borrow + count * each);
   if (borrow == NULL) return NULL;
-  /* One more than needed, so that the arrays of an empty batch are not NULL either. */
-  *borrow = (struct wmbt_borrow){
-      .count = count,
-      .payloads = malloc((count + 1) * sizeof *borrow->payloads),
-      .lengths = malloc((count + 1) * sizeof *borrow->lengths),
-  };
-  if (borrow->payloads != NULL && borrow->lengths != NULL) return borrow;
-  wmbt_borrow_free(borrow);
-  return NULL;
+  *borrow = (struct wmbt_borrow){.count = count, .payloads = (const uint8_t **)(void *)(borrow + 1)};
+  borrow->lengths = (size_t *)(void *)(borrow->payloads + count);
+  return borrow;
 }
 
 uint8_t *wmbt_borrow_add(struct wmbt_borrow *borrow, size_t length) {
@@ -45,8 +42,7 @@ void wmbt_borrow_drop_last(struct wmbt_borrow *borrow) {
 
 void wmbt_borrow_free(struct wmbt_borrow *borrow) {
   if (borrow == NULL) return;
-  for (size_t i = 0; i < borrow->filled; i += 1) free_payload(borrow, i);
-  free(borrow->payloads);
-  free(borrow->lengths);
+  for (size_t i = borrow->lent; i < borrow->filled; i += 1) free_payload(borrow, i);
+  if (borrow->loan != NULL) borrow->loan->give_back(borrow->loan);
   free(borrow);
 }

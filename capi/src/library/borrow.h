@@ -1,4 +1,4 @@
-/* Payloads in memory of this process, with the arrays by which a caller sees them. Owned by whoever holds it. */
+/* Payloads, with the arrays by which a caller sees them. Owned by whoever holds it. */
 #ifndef WMBT_BORROW_H
 #define WMBT_BORROW_H
 
@@ -6,10 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Payloads that lie in memory of somebody else, who is told when they are not needed any more. */
+struct wmbt_loan {
+  void (*give_back)(struct wmbt_loan *loan);
+};
+
 struct wmbt_borrow {
   size_t count;
   /* Those before this one have their memory. */
   size_t filled;
+  /* Those before this one are lent; the others have memory of their own. */
+  size_t lent;
+  /* NULL: none. */
+  struct wmbt_loan *loan;
+  /* Behind the borrow, in its own memory. */
   const uint8_t **payloads;
   size_t *lengths;
 };

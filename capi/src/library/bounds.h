@@ -42,6 +42,8 @@
  * Bytes read at a time, and of the longest frame that a client is sent: `wanted` for all keys of a call has 8204.
  */
 #define WMBT_READ_BYTES 65536
+/* Pause between two looks for a daemon's shared memory that was not there. */
+#define WMBT_SHARED_AGAIN_MS 1000
 /* Addresses of one host name that are tried. */
 #define WMBT_ADDRESSES_MAX 8
 /* Characters of a token, and bytes of a file that holds one. */

@@ -13,6 +13,8 @@
 
 /* Pause between two looks at a Unix socket whose queue is full: there is nothing to poll. */
 enum { full_queue_pause_ms = 5 };
+/* What an address has at least before the next one is tried, over all calls: round trips on earth are shorter. */
+enum { address_turn_ms = 250 };
 
 struct wmbt_connection *wmbt_connection_new(const struct wmbt_target *target) {
   struct wmbt_connection *connection = malloc(sizeof *connection);
@@ -73,9 +75,17 @@ static int await_connection(int fd, int64_t deadline_ms) {
   return error;
 }
 
+/* One that is silent leaves the others their parts of the time. */
+static void begin_turn(struct wmbt_connection *connection, int64_t deadline_ms) {
+  const int64_t left_ms = wmbt_left_ms(deadline_ms);
+  const int64_t part_ms = left_ms / (int64_t)(connection->target.count - connection->addresses_tried);
+  connection->turn_ends_ms = wmbt_now_ms() + (part_ms > address_turn_ms ? part_ms : address_turn_ms);
+}
+
 /* Begins with the next address; gives errno, 0 when it is connected, EINPROGRESS when it may be. */
-static int begin(struct wmbt_connection *connection) {
+static int begin(struct wmbt_connection *connection, int64_t deadline_ms) {
   const struct wmbt_address *address = &connection->target.addresses[connection->addresses_tried];
+  begin_turn(connection, deadline_ms);
   connection->fd = open_socket(address->socket.ss_family);
   if (connection->fd < 0) return errno;
   connection->made = wmbt_descriptor_of(connection->fd);
@@ -95,11 +105,19 @@ static void give_up_address(struct wmbt_connection *connection) {
   connection->addresses_tried += 1;
 }
 
+/* Waits for the address, no longer than its turn when there are others; a silent one gives ETIMEDOUT then. */
+static int await_address(const struct wmbt_connection *connection, int64_t deadline_ms) {
+  const bool is_last = connection->addresses_tried + 1 == connection->target.count;
+  if (is_last || connection->turn_ends_ms >= deadline_ms) return await_connection(connection->fd, deadline_ms);
+  const int error = await_connection(connection->fd, connection->turn_ends_ms);
+  return error < 0 ? ETIMEDOUT : error;
+}
+
 bool wmbt_connection_reach(struct wmbt_connection *connection, int64_t deadline_ms, struct wmbt_failure *failure) {
   int error = EINVAL;
   while (!connection->is_reached && connection->addresses_tried < connection->target.count) {
-    error = connection->fd < 0 ? begin(connection) : EINPROGRESS;
-    if (error == EINPROGRESS) error = await_connection(connection->fd, deadline_ms);
+    error = connection->fd < 0 ? begin(connection, deadline_ms) : EINPROGRESS;
+    if (error == EINPROGRESS) error = await_address(connection, deadline_ms);
     if (error < 0) return fail_slow(failure);
     connection->is_reached = error == 0;
     if (error == 0) break;

@@ -30,6 +30,8 @@ struct wmbt_connection {
   size_t addresses_tried;
   bool is_reached, has_sent_hello;
   int64_t began_ms;
+  /* When the next address is tried, if this one is silent and there is another. */
+  int64_t turn_ends_ms;
   /* When bytes came last. */
   int64_t heard_ms;
   uint32_t next_id;

@@ -5,12 +5,14 @@
 #include "clock.h"
 #include "private-store.h"
 #include "remote.h"
+#include "shared-mode.h"
 
 struct wmbt_embedded {
   struct wmbt_mode mode;
   struct wmbt_private_store *store;
   /* Of `inner`, which owns it. */
   struct wmbt_peer *peer;
+  /* The store's shared memory, and behind it its socket. */
   struct wmbt_mode *inner;
   struct wmbt_call_settings settings;
 };
@@ -37,7 +39,15 @@ static bool is_replaced(const struct embedded_call *call, struct wmbt_failure *f
     return false;
   }
   if (place.generation == call->generation) return false;
+  wmbt_shared_move(call->embedded->inner, place.socket);
   return wmbt_peer_move(call->embedded->peer, place.socket, place.generation, failure);
+}
+
+/* Whether the store's memory may be read: where this process has lost its place in it, another store is reached. */
+static bool may_read(const struct embedded_call *call, struct wmbt_failure *failure) {
+  if (wmbt_private_store_is_current(call->embedded->store, call->generation)) return true;
+  (void)wmbt_fail(failure, wmbt_unavailable, "unavailable: the store process has gone");
+  return is_replaced(call, failure);
 }
 
 static bool lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *matched,
@@ -45,7 +55,7 @@ static bool lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t 
   struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
   const struct embedded_call call = begin(mode, embedded->settings.lookup_ms);
   struct wmbt_mode *inner = embedded->inner;
-  return inner->calls->lookup(inner, keys, matched, failure) ||
+  return (may_read(&call, failure) && inner->calls->lookup(inner, keys, matched, failure)) ||
          (is_replaced(&call, failure) && inner->calls->lookup(inner, keys, matched, failure));
 }
 
@@ -54,7 +64,8 @@ static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *ke
   struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
   const struct embedded_call call = begin(mode, embedded->settings.load_ms);
   struct wmbt_mode *inner = embedded->inner;
-  const enum wmbt_outcome outcome = inner->calls->load(inner, keys, borrow, failure);
+  const bool may = may_read(&call, failure);
+  const enum wmbt_outcome outcome = may ? inner->calls->load(inner, keys, borrow, failure) : wmbt_failed;
   if (outcome != wmbt_failed || !is_replaced(&call, failure)) return outcome;
   /* What came before the process ended is in the borrow, and is not asked for again. */
   return inner->calls->load(inner, keys, borrow, failure);
@@ -110,6 +121,7 @@ static bool connect_to_store(struct wmbt_embedded *embedded, const struct wmbt_s
     return false;
   }
   embedded->inner = wmbt_remote_open(embedded->peer, &settings->calls, failure);
+  if (embedded->inner != NULL) embedded->inner = wmbt_shared_open(embedded->inner, place.socket, failure);
   return embedded->inner != NULL;
 }
 

@@ -30,7 +30,7 @@ struct wmbt_mode;
 struct wmbt_mode_calls {
   /* How many leading keys are stored. */
   bool (*lookup)(struct wmbt_mode *, const struct wmbt_keys *, size_t *matched, struct wmbt_failure *);
-  /* Fills the borrow with all payloads; a borrow that was not filled is the caller's to release all the same. */
+  /* Fills the borrow with all payloads that it has not yet, from `filled` on; a borrow that was not filled is the caller's to release all the same. */
   enum wmbt_outcome (*load)(struct wmbt_mode *, const struct wmbt_keys *, struct wmbt_borrow *, struct wmbt_failure *);
   bool (*save)(struct wmbt_mode *, const struct wmbt_keys *, const uint8_t *const *payloads, const size_t *lens,
                struct wmbt_failure *);

@@ -262,6 +262,14 @@ bool wmbt_private_store_reach(struct wmbt_private_store *store, uint64_t failed,
   return is_reached;
 }
 
+bool wmbt_private_store_is_current(struct wmbt_private_store *store, uint64_t generation) {
+  (void)pthread_mutex_lock(&lock);
+  const bool is_bound = store->pid == 0 || wmbt_descriptor_is_ours(&store->control);
+  const bool is_current = store->state == store_up && store->generation == generation && is_bound;
+  (void)pthread_mutex_unlock(&lock);
+  return is_current;
+}
+
 struct wmbt_private_store *wmbt_private_store_open(struct wmbt_failure *failure) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   (void)pthread_once(&once, prepare);

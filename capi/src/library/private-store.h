@@ -28,6 +28,12 @@ struct wmbt_private_store *wmbt_private_store_open(struct wmbt_failure *failure)
 void wmbt_private_store_close(struct wmbt_private_store *store);
 
 /*
+ * Whether the process is that of the place, and this one still has its end of the socket to it: an engine that closes
+ * all descriptors has closed the locks of shared memory too.
+ */
+bool wmbt_private_store_is_current(struct wmbt_private_store *store, uint64_t generation);
+
+/*
  * Where it is. It is started when there is none, and when the one of `failed` has ended; that takes up to the
  * deadline, and a start that takes longer is gone on with by the next call. After one that ended soon calls fail at
  * once for a while.

@@ -2,6 +2,11 @@
 
 #include <string.h>
 
+#if defined(__SANITIZE_THREAD__) && defined(__GNUC__) && !defined(__clang__)
+/* It knows no fences, and needs none: other processes write what they order, and every word here is atomic. */
+#pragma GCC diagnostic ignored "-Wtsan"
+#endif
+
 /* A writer needs some tens of nanoseconds for an entry; whoever waits longer waits for one that was stopped. */
 enum { tries_max = 200 };
 
@@ -32,7 +37,20 @@ bool wmbt_index_open(void *memory, size_t length, struct wmbt_index *index) {
   index->header = header;
   index->entries = (void *)((uint8_t *)memory + wmbt_index_header_bytes + wmbt_index_names_bytes);
   index->mask = ((uint64_t)1 << log2_capacity) - 1;
+  const uint32_t life_at = header->life_at;
+  const bool shows_life = life_at >= offsetof(struct wmbt_index_header, life) && life_at % sizeof(uint32_t) == 0 &&
+                          life_at <= wmbt_index_header_bytes - sizeof(uint32_t);
+  index->life = shows_life ? (void *)((uint8_t *)memory + life_at) : NULL;
   return true;
+}
+
+/* The bits of the word by which the system tells waiters and the dead are above those of a thread's number. */
+static const uint32_t thread_bits = 0x3fffffff;
+
+bool wmbt_index_is_alive(const struct wmbt_index *index) {
+  if (index->life == NULL) return false;
+  if ((atomic_load_explicit(index->life, memory_order_relaxed) & thread_bits) == 0) return false;
+  return atomic_load_explicit(&index->header->is_closed, memory_order_relaxed) == 0;
 }
 
 /* Keys are digests, so any bits of them are evenly spread; tenants with equal keys begin at different places. */
@@ -107,6 +125,13 @@ static int look(const struct wmbt_index_entry *entry, const uint64_t key[4], uin
   return 0;
 }
 
+void wmbt_index_prefetch(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner) {
+  const struct wmbt_index_entry *home = &index->entries[home_of(key, owner) & index->mask];
+  __builtin_prefetch(home);
+  /* In an index that is half full, every third key is in the next one, or further. Behind the last it is harmless. */
+  __builtin_prefetch(home + 1);
+}
+
 bool wmbt_index_find(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner,
                      struct wmbt_found *found) {
   if (atomic_load_explicit(&index->header->is_closed, memory_order_relaxed) != 0) return false;
@@ -123,8 +148,10 @@ bool wmbt_index_find(const struct wmbt_index *index, const uint64_t key[4], uint
 }
 
 void wmbt_pin_announce(struct wmbt_client *client, uint32_t hazard, uint64_t location) {
-  if (hazard >= atomic_load_explicit(&client->hazards_end, memory_order_relaxed)) {
-    atomic_store_explicit(&client->hazards_end, hazard + 1, memory_order_relaxed);
+  uint32_t end = atomic_load_explicit(&client->hazards_end, memory_order_relaxed);
+  while (hazard >= end && !atomic_compare_exchange_weak_explicit(&client->hazards_end, &end, hazard + 1,
+                                                                 memory_order_relaxed, memory_order_relaxed)) {
+    /* Another thread of the client was first: `end` is what it left. */
   }
   atomic_store_explicit(&client->hazards[hazard], location, memory_order_relaxed);
 }

@@ -32,7 +32,12 @@ struct wmbt_index_header {
   _Atomic uint32_t names;
   /* Set once, when the store closes: nothing is found here any more. */
   _Atomic uint32_t is_closed;
+  /* Where in this file the word is that tells whether the store lives (shared-life.h); 0: there is none. */
+  uint32_t life_at;
+  _Alignas(64) unsigned char life[128];
 };
+
+_Static_assert(sizeof(struct wmbt_index_header) <= wmbt_index_header_bytes, "a header takes a page");
 
 /* Even: stable. Odd: being written. 0: never used. Every word but the first is read and written relaxed. */
 struct wmbt_index_entry {
@@ -57,12 +62,14 @@ struct wmbt_index {
   struct wmbt_index_header *header;
   struct wmbt_index_entry *entries;
   uint64_t mask;
+  /* The thread of the store that lives, by its number in the system; NULL when the store does not show it. */
+  const _Atomic uint32_t *life;
 };
 
 /* What a client shows of itself. Only its owner writes it, and the store once that is gone. */
 struct wmbt_client {
   _Alignas(64) _Atomic uint32_t is_active;
-  /* Hazards in use lie below this. Grows only. */
+  /* Hazards in use lie below this. Grows only, also when threads of the client announce side by side. */
   _Atomic uint32_t hazards_end;
   uint64_t unused[7];
   /* Locations that the client reads; 0: none. */
@@ -89,6 +96,9 @@ bool wmbt_index_create(void *memory, size_t length, uint32_t log2_capacity, uint
 /* Looks at memory that may be anything. False when it is no index, or not as long as it says. */
 bool wmbt_index_open(void *memory, size_t length, struct wmbt_index *index);
 
+/* False once the store has closed or died, or when it does not show whether it lives. No call to the system. */
+bool wmbt_index_is_alive(const struct wmbt_index *index);
+
 /* The number of an entry for the key that is free or removed; -1 when none is in its window, or the key is. */
 int64_t wmbt_index_place(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner);
 
@@ -98,6 +108,9 @@ void wmbt_index_publish(const struct wmbt_index *index, uint32_t entry, const ui
 
 /* Hides what the entry shows. Afterwards wmbt_clients_hold tells whether somebody still reads it. */
 void wmbt_index_retire(const struct wmbt_index *index, uint32_t entry);
+
+/* Lets the processor fetch where the key is looked for, so that the misses of its cache for many keys overlap. */
+void wmbt_index_prefetch(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner);
 
 /*
  * Finds the key for the owner (the number of a namespace above the kind). False also while the entry is being

@@ -267,6 +267,7 @@ static const struct {
     {"spoiled streams end in a failure, in time", spoiled_streams},
     {"a save of more keys than a message holds goes in several", saves_of_many_keys},
     {"calls on spoiled answers fail or give the right bytes, in time", calls_on_spoiled_answers},
+    {"a silent address leaves time for the next one", silent_first_address},
 };
 
 bool expect_of_calls(bool holds, const char *what) {

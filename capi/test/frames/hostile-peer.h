@@ -1,4 +1,4 @@
-/* A peer that speaks from a script and spoils it, and calls of the library on it. */
+/* Peers that speak from a script and spoil it, or are silent, and calls of the library on them. */
 #ifndef WMBT_TEST_HOSTILE_PEER_H
 #define WMBT_TEST_HOSTILE_PEER_H
 
@@ -7,6 +7,7 @@
 
 void calls_on_spoiled_answers(void);
 void saves_of_many_keys(void);
+void silent_first_address(void);
 
 /* Of the program. */
 uint64_t next_random(void);

@@ -159,8 +159,10 @@ static const struct {
 } groups[] = {
     {"arguments", argument_tests}, {"blocks", block_tests},   {"tails", tail_tests},     {"threads", thread_tests},
     {"opening", opening_tests},    {"outage", outage_tests},  {"hostile", hostile_tests}, {"stopped", stopped_tests},
-    {"reserve", reserve_tests},    {"many", many_tests},     {"embedded", embedded_tests}, {"held", held_tests},
-    {"saving", saving_tests},      {"accepted", accepted_tests},
+    {"reserve", reserve_tests},    {"many", many_tests},
+    {"shared", shared_tests},      {"shared-processes", shared_process_tests},
+    {"shared-files", shared_file_tests},
+    {"embedded", embedded_tests},  {"held", held_tests},     {"saving", saving_tests}, {"accepted", accepted_tests},
 };
 
 /* Runs a group: `ok SENTENCE` or `not ok SENTENCE` for each test, what failed before it, and how many there were. */

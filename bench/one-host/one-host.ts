@@ -1,0 +1,181 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { withNative } from '../../src/platform/native.ts';
+import { DaemonProcess } from '../../test/cli/daemon-process.ts';
+import { atLeast, atMost, rowOf } from '../report.ts';
+import type { Row, ScenarioResult, Table } from '../report.ts';
+import type { BenchContext, Scenario } from '../scenario.ts';
+import { medianOf } from '../statistics.ts';
+import { CClient } from './c-client.ts';
+import { shareManyBlocks } from './index-memory.ts';
+
+/** A client in C beside a daemon, whose memory it reads. */
+export const oneHost: Scenario = {
+  name: 'one-host',
+  about: 'a client in C reads the memory of a daemon on its host',
+  run,
+};
+
+const mib = 1024 * 1024;
+const batchBlocks = 40;
+const batchBytes = batchBlocks * mib;
+const smallBlocks = 4000;
+const smallBytes = 4096;
+/** Lookups and gets whose system calls are counted. */
+const countedCalls = 1000;
+
+/** Numbers by the name of what was done, one for each round. */
+type Samples = Map<string, number[]>;
+
+/** What is measured, and what it needs. */
+interface Rig {
+  /** Its daemon's memory is one of many blocks. */
+  readonly index: CClient;
+  /** Forty blocks of 1 MiB. */
+  readonly batch: CClient;
+  /** Four thousand blocks of 4 KiB, and forty of them. */
+  readonly small: CClient;
+  readonly few: CClient;
+}
+
+async function run(context: BenchContext): Promise<ScenarioResult> {
+  const { isQuick, progress, directory } = context;
+  const place = join(directory, 'one-host');
+  mkdirSync(place);
+  const known = isQuick ? 20_000 : 500_000;
+  const rounds = context.rounds ?? (isQuick ? 2 : 9);
+  const stops: (() => Promise<unknown>)[] = [];
+  try {
+    progress.begin(`one host, an index of ${known} blocks`);
+    const { rig, countCalls } = await makeRig(context, place, known, stops);
+    progress.begin('one host, a client in C');
+    const samples: Samples = new Map();
+    for (let round = 0; round <= rounds; round += 1) await measure(rig, round > 0, samples);
+    const table = tableOf(samples, known, await countCalls());
+    progress.end('done');
+    const settings = { known, batchBlocks, smallBlocks, countedCalls };
+    return { tables: [table], settings, versions: {}, voidReasons: [] };
+  } finally {
+    for (const stop of stops.reverse()) await stop();
+  }
+}
+
+interface Place {
+  readonly environment: Readonly<Record<string, string>>;
+  readonly socketPath: string;
+}
+
+/** A daemon with 1 GiB of memory, and what its clients are told. */
+async function startDaemon(
+  directory: string,
+  name: string,
+  stops: (() => Promise<unknown>)[],
+): Promise<Place> {
+  const home = join(directory, name);
+  mkdirSync(home);
+  const runtime = join(home, 'run');
+  const daemon = new DaemonProcess(['--prefix', 'bench'], {
+    ...{ HOME: home, WMBT_KV_RUNTIME_DIR: runtime, WMBT_KV_OBJECT_STORE: 'memory:' },
+    WMBT_KV_PUFFER_DIR: join(home, 'cache'),
+  });
+  stops.push(() => daemon.stop());
+  await daemon.ready();
+  return {
+    environment: { HOME: home, WMBT_KV_RUNTIME_DIR: runtime, WMBT_KV_REMOTE_PREFIX: 'bench' },
+    socketPath: join(runtime, 'bench.sock'),
+  };
+}
+
+async function makeRig(
+  { platform }: BenchContext,
+  directory: string,
+  known: number,
+  stops: (() => Promise<unknown>)[],
+): Promise<{ rig: Rig; countCalls: () => Promise<number | undefined> }> {
+  const program = await CClient.build(directory);
+  const many = await startDaemon(directory, 'many', stops);
+  stops.push(await shareManyBlocks(withNative(platform, 'auto'), many.socketPath, known));
+  const usual = await startDaemon(directory, 'usual', stops);
+  let shown = 0;
+  const clientOf = async ({ environment }: Place, order: string): Promise<CClient> => {
+    const client = CClient.start(program, environment);
+    stops.push(() => client.stop());
+    [shown] = await client.order(order);
+    return client;
+  };
+  const index = await clientOf(many, `hashes ${known}`);
+  if (shown < 0.999 * known) throw new RangeError(`of ${known} blocks ${shown} are found`);
+  const rig = {
+    index,
+    batch: await clientOf(usual, `blocks ${batchBlocks} ${mib}`),
+    small: await clientOf(usual, `blocks ${smallBlocks} ${smallBytes}`),
+    few: await clientOf(usual, `blocks ${batchBlocks} ${smallBytes}`),
+  };
+  const countCalls = (): Promise<number | undefined> => {
+    const orders = [`hashes ${known}`, `marked ${countedCalls}`];
+    return CClient.countCalls(program, many.environment, orders, directory);
+  };
+  return { rig, countCalls };
+}
+
+async function measure(rig: Rig, isCounted: boolean, samples: Samples): Promise<void> {
+  const keep = (what: string, value: number): void => {
+    if (isCounted) samples.set(what, [...(samples.get(what) ?? []), value]);
+  };
+  const [lookup, slowLookup] = await rig.index.order('lookup 5000');
+  keep('lookup', lookup / 1000);
+  keep('lookup p99', slowLookup / 1000);
+  const [get, slowGet] = await rig.batch.order('get 5000');
+  keep('get', get / 1000);
+  keep('get p99', slowGet / 1000);
+  keep('copy', batchBytes / (await rig.batch.order('copy 9'))[0]);
+  keep('out', batchBytes / (await rig.batch.order('out 9'))[0]);
+  keep('one', 1e9 / (await rig.small.order('one 200000'))[0]);
+  keep('few', (batchBlocks * 1e9) / (await rig.few.order('get 20000'))[0]);
+}
+
+function tableOf(samples: Samples, known: number, calls: number | undefined): Table {
+  const of = (what: string): number[] => samples.get(what) ?? [];
+  const copyRate = medianOf(of('copy'));
+  const get = `get of ${batchBlocks} × 1 MiB, borrowed and released`;
+  const lookup = `lookup of 80, other ones each time, of ${known.toLocaleString('en-US')}`;
+  const micro = { unit: 'µs' as const };
+  const rows: Row[] = [
+    rowOf({ what: `${lookup}: p50`, ...micro, samples: of('lookup'), bar: atMost(5) }),
+    rowOf({ what: `${lookup}: p99`, ...micro, samples: of('lookup p99') }),
+    rowOf({
+      ...{ what: `${get}: p50`, ...micro, samples: of('get'), ratio: 'speed-up' },
+      against: { what: 'M, the batch', value: batchBytes / copyRate / 1000 },
+      ...{ bar: atMost(20), barOn: 'measured' },
+    }),
+    rowOf({ what: `${get}: p99`, ...micro, samples: of('get p99') }),
+    rowOf({
+      ...{ what: 'the same, copied out', unit: 'GB/s', samples: of('out') },
+      ...{ against: { what: 'M', value: copyRate }, bar: atLeast(0.9) },
+    }),
+    rowOf({
+      ...{ what: 'gets of 4 KiB a second, one in a call', unit: 'count' },
+      ...{ samples: of('one').map(Math.round), bar: atLeast(1_000_000) },
+    }),
+    rowOf({
+      ...{ what: 'gets of 4 KiB a second, 40 in a call', unit: 'count' },
+      ...{ samples: of('few').map(Math.round), bar: atLeast(3_000_000) },
+    }),
+  ];
+  const shownCalls = countedCalls.toLocaleString('en-US');
+  const what = `system calls in ${shownCalls} lookups of 80 and as many gets`;
+  if (calls !== undefined) {
+    rows.push(rowOf({ what, unit: 'count', samples: [calls], bar: atMost(0) }));
+  }
+  return { name: 'one-host', title: 'One host: a client in C', rows, notes };
+}
+
+const notes = [
+  'One thread, linked to the shared library as an engine is; p50 and p99 are of single calls, by the clock ' +
+    'around each, and the samples are those of 9 rounds in turns. The hashes of a lookup are text that was just ' +
+    'written, as an engine has it. The index of many blocks is that of the memory tier itself, in a process that ' +
+    'published them without saving them; the other blocks were put through a daemon. M copies the same bytes ' +
+    'from memory of the client’s own. System calls are counted by strace; a test lets the ' +
+    'system kill a process that makes one.',
+  'Not measured yet: puts, the client in Node, LMDB and Redis from C, the Rust version.',
+];

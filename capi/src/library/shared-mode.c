@@ -1,0 +1,79 @@
+#include "shared-mode.h"
+
+#include <stdlib.h>
+
+#include "shared-access.h"
+
+struct shared {
+  /* First, so that a pointer to one is a pointer to the other. */
+  struct wmbt_mode mode;
+  struct wmbt_mode *below;
+  struct wmbt_access access;
+};
+
+static bool lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *matched,
+                   struct wmbt_failure *failure) {
+  struct shared *shared = (struct shared *)mode;
+  struct wmbt_reader *reader = wmbt_access_use(&shared->access);
+  const size_t found = reader == NULL ? 0 : wmbt_reader_find(reader, keys);
+  if (reader != NULL) wmbt_reader_leave(reader);
+  if (found < keys->count) return shared->below->calls->lookup(shared->below, keys, matched, failure);
+  *matched = found;
+  return true;
+}
+
+static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
+                              struct wmbt_failure *failure) {
+  struct shared *shared = (struct shared *)mode;
+  struct wmbt_reader *reader = wmbt_access_use(&shared->access);
+  if (reader != NULL) wmbt_reader_lend(reader, keys, borrow);
+  if (borrow->filled == keys->count) return wmbt_had;
+  /* A load of what is left brings it into the daemon's memory, where the next one borrows it. */
+  return shared->below->calls->load(shared->below, keys, borrow, failure);
+}
+
+static bool save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *const *payloads,
+                 const size_t *lens, struct wmbt_failure *failure) {
+  struct wmbt_mode *below = ((struct shared *)mode)->below;
+  return below->calls->save(below, keys, payloads, lens, failure);
+}
+
+static bool save_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *bytes, size_t length,
+                      struct wmbt_failure *failure) {
+  struct wmbt_mode *below = ((struct shared *)mode)->below;
+  return below->calls->save_tail(below, keys, bytes, length, failure);
+}
+
+static enum wmbt_outcome load_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
+                                   struct wmbt_failure *failure) {
+  struct wmbt_mode *below = ((struct shared *)mode)->below;
+  return below->calls->load_tail(below, keys, borrow, failure);
+}
+
+static void close_shared(struct wmbt_mode *mode) {
+  struct shared *shared = (struct shared *)mode;
+  wmbt_access_close(&shared->access);
+  shared->below->calls->close(shared->below);
+  free(shared);
+}
+
+static const struct wmbt_mode_calls shared_calls = {lookup, load, save, save_tail, load_tail, close_shared};
+
+struct wmbt_mode *wmbt_shared_open(struct wmbt_mode *below, const char *socket_path, struct wmbt_failure *failure) {
+  struct shared *shared = malloc(sizeof *shared);
+  if (shared == NULL) {
+    below->calls->close(below);
+    (void)wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for a handle");
+    return NULL;
+  }
+  shared->mode.calls = &shared_calls;
+  shared->below = below;
+  wmbt_access_init(&shared->access, socket_path);
+  struct wmbt_reader *reader = wmbt_access_use(&shared->access);
+  if (reader != NULL) wmbt_reader_leave(reader);
+  return &shared->mode;
+}
+
+void wmbt_shared_move(struct wmbt_mode *mode, const char *socket_path) {
+  wmbt_access_move(&((struct shared *)mode)->access, socket_path);
+}

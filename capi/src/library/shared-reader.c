@@ -1,0 +1,254 @@
+#include "shared-reader.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "shared-files.h"
+#include "shared-fork.h"
+
+/* The kind of a block, below the number of its namespace; kinds and bytes of names. */
+enum { block_kind = 1, namespace_kind = 1, names_max = 1024, name_bytes = 128, name_text_max = 126 };
+enum { offset_unit_bytes = 4096, skip_unit_bytes = 32 };
+
+static bool map_index(struct wmbt_reader *reader) {
+  void *memory = wmbt_shared_map_file(reader->directory, "index", &reader->index_bytes);
+  if (memory == NULL) return false;
+  reader->segment_bytes = ((const struct wmbt_index_header *)memory)->segment_bytes;
+  if (wmbt_index_open(memory, reader->index_bytes, &reader->index) && wmbt_index_is_alive(&reader->index)) return true;
+  (void)munmap(memory, reader->index_bytes);
+  return false;
+}
+
+static bool map_clients(struct wmbt_reader *reader) {
+  const int fd = wmbt_shared_file(reader->directory, "clients", O_RDWR, &reader->clients_bytes);
+  if (fd < 0) return false;
+  if (reader->clients_bytes >= wmbt_clients_bytes_min) reader->clients = wmbt_shared_map(fd, reader->clients_bytes, true);
+  (void)close(fd);
+  return reader->clients != NULL;
+}
+
+void wmbt_reader_free(struct wmbt_reader *reader) {
+  for (unsigned i = 0; i < wmbt_segments_max; i += 1) {
+    uint8_t *segment = atomic_load_explicit(&reader->segments[i], memory_order_relaxed);
+    if (segment != NULL) (void)munmap(segment, reader->segment_bytes);
+  }
+  if (reader->clients != NULL) (void)munmap(reader->clients, reader->clients_bytes);
+  if (reader->index.header != NULL) (void)munmap(reader->index.header, reader->index_bytes);
+  free(reader);
+}
+
+struct wmbt_reader *wmbt_reader_open(const char *directory) {
+  const size_t length = strlen(directory);
+  struct wmbt_reader *reader = length < wmbt_directory_max ? calloc(1, sizeof *reader) : NULL;
+  if (reader == NULL) return NULL;
+  (void)memcpy(reader->directory, directory, length + 1);
+  reader->lock.fd = reader->child_lock.fd = -1;
+  reader->uses = 1;
+  reader->free_count = wmbt_client_hazards;
+  for (unsigned i = 0; i < wmbt_client_hazards; i += 1) reader->free[i] = (uint16_t)(wmbt_client_hazards - 1 - i);
+  if (map_index(reader) && map_clients(reader) && wmbt_readers_join(reader)) return reader;
+  wmbt_reader_free(reader);
+  return NULL;
+}
+
+bool wmbt_reader_is_open(const struct wmbt_reader *reader) {
+  return wmbt_index_is_alive(&reader->index) && !atomic_load_explicit(&reader->is_broken, memory_order_relaxed);
+}
+
+/* One use less, the lock being held; true when it is to be freed. */
+static bool leave_locked(struct wmbt_reader *reader) {
+  reader->uses -= 1;
+  /* Of a frozen one another process may have the pins. */
+  if (reader->uses > 0 || reader->is_frozen) return false;
+  wmbt_readers_part(reader);
+  return true;
+}
+
+void wmbt_reader_leave(struct wmbt_reader *reader) {
+  wmbt_readers_lock();
+  const bool is_over = leave_locked(reader);
+  wmbt_readers_unlock();
+  if (is_over) wmbt_reader_free(reader);
+}
+
+static bool has_name(const uint8_t *name, const char *text, size_t length) {
+  return name[0] == namespace_kind && name[1] == length && memcmp(name + 2, text, length) == 0;
+}
+
+/* The owner of the namespace's blocks; 0 when the store knows no such name. */
+static uint32_t owner_of(const struct wmbt_reader *reader, const char *ns) {
+  const struct wmbt_index_header *header = reader->index.header;
+  const uint8_t *names = (const uint8_t *)header + wmbt_index_header_bytes;
+  const size_t length = strlen(ns);
+  uint32_t count = atomic_load_explicit(&header->names, memory_order_acquire);
+  if (count > names_max) count = names_max;
+  for (uint32_t i = 0; length <= name_text_max && i < count; i += 1) {
+    if (has_name(names + (size_t)i * name_bytes, ns, length)) return (i + 1) * 256 + block_kind;
+  }
+  return 0;
+}
+
+struct words {
+  uint64_t word[4];
+};
+
+static struct words words_of(const struct wmbt_key *key) {
+  struct words words;
+  (void)memcpy(&words, key->bytes, sizeof words);
+  return words;
+}
+
+/*
+ * Lets the misses of many keys overlap, as many as a processor has under way: a lookup of 80 keys of 500,000 takes a
+ * third of the time (bench/one-host).
+ */
+enum { prefetch_window = 16 };
+
+static void prefetch(const struct wmbt_reader *reader, const struct wmbt_keys *keys, size_t at, uint32_t owner) {
+  if (at >= keys->count) return;
+  const struct words words = words_of(&keys->keys[at]);
+  wmbt_index_prefetch(&reader->index, words.word, owner);
+}
+
+/* How many leading keys are found; with `found` the places of the first `most`. */
+static size_t find_leading(const struct wmbt_reader *reader, const struct wmbt_keys *keys, uint32_t owner,
+                           struct wmbt_found *found, size_t most) {
+  struct wmbt_found one;
+  for (size_t i = 0; i < prefetch_window; i += 1) prefetch(reader, keys, i, owner);
+  for (size_t i = 0; i < most; i += 1) {
+    prefetch(reader, keys, i + prefetch_window, owner);
+    const struct words words = words_of(&keys->keys[i]);
+    if (!wmbt_index_find(&reader->index, words.word, owner, found == NULL ? &one : &found[i])) return i;
+  }
+  return most;
+}
+
+size_t wmbt_reader_find(struct wmbt_reader *reader, const struct wmbt_keys *keys) {
+  const uint32_t owner = owner_of(reader, keys->ns);
+  return owner == 0 ? 0 : find_leading(reader, keys, owner, NULL, keys->count);
+}
+
+/* Pins of one borrow. */
+struct pins {
+  struct wmbt_loan loan;
+  struct wmbt_reader *reader;
+  size_t count;
+  uint16_t *hazards;
+  struct wmbt_found found[];
+};
+
+/* Gives up those from `first` on; the lock is held. */
+static void unpin_locked(struct pins *pins, size_t first) {
+  struct wmbt_reader *reader = pins->reader;
+  for (size_t i = first; i < pins->count && !reader->is_frozen; i += 1) {
+    wmbt_pin_release(&reader->clients[reader->slot], pins->hazards[i]);
+    reader->free[reader->free_count++] = pins->hazards[i];
+  }
+  pins->count = first;
+}
+
+static void give_back(struct wmbt_loan *loan) {
+  struct pins *pins = (struct pins *)loan;
+  struct wmbt_reader *reader = pins->reader;
+  wmbt_readers_lock();
+  unpin_locked(pins, 0);
+  reader->borrows -= 1;
+  const bool is_over = leave_locked(reader);
+  wmbt_readers_unlock();
+  free(pins);
+  if (is_over) wmbt_reader_free(reader);
+}
+
+/*
+ * Announces all that were found, and keeps the leading ones that are still shown. False when there are none; else the
+ * use of the reader is the borrow's now.
+ */
+static bool pin(struct pins *pins) {
+  struct wmbt_reader *reader = pins->reader;
+  wmbt_readers_lock();
+  struct wmbt_client *client = &reader->clients[reader->slot];
+  if (reader->is_frozen) pins->count = 0;
+  if (pins->count > reader->free_count) pins->count = reader->free_count;
+  reader->free_count -= (uint32_t)pins->count;
+  (void)memcpy(pins->hazards, reader->free + reader->free_count, pins->count * sizeof *pins->hazards);
+  for (size_t i = 0; i < pins->count; i += 1) wmbt_pin_announce(client, pins->hazards[i], pins->found[i].location);
+  wmbt_pin_fence();
+  size_t kept = 0;
+  while (kept < pins->count && wmbt_pin_confirm(&reader->index, client, pins->hazards[kept], &pins->found[kept])) {
+    kept += 1;
+  }
+  unpin_locked(pins, kept);
+  if (kept > 0) reader->borrows += 1;
+  wmbt_readers_unlock();
+  return kept > 0;
+}
+
+/* The segment's memory; NULL when there is no such file, or it cannot be mapped. */
+static const uint8_t *segment(struct wmbt_reader *reader, uint32_t number) {
+  if (number >= wmbt_segments_max) return NULL;
+  uint8_t *known = atomic_load_explicit(&reader->segments[number], memory_order_acquire);
+  if (known != NULL) return known;
+  char name[16];
+  (void)snprintf(name, sizeof name, "segment-%u", (unsigned)number);
+  size_t length;
+  const int fd = wmbt_shared_file(reader->directory, name, O_RDONLY, &length);
+  if (fd < 0) return NULL;
+  /* A mapping beyond the end of its file would end the process that reads there. */
+  uint8_t *mapped = length < reader->segment_bytes ? NULL : wmbt_shared_map(fd, reader->segment_bytes, false);
+  (void)close(fd);
+  if (mapped == NULL) return NULL;
+  if (atomic_compare_exchange_strong(&reader->segments[number], &known, mapped)) return mapped;
+  (void)munmap(mapped, reader->segment_bytes);
+  return known;
+}
+
+/* Where the payload lies; NULL when that is nowhere in the store's memory. */
+static const uint8_t *payload_of(struct wmbt_reader *reader, const struct wmbt_found *found, size_t *length) {
+  const uint64_t offset = found->location & ((UINT64_C(1) << 40) - 1);
+  const uint64_t skip = (found->location & WMBT_LOCATION_SKIP) >> 56;
+  const uint64_t start = offset * offset_unit_bytes + skip * skip_unit_bytes;
+  *length = (uint32_t)found->extent;
+  if (start > reader->segment_bytes || *length > reader->segment_bytes - start) return NULL;
+  const uint8_t *memory = segment(reader, (uint32_t)(found->location >> 40) & 0xffff);
+  return memory == NULL ? NULL : memory + start;
+}
+
+static struct pins *pins_new(struct wmbt_reader *reader, size_t count) {
+  struct pins *pins = malloc(sizeof *pins + count * (sizeof *pins->found + sizeof *pins->hazards));
+  if (pins == NULL) return NULL;
+  pins->loan.give_back = give_back;
+  pins->reader = reader;
+  pins->hazards = (uint16_t *)(void *)(pins->found + count);
+  return pins;
+}
+
+void wmbt_reader_lend(struct wmbt_reader *reader, const struct wmbt_keys *keys, struct wmbt_borrow *borrow) {
+  const uint32_t owner = owner_of(reader, keys->ns);
+  const size_t most = keys->count < wmbt_client_hazards ? keys->count : wmbt_client_hazards;
+  struct pins *pins = owner == 0 ? NULL : pins_new(reader, most);
+  if (pins != NULL) pins->count = find_leading(reader, keys, owner, pins->found, most);
+  if (pins == NULL || pins->count == 0 || !pin(pins)) {
+    free(pins);
+    wmbt_reader_leave(reader);
+    return;
+  }
+  size_t lent = 0;
+  for (; lent < pins->count; lent += 1) {
+    const uint8_t *payload = payload_of(reader, &pins->found[lent], &borrow->lengths[lent]);
+    if (payload == NULL) break;
+    borrow->payloads[lent] = payload;
+  }
+  if (lent < pins->count) {
+    /* What it shows cannot be had: the store is asked from now on. */
+    atomic_store_explicit(&reader->is_broken, true, memory_order_relaxed);
+    wmbt_readers_lock();
+    unpin_locked(pins, lent);
+    wmbt_readers_unlock();
+  }
+  borrow->filled = borrow->lent = lent;
+  borrow->loan = &pins->loan;
+}

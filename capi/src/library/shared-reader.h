@@ -1,0 +1,77 @@
+/*
+ * The memory of a store on this host, read where it lies: without a call to the system and without a copy. What is
+ * found is there; what is not found may be elsewhere, and the store knows. Every function may be called by many
+ * threads at once.
+ */
+#ifndef WMBT_SHARED_READER_H
+#define WMBT_SHARED_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../shared/shared-index.h"
+#include "borrow.h"
+#include "descriptor.h"
+#include "mode.h"
+
+/* Files of payloads, at most; and the bytes of the longest path of a directory. */
+enum { wmbt_segments_max = 256, wmbt_directory_max = 4096 };
+
+/* Bytes that a file of clients has at least. */
+enum { wmbt_clients_bytes_min = wmbt_client_slots * sizeof(struct wmbt_client) };
+
+struct wmbt_reader {
+  /* Of the list of all readers, under the lock: fork() has to find them (shared-fork.c). */
+  struct wmbt_reader *next;
+  struct wmbt_index index;
+  size_t index_bytes;
+  struct wmbt_client *clients;
+  size_t clients_bytes;
+  uint64_t segment_bytes;
+  /* Mapped when something in them is first found, and as long as the reader is there. */
+  _Atomic(uint8_t *) segments[wmbt_segments_max];
+  /* Something of it cannot be had: it finds nothing any more, and what is pinned stays. */
+  _Atomic bool is_broken;
+
+  /* All below is guarded by the lock. What uses the reader, borrows among it; the last one ends it. */
+  size_t uses, borrows;
+  /* The part of `clients` that is this process's, and the open file by which it is locked; -1: no part is. */
+  uint32_t slot;
+  struct wmbt_descriptor lock;
+  /* Those of a child that is being forked; -1: none. */
+  uint32_t child_slot;
+  struct wmbt_descriptor child_lock;
+  /* Two processes have the same pins, so neither gives them up. */
+  bool is_frozen;
+  /* Hazards that pin nothing: the first so many. */
+  uint32_t free_count;
+  uint16_t free[wmbt_client_hazards];
+  char directory[wmbt_directory_max];
+};
+
+/*
+ * Joins the clients of the store whose shared memory is in the directory; the caller uses the reader. NULL when there
+ * is none, when it is dead, foreign or of another version, or has no room for one more client.
+ */
+struct wmbt_reader *wmbt_reader_open(const char *directory);
+
+/* False once the store has closed or died: what it had is elsewhere. */
+bool wmbt_reader_is_open(const struct wmbt_reader *reader);
+
+/* One use less, of which the last one parts from the store. */
+void wmbt_reader_leave(struct wmbt_reader *reader);
+
+/* Unmaps and frees what has no place among the clients, or none any more. */
+void wmbt_reader_free(struct wmbt_reader *reader);
+
+/* How many leading keys are in memory now. */
+size_t wmbt_reader_find(struct wmbt_reader *reader, const struct wmbt_keys *keys);
+
+/*
+ * Lends the empty borrow the leading payloads that are in memory, as far as there are hazards. The caller's use of the
+ * reader is over with it: it is the borrow's.
+ */
+void wmbt_reader_lend(struct wmbt_reader *reader, const struct wmbt_keys *keys, struct wmbt_borrow *borrow);
+
+#endif
