@@ -135,6 +135,8 @@ export const limits = {
 
   /** Bytes that a call may check or copy before it lets other work of the thread have a turn. */
   turnBytesMax: 4 * mib,
+  /** Keys of a save that a daemon looks up before others have their turn: some milliseconds. */
+  turnKeysMax: 2048,
 
   /** Bytes of a message of the protocol, a piece of a payload aside: one with all keys fits. */
   messageBytesMax: 8 * mib,

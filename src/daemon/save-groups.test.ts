@@ -93,4 +93,41 @@ describe('a save of several groups', () => {
       await store.close();
       await other.close();
     }));
+
+  it('of more blocks than one turn takes shows whole or not at all, and is known as a whole', () =>
+    inWorld(async (world) => {
+      const store = await world.open('a');
+      // Their uploads are not what is looked at.
+      await world.faults.setMode('refuse-puts');
+      const count = limits.turnKeysMax + 7;
+      // Of one byte they come unasked, of more they are asked for.
+      for (const blockBytes of [1, 64]) {
+        const chain = chainOf(`groups/many of ${blockBytes}`, count, blockBytes);
+        const saving = store.save(chain.blocks);
+        const counts = await countsWhile(store, chain.keys, saving);
+        assert.ok(
+          [...counts].every((one) => one === 0 || one === count),
+          [...counts].join(),
+        );
+        const savedBytes = blockBytes * count;
+        assert.deepEqual(await saving, { saved: count, known: 0, savedBytes });
+        const again = await store.save(chain.blocks);
+        assert.deepEqual(again, { saved: 0, known: count, savedBytes: 0 });
+      }
+      await world.faults.setMode('none');
+      await store.close();
+    }));
+
+  it('of many blocks that have no room is refused before any is stored', () =>
+    inWorld(async (world) => {
+      const store = await world.open('a', { backlogBytes: 64 * 1024 });
+      await world.faults.setMode('refuse-puts');
+      await store.save(chainOf('groups/few', 1, 60 * 1024).blocks);
+      const many = chainOf('groups/too many', 2 * limits.turnKeysMax + 7, 16);
+      await assert.rejects(store.save(many.blocks), { code: 'BUSY' });
+      const isStored = await store.contains(many.keys);
+      assert.ok(isStored.every((one) => !one));
+      await world.faults.setMode('none');
+      await store.close();
+    }));
 });

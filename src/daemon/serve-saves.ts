@@ -92,10 +92,9 @@ async function saveBlocks(
   const { store } = run.service;
   const keys = save.blocks.map(({ key }) => key);
   const lengths = save.blocks.map(({ length }) => length);
-  const isWanted =
-    save.isUnasked || save.isWhole
-      ? keys.map(() => true)
-      : await store.wants(keys, { namespace: save.namespace, signal: call.signal, lengths });
+  const wants = (): Promise<readonly boolean[]> =>
+    store.wants(keys, { namespace: save.namespace, signal: call.signal, lengths });
+  const isWanted = save.isUnasked || save.isWhole ? keys.map(() => true) : await wants();
   const expected = save.blocks
     .map(({ length }, index) => ({ index, length }))
     .filter(({ index }) => isWanted[index])
@@ -104,6 +103,8 @@ async function saveBlocks(
   // Uploads of the first groups would take the time of those that are still to come.
   const ended = deferred<void>();
   try {
+    // In several parts: there is room for all of them, or nothing is stored.
+    if (save.isUnasked && keys.length > limits.turnKeysMax) await wants();
     return await saveGroups(run.service, save, { payloads, order: { after: ended.promise } }, call);
   } finally {
     ended.resolve();
@@ -124,23 +125,28 @@ async function saveGroups(
   let savedBytes = 0;
   do {
     const { received, isLast } = await payloads.nextGroup();
-    const start = isLast ? 0 : received[received.length - 1].index;
+    const groupStart = isLast ? 0 : received[received.length - 1].index;
     const byIndex = new Map(received.map((one) => [one.index, one]));
-    const group = blocks.slice(start, end).map((block, at): WantedBlock => {
-      const one = byIndex.get(start + at);
-      return { ...block, payload: one?.payload, crc: one?.crc };
-    });
-    const result = await service.store.saveWanted(group, {
-      ...saveOptions(save, call),
-      parent: start === 0 ? save.parent : blocks[start - 1].key,
-      following: blocks.slice(end).map(({ key }) => key),
-      order,
-    });
-    if (result === 'payload-needed') return result;
+    // Of many blocks, most of them known, others have their turn between some and the next.
+    do {
+      const start = Math.max(groupStart, end - limits.turnKeysMax);
+      const part = blocks.slice(start, end).map((block, at): WantedBlock => {
+        const one = byIndex.get(start + at);
+        return { ...block, payload: one?.payload, crc: one?.crc };
+      });
+      const result = await service.store.saveWanted(part, {
+        ...saveOptions(save, call),
+        parent: start === 0 ? save.parent : blocks[start - 1].key,
+        following: blocks.slice(end, end + limits.followingKeysMax).map(({ key }) => key),
+        order,
+      });
+      if (result === 'payload-needed') return result;
+      saved += result.saved;
+      savedBytes += result.savedBytes;
+      end = start;
+      if (end > groupStart) await service.clock.yield();
+    } while (end > groupStart);
     payloads.stored(received);
-    saved += result.saved;
-    savedBytes += result.savedBytes;
-    end = start;
     if (isLast) break;
   } while (end > 0);
   return { saved, known: blocks.length - saved, savedBytes };

@@ -2,6 +2,7 @@ import { Socket } from 'node:net';
 import type { OnReadOpts, SocketConstructorOpts } from 'node:net';
 import { assert, assertDefined } from '../base/assert.ts';
 import { StoreError } from '../base/errors.ts';
+import { PacedWriter } from './paced-writer.ts';
 import type { ReceiverMaker, SocketConnection, SocketReceiver } from './sockets.ts';
 
 /**
@@ -11,11 +12,6 @@ import type { ReceiverMaker, SocketConnection, SocketReceiver } from './sockets.
  */
 const turnBytesMax = 1024 * 1024;
 
-interface Waiter {
-  resolve(): void;
-  reject(error: Error): void;
-}
-
 /**
  * One socket of Node whose bytes are read straight into the receiver's memory (`onread` with a
  * function that gives the next place). Reading by `data` events takes two to three times the
@@ -24,7 +20,7 @@ interface Waiter {
 export class NodeConnection implements SocketConnection {
   readonly peer: string;
   #socket: Socket | undefined;
-  readonly #waiting = new Set<Waiter>();
+  #writer: PacedWriter | undefined;
   #isClosed = false;
   /** Bytes come by `data` events, in memory of Node's. */
   #isCopying = false;
@@ -103,6 +99,8 @@ export class NodeConnection implements SocketConnection {
   stand(socket: Socket, receiver: SocketReceiver): void {
     assert(this.#socket === undefined, 'a connection stands once');
     this.#socket = socket;
+    const writer = new PacedWriter(socket);
+    this.#writer = writer;
     socket.setNoDelay(true);
     socket.on('error', (error) => {
       this.#failure ??= error;
@@ -110,43 +108,25 @@ export class NodeConnection implements SocketConnection {
     if (receiver.ended !== undefined) socket.on('end', () => receiver.ended?.());
     socket.once('close', () => {
       this.#isClosed = true;
-      const reason = this.#failure ?? new StoreError('UNAVAILABLE', `${this.peer} has gone`);
-      for (const waiter of this.#waiting) waiter.reject(reason);
-      this.#waiting.clear();
+      writer.closed(this.#reason);
       receiver.closed(this.#failure);
     });
   }
 
   get queuedBytes(): number {
-    return this.#socket?.writableLength ?? 0;
+    return this.#writer?.queuedBytes ?? 0;
   }
 
   write(parts: readonly Uint8Array[]): void {
     const socket = assertDefined(this.#socket, 'the socket of a connection');
     if (this.#isClosed || socket.destroyed) return;
-    socket.cork();
-    for (const part of parts) socket.write(part);
-    socket.uncork();
+    this.#writer?.write(parts);
   }
 
   flushed(): Promise<void> {
-    const socket = assertDefined(this.#socket, 'the socket of a connection');
-    if (this.#isClosed || socket.destroyed) {
-      return Promise.reject(
-        this.#failure ?? new StoreError('UNAVAILABLE', `${this.peer} has gone`),
-      );
-    }
-    if (socket.writableLength === 0) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const waiter = { resolve, reject };
-      this.#waiting.add(waiter);
-      // Its callback comes when all that was written before it is with the system.
-      socket.write(empty, (error) => {
-        if (error !== undefined && error !== null) return;
-        this.#waiting.delete(waiter);
-        resolve();
-      });
-    });
+    const writer = assertDefined(this.#writer, 'the socket of a connection');
+    if (this.#isClosed || this.#socket?.destroyed === true) return Promise.reject(this.#reason);
+    return writer.flushed();
   }
 
   setReading(isReading: boolean): void {
@@ -161,7 +141,7 @@ export class NodeConnection implements SocketConnection {
   }
 
   end(): void {
-    this.#socket?.end();
+    this.#writer?.end();
   }
 
   destroy(cause?: Error): void {
@@ -174,6 +154,11 @@ export class NodeConnection implements SocketConnection {
     // Only a socket of TCP itself can be reset, not one of TLS around it.
     if (this.#isCopying || socket?.remotePort === undefined) socket?.destroy();
     else socket.resetAndDestroy();
+  }
+
+  /** Why nothing more comes or goes. */
+  get #reason(): Error {
+    return this.#failure ?? new StoreError('UNAVAILABLE', `${this.peer} has gone`);
   }
 
   /**
@@ -215,8 +200,6 @@ export class NodeConnection implements SocketConnection {
     }
   }
 }
-
-const empty = new Uint8Array(0);
 
 /** Takes the system's handle out of a socket, which is of no use afterwards. */
 function takeHandle(socket: Socket & { _handle?: unknown }): object | undefined {

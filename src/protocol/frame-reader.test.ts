@@ -158,4 +158,25 @@ describe('FrameReader', () => {
       { numRuns: 500 },
     );
   });
+
+  it('reads little behind a long piece, so that the next one need not be copied', () => {
+    const notes = new Notes();
+    const reader = new FrameReader(notes);
+    const long = randomPayload('frame-reader/long', 600_000);
+    assert.ok(reader.nextBuffer().length > 60_000);
+    feed(reader, concatBytes(data(2, long)), () => Infinity);
+    const little = reader.nextBuffer().length;
+    assert.ok(little >= 3 * frameHeaderBytes && little <= 512, `${little} bytes`);
+    feed(
+      reader,
+      concatBytes([...encodeFrame('lookup', 4, small), ...data(6, long)]),
+      () => Infinity,
+    );
+    feed(reader, concatBytes(encodeFrame('ping', 1)), () => Infinity);
+    assert.ok(reader.nextBuffer().length > 60_000, 'small frames come many at a time again');
+    feed(reader, concatBytes(data(8, small)), () => Infinity);
+    assert.ok(reader.nextBuffer().length > 60_000);
+    assert.deepEqual(notes.bodies, [long, small, long, new Uint8Array(0), small]);
+    assert.ok(reader.isIdle);
+  });
 });

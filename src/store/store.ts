@@ -77,16 +77,6 @@ export interface StoreParts {
   readonly release: () => Promise<void>;
 }
 
-/** Of a block of which only the key matters. */
-const unknownFacts = {
-  kind: 'block',
-  parent: undefined,
-  fingerprint: undefined,
-  tokens: 0,
-  position: undefined,
-  hasDecodedTokens: false,
-} as const;
-
 /** Milliseconds that calls may take unless they say otherwise. */
 export interface Deadlines {
   readonly lookupMs: number;
@@ -142,15 +132,9 @@ export class Store implements ServedStore {
   async wants(keys: readonly BlockKey[], options?: WantsOptions): Promise<readonly boolean[]> {
     checkKeys(keys);
     const { writePath, deadlines } = this.#parts;
-    return this.#call(options, deadlines.saveMs, (call, namespace) => {
-      const payloads = keys.map((key, index) => {
-        return {
-          facts: { ...unknownFacts, namespace, key },
-          length: options?.lengths?.[index] ?? 0,
-        };
-      });
-      return writePath.wants(payloads, call);
-    });
+    return this.#call(options, deadlines.saveMs, (call, namespace) =>
+      writePath.wants({ namespace, keys, lengths: options?.lengths }, call),
+    );
   }
 
   async saveWanted(

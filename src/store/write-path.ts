@@ -4,6 +4,7 @@ import { mapBounded } from '../base/map-bounded.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { SaveResult } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
+import type { Namespace } from '../blocks/namespace.ts';
 import type { UploadOrder } from '../blocks/served-store.ts';
 import type { CacheEntry, PayloadFacts } from '../cache/cache-entry.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
@@ -34,6 +35,13 @@ export interface SaveRequest {
   readonly order?: UploadOrder | undefined;
 }
 
+/** Blocks that may be saved, of which only the keys are known, and the lengths of their payloads. */
+export interface WantedKeys {
+  readonly namespace: Namespace;
+  readonly keys: readonly BlockKey[];
+  readonly lengths?: readonly number[] | undefined;
+}
+
 export interface WritePathParts {
   readonly clock: Clock;
   readonly cache: LocalCache;
@@ -48,6 +56,16 @@ export interface WritePathParts {
   /** Room in the bucket, when that has a budget. */
   readonly room?: BucketRoom | undefined;
 }
+
+/** Of a block of which only the key matters. */
+const unknownFacts = {
+  kind: 'block',
+  parent: undefined,
+  fingerprint: undefined,
+  tokens: 0,
+  position: undefined,
+  hasDecodedTokens: false,
+} as const;
 
 interface Candidate extends PayloadToSave {
   /** Index among the keys given to the save. */
@@ -105,25 +123,34 @@ export class WritePath {
   }
 
   /**
-   * For each payload whether a save would store it now, as far as is known. Rejects as the save would
-   * where those that it would have no room; a payload of length 0 takes none.
+   * For each block whether a save would store it now, as far as is known. Rejects as the save would
+   * where those that it would have no room; a payload of length 0, or unknown length, takes none. Of
+   * many keys others have their turn between some and the next.
    */
-  async wants(
-    payloads: readonly (Pick<PayloadToSave, 'facts'> & { readonly length: number })[],
-    call: Call,
-  ): Promise<readonly boolean[]> {
-    const asked = payloads.map(({ facts }) => ({ facts, payload: undefined }));
-    const wanted = payloads.map(() => false);
-    for (const { facts, saveIndex } of await this.#dropKnown(asked, call)) {
-      wanted[saveIndex] = this.#twinOf(facts) === undefined;
+  async wants({ namespace, keys, lengths }: WantedKeys, call: Call): Promise<readonly boolean[]> {
+    const wanted = keys.map(() => false);
+    const fresh: SizedPayload[] = [];
+    const seen = new Set<string>();
+    for (let start = 0; start < keys.length; start += limits.turnKeysMax) {
+      if (start > 0) await this.#parts.clock.yield();
+      call.throwIfAborted();
+      const asked = keys.slice(start, start + limits.turnKeysMax).map((key) => ({
+        facts: { ...unknownFacts, namespace, key },
+        payload: undefined,
+      }));
+      for (const { facts, saveIndex } of await this.#dropKnown(asked, call, seen)) {
+        if (this.#twinOf(facts) !== undefined) continue;
+        wanted[start + saveIndex] = true;
+        fresh.push({ facts, length: lengths?.[start + saveIndex] ?? 0 });
+      }
     }
-    const fresh = payloads.filter((_, index) => wanted[index]);
     this.#checkRoom(fresh, sumOfLengths(fresh));
     return wanted;
   }
 
   /** Waits until payloads that another call is accepting are in, or known not to be. */
   async #awaitTwins(payloads: readonly PayloadToSave[], call: Call): Promise<void> {
+    if (this.#accepting.size === 0) return;
     for (const { facts } of payloads) {
       const twin = this.#twinOf(facts);
       if (twin !== undefined) await call.race(twin.catch(() => undefined));
@@ -143,9 +170,12 @@ export class WritePath {
     return this.#isStored(facts) || this.#twinOf(facts) !== undefined;
   }
 
-  /** The payloads that are stored nowhere yet, each once. */
-  async #dropKnown(payloads: readonly PayloadToSave[], call: Call): Promise<readonly Candidate[]> {
-    const seen = new Set<string>();
+  /** The payloads that are stored nowhere yet, each once; `seen` are those that came before. */
+  async #dropKnown(
+    payloads: readonly PayloadToSave[],
+    call: Call,
+    seen = new Set<string>(),
+  ): Promise<readonly Candidate[]> {
     const candidates: Candidate[] = [];
     payloads.forEach((one, saveIndex) => {
       const id = idOf(one.facts);
