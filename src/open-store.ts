@@ -20,6 +20,7 @@ import { nodePlatform } from './platform/node-platform.ts';
 import type { Platform } from './platform/platform.ts';
 import { WorkerPool } from './platform/worker-pool.ts';
 import { assembleStore } from './store/assemble-store.ts';
+import { beginAfter } from './store/later-task.ts';
 import { Rehearsal } from './store/rehearsal.ts';
 import { WorkerTranscoder } from './store/transcoder.ts';
 
@@ -108,6 +109,10 @@ function withScheme(scheme: string, address: string): string {
 export interface ServedStoreOptions extends OpenOptions {
   /** Time that uploads get when it is closed. */
   readonly drainMs: number;
+  /** Ends that time early. */
+  readonly drainSignal?: AbortSignal | undefined;
+  /** When begins what only makes the first calls faster; at once when absent. */
+  readonly begin?: Promise<void> | undefined;
   /** Put around the object store. */
   readonly wrapObjects?: ((objects: ObjectStore) => ObjectStore) | undefined;
   /** Where its memory lies for clients on this host; nowhere when absent. */
@@ -155,16 +160,19 @@ async function openResolved(
   const prefaultBytes = Math.min(limits.prefaultBytes, config.memoryBytes / 4);
   // A bucket in memory ends with the process: a cache that outlives it would remember what is gone.
   const cacheDirectory = config.objectStore.startsWith('memory:') ? false : config.cacheDirectory;
-  const { drainMs, sharedDirectory } = options;
-  const settings = { ...config, cacheDirectory, prefaultBytes, drainMs, sharedDirectory };
-  transcoder.warmUp();
-  // Loads the native code now: the first read from disk would wait 4 ms for it.
-  crc32c(new Uint8Array(4096));
-  const rehearsal = new Rehearsal(platform, transcoder, logger);
+  const { drainMs, drainSignal, sharedDirectory, begin } = options;
+  const drain = { drainMs, drainSignal };
+  const settings = { ...config, ...drain, cacheDirectory, prefaultBytes, sharedDirectory };
+  const rehearsal = beginAfter(begin, () => {
+    transcoder.warmUp();
+    // Loads the native code now: the first read from disk would wait 4 ms for it.
+    crc32c(new Uint8Array(4096));
+    return new Rehearsal(platform, transcoder, logger);
+  });
   const background = [rehearsal];
   try {
     return await assembleStore({
-      ...{ platform, logger, objects, ledger, transcoder, settings, background },
+      ...{ platform, logger, objects, ledger, transcoder, settings, background, begin },
     });
   } catch (error) {
     await rehearsal.stop();

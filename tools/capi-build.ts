@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { blake3Sources } from '../src/platform/native-build.ts';
+import { bundledStore } from './capi-bundle.ts';
 import { compile, flagsOf, run, sourcesIn, warningFlags } from './capi-compile.ts';
 import type { CSource, Toolchain } from './capi-compile.ts';
 import { projectRoot } from './project.ts';
@@ -42,18 +43,23 @@ export function librarySources(): readonly CSource[] {
 
 /**
  * Builds the library and lays it out below the prefix: header, shared library by its three names,
- * static library, pkg-config file and CMake package. The prefix, which must not be there, appears
+ * static library, pkg-config file, CMake package and the store program. The prefix, which must not be there, appears
  * when all of it is done.
  *
  * @throws Error with what the compiler said.
  */
-export async function buildLibrary(toolchain: Toolchain, prefix: string): Promise<BuiltLibrary> {
+async function buildLibrary(
+  toolchain: Toolchain,
+  prefix: string,
+  store: string,
+): Promise<BuiltLibrary> {
   const objects = await compile(toolchain, librarySources());
   mkdirSync(dirname(prefix), { recursive: true });
   const fresh = mkdtempSync(`${prefix}.`);
   try {
     const names = namesOf(readVersion());
     layOut(fresh, names);
+    writeFileSync(join(fresh, 'lib/wombatkv/store.cjs'), store);
     await link(toolchain, objects, join(fresh, 'lib'), names);
     renameSync(fresh, prefix);
     return describe(toolchain, prefix);
@@ -64,8 +70,11 @@ export async function buildLibrary(toolchain: Toolchain, prefix: string): Promis
 
 /** The library below `build/`, under a digest of all that it is made of: built once. */
 export async function cachedLibrary(toolchain: Toolchain): Promise<BuiltLibrary> {
-  const objects = await compile(toolchain, librarySources());
-  const hash = createHash('sha256').update(JSON.stringify([toolchain, objects]));
+  const [objects, store] = await Promise.all([
+    compile(toolchain, librarySources()),
+    bundledStore(),
+  ]);
+  const hash = createHash('sha256').update(JSON.stringify([toolchain, objects, store]));
   for (const file of ['include/wombatkv.h', 'wombatkv.map', ...templates.map(([from]) => from)]) {
     hash.update(readFileSync(join(projectRoot(), 'capi', file)));
   }
@@ -74,7 +83,7 @@ export async function cachedLibrary(toolchain: Toolchain): Promise<BuiltLibrary>
   const prefix = join(projectRoot(), 'build/capi', `${toolchain.flavour}-${digest}`);
   if (existsSync(prefix)) return describe(toolchain, prefix);
   try {
-    return await buildLibrary(toolchain, prefix);
+    return await buildLibrary(toolchain, prefix, store);
   } catch (error) {
     // Another process may have been first.
     if (existsSync(prefix)) return describe(toolchain, prefix);
@@ -131,7 +140,7 @@ function namesOf({ major, minor }: Version): Names {
 
 function layOut(directory: string, names: Names): void {
   const root = projectRoot();
-  for (const folder of ['include', 'lib/pkgconfig', 'lib/cmake/wombatkv']) {
+  for (const folder of ['include', 'lib/pkgconfig', 'lib/cmake/wombatkv', 'lib/wombatkv']) {
     mkdirSync(join(directory, folder), { recursive: true });
   }
   copyFileSync(join(root, 'capi/include/wombatkv.h'), join(directory, 'include/wombatkv.h'));

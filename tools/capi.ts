@@ -113,7 +113,7 @@ function runLane(compiler: string, flavour: Flavour): ReturnType<typeof runTests
   return runTests({
     directory: join(projectRoot(), 'dist'),
     speed: 'quick',
-    filters: ['test/capi/abi', 'test/capi/frames', ...onceOf(flavour)],
+    filters: ['test/capi/abi', 'test/capi/embedded', 'test/capi/frames', ...onceOf(flavour)],
     exceptions: [],
     concurrency: availableParallelism(),
     fileTimeoutMs,

@@ -1,9 +1,9 @@
 /*
  * The smallest program that works: stores three blocks, finds them, reads them back.
  *
- *     wombatkv-daemon &
  *     cc quickstart.c $(pkg-config --cflags --libs wombatkv) -o quickstart
- *     WMBT_KV_REMOTE_PREFIX=default ./quickstart
+ *     ./quickstart                                        (starts a store of its own, which needs Node)
+ *     WMBT_KV_REMOTE_PREFIX=default ./quickstart          (that of a running wombatkv-daemon)
  *
  * An engine's blocks hold its KV state, 128 tokens each; here they hold a few words.
  */

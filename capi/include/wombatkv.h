@@ -22,13 +22,35 @@
  * ---------------------------------------------------------------------------------------------------------
  * What it needs
  * ---------------------------------------------------------------------------------------------------------
- * This version of the library is a client of a running `wombatkv-daemon`, on the same host (WMBT_KV_REMOTE_PREFIX) or
- * over TCP (WMBT_KV_TCP_ADDR). On the same host blocks in the daemon's memory are found and lent where they lie,
- * without a system call and without a copy; its Unix socket serves the rest, and everything where it shares no memory.
- * HTTP, TLS and a store inside the process are not in it: asking for them fails with a message that says so. Nothing
- * is sent in the clear where TLS is asked for.
+ * A store, in one of three ways: that of a running `wombatkv-daemon` on the same host (WMBT_KV_REMOTE_PREFIX) or over
+ * TCP (WMBT_KV_TCP_ADDR), or, without a daemon, one that the library starts for this process alone (see "A store of
+ * one's own"). On the same host blocks in the store's memory are found and lent where they lie, without a system call
+ * and without a copy; its Unix socket serves the rest, and everything where it shares no memory. HTTP and TLS are not
+ * in this version: asking for them fails with a message that says so. Nothing is sent in the clear where TLS is asked
+ * for.
  *
  *     cc engine.c $(pkg-config --cflags --libs wombatkv)
+ *
+ * ---------------------------------------------------------------------------------------------------------
+ * A store of one's own
+ * ---------------------------------------------------------------------------------------------------------
+ * When the environment names no daemon, wmbt_kv_init_from_env starts a store in a process of its own, by Node
+ * (WMBT_KV_NODE, else `node` on PATH, version 20 or newer) from wombatkv/store.cjs beside the library (or
+ * WMBT_KV_STORE). Handles of one configuration share it.
+ *
+ *  - It has the environment of this process but for NODE_OPTIONS, LD_PRELOAD, LD_AUDIT and NODE_EXTRA_CA_CERTS (for a
+ *    bucket its path becomes WMBT_KV_S3_CA_FILE), and none of its descriptors, signal masks, ignored signals, and
+ *    working directory. It is in a session of its own: Ctrl-C is the engine's.
+ *  - It ends when the last handle is freed, or this process ends in whatever way: what it accepted is uploaded for up
+ *    to WMBT_KV_DAEMON_SHUTDOWN_DRAIN_TIMEOUT_SECS (10), the rest stays on this host. A store that is started meanwhile
+ *    with the same cache directory takes over at once.
+ *  - When it ends before, the next call starts another; a call that does so may take its time limit twice. After two
+ *    that ended soon calls fail at once for a while, up to 5 s.
+ *  - It is a child of this process, so SIGCHLD comes when it ends, and an engine that waits for any child may be given
+ *    its status. Both is fine, and so is ignoring SIGCHLD.
+ *  - An engine may close all descriptors that it finds: the next call starts anew. A process forked from it uses the
+ *    same store as long as the parent has it, and then one of its own.
+ *  - What settings are set without effect, or have names that are none, is written to standard error once, a line each.
  *
  * ---------------------------------------------------------------------------------------------------------
  * Rules that hold for every function
@@ -114,7 +136,7 @@ typedef struct wmbt_kv_borrow wmbt_kv_borrow_t;
  *     WMBT_KV_REMOTE_PREFIX=NAME      the daemon of that prefix on this host, by its memory and its Unix socket
  *     WMBT_KV_TCP_ADDR=HOST:PORT      a daemon over TCP
  *     WMBT_KV_HTTP_ADDR=HOST:PORT     not in this version: fails
- *     none of them                    a store in this process; not in this version: fails
+ *     none of them                    a store of this process alone; waits until it is ready, up to 10 s
  *
  * Also read: WMBT_KV_NAMESPACE, WMBT_KV_RUNTIME_DIR (where sockets are), WMBT_KV_TOKEN_FILE (what the daemon asks
  * for), WMBT_KV_PUT_DURABLE and the deadlines above. docs/CONFIG.md has all of them. A value that cannot be read
@@ -136,8 +158,9 @@ WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open_tcp(const char *addr);
 WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open_http(const char *addr);
 
 /*
- * Closes the handle and its connections; the daemon goes on. NULL is ignored. Waits for nothing. Borrows stay
- * valid. Must not run beside another call on the handle, and not twice. Does not change the last error.
+ * Closes the handle and its connections; a daemon goes on, and a store of one's own ends by itself after the last
+ * handle. NULL is ignored. Waits for nothing. Borrows stay valid. Must not run beside another call on the handle, and
+ * not twice. Does not change the last error.
  */
 WMBT_KV_API void wmbt_kv_free(wmbt_kv_handle_t *handle);
 

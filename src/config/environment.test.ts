@@ -244,6 +244,11 @@ describe('names', () => {
     assert.match(lines[0] ?? '', /WMBT_KV_BLOCK_TOKENS \(the engine reads it\)/);
   });
 
+  it('what the C library alone reads is taken without a word', () => {
+    const environment = { WMBT_KV_NODE: 'node20', WMBT_KV_STORE: '/opt/store.cjs' };
+    assert.deepEqual(read(environment, { mode: 'strict' }).lines, []);
+  });
+
   it('an unknown name is a line with the nearest known one in the library', () => {
     const { lines } = read({ WMBT_KV_NAMESPCE: 'x', WMBT_KV_S3_SECRETKEY: 'hunter2' });
     assert.deepEqual(lines, [

@@ -133,7 +133,7 @@ function reportIdleNames(
 ): void {
   const idleBucket: readonly Setting[] = isBucketUrl(objectStore) ? [] : bucketSettings;
   const names = settings
-    .filter((setting) => setting.effect !== 'now' || idleBucket.includes(setting))
+    .filter((setting) => setting.effect === 'accepted' || idleBucket.includes(setting))
     .filter((setting) => valueOf(environment, setting.name) !== undefined)
     .map((setting) =>
       setting.readBy.includes('engine') ? `${setting.name} (the engine reads it)` : setting.name,

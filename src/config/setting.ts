@@ -22,9 +22,10 @@ export type SettingReader = 'library' | 'daemon' | 'engine' | 'rust';
  * What setting it does in this version.
  *
  * - `now`: it is parsed and obeyed.
+ * - `c-library`: the C library alone reads it, and parses it itself.
  * - `accepted`: it is known, not parsed, and named in one line so that nobody waits for its effect.
  */
-export type SettingEffect = 'now' | 'accepted';
+export type SettingEffect = 'now' | 'c-library' | 'accepted';
 
 /** One variable of the environment. */
 export interface Setting {

@@ -23,12 +23,12 @@ export function settingsPage(): string {
     doors,
     shortTable(doorSettings),
     values,
-    '## What is accepted and named',
-    accepted,
-    shortTable(ofEffect('accepted').filter((setting) => !isForeign(setting))),
+    '## Of the C library alone',
+    cLibrary,
+    shortTable(ofEffect('c-library')),
     '## Names of the Rust version and its engine',
     foreign,
-    shortTable(ofEffect('accepted').filter(isForeign)),
+    shortTable(ofEffect('accepted')),
     typedConfiguration,
     examples,
   ]
@@ -68,11 +68,11 @@ library, which shares the engine's environment, it is one line with the nearest 
 const doors = `\`openFromEnvironment()\` opens the store in this process unless one of the first two is set. The daemon's
 flags win over these.`;
 
-const accepted = `These are known, and are not parsed. Those that are set are named once, together in one line.`;
+const cLibrary = `Without a daemon the C library starts a store of its own ([OPERATING](OPERATING.md)).`;
 
 const foreign = `These mean something to the Rust version only, or to the engine that reads them itself. They are
-accepted and named like those above. Of \`AWS_*\` variables the three of credentials are read, and the
-others by what looks for credentials.`;
+known, and are not parsed. Those that are set are named once, together in one line. Of \`AWS_*\` variables
+the three of credentials are read, and the others by what looks for credentials.`;
 
 const typedConfiguration = `## The typed configuration
 
@@ -134,11 +134,6 @@ export WMBT_KV_NAMESPACE=team-a
 
 function ofEffect(effect: SettingEffect): readonly Setting[] {
   return settings.filter((setting) => setting.effect === effect);
-}
-
-/** Read by nobody of ours. */
-function isForeign(setting: Setting): boolean {
-  return setting.readBy.every((reader) => reader === 'rust' || reader === 'engine');
 }
 
 function shortTable(rows: readonly Setting[]): string {

@@ -44,10 +44,11 @@ export class Daemon {
 
   /**
    * Takes no new work, lets calls end, closes the doors and the store, which gives uploads some time
-   * and leaves the rest pending. A second call waits for the first.
+   * and leaves the rest pending. A signal ends the wait for calls early. A second call waits for the
+   * first.
    */
-  stop(): Promise<void> {
-    this.#stopping ??= this.#stop();
+  stop(signal?: AbortSignal): Promise<void> {
+    this.#stopping ??= this.#stop(signal);
     return this.#stopping;
   }
 
@@ -56,11 +57,11 @@ export class Daemon {
     await Promise.all(this.#open.map((transport) => transport.close()));
   }
 
-  async #stop(): Promise<void> {
+  async #stop(signal: AbortSignal | undefined): Promise<void> {
     const { clock, logger, store } = this.#service;
     const drained = Promise.all(this.#open.map((transport) => transport.drain()));
     try {
-      await Call.run(clock, undefined, this.#drainMs, (call) => call.race(drained));
+      await Call.run(clock, { signal }, this.#drainMs, (call) => call.race(drained));
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       logger.info('calls still run and are broken off', { afterMs: this.#drainMs });

@@ -35,7 +35,7 @@ export const nodeEndpoints: Endpoints = {
 };
 
 /** A name of a socket that is short enough for the system, valid until it is released. */
-interface ShortName {
+export interface ShortName {
   readonly text: string;
   release(): Promise<void>;
 }
@@ -45,7 +45,7 @@ interface ShortName {
  * connects or unlinks. The directory stays open as long as the name is in use: its number would
  * soon stand for another directory.
  */
-async function shortNameOf(path: string): Promise<ShortName> {
+export async function shortNameOf(path: string): Promise<ShortName> {
   if (Buffer.byteLength(path) <= socketPathBytesMax) {
     return { text: path, release: () => Promise.resolve() };
   }

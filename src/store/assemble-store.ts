@@ -25,6 +25,7 @@ import type { CatalogMemoryParts } from './catalog-memory.ts';
 import { Collector } from './collect.ts';
 import { Counters } from './counters.ts';
 import type { ReadLegacy } from './legacy-namespaces.ts';
+import { beginAfter } from './later-task.ts';
 import { ObjectTier } from './object-tier.ts';
 import type { ObjectTierParts } from './object-tier.ts';
 import { Prefault } from './prefault.ts';
@@ -61,6 +62,8 @@ export interface StoreSettings {
   readonly backlogBytesMax?: number | undefined;
   /** Time that closing gives uploads; that of the limits when absent. */
   readonly drainMs?: number | undefined;
+  /** Ends that time early. */
+  readonly drainSignal?: AbortSignal | undefined;
   /** Bytes of the memory tier to touch ahead of need; none when absent. */
   readonly prefaultBytes?: number | undefined;
   /** Where the memory tier lies for other processes; in this process alone when absent. */
@@ -76,6 +79,8 @@ export interface StoreFoundation {
   readonly ledger?: RequestLedger | undefined;
   readonly transcoder: Transcoder;
   readonly settings: StoreSettings;
+  /** When the memory tier is touched ahead of need; at once when absent. */
+  readonly begin?: Promise<void> | undefined;
   /** What else runs beside the store, and is stopped when it closes. */
   readonly background?: readonly BackgroundTask[] | undefined;
 }
@@ -121,7 +126,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const removal = new Removal({ ...common, objectTier, uploads });
   for (const { entries, chain } of cache.takePending()) uploads.enqueue({ entries, chain });
   const background: BackgroundTask[] = [
-    new Prefault(memory, clock, settings.prefaultBytes ?? 0),
+    beginAfter(foundation.begin, () => new Prefault(memory, clock, settings.prefaultBytes ?? 0)),
     ...(foundation.background ?? []),
   ];
   if (own !== undefined) {
@@ -132,6 +137,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
     ...common,
     ...{ namespace: settings.namespace, putDurable: settings.putDurable, deadlines },
     drainMs: settings.drainMs ?? limits.drainMs,
+    drainSignal: settings.drainSignal,
     ...{ transcoder, readPath, writePath, uploads, tails, removal, background, uses: collector },
     release: async () => {
       await catalogMemory?.remember();

@@ -66,8 +66,9 @@ export interface StoreParts {
   readonly counters: Counters;
   readonly deadlines: Deadlines;
   readonly putDurable: boolean;
-  /** Time that close() gives uploads. */
+  /** Time that close() gives uploads; none any more when the signal fires. */
   readonly drainMs: number;
+  readonly drainSignal: AbortSignal | undefined;
   /** Hears what is used, so that what is not goes first; absent when the bucket has no budget. */
   readonly uses: Pick<Collector, 'noteUse'> | undefined;
   /** Work in the background that the store started; `stop` ends it. */
@@ -285,9 +286,10 @@ export class Store implements ServedStore {
 
   async #close(): Promise<void> {
     const { background, platform, uploads, cache, transcoder, objects, release } = this.#parts;
+    const { drainMs, drainSignal } = this.#parts;
     await Promise.all(background.map((task) => task.stop()));
     // What cannot be uploaded in time, or at all now, stays pending on disk.
-    await Call.run(platform.clock, undefined, this.#parts.drainMs, (call) =>
+    await Call.run(platform.clock, { signal: drainSignal }, drainMs, (call) =>
       call.race(uploads.flush()),
     ).catch(() => undefined);
     await uploads.stop();

@@ -24,10 +24,13 @@ const acts: ReadonlyMap<string, Act> = new Map<string, Act>([
   ['continue', (home) => Promise.resolve(home.daemon().child.kill('SIGCONT'))],
 ]);
 
-/** How the library reaches the daemon: `shm` is its Unix socket and its memory. */
-type Way = 'shm' | 'unix' | 'tcp';
+/** How the library reaches a store: `shm` is a daemon's Unix socket and its memory. */
+type Way = 'shm' | 'unix' | 'tcp' | 'embedded';
 
-const ways: readonly Way[] = withoutNative() === false ? ['shm', 'unix', 'tcp'] : ['unix', 'tcp'];
+const ways: readonly Way[] = [
+  ...(withoutNative() === false ? (['shm'] as const) : []),
+  ...(['unix', 'tcp', 'embedded'] as const),
+];
 
 async function runGroup(
   context: TestContext,
@@ -40,10 +43,8 @@ async function runGroup(
     acts
       .get(line)?.(home)
       .then(() => undefined);
-  const end = await runProgram(program, [group], {
-    environment: way === 'tcp' ? home.tcp : home.unix,
-    onLine,
-  });
+  const environment = home[way === 'shm' ? 'unix' : way];
+  const end = await runProgram(program, [group], { environment, onLine });
   await reportTests(context, end);
 }
 
@@ -64,12 +65,15 @@ const steady: Readonly<Record<Way, readonly string[]>> = {
   shm: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
   unix: ['blocks', 'threads'],
   tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
+  embedded: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
 };
 /** Groups that kill or stop their daemon, fill its memory, or change its files. */
 const harsh: Readonly<Record<Way, readonly string[]>> = {
   shm: ['outage', 'shared', 'shared-processes', 'shared-files'],
   unix: ['outage', 'stopped'],
   tcp: ['outage', 'stopped'],
+  // What kills a store of one's own is in embedded.test.ts.
+  embedded: [],
 };
 
 for (const way of ways) {

@@ -7,6 +7,8 @@ export interface DaemonHome {
   readonly unix: Readonly<Record<string, string>>;
   /** The same over TCP. */
   readonly tcp: Readonly<Record<string, string>>;
+  /** Those of an engine with a store of its own, in the same folder. */
+  readonly embedded: Readonly<Record<string, string>>;
   /** Its address, `host:port`. */
   readonly address: string;
   daemon(): DaemonProcess;
@@ -47,6 +49,7 @@ export async function startDaemonHome(options: DaemonHomeOptions = {}): Promise<
   return {
     unix: { ...common, WMBT_KV_REMOTE_PREFIX: 'capi', WMBT_TEST_TCP: address },
     tcp: { ...common, WMBT_KV_TCP_ADDR: address, WMBT_TEST_TCP: address },
+    embedded: { ...common, WMBT_KV_PUFFER_RAM_BYTES: '16MiB' },
     address,
     daemon: () => daemon,
     restart,

@@ -6,6 +6,7 @@
 #include "../../include/wombatkv.h"
 #include "../chain.h"
 #include "../crc32c.h"
+#include "embedded.h"
 #include "handle.h"
 #include "last-error.h"
 #include "settings.h"
@@ -62,8 +63,8 @@ static wmbt_kv_handle_t *connect_to(const char *where, const char *path, const s
 }
 
 static const char what_there_is[] =
-    "this libwombatkv is a client of a wombatkv-daemon: set WMBT_KV_REMOTE_PREFIX (Unix socket) or WMBT_KV_TCP_ADDR "
-    "(TCP, in the clear)";
+    "this libwombatkv speaks to a wombatkv-daemon by WMBT_KV_REMOTE_PREFIX (Unix socket) or WMBT_KV_TCP_ADDR (TCP, in "
+    "the clear), or starts a store of its own";
 
 static wmbt_kv_handle_t *open_tcp(const char *addr, const struct wmbt_settings *settings) {
   char where[512];
@@ -95,9 +96,12 @@ static wmbt_kv_handle_t *refuse_http(const char *addr) {
   return refuse(&failure);
 }
 
-static wmbt_kv_handle_t *refuse_embedded(void) {
+static wmbt_kv_handle_t *open_embedded(const struct wmbt_settings *settings) {
   struct wmbt_failure failure;
-  (void)wmbt_fail(&failure, wmbt_invalid, "a store inside the process is not in this version; %s", what_there_is);
+  struct wmbt_mode *mode = wmbt_embedded_open(settings, &failure);
+  wmbt_kv_handle_t *handle = mode == NULL ? NULL : handle_of(mode, settings->ns, &failure);
+  if (handle != NULL) return handle;
+  wmbt_failure_name(&failure, "embedded store");
   return refuse(&failure);
 }
 
@@ -116,7 +120,7 @@ wmbt_kv_handle_t *wmbt_kv_init_from_env(void) {
       return refuse_http(value);
     case wmbt_door_embedded:
     default:
-      return refuse_embedded();
+      return open_embedded(&settings);
   }
 }
 

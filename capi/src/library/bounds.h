@@ -50,6 +50,17 @@
 #define WMBT_TOKEN_BYTES_MAX 512
 #define WMBT_TOKEN_FILE_BYTES_MAX 262144
 
+/* Time for a store process to say that it is ready: it reads what an earlier one left, on a busy machine. */
+#define WMBT_STORE_START_MS 10000
+/* One that ends sooner than this after its start is a failure; pauses after the second one, doubled up to a limit. */
+#define WMBT_STORE_SOON_MS 10000
+#define WMBT_STORE_PAUSE_MS 100
+#define WMBT_STORE_PAUSE_MS_MAX 5000
+/* Between the ends of two sockets of a process that is killed. */
+#define WMBT_STORE_END_MS 10
+/* Store processes that were left to themselves and are waited for. */
+#define WMBT_LEAVING_MAX 16
+
 /* What a daemon's log calls this program. */
 #define WMBT_AGENT_VERSION "1.0"
 

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "connection.h"
@@ -23,6 +22,7 @@ struct wmbt_connection *wmbt_connection_new(const struct wmbt_target *target) {
   /* All but the buffer, which is written before it is read. */
   (void)memset(connection, 0, offsetof(struct wmbt_connection, buffer));
   connection->fd = -1;
+  connection->made.fd = -1;
   connection->target = *target;
   connection->began_ms = connection->heard_ms = wmbt_now_ms();
   connection->next_id = 1;
@@ -88,15 +88,20 @@ static int begin(struct wmbt_connection *connection, int64_t deadline_ms) {
   begin_turn(connection, deadline_ms);
   connection->fd = open_socket(address->socket.ss_family);
   if (connection->fd < 0) return errno;
+  connection->made = wmbt_descriptor_of(connection->fd);
   if (connect(connection->fd, (const struct sockaddr *)&address->socket, address->length) == 0) return 0;
   /* A call that a signal broke off goes on in the system. */
   return errno == EINTR ? EINPROGRESS : errno;
 }
 
+static void close_socket(struct wmbt_connection *connection) {
+  wmbt_descriptor_close(&connection->made);
+  connection->fd = -1;
+}
+
 /* The address is of no use: on to the next one. */
 static void give_up_address(struct wmbt_connection *connection) {
-  if (connection->fd >= 0) (void)close(connection->fd);
-  connection->fd = -1;
+  close_socket(connection);
   connection->addresses_tried += 1;
 }
 
@@ -121,8 +126,7 @@ bool wmbt_connection_reach(struct wmbt_connection *connection, int64_t deadline_
       continue;
     }
     /* The daemon is there, and many others knock. */
-    (void)close(connection->fd);
-    connection->fd = -1;
+    close_socket(connection);
     const int left = wmbt_left_ms(deadline_ms);
     if (left == 0) return fail_slow(failure);
     (void)poll(NULL, 0, left < full_queue_pause_ms ? left : full_queue_pause_ms);

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "../crc32c.h"
@@ -45,6 +44,7 @@ static bool may_repeat(int fd, short events, int64_t deadline_ms, struct wmbt_fa
 }
 
 bool wmbt_connection_is_quiet(const struct wmbt_connection *connection) {
+  if (!wmbt_descriptor_is_ours(&connection->made)) return false;
   struct pollfd one = {.fd = connection->fd, .events = POLLIN};
   return connection->start == connection->end && poll(&one, 1, 0) == 0;
 }
@@ -56,7 +56,7 @@ bool wmbt_connection_has_news(const struct wmbt_connection *connection) {
 
 void wmbt_connection_free(struct wmbt_connection *connection) {
   if (connection == NULL) return;
-  if (connection->fd >= 0) (void)close(connection->fd);
+  wmbt_descriptor_close(&connection->made);
   free(connection);
 }
 

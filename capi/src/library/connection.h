@@ -13,6 +13,7 @@
 #include "address.h"
 #include "bounds.h"
 #include "bytes.h"
+#include "descriptor.h"
 #include "failure.h"
 #include "frame.h"
 #include "messages.h"
@@ -23,6 +24,8 @@ struct wmbt_connection {
   bool is_idle, is_bulk;
   /* -1: none. */
   int fd;
+  /* The same, as it was made: an idle one may have been closed by the engine, and its number be in use for another. */
+  struct wmbt_descriptor made;
   struct wmbt_target target;
   size_t addresses_tried;
   bool is_reached, has_sent_hello;

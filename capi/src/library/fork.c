@@ -1,7 +1,5 @@
 #include "fork.h"
 
-#include <unistd.h>
-
 #include "clock.h"
 
 /* Guards the list of all peers. Taken before the lock of a peer. */
@@ -27,7 +25,7 @@ static void abandon(struct wmbt_peer *peer) {
   while (peer->connections != NULL) {
     struct wmbt_connection *one = peer->connections;
     peer->connections = one->next;
-    if (one->fd >= 0) (void)close(one->fd);
+    wmbt_descriptor_close(&one->made);
     one->fd = -1;
     one->next = peer->abandoned;
     peer->abandoned = one;

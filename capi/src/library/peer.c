@@ -84,6 +84,14 @@ void wmbt_peer_release(struct wmbt_peer *peer, struct wmbt_connection *connectio
   (void)pthread_mutex_unlock(&peer->lock);
 }
 
+/* The lock is held. */
+static void remove_idle(struct wmbt_peer *peer) {
+  for (struct wmbt_connection *one = peer->connections, *next; one != NULL; one = next) {
+    next = one->next;
+    if (one->is_idle) remove_connection(peer, one);
+  }
+}
+
 void wmbt_peer_discard(struct wmbt_peer *peer, struct wmbt_connection *connection, bool is_silent) {
   (void)pthread_mutex_lock(&peer->lock);
   end_use(peer, connection);
@@ -91,10 +99,7 @@ void wmbt_peer_discard(struct wmbt_peer *peer, struct wmbt_connection *connectio
   if (is_silent) {
     peer->is_silent = true;
     peer->failures += 1;
-    for (struct wmbt_connection *one = peer->connections, *next; one != NULL; one = next) {
-      next = one->next;
-      if (one->is_idle) remove_connection(peer, one);
-    }
+    remove_idle(peer);
   }
   (void)pthread_cond_broadcast(&peer->changed);
   (void)pthread_mutex_unlock(&peer->lock);
@@ -112,6 +117,32 @@ static struct wmbt_connection *take_idle(struct wmbt_peer *peer) {
     remove_connection(peer, one);
   }
   return NULL;
+}
+
+bool wmbt_peer_move(struct wmbt_peer *peer, const char *path, uint64_t generation, struct wmbt_failure *failure) {
+  struct wmbt_target target;
+  if (!wmbt_target_of_path(path, &target, failure)) return false;
+  (void)pthread_mutex_lock(&peer->lock);
+  if (peer->generation != generation) {
+    peer->generation = generation;
+    peer->target = target;
+    peer->failures = 0;
+    peer->is_silent = false;
+    /* One that is being opened, or in use, fails by itself. */
+    remove_idle(peer);
+    if (peer->pending != NULL) remove_connection(peer, peer->pending);
+    peer->pending = NULL;
+    (void)pthread_cond_broadcast(&peer->changed);
+  }
+  (void)pthread_mutex_unlock(&peer->lock);
+  return true;
+}
+
+uint64_t wmbt_peer_generation(struct wmbt_peer *peer) {
+  (void)pthread_mutex_lock(&peer->lock);
+  const uint64_t generation = peer->generation;
+  (void)pthread_mutex_unlock(&peer->lock);
+  return generation;
 }
 
 /* Calls with payloads leave connections to the others. The lock is held. */

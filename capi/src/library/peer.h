@@ -45,6 +45,8 @@ struct wmbt_peer {
   bool is_reached;
   /* Failed attempts in a row; 0: the daemon is there, as far as is known. */
   unsigned failures;
+  /* Which one it is, where its owner starts another when it ends. */
+  uint64_t generation;
   /* It takes connections and does not answer: that it can be reached says nothing. */
   bool is_silent;
   int64_t attempted_ms;
@@ -61,6 +63,12 @@ struct wmbt_peer *wmbt_peer_new(const char *path, const struct wmbt_endpoint *en
 
 /* Closes all connections. No call is under way. */
 void wmbt_peer_free(struct wmbt_peer *peer);
+
+/* The daemon has another socket now, as another one, unless it is that already. False with a failure. */
+bool wmbt_peer_move(struct wmbt_peer *peer, const char *path, uint64_t generation, struct wmbt_failure *failure);
+
+/* The number of the last move. */
+uint64_t wmbt_peer_generation(struct wmbt_peer *peer);
 
 /*
  * A connection that stands, for this thread alone; NULL with a failure, `wmbt_lost` when trying again is right.

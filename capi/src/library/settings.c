@@ -18,7 +18,7 @@ enum { shown_max = 140 };
 /* The longest deadline that is accepted. */
 static const int64_t deadline_ms_max = 2147483647;
 
-static const char *value_of(const char *name) {
+const char *wmbt_settings_value(const char *name) {
   const char *value = getenv(name);
   return value != NULL && value[0] != '\0' ? value : NULL;
 }
@@ -41,7 +41,7 @@ static bool trimmed(const char *value, char *into, size_t size) {
 }
 
 static bool read_milliseconds(const char *name, int64_t usual, int64_t *out, struct wmbt_failure *failure) {
-  const char *value = value_of(name);
+  const char *value = wmbt_settings_value(name);
   *out = usual;
   if (value == NULL) return true;
   char digits[17];
@@ -56,7 +56,7 @@ static bool read_milliseconds(const char *name, int64_t usual, int64_t *out, str
 
 static bool read_boolean(const char *name, bool *out, struct wmbt_failure *failure) {
   static const char *const words[2][4] = {{"0", "false", "no", "off"}, {"1", "true", "yes", "on"}};
-  const char *value = value_of(name);
+  const char *value = wmbt_settings_value(name);
   *out = false;
   if (value == NULL) return true;
   char word[8];
@@ -69,7 +69,7 @@ static bool read_boolean(const char *name, bool *out, struct wmbt_failure *failu
 
 static bool read_namespace(char *into, struct wmbt_failure *failure) {
   static const char name[] = "WMBT_KV_NAMESPACE";
-  const char *value = value_of(name);
+  const char *value = wmbt_settings_value(name);
   if (value == NULL) value = "default";
   const size_t length = strlen(value);
   if (length > WMBT_NAMESPACE_BYTES_MAX || !wmbt_is_utf8(value, length)) {
@@ -81,7 +81,7 @@ static bool read_namespace(char *into, struct wmbt_failure *failure) {
 
 /* The user's home directory: as the environment says, else as the system does. */
 static bool home_directory(char *into, size_t size) {
-  const char *home = value_of("HOME");
+  const char *home = wmbt_settings_value("HOME");
   struct passwd entry, *found = NULL;
   char memory[2048];
   if (home == NULL && getpwuid_r(getuid(), &entry, memory, sizeof memory, &found) == 0 && found != NULL) {
@@ -92,8 +92,7 @@ static bool home_directory(char *into, size_t size) {
   return written >= 0 && (size_t)written < size;
 }
 
-/* An absolute path, `~/` being the home directory, without a slash at its end. */
-static bool read_path(const char *name, const char *value, char path[wmbt_path_max], struct wmbt_failure *failure) {
+bool wmbt_settings_path(const char *name, const char *value, char path[wmbt_path_max], struct wmbt_failure *failure) {
   char home[wmbt_path_max] = "";
   const bool is_of_home = value[0] == '~' && (value[1] == '/' || value[1] == '\0');
   bool is_sound = is_of_home ? home_directory(home, sizeof home) : value[0] == '/';
@@ -144,11 +143,11 @@ static bool find_token(char *text, char token[WMBT_TOKEN_BYTES_MAX + 1]) {
 
 static bool read_token(char token[WMBT_TOKEN_BYTES_MAX + 1], struct wmbt_failure *failure) {
   static const char name[] = "WMBT_KV_TOKEN_FILE";
-  const char *value = value_of(name);
+  const char *value = wmbt_settings_value(name);
   token[0] = '\0';
   if (value == NULL) return true;
   char path[wmbt_path_max];
-  if (!read_path(name, value, path, failure)) return false;
+  if (!wmbt_settings_path(name, value, path, failure)) return false;
   char *text = malloc(WMBT_TOKEN_FILE_BYTES_MAX + 1);
   if (text == NULL) return wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for a token file");
   const bool is_read = read_small_file(path, text, WMBT_TOKEN_FILE_BYTES_MAX + 1);
@@ -162,7 +161,7 @@ static bool read_token(char token[WMBT_TOKEN_BYTES_MAX + 1], struct wmbt_failure
 }
 
 bool wmbt_settings_asks_for_tls(const char *address) {
-  return strncmp(address, "tls://", 6) == 0 || value_of("WMBT_KV_TLS_CA_FILE") != NULL;
+  return strncmp(address, "tls://", 6) == 0 || wmbt_settings_value("WMBT_KV_TLS_CA_FILE") != NULL;
 }
 
 static int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
@@ -186,7 +185,7 @@ bool wmbt_settings_read(struct wmbt_settings *settings, struct wmbt_failure *fai
 enum wmbt_door wmbt_settings_door(const char **value) {
   static const char *const names[3] = {"WMBT_KV_REMOTE_PREFIX", "WMBT_KV_TCP_ADDR", "WMBT_KV_HTTP_ADDR"};
   for (unsigned i = 0; i < 3; i += 1) {
-    *value = value_of(names[i]);
+    *value = wmbt_settings_value(names[i]);
     if (*value != NULL) return (enum wmbt_door)i;
   }
   return wmbt_door_embedded;
@@ -194,12 +193,12 @@ enum wmbt_door wmbt_settings_door(const char **value) {
 
 /* The directory of the sockets; daemons and clients of one user find the same. */
 static bool runtime_directory(char path[wmbt_path_max], struct wmbt_failure *failure) {
-  const char *set = value_of("WMBT_KV_RUNTIME_DIR");
-  if (set != NULL) return read_path("WMBT_KV_RUNTIME_DIR", set, path, failure);
-  const char *session = value_of("XDG_RUNTIME_DIR");
+  const char *set = wmbt_settings_value("WMBT_KV_RUNTIME_DIR");
+  if (set != NULL) return wmbt_settings_path("WMBT_KV_RUNTIME_DIR", set, path, failure);
+  const char *session = wmbt_settings_value("XDG_RUNTIME_DIR");
   char parent[wmbt_path_max];
   if (session != NULL && session[0] == '/') {
-    if (!read_path("XDG_RUNTIME_DIR", session, parent, failure)) return false;
+    if (!wmbt_settings_path("XDG_RUNTIME_DIR", session, parent, failure)) return false;
     return snprintf(path, wmbt_path_max, "%s/wombatkv", parent) < wmbt_path_max
                ? true
                : refuse("XDG_RUNTIME_DIR", session, "a shorter path", failure);
@@ -212,9 +211,9 @@ static bool runtime_directory(char path[wmbt_path_max], struct wmbt_failure *fai
   }
   static const char *const names[3] = {"TMPDIR", "TMP", "TEMP"};
   const char *temporary = NULL;
-  for (unsigned i = 0; i < 3 && temporary == NULL; i += 1) temporary = value_of(names[i]);
+  for (unsigned i = 0; i < 3 && temporary == NULL; i += 1) temporary = wmbt_settings_value(names[i]);
   if (temporary == NULL || temporary[0] != '/') temporary = "/tmp";
-  if (!read_path("TMPDIR", temporary, parent, failure)) return false;
+  if (!wmbt_settings_path("TMPDIR", temporary, parent, failure)) return false;
   const int written = snprintf(path, wmbt_path_max, "%s/wombatkv-%u", parent, (unsigned)getuid());
   return written < wmbt_path_max ? true : refuse("TMPDIR", temporary, "a shorter path", failure);
 }

@@ -19,6 +19,12 @@ struct wmbt_settings {
   struct wmbt_call_settings calls;
 };
 
+/* The value of a variable; NULL when it is unset or empty. */
+const char *wmbt_settings_value(const char *name);
+
+/* An absolute path, `~/` being the home directory, without a slash at its end; false when the value is none. */
+bool wmbt_settings_path(const char *name, const char *value, char path[wmbt_path_max], struct wmbt_failure *failure);
+
 /* False, naming the variable and what is accepted, for a value that cannot be read. */
 bool wmbt_settings_read(struct wmbt_settings *settings, struct wmbt_failure *failure);
 

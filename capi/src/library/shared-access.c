@@ -1,19 +1,25 @@
 #include "shared-access.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "bounds.h"
 #include "clock.h"
 #include "shared-files.h"
 #include "shared-fork.h"
 
-bool wmbt_access_init(struct wmbt_access *access, const char *socket_path) {
+/* A path that is too long becomes the empty one, where nothing is announced. */
+static void name_announcement(char announcement[wmbt_directory_max], const char *socket_path) {
+  const int written = snprintf(announcement, wmbt_directory_max, "%s.shm", socket_path);
+  if (written < 0 || written >= wmbt_directory_max) announcement[0] = '\0';
+}
+
+void wmbt_access_init(struct wmbt_access *access, const char *socket_path) {
   *access = (struct wmbt_access){.looked_ms = INT64_MIN / 2};
-  const int written = snprintf(access->announcement, sizeof access->announcement, "%s.shm", socket_path);
+  name_announcement(access->announcement, socket_path);
   wmbt_readers_lock();
   access->generation = wmbt_readers_generation();
   wmbt_readers_unlock();
-  return written >= 0 && (size_t)written < sizeof access->announcement;
 }
 
 /* Forgets what the parent of this process knew. The lock is held. */
@@ -25,22 +31,43 @@ static void follow_fork(struct wmbt_access *access) {
   access->looked_ms = INT64_MIN / 2;
 }
 
-static struct wmbt_reader *look(const struct wmbt_access *access) {
+void wmbt_access_move(struct wmbt_access *access, const char *socket_path) {
+  char announcement[wmbt_directory_max];
+  name_announcement(announcement, socket_path);
+  struct wmbt_reader *dropped = NULL;
+  wmbt_readers_lock();
+  follow_fork(access);
+  if (strcmp(access->announcement, announcement) != 0) {
+    (void)memcpy(access->announcement, announcement, sizeof announcement);
+    dropped = access->current;
+    access->current = NULL;
+    access->looked_ms = INT64_MIN / 2;
+  }
+  wmbt_readers_unlock();
+  if (dropped != NULL) wmbt_reader_leave(dropped);
+}
+
+static struct wmbt_reader *look(const char *announcement) {
   char directory[wmbt_directory_max];
-  if (!wmbt_shared_announced(access->announcement, directory, sizeof directory)) return NULL;
+  if (!wmbt_shared_announced(announcement, directory, sizeof directory)) return NULL;
   return wmbt_reader_open(directory);
 }
 
-/* Looks for it; the caller has set `is_looking`. */
-static struct wmbt_reader *find_anew(struct wmbt_access *access) {
-  struct wmbt_reader *found = look(access);
+/* Looks for what is announced there; the caller has set `is_looking`. */
+static struct wmbt_reader *find_anew(struct wmbt_access *access, const char *announcement) {
+  struct wmbt_reader *found = look(announcement);
   wmbt_readers_lock();
   access->is_looking = false;
-  access->looked_ms = wmbt_now_ms();
-  access->current = found;
-  if (found != NULL) found->uses += 1;
+  const bool has_moved = strcmp(access->announcement, announcement) != 0;
+  if (!has_moved) {
+    access->looked_ms = wmbt_now_ms();
+    access->current = found;
+    if (found != NULL) found->uses += 1;
+  }
   wmbt_readers_unlock();
-  return found;
+  if (!has_moved) return found;
+  if (found != NULL) wmbt_reader_leave(found);
+  return NULL;
 }
 
 struct wmbt_reader *wmbt_access_use(struct wmbt_access *access) {
@@ -54,10 +81,14 @@ struct wmbt_reader *wmbt_access_use(struct wmbt_access *access) {
   if (reader != NULL) reader->uses += 1;
   const bool may_look =
       reader == NULL && !access->is_looking && wmbt_now_ms() - access->looked_ms >= WMBT_SHARED_AGAIN_MS;
-  if (may_look) access->is_looking = true;
+  char announcement[wmbt_directory_max];
+  if (may_look) {
+    access->is_looking = true;
+    (void)memcpy(announcement, access->announcement, sizeof announcement);
+  }
   wmbt_readers_unlock();
   if (dropped != NULL) wmbt_reader_leave(dropped);
-  return may_look ? find_anew(access) : reader;
+  return may_look ? find_anew(access, announcement) : reader;
 }
 
 void wmbt_access_close(struct wmbt_access *access) {

@@ -4,7 +4,7 @@
 
 #include "shared-reader.h"
 
-/* All but the path is guarded by the lock of the readers. */
+/* All of it is guarded by the lock of the readers. */
 struct wmbt_access {
   /* The file beside the socket that names the directory of the memory. */
   char announcement[wmbt_directory_max];
@@ -17,8 +17,11 @@ struct wmbt_access {
   unsigned generation;
 };
 
-/* False when the path of the socket is too long. */
-bool wmbt_access_init(struct wmbt_access *access, const char *socket_path);
+/* At a socket whose path is too long there is no memory. */
+void wmbt_access_init(struct wmbt_access *access, const char *socket_path);
+
+/* The daemon has another socket now, unless it is that one already. */
+void wmbt_access_move(struct wmbt_access *access, const char *socket_path);
 
 /*
  * What reads the memory now, for this caller until it leaves it; NULL while there is nothing to read. Looks for it

@@ -16,18 +16,21 @@ void wmbt_readers_unlock(void) { (void)pthread_mutex_unlock(&lock); }
 unsigned wmbt_readers_generation(void) { return generation; }
 
 /*
- * Takes a free place among the clients of a store: -1, or the open file by which it is locked. That is no file that is
+ * Takes a free place among the clients of a store: none, or the open file by which it is locked. That is no file that is
  * mapped, which would keep the lock for as long.
  */
-static int take_slot(const char *directory, uint32_t *slot) {
+static struct wmbt_descriptor take_slot(const char *directory, uint32_t *slot) {
+  static const struct wmbt_descriptor none = {.fd = -1};
   size_t length;
   const int fd = wmbt_shared_file(directory, "clients", O_RDWR, &length);
-  if (fd < 0) return -1;
+  if (fd < 0) return none;
   for (*slot = 0; length >= wmbt_clients_bytes_min && *slot < wmbt_client_slots; *slot += 1) {
-    if (wmbt_shared_lock(fd, *slot * sizeof(struct wmbt_client), sizeof(struct wmbt_client))) return fd;
+    if (wmbt_shared_lock(fd, *slot * sizeof(struct wmbt_client), sizeof(struct wmbt_client))) {
+      return wmbt_descriptor_of(fd);
+    }
   }
   (void)close(fd);
-  return -1;
+  return none;
 }
 
 /*
@@ -36,8 +39,8 @@ static int take_slot(const char *directory, uint32_t *slot) {
  */
 static void prepare_child(struct wmbt_reader *reader) {
   if (reader->borrows == 0 || reader->is_frozen) return;
-  reader->child_lock_fd = take_slot(reader->directory, &reader->child_slot);
-  if (reader->child_lock_fd < 0) {
+  reader->child_lock = take_slot(reader->directory, &reader->child_slot);
+  if (reader->child_lock.fd < 0) {
     reader->is_frozen = true;
     atomic_store(&reader->is_broken, true);
     return;
@@ -58,8 +61,7 @@ static void before_fork(void) {
 static void after_fork_in_parent(void) {
   for (struct wmbt_reader *reader = readers; reader != NULL; reader = reader->next) {
     /* The child has it open, and so the lock, until it ends or runs another program. */
-    if (reader->child_lock_fd >= 0) (void)close(reader->child_lock_fd);
-    reader->child_lock_fd = -1;
+    wmbt_descriptor_close(&reader->child_lock);
   }
   (void)pthread_mutex_unlock(&lock);
 }
@@ -69,10 +71,10 @@ static void inherit(struct wmbt_reader *reader) {
   atomic_store(&reader->is_broken, true);
   reader->uses = reader->borrows;
   if (reader->is_frozen) return;
-  (void)close(reader->lock_fd);
-  reader->lock_fd = reader->child_lock_fd;
+  wmbt_descriptor_close(&reader->lock);
+  reader->lock = reader->child_lock;
   reader->slot = reader->child_slot;
-  reader->child_lock_fd = -1;
+  reader->child_lock.fd = -1;
 }
 
 static void after_fork_in_child(void) {
@@ -105,8 +107,8 @@ bool wmbt_readers_join(struct wmbt_reader *reader) {
   /* A child that is forked meanwhile would keep the place. */
   (void)pthread_mutex_lock(&lock);
   sweep();
-  reader->lock_fd = take_slot(reader->directory, &reader->slot);
-  const bool has_joined = reader->lock_fd >= 0;
+  reader->lock = take_slot(reader->directory, &reader->slot);
+  const bool has_joined = reader->lock.fd >= 0;
   if (has_joined) {
     struct wmbt_client *client = &reader->clients[reader->slot];
     wmbt_client_clear(client);
@@ -120,8 +122,7 @@ bool wmbt_readers_join(struct wmbt_reader *reader) {
 
 void wmbt_readers_part(struct wmbt_reader *reader) {
   remove_from_list(reader);
-  if (reader->lock_fd < 0) return;
-  wmbt_client_clear(&reader->clients[reader->slot]);
-  (void)close(reader->lock_fd);
-  reader->lock_fd = -1;
+  /* When the engine has closed the lock the place may be another's. */
+  if (wmbt_descriptor_is_ours(&reader->lock)) wmbt_client_clear(&reader->clients[reader->slot]);
+  wmbt_descriptor_close(&reader->lock);
 }

@@ -68,9 +68,12 @@ struct wmbt_mode *wmbt_shared_open(struct wmbt_mode *below, const char *socket_p
   }
   shared->mode.calls = &shared_calls;
   shared->below = below;
-  /* A path that is too long is that of no memory; the socket serves. */
-  if (!wmbt_access_init(&shared->access, socket_path)) shared->access.announcement[0] = '\0';
+  wmbt_access_init(&shared->access, socket_path);
   struct wmbt_reader *reader = wmbt_access_use(&shared->access);
   if (reader != NULL) wmbt_reader_leave(reader);
   return &shared->mode;
+}
+
+void wmbt_shared_move(struct wmbt_mode *mode, const char *socket_path) {
+  wmbt_access_move(&((struct shared *)mode)->access, socket_path);
 }

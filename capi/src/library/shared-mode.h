@@ -13,4 +13,7 @@
  */
 struct wmbt_mode *wmbt_shared_open(struct wmbt_mode *below, const char *socket_path, struct wmbt_failure *failure);
 
+/* The daemon of a mode that was opened so has another socket now. Any thread. */
+void wmbt_shared_move(struct wmbt_mode *mode, const char *socket_path);
+
 #endif

@@ -46,7 +46,7 @@ struct wmbt_reader *wmbt_reader_open(const char *directory) {
   struct wmbt_reader *reader = length < wmbt_directory_max ? calloc(1, sizeof *reader) : NULL;
   if (reader == NULL) return NULL;
   (void)memcpy(reader->directory, directory, length + 1);
-  reader->lock_fd = reader->child_lock_fd = -1;
+  reader->lock.fd = reader->child_lock.fd = -1;
   reader->uses = 1;
   reader->free_count = wmbt_client_hazards;
   for (unsigned i = 0; i < wmbt_client_hazards; i += 1) reader->free[i] = (uint16_t)(wmbt_client_hazards - 1 - i);

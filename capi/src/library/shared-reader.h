@@ -12,6 +12,7 @@
 
 #include "../shared/shared-index.h"
 #include "borrow.h"
+#include "descriptor.h"
 #include "mode.h"
 
 /* Files of payloads, at most; and the bytes of the longest path of a directory. */
@@ -37,10 +38,10 @@ struct wmbt_reader {
   size_t uses, borrows;
   /* The part of `clients` that is this process's, and the open file by which it is locked; -1: no part is. */
   uint32_t slot;
-  int lock_fd;
+  struct wmbt_descriptor lock;
   /* Those of a child that is being forked; -1: none. */
   uint32_t child_slot;
-  int child_lock_fd;
+  struct wmbt_descriptor child_lock;
   /* Two processes have the same pins, so neither gives them up. */
   bool is_frozen;
   /* Hazards that pin nothing: the first so many. */

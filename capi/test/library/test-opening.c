@@ -47,10 +47,8 @@ static void prefix_beats_address(void) {
   (void)setenv("WMBT_KV_TCP_ADDR", "", 1);
   (void)setenv("WMBT_KV_REMOTE_PREFIX", "", 1);
   refuses("WMBT_KV_HTTP_ADDR", "127.0.0.1:9", "HTTP is not in this version");
-  wmbt_kv_handle_t *handle = wmbt_kv_init_from_env();
-  CHECK(handle == NULL, "a handle without a daemon");
-  check_text(wmbt_kv_last_error(), "a store inside the process is not in this version", "embedded");
-  check_text(wmbt_kv_last_error(), "WMBT_KV_REMOTE_PREFIX", "embedded");
+  refuses("WMBT_KV_NODE", "/no/such/node", "embedded store: WMBT_KV_NODE: there is no program /no/such/node");
+  refuses("WMBT_KV_STORE", "/no/such/store", "embedded store: WMBT_KV_STORE: there is no file /no/such/store");
 }
 
 static void wrong_addresses(void) {
@@ -101,6 +99,6 @@ const struct test_case opening_tests[] = {
     {"what is no address is refused", wrong_addresses},
     {"an address where nobody listens is refused soon", nobody_there},
     {"a host may be a name", names_of_loopback},
-    {"the prefix beats the address, and what is not built says so", prefix_beats_address},
+    {"the prefix beats the address, and without both a store of its own is started", prefix_beats_address},
     {NULL, NULL},
 };

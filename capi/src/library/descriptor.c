@@ -1,0 +1,21 @@
+#include "descriptor.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct wmbt_descriptor wmbt_descriptor_of(int fd) {
+  struct stat status;
+  if (fd < 0 || fstat(fd, &status) != 0) return (struct wmbt_descriptor){.fd = -1};
+  return (struct wmbt_descriptor){fd, status.st_dev, status.st_ino};
+}
+
+bool wmbt_descriptor_is_ours(const struct wmbt_descriptor *descriptor) {
+  struct stat status;
+  if (descriptor->fd < 0 || fstat(descriptor->fd, &status) != 0) return false;
+  return status.st_dev == descriptor->device && status.st_ino == descriptor->file;
+}
+
+void wmbt_descriptor_close(struct wmbt_descriptor *descriptor) {
+  if (wmbt_descriptor_is_ours(descriptor)) (void)close(descriptor->fd);
+  descriptor->fd = -1;
+}

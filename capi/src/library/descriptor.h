@@ -1,0 +1,27 @@
+/*
+ * A descriptor of the library's in a process that is somebody else's: an engine may close all descriptors that it
+ * finds, and the number may then stand for a file of its own.
+ */
+#ifndef WMBT_DESCRIPTOR_H
+#define WMBT_DESCRIPTOR_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct wmbt_descriptor {
+  /* -1: none. */
+  int fd;
+  dev_t device;
+  ino_t file;
+};
+
+/* What this process has under the number now. */
+struct wmbt_descriptor wmbt_descriptor_of(int fd);
+
+/* False when it was closed behind our back. */
+bool wmbt_descriptor_is_ours(const struct wmbt_descriptor *descriptor);
+
+/* Closes it, and nothing else that has its number now. */
+void wmbt_descriptor_close(struct wmbt_descriptor *descriptor);
+
+#endif

@@ -1,0 +1,182 @@
+import { assertDefined } from '../base/assert.ts';
+import { deferred } from '../base/deferred.ts';
+import type { Deferred } from '../base/deferred.ts';
+import { isStoreError, messageOf } from '../base/errors.ts';
+import { configFromEnvironment } from '../config/environment.ts';
+import { doorsFromEnvironment, runtimeDirectoryOf } from '../config/door-settings.ts';
+import type { DoorConfig } from '../config/door-settings.ts';
+import type { ResolvedStoreConfig } from '../config/store-config.ts';
+import { ClientAccounts } from '../daemon/client-accounts.ts';
+import { DaemonCounters } from '../daemon/daemon-counters.ts';
+import { Daemon } from '../daemon/daemon.ts';
+import { FrameTransport } from '../daemon/frame-transport.ts';
+import { privateBinder } from '../daemon/private-binder.ts';
+import { Succession } from '../daemon/succession.ts';
+import { openServedStore } from '../open-store.ts';
+import { checksumsFor } from '../platform/checksums.ts';
+import { withNative } from '../platform/native.ts';
+import { nodePlatform } from '../platform/node-platform.ts';
+import { nodeSockets } from '../platform/node-sockets.ts';
+import { nodeVisits } from '../platform/node-visits.ts';
+import { OwningProcess } from '../platform/owning-process.ts';
+import type { Platform } from '../platform/platform.ts';
+import { DaemonEvents } from './daemon-events.ts';
+import { DaemonMemory } from './daemon-memory.ts';
+import { listenForSignals } from './daemon-signals.ts';
+import { packageVersion } from './package-version.ts';
+
+/** Where the C library puts the socket between it and this process (capi/src/library/spawn.h). */
+const ownerDescriptor = 3;
+
+const exitCodes = { stopped: 0, failed: 1, misused: 2 } as const;
+
+/** What compiles code and touches memory waits for the owner to have connected. */
+const firstCallsMs = 100;
+
+/** Beyond the time for calls and that for uploads: files are closed in much less. */
+const endMs = 10_000;
+
+/**
+ * Runs the store of one process, which has started this one and owns it: an engine that uses the C
+ * library without a daemon. It says `ready` and where its socket is, or `failed` and why, and ends
+ * when its owner does. Resolves to the exit code and never rejects.
+ */
+export async function runPrivateStore(): Promise<number> {
+  const platform = nodePlatform();
+  const events = new DaemonEvents((line) => process.stdout.write(line), platform.clock);
+  process.stdout.on('error', () => undefined);
+  let owner: OwningProcess | undefined;
+  try {
+    owner = OwningProcess.inherited(ownerDescriptor);
+    await serveOwner(owner, platform, events);
+    return exitCodes.stopped;
+  } catch (error) {
+    const message = messageOf(error).replaceAll(/\s*\n\s*/g, ' ');
+    events.tell('failed', { message });
+    if (owner === undefined) {
+      process.stderr.write(`wombatkv: this program is started by libwombatkv: ${message}\n`);
+      return exitCodes.misused;
+    }
+    const code = isStoreError(error)
+      ? error.code.toLowerCase().replaceAll('_', ' ')
+      : 'unavailable';
+    owner.tell(`failed ${code}: ${message}`);
+    owner.leave();
+    return exitCodes.failed;
+  }
+}
+
+/** What the process is about, from its start to its end. */
+interface PrivateParts {
+  readonly owner: OwningProcess;
+  /** With native code, where there is some. */
+  readonly platform: Platform;
+  readonly events: DaemonEvents;
+  readonly config: ResolvedStoreConfig;
+  readonly doors: DoorConfig;
+  readonly memory: DaemonMemory;
+  readonly succession: Succession | undefined;
+  /** Settles when the process is to end. */
+  readonly end: Promise<unknown>;
+  /** Ends the time for calls and uploads. */
+  readonly hurry: AbortController;
+  /** Resolved when the owner knows where the store is. */
+  readonly isReady: Deferred<void>;
+}
+
+async function serveOwner(
+  owner: OwningProcess,
+  plain: Platform,
+  events: DaemonEvents,
+): Promise<void> {
+  const { clock, environment, host } = plain;
+  const report = (line: string): void => {
+    events.tell('settings', { line });
+    owner.tell(`note ${line}`);
+  };
+  const config = configFromEnvironment(environment, host, { mode: 'library', report });
+  const doors = doorsFromEnvironment(environment, host.homeDirectory);
+  const platform = withNative(plain, config.native);
+  const signals = listenForSignals(exitCodes.failed);
+  const end = Promise.race([owner.gone, signals.first]);
+  // Whatever it hangs in, a process without an owner ends.
+  void end.then(() => clock.schedule(2 * doors.drainMs + endMs, () => process.exit(1)));
+  const succession = successionOf(config, platform);
+  await succession?.ask().catch((error: unknown) => {
+    // The new store has another place then, and finds what is uploaded.
+    events.error('processes that drain are not asked', { message: messageOf(error) });
+  });
+  const memory = await DaemonMemory.prepare(platform, true, events);
+  const hurry = new AbortController();
+  try {
+    const parts = { owner, platform, events, config, doors, memory, succession, end, hurry };
+    await serve({ ...parts, isReady: deferred<void>() });
+  } finally {
+    await memory.end();
+    signals.forget();
+  }
+}
+
+async function serve(parts: PrivateParts): Promise<void> {
+  const { platform, events, config, doors, memory, hurry, isReady } = parts;
+  const { clock } = platform;
+  const checksums = checksumsFor(platform.host, config.native);
+  const store = await openServedStore(config, platform, {
+    ...{ logger: events, drainMs: doors.drainMs, drainSignal: hurry.signal },
+    sharedDirectory: memory.directory,
+    begin: isReady.promise.then(() => clock.sleep(firstCallsMs, undefined, 'idle')),
+  });
+  try {
+    const service = {
+      ...{ store, clock, sockets: nodeSockets, logger: events, checksums },
+      ...{ accounts: new ClientAccounts(), counters: new DaemonCounters() },
+      agent: `wombatkv ${await packageVersion(platform.files)}`,
+    };
+    const directory = await runtimeDirectoryOf(doors, platform);
+    const door = new FrameTransport(privateBinder(platform, directory));
+    const daemon = await Daemon.start(service, [door], doors.drainMs);
+    await serveUntilGone(daemon, parts);
+  } finally {
+    // After a daemon that stopped there is nothing left to do.
+    await store.close();
+    await checksums.close();
+  }
+}
+
+/** Tells the owner where the store is; stops the daemon when the owner has gone. */
+async function serveUntilGone(
+  daemon: Daemon,
+  { owner, events, memory, succession, end, hurry, isReady }: PrivateParts,
+): Promise<void> {
+  let isDraining = false;
+  try {
+    await succession?.listen(() => {
+      const mustEnd = isDraining || owner.hasGone;
+      if (mustEnd) hurry.abort();
+      return mustEnd;
+    });
+    await memory.announce(daemon.addresses);
+    const { addresses } = daemon;
+    const url = assertDefined(addresses[0], 'the socket of a private store').url;
+    events.tell('ready', { addresses });
+    owner.tell(`ready ${url.slice('unix:'.length)}`);
+    isReady.resolve();
+    await end;
+  } finally {
+    isDraining = true;
+    events.tell('draining');
+    // It may start another one at once, which asks this one to hurry.
+    owner.leave();
+    await daemon.stop(hurry.signal);
+    await succession?.end();
+  }
+  events.tell('stopped');
+}
+
+/** Without a cache directory there is no place to hand over. */
+function successionOf(config: ResolvedStoreConfig, platform: Platform): Succession | undefined {
+  const { cacheDirectory, objectStore, keyPrefix } = config;
+  if (cacheDirectory === false || objectStore.startsWith('memory:')) return undefined;
+  const identity = { url: objectStore, keyPrefix };
+  return new Succession({ platform, visits: nodeVisits, cacheDirectory, identity });
+}

@@ -1,0 +1,29 @@
+import type { BackgroundTask } from './background-task.ts';
+
+/**
+ * A task that begins when the promise resolves: what makes later calls faster must not make the start
+ * of a process slower that somebody waits for. Stopped before, it never begins.
+ */
+export class LaterTask implements BackgroundTask {
+  #task: BackgroundTask | undefined;
+  #isStopped = false;
+
+  constructor(when: Promise<void>, begin: () => BackgroundTask) {
+    void when.then(() => {
+      if (!this.#isStopped) this.#task = begin();
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#task?.stop();
+  }
+}
+
+/** The task, which begins at once where there is nothing to wait for. */
+export function beginAfter(
+  when: Promise<void> | undefined,
+  begin: () => BackgroundTask,
+): BackgroundTask {
+  return when === undefined ? begin() : new LaterTask(when, begin);
+}
