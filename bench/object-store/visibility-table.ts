@@ -36,7 +36,7 @@ export async function visibilityTable(context: BenchContext, { access }: Place):
     const rows = [
       rowOf({ what: 'seen by another host after it was durable', unit: 'ms', samples: delays }),
       rowOf({ what: 'the same, p99', unit: 'ms', samples: [p99], bar: atMost(visibleMs) }),
-      rowOf({ what: 'lists meanwhile', unit: 'count', samples: [requests.list], bar: atMost(0) }),
+      rowOf({ what: 'lists meanwhile', unit: 'count', samples: [requests.list], bar: atMost(1) }),
     ];
     return { name: 'object-store-visibility', title: 'Seen by other hosts', rows, notes };
   } finally {
@@ -46,7 +46,8 @@ export async function visibilityTable(context: BenchContext, { access }: Place):
 
 const notes = [
   'One host makes chains of one block durable, one after another; another has asked for each of them all the ' +
-    `while, every ${pollMs} ms. An absence is believed for 0.9 s, which is what decides here.`,
+    `while, every ${pollMs} ms. An absence is believed for 0.9 s, which is what decides here. ` +
+    'The list is that by which a process learns, once, whether there are objects of the v1 format.',
 ];
 
 /** Milliseconds from the end of each durable save to the first lookup that sees it. */

@@ -69,10 +69,10 @@ export const limits = {
   catalogKeysMax: 12 * mib,
   /**
    * Bytes of the file that hands them to the next process, and which share of the disk budget it may
-   * take: all of them in a budget of 8 GiB.
+   * take: about all of them in a budget of 8 GiB.
    */
   catalogFileBytesMax: 264 * mib,
-  catalogFileShare: 32,
+  catalogFileShare: 1 / 32,
   /** Namespaces whose keys it remembers; of more, the one seen first is forgotten. */
   catalogNamespacesMax: 65_536,
   /**

@@ -8,7 +8,7 @@ import type { Counters } from './counters.ts';
 
 /** The catalog's share of the disk budget, which is kept free for it. */
 export function catalogBytesOf(diskBytes: number): number {
-  return Math.min(limits.catalogFileBytesMax, Math.floor(diskBytes / limits.catalogFileShare));
+  return Math.min(limits.catalogFileBytesMax, Math.floor(diskBytes * limits.catalogFileShare));
 }
 
 export interface CatalogMemoryParts extends CatalogPlace {

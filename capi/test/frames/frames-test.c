@@ -236,6 +236,7 @@ static void spoiled_streams(void) {
     struct wmbt_connection *connection = wmbt_connection_new(&nowhere);
     if (connection == NULL) exit(2);
     connection->fd = ends[0];
+    connection->made = wmbt_descriptor_of(ends[0]);
     length = next_random() % 3 == 0 ? next_random() % length : length;
     expect(send(ends[1], stream, length, 0) == (ssize_t)length, "the stream is not sent");
     (void)close(ends[1]);
