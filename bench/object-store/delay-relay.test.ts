@@ -130,4 +130,19 @@ describe('DelayRelay', () => {
     ends.splice(1, 1);
     await assert.rejects(connectTo(relay.port), { code: 'ECONNREFUSED' });
   });
+
+  it('waits for nothing any more once it is stopped, however long the bytes were to be held', async () => {
+    const timers = (): number =>
+      process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+    const port = await serve((socket) => socket.resume());
+    const before = timers();
+    const relay = await relayTo(port, 3_600_000);
+    const socket = await connectTo(relay.port);
+    const ended = closeOf(socket.resume());
+    socket.write('x');
+    while (timers() === before) await new Promise((resolve) => setImmediate(resolve));
+    await relay.stop();
+    await ended;
+    assert.equal(timers(), before);
+  });
 });

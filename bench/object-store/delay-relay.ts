@@ -80,6 +80,7 @@ class DelayedPipe {
   #bytesUnderWay = 0;
   /** A timer is set, or the receiver has not taken what it was given. */
   #isWaiting = false;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(from: Socket, to: Socket, delayMs: number) {
     this.#from = from;
@@ -90,6 +91,8 @@ class DelayedPipe {
   start(): void {
     this.#from.on('data', (bytes: Buffer) => this.#add(bytes));
     this.#from.on('end', () => this.#add(undefined));
+    // What is under way then is lost.
+    this.#to.on('close', () => clearTimeout(this.#timer));
     this.#to.on('drain', () => {
       this.#isWaiting = false;
       this.#handOn();
@@ -111,7 +114,7 @@ class DelayedPipe {
       const restMs = next.dueMs - performance.now();
       if (restMs > 0) {
         this.#isWaiting = true;
-        setTimeout(() => {
+        this.#timer = setTimeout(() => {
           this.#isWaiting = false;
           this.#handOn();
         }, restMs);
