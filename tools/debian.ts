@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import type { TestCounts } from './test-run.ts';
 
 /** Options of apt-get that install what is named and nothing beside it. */
 const installWords = ['install', '--yes', '--no-install-recommends'];
@@ -27,4 +28,14 @@ export function tryInstall(packages: readonly string[]): void {
     console.log(`$ ${[program, ...rest].join(' ')}`);
     if (spawnSync(program, rest, { stdio: ['ignore', 'ignore', 'inherit'] }).status !== 0) return;
   }
+}
+
+/**
+ * What a lane counts that cannot run here, after it has said what to type: a skipped test, and in CI a
+ * failure.
+ */
+export function countsOfMissing(what: string, toType: string): TestCounts {
+  console.log(`   ${what}, so it is NOT tested. To run it: ${toType}`);
+  const isFailure = process.env['CI'] === 'true';
+  return { passed: 0, failed: isFailure ? 1 : 0, skipped: isFailure ? 0 : 1 };
 }

@@ -79,11 +79,7 @@ export class SharedSegments {
     }
   }
 
-  numberOf(memory: SlabBytes): number | undefined {
-    return this.#numbers.get(memory.buffer);
-  }
-
-  numberOfBuffer(buffer: SharedArrayBuffer): number | undefined {
+  numberOf(buffer: SharedArrayBuffer): number | undefined {
     return this.#numbers.get(buffer);
   }
 

@@ -80,7 +80,7 @@ export class SharedTier implements OutsideReaders {
     if (facts.kind !== 'block' || this.#isClosed) return;
     const owner = this.#ownerOf(facts);
     const fingerprint = this.#fingerprintOf(facts);
-    const segment = this.#segments.numberOf(extent);
+    const segment = this.#segments.numberOf(extent.buffer);
     if (owner === undefined || fingerprint === undefined || segment === undefined) return;
     const skip = (payload.byteOffset - extent.byteOffset) / skipUnitBytes;
     if (!Number.isInteger(skip) || skip > skipMax || facts.tokens > factBits.tokensMax) return;
@@ -107,7 +107,7 @@ export class SharedTier implements OutsideReaders {
     const entry = shown?.get(offset);
     if (shown === undefined || entry === undefined) return false;
     if (entry >= 0) this.#index.retire(this.#indexMemory, entry);
-    const segment = this.#segments.numberOfBuffer(buffer);
+    const segment = this.#segments.numberOf(buffer);
     assert(segment !== undefined, 'what is shown lies in a segment');
     shown.set(offset, -1);
     if (this.#isHeld(segment, offset / offsetUnitBytes)) return true;
