@@ -34,15 +34,17 @@ const textChecks: Readonly<Record<string, Check>> = {
 };
 
 /**
- * Unit and conformance tests: the files beside the sources. What is there and mostly starts processes,
- * servers, engines or whole stores with their threads, or follows random traces, is in `npm test`, and so
- * are the tests of engines, crashes and command line.
+ * Unit and conformance tests: the files beside the sources up to the store. Clients, daemon, engines and
+ * command line are in `npm test`, and so is what mostly starts processes, servers or whole stores with
+ * their threads, or follows random traces.
  */
 const unitTests = [
   ...['--in-memory', 'src/', 'tools/'],
   ...['--except', 'src/cache/cache-directory-races'],
-  ...['--except', 'src/engines/llama/llama-identity'],
-  ...['--except', 'src/engines/llama/state-engine'],
+  ...['--except', 'src/cli/'],
+  ...['--except', 'src/client/'],
+  ...['--except', 'src/daemon/'],
+  ...['--except', 'src/engines/'],
   ...['--except', 'src/objectstore/directory-object-store'],
   ...['--except', 'src/objectstore/s3/s3-object-store'],
   ...['--except', 'src/open-store'],
