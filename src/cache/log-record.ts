@@ -7,6 +7,7 @@ import { blockKeyAt } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import { parseNamespace } from '../blocks/namespace.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { payloadKinds } from '../blocks/payload-kind.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
 
 /**
@@ -58,7 +59,6 @@ const magic = 0x52564b57; // 'WKVR'
 const fixedBytes = 160;
 const noPosition = 0xffffffff;
 const types: readonly RecordType[] = ['payload', 'save', 'uploaded', 'removed'];
-const kinds: readonly PayloadKind[] = ['block', 'tail', 'raw-tail'];
 const decodedFlag = 1;
 const durableFlag = 2;
 const encoder = new TextEncoder();
@@ -84,7 +84,7 @@ export function encodeRecord(record: LogRecord, place: RecordPlace): Uint8Array 
   const view = viewOf(bytes);
   view.setUint32(0, magic, true);
   view.setUint8(4, types.indexOf(record.type));
-  view.setUint8(5, kinds.indexOf(record.kind));
+  view.setUint8(5, payloadKinds.indexOf(record.kind));
   const flags = (record.hasDecodedTokens ? decodedFlag : 0) | (record.isDurable ? durableFlag : 0);
   view.setUint8(6, flags);
   view.setUint8(7, name.length);
@@ -150,7 +150,7 @@ export class RecordReader {
     const view = this.#view;
     const bytes = this.#bytes;
     const type = types[view.getUint8(at + 4)];
-    const kind = kinds[view.getUint8(at + 5)];
+    const kind = payloadKinds[view.getUint8(at + 5)];
     const payloadLength = uint64At(view, at + 16);
     if (type === undefined || kind === undefined) return undefined;
     if (payloadLength > limits.payloadBytesMax) return undefined;

@@ -1,6 +1,7 @@
 import { crc32c } from '../base/crc32c.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { payloadKinds } from '../blocks/payload-kind.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
 import {
   decodeKeys,
@@ -164,7 +165,7 @@ class Recovery implements RecordSink {
   async result(): Promise<RecoveredLog> {
     const payloads: RecoveredPayload[] = [];
     for (const byKind of this.#payloads.values()) {
-      for (const kind of ['block', 'tail', 'raw-tail'] as const) {
+      for (const kind of payloadKinds) {
         for (const payload of byKind[kind].values()) payloads.push(payload);
       }
     }

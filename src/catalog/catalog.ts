@@ -3,6 +3,7 @@ import { BoundedMap } from '../base/bounded-map.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { payloadKinds } from '../blocks/payload-kind.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
 import type { CatalogOwner, CatalogSnapshot } from '../format/catalog-snapshot.ts';
 import type { ObjectFormat } from '../format/object-keys.ts';
@@ -181,8 +182,6 @@ export class Catalog {
     return this.#lastOwner;
   }
 }
-
-const payloadKinds: readonly PayloadKind[] = ['block', 'tail', 'raw-tail'];
 
 function noOwners(): Readonly<Record<PayloadKind, BoundedMap<Namespace, number>>> {
   return {

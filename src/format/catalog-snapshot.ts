@@ -2,6 +2,7 @@ import { viewOf } from '../base/bytes.ts';
 import { crc32c, crc32cAppend } from '../base/crc32c.ts';
 import { parseNamespace } from '../blocks/namespace.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { payloadKinds } from '../blocks/payload-kind.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
 
 /** What a catalog believed of the bucket: its table, and whose keys lie in it. */
@@ -47,7 +48,6 @@ const countsAt = mixAt + 4 * mixWords;
 const shardsAt = countsAt + 8;
 const shardsMax = 4096;
 const entryWords = 4;
-const kinds: readonly PayloadKind[] = ['block', 'tail', 'raw-tail'];
 
 /**
  * The head of a catalog file; `docs/FORMAT.md` (Catalog) draws it. Undefined when it would be too long,
@@ -78,7 +78,7 @@ export function encodeCatalogHead(
   }
   for (const [index, { number, kind }] of owners.entries()) {
     view.setUint32(at, number, true);
-    view.setUint8(at + 4, kinds.indexOf(kind));
+    view.setUint8(at + 4, payloadKinds.indexOf(kind));
     view.setUint8(at + 5, names[index].length);
     head.set(names[index], at + 6);
     at += 6 + names[index].length;
@@ -155,7 +155,7 @@ function decodeOwners(bytes: Uint8Array, from: number): readonly CatalogOwner[] 
   let at = from;
   while (at < bytes.length) {
     if (at + 6 > bytes.length) return undefined;
-    const kind = kinds.at(view.getUint8(at + 4));
+    const kind = payloadKinds.at(view.getUint8(at + 4));
     const end = at + 6 + view.getUint8(at + 5);
     if (kind === undefined || end > bytes.length) return undefined;
     const namespace = decodeName(bytes.subarray(at + 6, end));

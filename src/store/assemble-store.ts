@@ -140,8 +140,11 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
     drainSignal: settings.drainSignal,
     ...{ transcoder, readPath, writePath, uploads, tails, removal, background, uses: collector },
     release: async () => {
-      await catalogMemory?.remember();
-      await own?.release();
+      try {
+        await catalogMemory?.remember();
+      } finally {
+        await own?.release();
+      }
     },
   });
 }

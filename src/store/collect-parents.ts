@@ -1,6 +1,7 @@
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { payloadKinds } from '../blocks/payload-kind.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { Inventory, NamespaceInventory, StoredObject } from './collect-inventory.ts';
 import { runLanes } from './collect-lanes.ts';
@@ -95,7 +96,7 @@ export class Parents {
   /** What waits for its upload hangs on its block like an object, one that is never removed. */
   async #holdAbovePending(objects: NamespaceInventory): Promise<void> {
     const { cache, pause } = this.#parts;
-    for (const kind of ['block', 'tail', 'raw-tail'] as const) {
+    for (const kind of payloadKinds) {
       await visitInTurns(cache.entriesOf(objects.namespace, kind), pause, (entry) => {
         const tip = kind === 'raw-tail' ? entry.facts.key : entry.facts.parent;
         if (entry.isPending && tip !== undefined) objects.blocks.get(tip)?.addChild();
