@@ -117,7 +117,7 @@ interface Names extends Version {
 }
 
 /** The version of the ABI, from the header. */
-export function readVersion(): Version {
+function readVersion(): Version {
   const header = readFileSync(join(projectRoot(), 'capi/include/wombatkv.h'), 'utf8');
   const numberOf = (name: string): string => {
     const found = new RegExp(`^#define ${name} (\\d+)$`, 'm').exec(header)?.[1];

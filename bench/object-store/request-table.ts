@@ -67,7 +67,7 @@ async function saveRows(
         ...{ samples: [requests], bar: atMost(most) },
       });
     return [
-      count('requests of the save', sumOf(first), shape.blocks + 2),
+      count('requests of the save', sumOf(first), shape.blocks + 1),
       count('requests of saving them again', sumOf(again), 0),
     ];
   } finally {

@@ -208,7 +208,7 @@ function wholeFile(byteLength: number): Omit<LogDamage, 'kind' | 'path'> {
 }
 
 /** What the promise gives, or undefined when the file is not there any more. */
-export async function ifThere<Result>(promise: Promise<Result>): Promise<Result | undefined> {
+async function ifThere<Result>(promise: Promise<Result>): Promise<Result | undefined> {
   try {
     return await promise;
   } catch (error) {

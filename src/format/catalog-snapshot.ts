@@ -34,7 +34,7 @@ export interface CatalogHead {
 /** Bytes at the beginning that tell how long the head is. */
 export const catalogPreludeBytes = 16;
 /** A longer head is not written, and not believed. */
-export const catalogHeadBytesMax = 4 * 1024 * 1024;
+const catalogHeadBytesMax = 4 * 1024 * 1024;
 
 const magic = 0x43564b57; // 'WKVC'
 const version = 1;

@@ -102,4 +102,4 @@ export const nameBytes = 128;
 export const entriesStart = namesStart + namesMax * nameBytes;
 export const entryBytes = 64;
 /** Words of the header that are read and written one by one. */
-export const headerWords = { segmentBytesLow: 4, names: 6, isClosed: 7 } as const;
+export const headerWords = { names: 6, isClosed: 7 } as const;

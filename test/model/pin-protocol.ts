@@ -13,12 +13,6 @@ import type { Operation, Program, Registers } from './interleavings.ts';
  *
  * Words: `sequence`, `key`, `location` (1: the place, 0: nothing), `hazard`, `payload`.
  */
-export interface Variant {
-  readonly name: string;
-  /** Leaves out or weakens one thing. */
-  readonly without?: Omission;
-}
-
 export type Omission =
   | 'hazards'
   | 'the fence of the reader'
