@@ -24,10 +24,10 @@
  * ---------------------------------------------------------------------------------------------------------
  * A store, in one of three ways: that of a running `wombatkv-daemon` on the same host (WMBT_KV_REMOTE_PREFIX) or over
  * TCP (WMBT_KV_TCP_ADDR), or, without a daemon, one that the library starts for this process alone (see "A store of
- * one's own"). On the same host blocks in the store's memory are found and lent where they lie, without a system call
- * and without a copy; its Unix socket serves the rest, and everything where it shares no memory. HTTP and TLS are not
- * in this version: asking for them fails with a message that says so. Nothing is sent in the clear where TLS is asked
- * for.
+ * one's own"). On the same host blocks in the store's memory are found and lent where they lie, without a copy and
+ * without a system call (one, for a store of one's own, by which it is known to live); its Unix socket serves the
+ * rest, and everything where it shares no memory. HTTP and TLS are not in this version: asking for them fails with a
+ * message that says so. Nothing is sent in the clear where TLS is asked for.
  *
  *     cc engine.c $(pkg-config --cflags --libs wombatkv)
  *
@@ -72,7 +72,9 @@
  *             one; the first call after it came back succeeds, without the caller's doing anything.
  * Processes   Files and sockets are closed on exec. After fork() the child may use a handle of its parent: it connects
  *             anew for itself, and borrows stay readable and unchanged until the child releases them or ends.
- *             Whichever of them ends, the other is not disturbed.
+ *             Whichever of them ends, the other is not disturbed. An engine that closes descriptors which it did not
+ *             open takes the protection from what it has borrowed in the memory of a daemon or of its store, and
+ *             must not read it any more; with a daemon it must not use the handle either.
  * Hashes      64 hexadecimal digits of either case, NUL-terminated; the case makes no difference.
  * Namespaces  1 to 80 bytes of UTF-8. The empty string means the handle's own, which is WMBT_KV_NAMESPACE, or
  *             `default` when that is empty or unset. What is stored in one is never seen in another.
@@ -136,7 +138,8 @@ typedef struct wmbt_kv_borrow wmbt_kv_borrow_t;
  *     WMBT_KV_REMOTE_PREFIX=NAME      the daemon of that prefix on this host, by its memory and its Unix socket
  *     WMBT_KV_TCP_ADDR=HOST:PORT      a daemon over TCP
  *     WMBT_KV_HTTP_ADDR=HOST:PORT     not in this version: fails
- *     none of them                    a store of this process alone; waits until it is ready, up to 10 s
+ *     none of them                    a store of this process alone; waits until it is ready, up to 10 s,
+ *                                     and as long again until it is connected
  *
  * Also read: WMBT_KV_NAMESPACE, WMBT_KV_RUNTIME_DIR (where sockets are), WMBT_KV_TOKEN_FILE (what the daemon asks
  * for), WMBT_KV_PUT_DURABLE and the deadlines above. docs/CONFIG.md has all of them. A value that cannot be read

@@ -42,7 +42,7 @@ struct wmbt_private_store {
   struct wmbt_failure failure;
 };
 
-/* Guards everything here. Nobody waits for a process while he has it. */
+/* Guards everything here. Who has it waits for a process no longer than WMBT_STORE_END_MS. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
 static struct wmbt_private_store *stores;
@@ -117,7 +117,13 @@ static bool is_there(const struct wmbt_private_store *store, uint64_t failed) {
   if (!wmbt_descriptor_is_ours(&store->control)) return false;
   struct pollfd one = {.fd = store->control.fd, .events = POLLIN};
   /* Sockets of one process do not all end at the same moment. */
-  return poll(&one, 1, is_suspected ? WMBT_STORE_END_MS : 0) == 0;
+  const int64_t end_ms = wmbt_now_ms() + (is_suspected ? WMBT_STORE_END_MS : 0);
+  int count;
+  do {
+    count = poll(&one, 1, wmbt_left_ms(end_ms));
+    /* A signal of the engine's says nothing about the process. */
+  } while (count < 0 && (errno == EINTR || errno == EAGAIN));
+  return count == 0;
 }
 
 static bool start(struct wmbt_private_store *store, struct wmbt_failure *failure) {

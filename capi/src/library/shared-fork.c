@@ -11,7 +11,15 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct wmbt_reader *readers;
 static unsigned generation;
 
-void wmbt_readers_lock(void) { (void)pthread_mutex_lock(&lock); }
+static void watch_forks(void);
+
+/* Forks are watched before the lock is first held: a child that was forked while it was would wait for ever. */
+void wmbt_readers_lock(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  (void)pthread_once(&once, watch_forks);
+  (void)pthread_mutex_lock(&lock);
+}
+
 void wmbt_readers_unlock(void) { (void)pthread_mutex_unlock(&lock); }
 unsigned wmbt_readers_generation(void) { return generation; }
 
@@ -39,6 +47,11 @@ static struct wmbt_descriptor take_slot(const char *directory, uint32_t *slot) {
  */
 static void prepare_child(struct wmbt_reader *reader) {
   if (reader->borrows == 0 || reader->is_frozen) return;
+  if (!wmbt_index_is_alive(&reader->index)) {
+    /* Nothing of a store that has ended is used again: its memory needs no pins. */
+    reader->child_slot = reader->slot;
+    return;
+  }
   reader->child_lock = take_slot(reader->directory, &reader->child_slot);
   if (reader->child_lock.fd < 0) {
     reader->is_frozen = true;
@@ -102,10 +115,8 @@ static void sweep(void) {
 }
 
 bool wmbt_readers_join(struct wmbt_reader *reader) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  (void)pthread_once(&once, watch_forks);
   /* A child that is forked meanwhile would keep the place. */
-  (void)pthread_mutex_lock(&lock);
+  wmbt_readers_lock();
   sweep();
   reader->lock = take_slot(reader->directory, &reader->slot);
   const bool has_joined = reader->lock.fd >= 0;

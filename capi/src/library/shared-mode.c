@@ -25,7 +25,9 @@ static bool lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t 
 static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
                               struct wmbt_failure *failure) {
   struct shared *shared = (struct shared *)mode;
-  struct wmbt_reader *reader = wmbt_access_use(&shared->access);
+  /* A load that goes on with another store has a borrow that is not empty: the rest is the socket's. */
+  const bool is_fresh = borrow->filled == 0 && borrow->loan == NULL;
+  struct wmbt_reader *reader = is_fresh ? wmbt_access_use(&shared->access) : NULL;
   if (reader != NULL) wmbt_reader_lend(reader, keys, borrow);
   if (borrow->filled == keys->count) return wmbt_had;
   /* A load of what is left brings it into the daemon's memory, where the next one borrows it. */

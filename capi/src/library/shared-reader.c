@@ -20,6 +20,8 @@ static bool map_index(struct wmbt_reader *reader) {
   reader->segment_bytes = ((const struct wmbt_index_header *)memory)->segment_bytes;
   if (wmbt_index_open(memory, reader->index_bytes, &reader->index) && wmbt_index_is_alive(&reader->index)) return true;
   (void)munmap(memory, reader->index_bytes);
+  /* It is not the reader's to unmap once more: somebody else may have mapped something there by then. */
+  reader->index.header = NULL;
   return false;
 }
 
