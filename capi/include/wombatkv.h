@@ -22,12 +22,12 @@
  * ---------------------------------------------------------------------------------------------------------
  * What it needs
  * ---------------------------------------------------------------------------------------------------------
- * A store, in one of three ways: that of a running `wombatkv-daemon` on the same host (WMBT_KV_REMOTE_PREFIX) or over
- * TCP (WMBT_KV_TCP_ADDR), or, without a daemon, one that the library starts for this process alone (see "A store of
- * one's own"). On the same host blocks in the store's memory are found and lent where they lie, without a copy and
+ * A store, in one of three ways: that of a running `wombatkv-daemon` on the same host (WMBT_KV_REMOTE_PREFIX), over
+ * TCP (WMBT_KV_TCP_ADDR) or HTTP (WMBT_KV_HTTP_ADDR), or, without a daemon, one that the library starts for this
+ * process alone (see "A store of one's own"). On the same host blocks in the store's memory are found and lent where they lie, without a copy and
  * without a system call (one, for a store of one's own, by which it is known to live); its Unix socket serves the
- * rest, and everything where it shares no memory. HTTP and TLS are not in this version: asking for them fails with a
- * message that says so. Nothing is sent in the clear where TLS is asked for.
+ * rest, and everything where it shares no memory. TLS is not in this version: asking for it fails with a message
+ * that says so. Nothing is sent in the clear where TLS is asked for.
  *
  *     cc engine.c $(pkg-config --cflags --libs wombatkv)
  *
@@ -137,7 +137,7 @@ typedef struct wmbt_kv_borrow wmbt_kv_borrow_t;
  *
  *     WMBT_KV_REMOTE_PREFIX=NAME      the daemon of that prefix on this host, by its memory and its Unix socket
  *     WMBT_KV_TCP_ADDR=HOST:PORT      a daemon over TCP
- *     WMBT_KV_HTTP_ADDR=HOST:PORT     not in this version: fails
+ *     WMBT_KV_HTTP_ADDR=HOST:PORT     a daemon over HTTP/1.1
  *     none of them                    a store of this process alone; waits until it is ready, up to 10 s,
  *                                     and as long again until it is connected
  *
@@ -156,7 +156,7 @@ WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_init_from_env(void);
 WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open_tcp(const char *addr);
 
 /*
- * The same over HTTP. In this version it returns NULL for every address; wmbt_kv_last_error says what there is.
+ * The same over HTTP/1.1, for networks that let nothing else through: TCP moves the same bytes with less work.
  */
 WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open_http(const char *addr);
 

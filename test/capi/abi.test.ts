@@ -6,7 +6,7 @@ import { startDaemonHome } from './daemon-home.ts';
 import type { DaemonHome } from './daemon-home.ts';
 
 /**
- * Goal: the fifteen functions do what the header says, over both sockets of a real daemon, and with
+ * Goal: the fifteen functions do what the header says, over every door of a real daemon, and with
  * the memory that it shares.
  * Method: capi/test/library, linked to the shared library as an engine is; every sentence that it
  * prints is a test here. In an outage it says what is to happen to the daemon, and goes on when that
@@ -25,11 +25,11 @@ const acts: ReadonlyMap<string, Act> = new Map<string, Act>([
 ]);
 
 /** How the library reaches a store: `shm` is a daemon's Unix socket and its memory. */
-type Way = 'shm' | 'unix' | 'tcp' | 'embedded';
+type Way = 'shm' | 'unix' | 'tcp' | 'http' | 'embedded';
 
 const ways: readonly Way[] = [
   ...(withoutNative() === false ? (['shm'] as const) : []),
-  ...(['unix', 'tcp', 'embedded'] as const),
+  ...(['unix', 'tcp', 'http', 'embedded'] as const),
 ];
 
 async function runGroup(
@@ -65,6 +65,7 @@ const steady: Readonly<Record<Way, readonly string[]>> = {
   shm: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
   unix: ['blocks', 'threads'],
   tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
+  http: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
   embedded: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
 };
 /** Groups that kill or stop their daemon, fill its memory, or change its files. */
@@ -72,6 +73,7 @@ const harsh: Readonly<Record<Way, readonly string[]>> = {
   shm: ['outage', 'shared', 'shared-processes', 'shared-files'],
   unix: ['outage', 'stopped'],
   tcp: ['outage', 'stopped'],
+  http: ['outage', 'stopped'],
   // What kills a store of one's own is in embedded.test.ts.
   embedded: [],
 };

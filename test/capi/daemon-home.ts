@@ -7,6 +7,8 @@ export interface DaemonHome {
   readonly unix: Readonly<Record<string, string>>;
   /** The same over TCP. */
   readonly tcp: Readonly<Record<string, string>>;
+  /** The same over HTTP. */
+  readonly http: Readonly<Record<string, string>>;
   /** Those of an engine with a store of its own, in the same folder. */
   readonly embedded: Readonly<Record<string, string>>;
   /** Its address, `host:port`. */
@@ -32,12 +34,16 @@ export async function startDaemonHome(options: DaemonHomeOptions = {}): Promise<
     ...{ HOME: path, WMBT_KV_RUNTIME_DIR: `${path}/run`, WMBT_KV_PUFFER_RAM_BYTES: memory },
     ...(sharesMemory ? {} : { WMBT_KV_NATIVE: 'off' }),
   };
-  let port = '0';
+  const ports = { tcp: '0', http: '0' };
   let daemon: DaemonProcess;
   const restart = async (): Promise<void> => {
-    daemon = new DaemonProcess(['--prefix', 'capi', '--tcp', `127.0.0.1:${port}`], environment);
+    const doors = ['--tcp', `127.0.0.1:${ports.tcp}`, '--http', `127.0.0.1:${ports.http}`];
+    daemon = new DaemonProcess(['--prefix', 'capi', ...doors], environment);
     const urls = await daemon.ready();
-    port = /^tcp:.*:(\d+)$/.exec(urls.find((url) => url.startsWith('tcp:')) ?? '')?.[1] ?? '0';
+    for (const door of ['tcp', 'http'] as const) {
+      const url = urls.find((one) => one.startsWith(`${door}:`)) ?? '';
+      ports[door] = /:(\d+)\/?$/.exec(url)?.[1] ?? '0';
+    }
   };
   await restart();
   const common = {
@@ -45,10 +51,13 @@ export async function startDaemonHome(options: DaemonHomeOptions = {}): Promise<
     // A machine that runs other tests may take longer than usual.
     WMBT_KV_LOOKUP_DEADLINE_MS: '5000',
   };
-  const address = `127.0.0.1:${port}`;
+  const address = `127.0.0.1:${ports.tcp}`;
+  const httpAddress = `127.0.0.1:${ports.http}`;
+  const known = { ...common, WMBT_TEST_TCP: address, WMBT_TEST_HTTP: httpAddress };
   return {
-    unix: { ...common, WMBT_KV_REMOTE_PREFIX: 'capi', WMBT_TEST_TCP: address },
-    tcp: { ...common, WMBT_KV_TCP_ADDR: address, WMBT_TEST_TCP: address },
+    unix: { ...known, WMBT_KV_REMOTE_PREFIX: 'capi' },
+    tcp: { ...known, WMBT_KV_TCP_ADDR: address },
+    http: { ...known, WMBT_KV_HTTP_ADDR: httpAddress },
     embedded: { ...common, WMBT_KV_PUFFER_RAM_BYTES: '16MiB' },
     address,
     daemon: () => daemon,

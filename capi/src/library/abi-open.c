@@ -8,6 +8,7 @@
 #include "../crc32c.h"
 #include "embedded.h"
 #include "handle.h"
+#include "http.h"
 #include "last-error.h"
 #include "settings.h"
 #include "shared-mode.h"
@@ -49,26 +50,23 @@ static wmbt_kv_handle_t *handle_of(struct wmbt_mode *mode, const char *ns, struc
   return handle;
 }
 
-/* Connects to a socket's path or to an endpoint. `where` names it in the words that engines know. */
-static wmbt_kv_handle_t *connect_to(const char *where, const char *path, const struct wmbt_endpoint *endpoint,
-                                    const struct wmbt_settings *settings) {
-  struct wmbt_failure failure;
-  struct wmbt_peer *peer = wmbt_peer_new(path, endpoint, settings->token, &failure);
-  struct wmbt_mode *mode = peer == NULL ? NULL : wmbt_remote_open(peer, &settings->calls, &failure);
-  if (mode != NULL && path != NULL) mode = wmbt_shared_open(mode, path, &failure);
-  wmbt_kv_handle_t *handle = mode == NULL ? NULL : handle_of(mode, settings->ns, &failure);
+/* The last steps of opening; `where` names the store in the words that engines know. */
+static wmbt_kv_handle_t *finish(const char *where, struct wmbt_mode *mode, const struct wmbt_settings *settings,
+                                struct wmbt_failure *failure) {
+  wmbt_kv_handle_t *handle = mode == NULL ? NULL : handle_of(mode, settings->ns, failure);
   if (handle != NULL) return handle;
-  wmbt_failure_name(&failure, where);
-  return refuse(&failure);
+  wmbt_failure_name(failure, where);
+  return refuse(failure);
 }
 
 static const char what_there_is[] =
-    "this libwombatkv speaks to a wombatkv-daemon by WMBT_KV_REMOTE_PREFIX (Unix socket) or WMBT_KV_TCP_ADDR (TCP, in "
-    "the clear), or starts a store of its own";
+    "this libwombatkv speaks to a wombatkv-daemon by WMBT_KV_REMOTE_PREFIX (Unix socket), WMBT_KV_TCP_ADDR or "
+    "WMBT_KV_HTTP_ADDR (in the clear), or starts a store of its own";
 
-static wmbt_kv_handle_t *open_tcp(const char *addr, const struct wmbt_settings *settings) {
+static wmbt_kv_handle_t *open_address(const char *client, const char *addr, bool is_http,
+                                      const struct wmbt_settings *settings) {
   char where[512];
-  (void)snprintf(where, sizeof where, "TcpKvClient::connect(%s)", addr);
+  (void)snprintf(where, sizeof where, "%s::connect(%s)", client, addr);
   struct wmbt_endpoint endpoint;
   struct wmbt_failure failure;
   if (wmbt_settings_asks_for_tls(addr)) {
@@ -76,9 +74,23 @@ static wmbt_kv_handle_t *open_tcp(const char *addr, const struct wmbt_settings *
     (void)wmbt_fail(&failure, wmbt_invalid, "%s: TLS is not in this version; %s", where, what_there_is);
     return refuse(&failure);
   }
-  if (wmbt_endpoint_parse(addr, &endpoint)) return connect_to(where, NULL, &endpoint, settings);
-  (void)wmbt_fail(&failure, wmbt_invalid, "%s: accepted: host:port", where);
-  return refuse(&failure);
+  if (!wmbt_endpoint_parse(addr, &endpoint)) {
+    (void)wmbt_fail(&failure, wmbt_invalid, "%s: accepted: host:port", where);
+    return refuse(&failure);
+  }
+  struct wmbt_peer *peer = wmbt_peer_new(NULL, &endpoint, settings->token, &failure);
+  if (peer == NULL) return finish(where, NULL, settings, &failure);
+  struct wmbt_mode *mode = is_http ? wmbt_http_open(peer, &endpoint, settings, &failure)
+                                   : wmbt_remote_open(peer, &settings->calls, &failure);
+  return finish(where, mode, settings, &failure);
+}
+
+static wmbt_kv_handle_t *open_tcp(const char *addr, const struct wmbt_settings *settings) {
+  return open_address("TcpKvClient", addr, false, settings);
+}
+
+static wmbt_kv_handle_t *open_http(const char *addr, const struct wmbt_settings *settings) {
+  return open_address("HttpKvClient", addr, true, settings);
 }
 
 static wmbt_kv_handle_t *open_prefix(const char *prefix, const struct wmbt_settings *settings) {
@@ -86,23 +98,15 @@ static wmbt_kv_handle_t *open_prefix(const char *prefix, const struct wmbt_setti
   struct wmbt_failure failure;
   if (!wmbt_settings_socket(prefix, path, &failure)) return refuse(&failure);
   (void)snprintf(where, sizeof where, "RemoteKvStoreClient::connect(%s): %s", prefix, path);
-  return connect_to(where, path, NULL, settings);
-}
-
-static wmbt_kv_handle_t *refuse_http(const char *addr) {
-  struct wmbt_failure failure;
-  (void)wmbt_fail(&failure, wmbt_invalid, "HttpKvClient::connect(%s): HTTP is not in this version; %s", addr,
-                  what_there_is);
-  return refuse(&failure);
+  struct wmbt_peer *peer = wmbt_peer_new(path, NULL, settings->token, &failure);
+  struct wmbt_mode *mode = peer == NULL ? NULL : wmbt_remote_open(peer, &settings->calls, &failure);
+  if (mode != NULL) mode = wmbt_shared_open(mode, path, &failure);
+  return finish(where, mode, settings, &failure);
 }
 
 static wmbt_kv_handle_t *open_embedded(const struct wmbt_settings *settings) {
   struct wmbt_failure failure;
-  struct wmbt_mode *mode = wmbt_embedded_open(settings, &failure);
-  wmbt_kv_handle_t *handle = mode == NULL ? NULL : handle_of(mode, settings->ns, &failure);
-  if (handle != NULL) return handle;
-  wmbt_failure_name(&failure, "embedded store");
-  return refuse(&failure);
+  return finish("embedded store", wmbt_embedded_open(settings, &failure), settings, &failure);
 }
 
 wmbt_kv_handle_t *wmbt_kv_init_from_env(void) {
@@ -117,7 +121,7 @@ wmbt_kv_handle_t *wmbt_kv_init_from_env(void) {
     case wmbt_door_tcp:
       return open_tcp(value, &settings);
     case wmbt_door_http:
-      return refuse_http(value);
+      return open_http(value, &settings);
     case wmbt_door_embedded:
     default:
       return open_embedded(&settings);
@@ -131,21 +135,17 @@ static bool check_address(const char *call, const char *addr, struct wmbt_failur
   return wmbt_fail(failure, wmbt_invalid, "%s: addr not utf-8: it has bytes that are no text", call);
 }
 
-wmbt_kv_handle_t *wmbt_kv_open_tcp(const char *addr) {
+static wmbt_kv_handle_t *open_checked(const char *call, const char *addr, bool is_http) {
   wmbt_last_error_clear();
   struct wmbt_settings settings;
   struct wmbt_failure failure;
-  if (!check_address("wmbt_kv_open_tcp", addr, &failure)) return refuse(&failure);
-  if (!wmbt_settings_read(&settings, &failure)) return refuse(&failure);
-  return open_tcp(addr, &settings);
+  if (!check_address(call, addr, &failure) || !wmbt_settings_read(&settings, &failure)) return refuse(&failure);
+  return is_http ? open_http(addr, &settings) : open_tcp(addr, &settings);
 }
 
-wmbt_kv_handle_t *wmbt_kv_open_http(const char *addr) {
-  wmbt_last_error_clear();
-  struct wmbt_failure failure;
-  if (!check_address("wmbt_kv_open_http", addr, &failure)) return refuse(&failure);
-  return refuse_http(addr);
-}
+wmbt_kv_handle_t *wmbt_kv_open_tcp(const char *addr) { return open_checked("wmbt_kv_open_tcp", addr, false); }
+
+wmbt_kv_handle_t *wmbt_kv_open_http(const char *addr) { return open_checked("wmbt_kv_open_http", addr, true); }
 
 void wmbt_kv_free(wmbt_kv_handle_t *handle) {
   if (handle == NULL) return;

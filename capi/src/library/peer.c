@@ -8,6 +8,9 @@
 #include "fork.h"
 #include "random.h"
 
+_Static_assert(WMBT_CONNECTIONS_MAX < WMBT_CONNECTIONS_PER_CLIENT_MAX, "a daemon lets in all that a handle opens");
+_Static_assert(WMBT_BULK_CONNECTIONS_MAX < WMBT_CONNECTIONS_MAX, "calls with payloads leave connections to others");
+
 /* A name is looked up again when its addresses fail, not more often than this. */
 enum { name_again_ms = 5000 };
 
@@ -29,6 +32,7 @@ struct wmbt_peer *wmbt_peer_new(const char *path, const struct wmbt_endpoint *en
   if (path == NULL && !wmbt_endpoint_is_numeric(endpoint)) peer->name = *endpoint;
   peer->named_ms = now;
   (void)memcpy(peer->token, token, strlen(token) + 1);
+  peer->greet = wmbt_connection_greet;
   peer->hello.token = peer->token;
   peer->hello.agent = "libwombatkv " WMBT_AGENT_VERSION;
   peer->needs_client_id = true;
@@ -75,7 +79,7 @@ void wmbt_peer_release(struct wmbt_peer *peer, struct wmbt_connection *connectio
   (void)pthread_mutex_lock(&peer->lock);
   end_use(peer, connection);
   /* Ids are not used again on a connection. */
-  if (connection->next_id == UINT32_MAX) {
+  if (connection->next_id == UINT32_MAX || connection->is_last) {
     remove_connection(peer, connection);
   } else {
     connection->is_idle = true;
@@ -212,7 +216,7 @@ static bool advance(struct wmbt_peer *peer, struct wmbt_connection *connection, 
   /* Somebody listens again: it is back, and answers as soon as it can. */
   const int64_t end_ms = peer->is_silent ? ends.short_ms : ends.long_ms;
   (void)pthread_mutex_unlock(&peer->lock);
-  const bool stands = wmbt_connection_greet(connection, &hello, end_ms, failure);
+  const bool stands = peer->greet(connection, &hello, end_ms, failure);
   (void)pthread_mutex_lock(&peer->lock);
   return stands;
 }

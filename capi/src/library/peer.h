@@ -50,6 +50,8 @@ struct wmbt_peer {
   /* It takes connections and does not answer: that it can be reached says nothing. */
   bool is_silent;
   int64_t attempted_ms;
+  /* How a connection that is reached comes to stand: wmbt_connection_greet, or that of HTTP. */
+  bool (*greet)(struct wmbt_connection *, const struct wmbt_hello *, int64_t deadline_ms, struct wmbt_failure *);
   struct wmbt_hello hello;
   bool needs_client_id;
   char token[WMBT_TOKEN_BYTES_MAX + 1];

@@ -22,6 +22,10 @@ struct wmbt_remote {
 struct wmbt_mode *wmbt_remote_open(struct wmbt_peer *peer, const struct wmbt_call_settings *settings,
                                    struct wmbt_failure *failure);
 
+/* For a mode that has this one in it: waits until a connection stands; closes. */
+bool wmbt_remote_reach(struct wmbt_remote *remote, struct wmbt_failure *failure);
+void wmbt_remote_close(struct wmbt_mode *mode);
+
 /* A call under way, over all its attempts. */
 struct wmbt_call {
   struct wmbt_remote *remote;

@@ -161,7 +161,8 @@ static bool read_token(char token[WMBT_TOKEN_BYTES_MAX + 1], struct wmbt_failure
 }
 
 bool wmbt_settings_asks_for_tls(const char *address) {
-  return strncmp(address, "tls://", 6) == 0 || wmbt_settings_value("WMBT_KV_TLS_CA_FILE") != NULL;
+  return strncmp(address, "tls://", 6) == 0 || strncmp(address, "https://", 8) == 0 ||
+         wmbt_settings_value("WMBT_KV_TLS_CA_FILE") != NULL;
 }
 
 static int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
