@@ -162,7 +162,8 @@ static const struct {
     {"reserve", reserve_tests},    {"many", many_tests},
     {"shared", shared_tests},      {"shared-processes", shared_process_tests},
     {"shared-files", shared_file_tests},
-    {"embedded", embedded_tests},  {"held", held_tests},     {"saving", saving_tests}, {"accepted", accepted_tests},
+    {"embedded", embedded_tests},  {"embedded-fork", embedded_fork_tests},
+    {"held", held_tests},          {"saving", saving_tests}, {"accepted", accepted_tests},
 };
 
 /* Runs a group: `ok SENTENCE` or `not ok SENTENCE` for each test, what failed before it, and how many there were. */

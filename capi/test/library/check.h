@@ -23,7 +23,7 @@ extern const struct test_case outage_tests[], hostile_tests[], stopped_tests[], 
     shared_tests[], shared_process_tests[], shared_file_tests[];
 
 /* Those of a store of the program's own, and of programs that are killed. */
-extern const struct test_case embedded_tests[], held_tests[], saving_tests[], accepted_tests[];
+extern const struct test_case embedded_tests[], embedded_fork_tests[], held_tests[], saving_tests[], accepted_tests[];
 
 /* Notes a failure of the test under way when the condition does not hold; gives the condition. Any thread. */
 bool check_at(bool holds, const char *file, int line, const char *format, ...) __attribute__((format(printf, 4, 5)));
