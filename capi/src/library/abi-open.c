@@ -10,6 +10,7 @@
 #include "handle.h"
 #include "http.h"
 #include "last-error.h"
+#include "program.h"
 #include "settings.h"
 #include "shared-mode.h"
 #include "text.h"
@@ -59,38 +60,60 @@ static wmbt_kv_handle_t *finish(const char *where, struct wmbt_mode *mode, const
   return refuse(failure);
 }
 
-static const char what_there_is[] =
-    "this libwombatkv speaks to a wombatkv-daemon by WMBT_KV_REMOTE_PREFIX (Unix socket), WMBT_KV_TCP_ADDR or "
-    "WMBT_KV_HTTP_ADDR (in the clear), or starts a store of its own";
+/* A door of a daemon elsewhere. */
+struct remote_door {
+  /* What calls it in the words that engines know. */
+  const char *client;
+  bool is_http;
+  /* Its schemes, as the store program knows them. */
+  const char *plain, *secure;
+};
 
-static wmbt_kv_handle_t *open_address(const char *client, const char *addr, bool is_http,
+static const struct remote_door tcp_door = {"TcpKvClient", false, "tcp://", "tls://"};
+static const struct remote_door http_door = {"HttpKvClient", true, "http://", "https://"};
+
+/* TLS and a near-cache are those of a process of Node, which is the client of the daemon. */
+static struct wmbt_mode *open_through_process(const struct remote_door *door, const char *address, bool is_secure,
+                                              const struct wmbt_settings *settings, struct wmbt_failure *failure) {
+  char remote[wmbt_remote_max];
+  (void)snprintf(remote, sizeof remote, "%s%s", is_secure ? door->secure : door->plain, address);
+  return wmbt_embedded_open(settings, remote, failure);
+}
+
+static struct wmbt_mode *open_in_the_clear(const struct remote_door *door, const struct wmbt_endpoint *endpoint,
+                                           const struct wmbt_settings *settings, struct wmbt_failure *failure) {
+  struct wmbt_peer *peer = wmbt_peer_new(NULL, endpoint, settings->token, failure);
+  if (peer == NULL) return NULL;
+  return door->is_http ? wmbt_http_open(peer, endpoint, settings, failure)
+                       : wmbt_remote_open(peer, &settings->calls, failure);
+}
+
+static wmbt_kv_handle_t *open_address(const struct remote_door *door, const char *addr,
                                       const struct wmbt_settings *settings) {
   char where[512];
-  (void)snprintf(where, sizeof where, "%s::connect(%s)", client, addr);
+  (void)snprintf(where, sizeof where, "%s::connect(%s)", door->client, addr);
   struct wmbt_endpoint endpoint;
   struct wmbt_failure failure;
-  if (wmbt_settings_asks_for_tls(addr)) {
-    /* In the clear a token, and what is stored, would be anybody's. */
-    (void)wmbt_fail(&failure, wmbt_invalid, "%s: TLS is not in this version; %s", where, what_there_is);
+  const bool has_scheme = strncmp(addr, door->secure, strlen(door->secure)) == 0;
+  const char *address = has_scheme ? addr + strlen(door->secure) : addr;
+  if (!wmbt_endpoint_parse(address, &endpoint)) {
+    (void)wmbt_fail(&failure, wmbt_invalid, "%s: accepted: host:port, or %shost:port", where, door->secure);
     return refuse(&failure);
   }
-  if (!wmbt_endpoint_parse(addr, &endpoint)) {
-    (void)wmbt_fail(&failure, wmbt_invalid, "%s: accepted: host:port", where);
-    return refuse(&failure);
-  }
-  struct wmbt_peer *peer = wmbt_peer_new(NULL, &endpoint, settings->token, &failure);
-  if (peer == NULL) return finish(where, NULL, settings, &failure);
-  struct wmbt_mode *mode = is_http ? wmbt_http_open(peer, &endpoint, settings, &failure)
-                                   : wmbt_remote_open(peer, &settings->calls, &failure);
+  /* Whoever names certificates to trust wants to be sure of whom he talks to. */
+  const bool is_secure = has_scheme || wmbt_settings_value("WMBT_KV_TLS_CA_FILE") != NULL;
+  struct wmbt_mode *mode = is_secure || wmbt_settings_asks_for_near_cache()
+                               ? open_through_process(door, address, is_secure, settings, &failure)
+                               : open_in_the_clear(door, &endpoint, settings, &failure);
   return finish(where, mode, settings, &failure);
 }
 
 static wmbt_kv_handle_t *open_tcp(const char *addr, const struct wmbt_settings *settings) {
-  return open_address("TcpKvClient", addr, false, settings);
+  return open_address(&tcp_door, addr, settings);
 }
 
 static wmbt_kv_handle_t *open_http(const char *addr, const struct wmbt_settings *settings) {
-  return open_address("HttpKvClient", addr, true, settings);
+  return open_address(&http_door, addr, settings);
 }
 
 static wmbt_kv_handle_t *open_prefix(const char *prefix, const struct wmbt_settings *settings) {
@@ -106,7 +129,7 @@ static wmbt_kv_handle_t *open_prefix(const char *prefix, const struct wmbt_setti
 
 static wmbt_kv_handle_t *open_embedded(const struct wmbt_settings *settings) {
   struct wmbt_failure failure;
-  return finish("embedded store", wmbt_embedded_open(settings, &failure), settings, &failure);
+  return finish("embedded store", wmbt_embedded_open(settings, "", &failure), settings, &failure);
 }
 
 wmbt_kv_handle_t *wmbt_kv_init_from_env(void) {

@@ -305,7 +305,7 @@ bool wmbt_private_store_is_current(struct wmbt_private_store *store, uint64_t ge
   return is_current;
 }
 
-struct wmbt_private_store *wmbt_private_store_open(struct wmbt_failure *failure) {
+struct wmbt_private_store *wmbt_private_store_open(const char *remote, struct wmbt_failure *failure) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   (void)pthread_once(&once, prepare);
   struct wmbt_private_store *fresh = calloc(1, sizeof *fresh);
@@ -314,7 +314,7 @@ struct wmbt_private_store *wmbt_private_store_open(struct wmbt_failure *failure)
     return NULL;
   }
   fresh->control.fd = -1;
-  if (!wmbt_program_find(&fresh->program, failure)) {
+  if (!wmbt_program_find(&fresh->program, remote, failure)) {
     free(fresh);
     return NULL;
   }

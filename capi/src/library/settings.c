@@ -160,9 +160,12 @@ static bool read_token(char token[WMBT_TOKEN_BYTES_MAX + 1], struct wmbt_failure
   return wmbt_fail(failure, wmbt_invalid, "%s: the token file %s cannot be read: %s", name, path, why);
 }
 
-bool wmbt_settings_asks_for_tls(const char *address) {
-  return strncmp(address, "tls://", 6) == 0 || strncmp(address, "https://", 8) == 0 ||
-         wmbt_settings_value("WMBT_KV_TLS_CA_FILE") != NULL;
+bool wmbt_settings_asks_for_near_cache(void) {
+  const char *value = wmbt_settings_value("WMBT_KV_NEAR_CACHE_BYTES");
+  if (value == NULL) return false;
+  const size_t zeros = strspn(value, " \t0");
+  /* Zeros, and behind them a unit or nothing. */
+  return zeros == 0 || strspn(value + zeros, "BKMGTibkmgt \t") != strlen(value + zeros);
 }
 
 static int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }

@@ -31,8 +31,8 @@ bool wmbt_settings_read(struct wmbt_settings *settings, struct wmbt_failure *fai
 /* Which store the environment names, and the value that names it; NULL for an embedded one. */
 enum wmbt_door wmbt_settings_door(const char **value);
 
-/* True when a connection in the clear is not what the environment or the address asks for. */
-bool wmbt_settings_asks_for_tls(const char *address);
+/* True when blocks that were read are to be kept near. What the number is worth the process says that keeps them. */
+bool wmbt_settings_asks_for_near_cache(void);
 
 /* The socket of the daemon with that prefix. */
 bool wmbt_settings_socket(const char *prefix, char path[wmbt_path_max], struct wmbt_failure *failure);

@@ -162,6 +162,7 @@ static const struct {
     {"reserve", reserve_tests},    {"many", many_tests},
     {"shared", shared_tests},      {"shared-processes", shared_process_tests},
     {"shared-files", shared_file_tests},
+    {"relayed", relayed_tests},
     {"embedded", embedded_tests},  {"embedded-fork", embedded_fork_tests},
     {"held", held_tests},          {"saving", saving_tests}, {"accepted", accepted_tests},
 };

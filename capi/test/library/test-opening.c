@@ -65,18 +65,35 @@ static void wrong_addresses(void) {
     check_text(wmbt_kv_last_error(), "accepted: host:port", wrong[i]);
     check_text(wmbt_kv_last_error(), "HttpKvClient::connect(", wrong[i]);
   }
-  CHECK(wmbt_kv_open_tcp("tls://127.0.0.1:1") == NULL, "TLS is opened");
-  check_text(wmbt_kv_last_error(), "TLS is not in this version", "TLS");
-  (void)setenv("WMBT_KV_TLS_CA_FILE", "/some/ca.pem", 1);
-  CHECK(wmbt_kv_open_tcp("127.0.0.1:1") == NULL, "what asks for TLS is opened in the clear");
-  check_text(wmbt_kv_last_error(), "TLS is not in this version", "TLS by its certificates");
-  (void)unsetenv("WMBT_KV_TLS_CA_FILE");
+  CHECK(wmbt_kv_open_tcp("https://127.0.0.1:1") == NULL, "HTTP is taken for frames");
+  check_text(wmbt_kv_last_error(), "accepted: host:port, or tls://host:port", "another scheme");
   CHECK(wmbt_kv_open_tcp(NULL) == NULL && wmbt_kv_open_http(NULL) == NULL, "NULL is taken");
   check_text(wmbt_kv_last_error(), "wmbt_kv_open_http: addr is NULL", "NULL");
   CHECK(wmbt_kv_open_tcp("\xff:1") == NULL, "no text is taken");
   check_text(wmbt_kv_last_error(), "wmbt_kv_open_tcp: addr not utf-8", "no text");
   CHECK(wmbt_kv_open_http("\xff:1") == NULL, "no text is taken");
   check_text(wmbt_kv_last_error(), "wmbt_kv_open_http: addr not utf-8", "no text");
+}
+
+/* What is asked for by TLS is never done in the clear. */
+static void tls_or_nothing(void) {
+  CHECK(wmbt_kv_open_tcp("tls://127.0.0.1:1") == NULL, "port 1 is opened");
+  check_text(wmbt_kv_last_error(), "TcpKvClient::connect(tls://127.0.0.1:1): unavailable: ", "nobody listens");
+  (void)setenv("WMBT_KV_TLS_CA_FILE", "/some/ca.pem", 1);
+  CHECK(wmbt_kv_open_http("127.0.0.1:1") == NULL, "what asks for TLS is opened in the clear");
+  check_text(wmbt_kv_last_error(), "HttpKvClient::connect(127.0.0.1:1): invalid: file of certificates /some/ca.pem",
+             "certificates that are not there");
+  (void)unsetenv("WMBT_KV_TLS_CA_FILE");
+  const char *address = getenv("WMBT_TEST_TCP");
+  if (address == NULL) return;
+  char text[64];
+  (void)snprintf(text, sizeof text, "tls://%s", address);
+  CHECK(wmbt_kv_open_tcp(text) == NULL, "a daemon in the clear is opened by TLS");
+  check_text(wmbt_kv_last_error(), "): unavailable: ", "a daemon in the clear");
+  (void)setenv("WMBT_KV_NEAR_CACHE_BYTES", "much", 1);
+  CHECK(wmbt_kv_open_tcp(address) == NULL, "a near-cache of much is opened");
+  check_text(wmbt_kv_last_error(), "WMBT_KV_NEAR_CACHE_BYTES is \"much\"", "a near-cache of much");
+  (void)unsetenv("WMBT_KV_NEAR_CACHE_BYTES");
 }
 
 static void nobody_there(void) {
@@ -116,6 +133,7 @@ static void names_of_loopback(void) {
 const struct test_case opening_tests[] = {
     {"a value that cannot be read is refused by its variable's name", wrong_values},
     {"what is no address is refused", wrong_addresses},
+    {"where TLS is asked for nothing goes in the clear", tls_or_nothing},
     {"an address where nobody listens is refused soon", nobody_there},
     {"a host may be a name", names_of_loopback},
     {"the prefix beats the address, and without both a store of its own is started", prefix_beats_address},
