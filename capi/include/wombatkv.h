@@ -21,7 +21,7 @@
  * that says and takes more (wmbt_kv_lookup, wmbt_kv_load, wmbt_kv_save, wmbt_kv_save_tail), and calls for what 1.0 has
  * not. Both may be mixed: what one stores the other finds.
  *
- * capi/examples/quickstart.c is the smallest complete program.
+ * capi/examples/quickstart.c is the smallest complete program; engine.c and engine.cpp beside it are shaped like engines.
  *
  * ---------------------------------------------------------------------------------------------------------
  * What it needs
@@ -609,7 +609,7 @@ typedef struct wmbt_kv_statistics {
   size_t size;
   /*
    * Those of the store as JSON, `json_length` bytes of UTF-8 with a NUL behind them, until the borrow is released. Names
-   * and meanings are those of StoreStats in docs/OPERATING.md; readers skip names that they do not know.
+   * and meanings are those of StoreStats in src/blocks/kv-store.ts; readers skip names that they do not know.
    */
   const char *json;
   size_t json_length;
