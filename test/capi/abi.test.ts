@@ -6,7 +6,7 @@ import { startDaemonHome } from './daemon-home.ts';
 import type { DaemonHome } from './daemon-home.ts';
 
 /**
- * Goal: the fifteen functions do what the header says, over every door of a real daemon, and with
+ * Goal: the functions do what the header says, over every door of a real daemon, and with
  * the memory that it shares.
  * Method: capi/test/library, linked to the shared library as an engine is; every sentence that it
  * prints is a test here. In an outage it says what is to happen to the daemon, and goes on when that
@@ -72,20 +72,20 @@ function sharedHome(way: Way): Promise<DaemonHome> {
 
 /** Groups that leave the daemon as it is. The socket alone is what the others have in common. */
 const steady: Readonly<Record<Way, readonly string[]>> = {
-  shm: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
-  unix: ['blocks', 'threads'],
-  tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
-  http: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
-  tls: ['blocks', 'tails', 'threads'],
+  shm: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  unix: ['blocks', 'threads', 'extended'],
+  tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  http: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  tls: ['blocks', 'tails', 'threads', 'extended'],
   https: ['blocks', 'tails'],
-  embedded: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
+  embedded: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
 };
 /** Groups that kill or stop their daemon, fill its memory, or change its files. */
 const harsh: Readonly<Record<Way, readonly string[]>> = {
   shm: ['outage', 'shared', 'shared-processes', 'shared-files'],
-  unix: ['outage', 'stopped'],
-  tcp: ['outage', 'stopped'],
-  http: ['outage', 'stopped'],
+  unix: ['outage', 'stopped', 'cancelled'],
+  tcp: ['outage', 'stopped', 'cancelled'],
+  http: ['outage', 'stopped', 'cancelled'],
   tls: ['outage'],
   https: [],
   // What kills a store of one's own is in embedded.test.ts.

@@ -99,7 +99,7 @@ export const hostileHttpPeers: readonly HostileHttpPeer[] = [
     name: 'answers a ping at length',
     greet: () => `${ok}content-length: 99999\r\n\r\n`,
     answer: nothing,
-    said: /no daemon of WombatKV: it answers a ping at length/,
+    said: /no daemon of WombatKV: it answers at length/,
   },
   {
     name: 'answers a ping with a page',

@@ -9,17 +9,18 @@
 enum { decoded_flag = 1, left_out_flag = 2, tier_max = 3 };
 
 static const uint8_t magic[8] = {'W', 'M', 'B', 'T', 'H', 'T', 'P', '1'};
-static const uint32_t no_position = 0xffffffff;
 
 static void write_record(struct wmbt_writer *writer, const struct wmbt_bulk_batch *batch, size_t index) {
+  static const struct wmbt_announced unknown = {0, WMBT_POSITION_UNKNOWN, false};
   const uint8_t zeros[12] = {0};
   const bool is_left_out = index < batch->left_out;
+  const struct wmbt_announced *known = batch->announced == NULL ? &unknown : &batch->announced[index];
   wmbt_write_bytes(writer, batch->keys[index].bytes, sizeof batch->keys[index].bytes);
   wmbt_write_u32(writer, is_left_out ? 0 : (uint32_t)batch->lens[index]);
-  /* Tokens and position are not known here, and a payload on its way in has no tier. */
-  wmbt_write_u32(writer, 0);
-  wmbt_write_u32(writer, no_position);
-  wmbt_write_u32(writer, is_left_out ? left_out_flag : 0);
+  wmbt_write_u32(writer, known->tokens);
+  wmbt_write_u32(writer, known->position);
+  wmbt_write_u32(writer, (known->has_decoded_tokens ? decoded_flag : 0U) | (is_left_out ? left_out_flag : 0U));
+  /* A payload on its way in has no tier. */
   wmbt_write_u32(writer, 0);
   wmbt_write_bytes(writer, zeros, sizeof zeros);
 }
@@ -95,4 +96,12 @@ bool wmbt_bulk_check_table(const uint8_t preamble[wmbt_bulk_preamble_bytes], con
 
 uint32_t wmbt_bulk_length_of(const uint8_t *table, size_t record) {
   return wmbt_u32_at(table + record * wmbt_bulk_record_bytes + 32);
+}
+
+struct wmbt_bulk_facts wmbt_bulk_facts_of(const uint8_t *table, size_t record) {
+  const uint8_t *bytes = table + record * wmbt_bulk_record_bytes;
+  const uint32_t tier = wmbt_u32_at(bytes + 48);
+  /* Tiers are numbered from 1 here, and one that is not said counts as the first. */
+  return (struct wmbt_bulk_facts){wmbt_u32_at(bytes + 36), tier == 0 ? 0 : tier - 1,
+                                  wmbt_u32_at(bytes + 44) == decoded_flag};
 }

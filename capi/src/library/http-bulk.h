@@ -24,6 +24,8 @@ struct wmbt_bulk_batch {
   const struct wmbt_key *keys;
   const size_t *lens;
   size_t count;
+  /* One for each; NULL: nothing is known of them. */
+  const struct wmbt_announced *announced;
   /* So many of the first are believed to be stored: their payloads do not follow. */
   size_t left_out;
   /* One JSON object. */
@@ -56,5 +58,13 @@ bool wmbt_bulk_check_table(const uint8_t preamble[wmbt_bulk_preamble_bytes], con
 
 /* The length of the payload of a record of a table that was checked. */
 uint32_t wmbt_bulk_length_of(const uint8_t *table, size_t record);
+
+/* What such a record says of its payload; tiers are those of frames. */
+struct wmbt_bulk_facts {
+  uint32_t tokens, tier;
+  bool has_decoded_tokens;
+};
+
+struct wmbt_bulk_facts wmbt_bulk_facts_of(const uint8_t *table, size_t record);
 
 #endif

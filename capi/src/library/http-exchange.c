@@ -8,9 +8,6 @@
 #include "bounds.h"
 #include "clock.h"
 
-/* A namespace of which every byte is escaped, a token, a host, and the names around them. */
-enum { request_head_max = 4 * WMBT_NAMESPACE_BYTES_MAX + WMBT_TOKEN_BYTES_MAX + wmbt_host_max + 512 };
-
 /* The namespace as in object keys: every byte outside of `A-Za-z0-9-._` escaped, and the names `.` and `..`. */
 static void write_namespace(struct wmbt_writer *writer, const char *ns) {
   static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
@@ -32,7 +29,7 @@ static void write_head(struct wmbt_writer *writer, const struct wmbt_http_origin
                        const struct wmbt_http_request *request) {
   char numbers[128];
   if (request->operation == NULL) {
-    write_text(writer, "GET /wmbt/v1/ping");
+    write_text(writer, request->path);
   } else {
     write_text(writer, "POST /wmbt/v1/ns/");
     write_namespace(writer, request->ns);
@@ -42,16 +39,17 @@ static void write_head(struct wmbt_writer *writer, const struct wmbt_http_origin
   write_text(writer, " HTTP/1.1\r\nhost: ");
   write_text(writer, origin->authority);
   write_text(writer, "\r\nuser-agent: libwombatkv/" WMBT_AGENT_VERSION "\r\n");
-  if (request->operation != NULL) {
-    if (origin->token[0] != '\0') {
-      write_text(writer, "authorization: Bearer ");
-      write_text(writer, origin->token);
-      write_text(writer, "\r\n");
-    }
+  if (origin->token[0] != '\0') {
+    write_text(writer, "authorization: Bearer ");
+    write_text(writer, origin->token);
+    write_text(writer, "\r\n");
+  }
+  (void)snprintf(numbers, sizeof numbers, "wombatkv-deadline-ms: %u\r\n", (unsigned)request->left_ms);
+  write_text(writer, numbers);
+  if (request->type != NULL) {
     write_text(writer, "content-type: ");
     write_text(writer, request->type);
-    (void)snprintf(numbers, sizeof numbers, "\r\nwombatkv-deadline-ms: %u\r\ncontent-length: %llu\r\n",
-                   (unsigned)request->left_ms, (unsigned long long)request->body_bytes);
+    (void)snprintf(numbers, sizeof numbers, "\r\ncontent-length: %llu\r\n", (unsigned long long)request->body_bytes);
     write_text(writer, numbers);
   }
   write_text(writer, "\r\n");
@@ -254,9 +252,29 @@ char *wmbt_http_read_text(struct wmbt_http_answer *answer, size_t *length, int64
   return NULL;
 }
 
+/* Makes all of a short answer lie in the buffer; nothing is used up before, so that a later call can go on. */
+static bool gather(struct wmbt_connection *connection, int64_t deadline_ms, struct wmbt_failure *failure) {
+  struct wmbt_http_head head;
+  size_t bytes;
+  if (!peek_head(connection, &head, &bytes, deadline_ms, failure)) return false;
+  const bool is_short = !head.is_chunked && head.body_bytes <= WMBT_READ_BYTES / 2;
+  if (!is_short) return wmbt_fail(failure, wmbt_lost, "what answers is no daemon of WombatKV: it answers at length");
+  return wmbt_connection_fill(connection, bytes + (size_t)head.body_bytes, deadline_ms, failure);
+}
+
+bool wmbt_http_settle(struct wmbt_connection *connection, uint32_t id, int64_t deadline_ms,
+                      struct wmbt_failure *failure) {
+  (void)id;
+  struct wmbt_http_answer answer;
+  if (!gather(connection, deadline_ms, failure)) return false;
+  if (!wmbt_http_receive(connection, &answer, deadline_ms, failure)) return false;
+  connection->start += (size_t)answer.left;
+  return connection->is_last ? wmbt_fail(failure, wmbt_lost, "the daemon closes the connection") : true;
+}
+
 bool wmbt_http_greet(struct wmbt_connection *connection, const struct wmbt_hello *hello, int64_t deadline_ms,
                      struct wmbt_failure *failure) {
-  const struct wmbt_http_request ping = {.operation = NULL};
+  const struct wmbt_http_request ping = {.path = "GET /wmbt/v1/ping", .left_ms = WMBT_CONNECT_MS};
   bool is_answered = false;
   if (!connection->has_sent_hello) {
     /* It is short enough for the socket to take it whole. */
@@ -266,14 +284,8 @@ bool wmbt_http_greet(struct wmbt_connection *connection, const struct wmbt_hello
     }
     connection->has_sent_hello = true;
   }
-  /* Nothing is used up before all of it is there: a later call goes on here. */
-  struct wmbt_http_head head;
-  size_t bytes;
-  if (!peek_head(connection, &head, &bytes, deadline_ms, failure)) return false;
-  const bool is_short = !head.is_chunked && head.body_bytes <= WMBT_READ_BYTES / 2;
-  if (!is_short) return wmbt_fail(failure, wmbt_lost, "what answers is no daemon of WombatKV: it answers a ping at length");
-  if (!wmbt_connection_fill(connection, bytes + (size_t)head.body_bytes, deadline_ms, failure)) return false;
   struct wmbt_http_answer answer;
+  if (!gather(connection, deadline_ms, failure)) return false;
   if (!wmbt_http_receive(connection, &answer, deadline_ms, failure)) return false;
   if (answer.head.status != 200) return wmbt_http_refuse(&answer, deadline_ms, failure);
   if (answer.left == 0 && !connection->is_last) return true;

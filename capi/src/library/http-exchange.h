@@ -17,9 +17,9 @@ struct wmbt_http_origin {
 };
 
 struct wmbt_http_request {
-  /* Of a namespace: `lookup`, `save`. NULL asks for nothing but a sign of life. */
-  const char *operation, *ns;
-  /* The type of the body. */
+  /* Of a namespace: `lookup`, `save`. NULL: `path` is asked, method included, as in `GET /healthz`. */
+  const char *operation, *ns, *path;
+  /* The type of the body; NULL: there is none. */
   const char *type;
   /* What the call may still take. */
   uint32_t left_ms;
@@ -74,5 +74,12 @@ bool wmbt_http_refuse(struct wmbt_http_answer *answer, int64_t deadline_ms, stru
  */
 bool wmbt_http_greet(struct wmbt_connection *connection, const struct wmbt_hello *hello, int64_t deadline_ms,
                      struct wmbt_failure *failure);
+
+/*
+ * Takes an answer that nobody reads, and that is short, as far as it has come: true when all of it was there, and another
+ * request may follow. With a failure `wmbt_expired` it may be called again.
+ */
+bool wmbt_http_settle(struct wmbt_connection *connection, uint32_t id, int64_t deadline_ms,
+                      struct wmbt_failure *failure);
 
 #endif

@@ -13,6 +13,7 @@ struct load {
   /* Keys before this one are loaded; those of this call end there. */
   size_t end;
   const char *operation;
+  enum wmbt_http_form form;
   /* The daemon has ended it. */
   bool has_missed;
 };
@@ -22,7 +23,7 @@ struct table {
   uint8_t preamble[wmbt_bulk_preamble_bytes];
   /* Records and attributes; owned. */
   uint8_t *bytes;
-  size_t records;
+  size_t records, attribute_bytes;
 };
 
 /* Reads the table of an answer, which holds at most these keys. It is freed by the caller, whatever comes of it. */
@@ -42,14 +43,18 @@ static bool read_table(struct wmbt_http_answer *answer, const struct wmbt_keys *
   if (!wmbt_http_read(answer, table->bytes, length, wait_ms, failure)) return false;
   if (!wmbt_bulk_check_table(table->preamble, table->bytes, keys->keys, &payload_bytes, failure)) return false;
   table->records = said.records;
+  table->attribute_bytes = said.attributes;
   if (answer->head.is_chunked || answer->left == payload_bytes) return true;
   return wmbt_fail(failure, wmbt_lost, "a bulk body claims payloads of %llu bytes; %llu follow",
                    (unsigned long long)payload_bytes, (unsigned long long)answer->left);
 }
 
-static bool read_payload(struct wmbt_http_answer *answer, struct wmbt_borrow *borrow, uint32_t length, int64_t wait_ms,
-                         struct wmbt_failure *failure) {
+/* The payload of the record becomes the borrow's next one, or nothing does. */
+static bool read_payload(struct wmbt_http_answer *answer, struct wmbt_borrow *borrow, const struct table *table,
+                         size_t record, int64_t wait_ms, struct wmbt_failure *failure) {
   uint8_t checksum[wmbt_bulk_checksum_bytes];
+  const uint32_t length = wmbt_bulk_length_of(table->bytes, record);
+  const struct wmbt_bulk_facts facts = wmbt_bulk_facts_of(table->bytes, record);
   uint8_t *into = wmbt_borrow_add(borrow, length);
   if (into == NULL) {
     /* The rest of the answer is not worth reading. */
@@ -57,11 +62,41 @@ static bool read_payload(struct wmbt_http_answer *answer, struct wmbt_borrow *bo
   }
   bool is_read = wmbt_http_read(answer, into, length, wait_ms, failure) &&
                  wmbt_http_read(answer, checksum, sizeof checksum, wait_ms, failure);
-  if (is_read && wmbt_u32_at(checksum) != (length == 0 ? 0 : wmbt_crc32c_append(0, into, length))) {
+  const uint32_t crc = !is_read || length == 0 ? 0 : wmbt_crc32c_append(0, into, length);
+  if (is_read && wmbt_u32_at(checksum) != crc) {
     is_read = wmbt_fail(failure, wmbt_lost, "a payload was damaged on its way: its checksum does not hold");
   }
-  if (!is_read) wmbt_borrow_drop_last(borrow);
-  return is_read;
+  if (!is_read) {
+    wmbt_borrow_drop_last(borrow);
+    return false;
+  }
+  const wmbt_kv_payload_t known = {.tokens = facts.tokens,
+                                   .flags = facts.has_decoded_tokens ? WMBT_KV_DECODED : 0,
+                                   .tier = facts.tier,
+                                   .crc32c = crc};
+  wmbt_borrow_note(borrow, borrow->filled - 1, &known);
+  return true;
+}
+
+/* What the attributes say, when all payloads have come. */
+static bool take_attributes(struct load *load, const struct table *table, struct wmbt_failure *failure) {
+  const char *text = (const char *)table->bytes + table->records * wmbt_bulk_record_bytes;
+  struct wmbt_borrow *borrow = load->borrow;
+  struct wmbt_json object;
+  uint64_t tokens;
+  if (!wmbt_json_object(text, table->attribute_bytes, &object)) {
+    return wmbt_fail(failure, wmbt_lost, "a bulk body whose attributes are no JSON object");
+  }
+  load->has_missed = borrow->filled < load->end;
+  if (load->has_missed) {
+    const enum wmbt_miss reason = wmbt_http_reason(&object);
+    /* Of a tail that is not there no reason comes. */
+    load->keys->terms->miss = reason == wmbt_miss_none ? wmbt_miss_unknown : reason;
+  } else if (load->form == wmbt_http_of_tail && wmbt_http_number(&object, "tokens", &tokens) && borrow->shown != NULL) {
+    /* How many of the tokens the tail covers. */
+    borrow->shown[0].tokens = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
+  }
+  return true;
 }
 
 static bool read_answer(struct load *load, struct wmbt_http_answer *answer, const struct wmbt_keys *rest,
@@ -69,12 +104,11 @@ static bool read_answer(struct load *load, struct wmbt_http_answer *answer, cons
   struct table table = {.bytes = NULL};
   bool is_read = read_table(answer, rest, &table, wait_ms, failure);
   for (size_t i = 0; is_read && i < table.records; i += 1) {
-    is_read = read_payload(answer, load->borrow, wmbt_bulk_length_of(table.bytes, i), wait_ms, failure);
+    is_read = read_payload(answer, load->borrow, &table, i, wait_ms, failure);
   }
+  is_read = is_read && wmbt_http_read_end(answer, wait_ms, failure) && take_attributes(load, &table, failure);
   free(table.bytes);
-  if (!is_read || !wmbt_http_read_end(answer, wait_ms, failure)) return false;
-  load->has_missed = load->borrow->filled < load->end;
-  return true;
+  return is_read;
 }
 
 static bool attempt_load(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
@@ -83,14 +117,18 @@ static bool attempt_load(struct wmbt_call *call, struct wmbt_connection *connect
   struct load *load = call->state;
   const int64_t wait_ms = wmbt_call_wait_ms(call);
   const size_t first = load->borrow->filled;
-  const struct wmbt_keys rest = {load->keys->ns, load->keys->keys + first, load->end - first};
+  const struct wmbt_http_question question = {
+      .operation = load->operation,
+      .form = load->form,
+      .keys = {load->keys->ns, load->keys->keys + first, load->end - first, load->keys->terms},
+  };
   /* All had come before the last answer broke off. */
-  if (rest.count == 0) return true;
+  if (question.keys.count == 0) return true;
   struct wmbt_http_answer answer;
-  if (!wmbt_http_request_keys(call, connection, load->operation, &rest, &answer, failure)) return false;
+  if (!wmbt_http_put(call, connection, &question, &answer, failure)) return false;
   if (answer.head.status != 200) return wmbt_http_refuse(&answer, wait_ms, failure);
-  if (!answer.head.is_bulk) return wmbt_http_unexpected(load->operation, failure);
-  return read_answer(load, &answer, &rest, wait_ms, failure);
+  if (!answer.head.is_bulk) return wmbt_http_unexpected(&question, failure);
+  return read_answer(load, &answer, &question.keys, wait_ms, failure);
 }
 
 static enum wmbt_outcome run(struct wmbt_remote *remote, struct load *load, int64_t end_ms,
@@ -98,9 +136,14 @@ static enum wmbt_outcome run(struct wmbt_remote *remote, struct load *load, int6
   do {
     const size_t rest = load->keys->count - load->borrow->filled;
     load->end = load->borrow->filled + (rest < WMBT_KEYS_PER_CALL_MAX ? rest : WMBT_KEYS_PER_CALL_MAX);
-    struct wmbt_call call = {remote, wmbt_bulk, end_ms, attempt_load, load};
-    /* What cannot be had in time is a miss, as long as the daemon is there. */
-    if (!wmbt_call_run(&call, failure)) return failure->kind == wmbt_slow ? wmbt_missed : wmbt_failed;
+    struct wmbt_call call = {
+        .remote = remote, .use = wmbt_bulk, .end_ms = end_ms, .attempt = attempt_load, .state = load};
+    if (!wmbt_call_run(&call, failure)) {
+      /* What cannot be had in time is a miss, as long as the daemon is there. */
+      if (failure->kind != wmbt_slow) return wmbt_failed;
+      load->keys->terms->miss = wmbt_miss_deadline;
+      return wmbt_missed;
+    }
     if (load->has_missed) return wmbt_missed;
   } while (load->borrow->filled < load->keys->count);
   return wmbt_had;
@@ -109,13 +152,19 @@ static enum wmbt_outcome run(struct wmbt_remote *remote, struct load *load, int6
 enum wmbt_outcome wmbt_http_load(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
                                  struct wmbt_failure *failure) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
-  struct load load = {.keys = keys, .borrow = borrow, .operation = "load"};
-  return run(remote, &load, wmbt_now_ms() + remote->settings.load_ms, failure);
+  struct load load = {.keys = keys, .borrow = borrow, .operation = "load", .form = wmbt_http_of_load};
+  const struct wmbt_call_settings *settings = &remote->settings;
+  return run(remote, &load, wmbt_call_end_ms(keys->terms, settings->load_ms, settings->most_ms), failure);
 }
 
 enum wmbt_outcome wmbt_http_load_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
                                       struct wmbt_failure *failure) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
-  struct load load = {.keys = keys, .borrow = borrow, .operation = "load-raw-tail"};
-  return run(remote, &load, wmbt_now_ms() + remote->settings.tail_ms, failure);
+  const bool is_bound = keys->terms->tokens != NULL;
+  struct load load = {.keys = keys,
+                      .borrow = borrow,
+                      .operation = is_bound ? "load-tail" : "load-raw-tail",
+                      .form = is_bound ? wmbt_http_of_tail : wmbt_http_of_raw_tail};
+  const struct wmbt_call_settings *settings = &remote->settings;
+  return run(remote, &load, wmbt_call_end_ms(keys->terms, settings->tail_ms, settings->most_ms), failure);
 }

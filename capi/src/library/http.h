@@ -20,32 +20,57 @@ struct wmbt_http {
 struct wmbt_mode *wmbt_http_open(struct wmbt_peer *peer, const struct wmbt_endpoint *endpoint,
                                  const struct wmbt_settings *settings, struct wmbt_failure *failure);
 
-/* One JSON question, and where its answer goes. */
+/* What the JSON of a request says. */
+enum wmbt_http_form {
+  wmbt_http_of_keys,
+  /* Keys, or a tip with its tokens, and what payloads may be. */
+  wmbt_http_of_load,
+  wmbt_http_of_tail,
+  wmbt_http_of_raw_tail,
+  wmbt_http_of_delete,
+  wmbt_http_of_nothing,
+};
+
+/* One question, and where its answer goes. */
 struct wmbt_http_question {
-  const char *operation;
+  /* Of the namespace of the keys; NULL: `path` is asked, of which `is_plain` is a GET. */
+  const char *operation, *path;
+  bool is_plain;
+  enum wmbt_http_form form;
+  enum wmbt_selection selection;
   struct wmbt_keys keys;
-  /* Reads the answer; false with a failure when it is none. */
-  bool (*read)(const struct wmbt_json *answer, struct wmbt_http_question *question, struct wmbt_failure *failure);
+  /* Reads an answer that is a JSON object; false with a failure when it is none. */
+  bool (*read)(const struct wmbt_json *answer, const struct wmbt_http_question *question, struct wmbt_failure *failure);
   void *result;
 };
 
-/* Asks on the connection. */
-bool wmbt_http_ask(struct wmbt_call *call, struct wmbt_connection *connection, struct wmbt_http_question *question,
+/* Sends the question, and reads the head of what answers it. */
+bool wmbt_http_put(struct wmbt_call *call, struct wmbt_connection *connection,
+                   const struct wmbt_http_question *question, struct wmbt_http_answer *answer,
                    struct wmbt_failure *failure);
 
-/* Reads the answer to a request that was sent. */
-bool wmbt_http_read_answer(struct wmbt_call *call, struct wmbt_connection *connection,
-                           struct wmbt_http_question *question, struct wmbt_failure *failure);
+/* Reads an answer whose head was read, to its end: as the question says, or as a refusal. */
+bool wmbt_http_read_answer(struct wmbt_http_answer *answer, const struct wmbt_http_question *question,
+                           int64_t deadline_ms, struct wmbt_failure *failure);
 
-/* Sends a request of JSON about these keys, or about the first one as a tip; gives the head of its answer. */
-bool wmbt_http_request_keys(struct wmbt_call *call, struct wmbt_connection *connection, const char *operation,
-                            const struct wmbt_keys *keys, struct wmbt_http_answer *answer,
-                            struct wmbt_failure *failure);
+/* Both; of a call that is left owing the first half of the first. */
+bool wmbt_http_ask(struct wmbt_call *call, struct wmbt_connection *connection,
+                   const struct wmbt_http_question *question, struct wmbt_failure *failure);
 
 /* Fails: the daemon answers with something else. */
-bool wmbt_http_unexpected(const char *operation, struct wmbt_failure *failure);
+bool wmbt_http_unexpected(const struct wmbt_http_question *question, struct wmbt_failure *failure);
 
-/* In files of their own (http-load.c, http-save.c). */
+/* In http-form.c. */
+void wmbt_http_write_form(struct wmbt_writer *writer, const struct wmbt_http_question *question);
+/* The attributes of a bulk body of a save, with a NUL. */
+void wmbt_http_write_attributes(struct wmbt_writer *writer, const struct wmbt_terms *terms,
+                                enum wmbt_durability durability, const struct wmbt_key *parent);
+/* The member of that name; false when there is none, or it is no number. */
+bool wmbt_http_number(const struct wmbt_json *object, const char *name, uint64_t *number);
+/* Why no more was had, as the member `reason` says; `wmbt_miss_none` when it says nothing. */
+enum wmbt_miss wmbt_http_reason(const struct wmbt_json *object);
+
+/* In files of their own (http-load.c, http-save.c, http-small.c). */
 enum wmbt_outcome wmbt_http_load(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
                                  struct wmbt_failure *failure);
 enum wmbt_outcome wmbt_http_load_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
@@ -54,5 +79,20 @@ bool wmbt_http_save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const 
                     const size_t *lens, struct wmbt_failure *failure);
 bool wmbt_http_save_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *bytes, size_t length,
                          struct wmbt_failure *failure);
+bool wmbt_http_lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *matched,
+                      struct wmbt_failure *failure);
+bool wmbt_http_contains(struct wmbt_mode *mode, const struct wmbt_keys *keys, uint8_t *present,
+                        struct wmbt_failure *failure);
+bool wmbt_http_prefetch(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *count, bool *is_begun,
+                        struct wmbt_failure *failure);
+bool wmbt_http_flush(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_failure *failure);
+bool wmbt_http_delete(struct wmbt_mode *mode, const struct wmbt_keys *keys, enum wmbt_selection selection,
+                      uint64_t *objects, struct wmbt_failure *failure);
+bool wmbt_http_stats(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
+                     struct wmbt_failure *failure);
+
+/* `stored` of an answer of `contains`: one byte for each key of the question, which is not 0 where it is stored. */
+bool wmbt_http_read_stored(const struct wmbt_json *answer, const struct wmbt_http_question *question,
+                           struct wmbt_failure *failure);
 
 #endif

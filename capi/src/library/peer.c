@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bounds.h"
+#include "cancel.h"
 #include "clock.h"
 #include "fork.h"
 #include "random.h"
@@ -13,6 +14,12 @@ _Static_assert(WMBT_BULK_CONNECTIONS_MAX < WMBT_CONNECTIONS_MAX, "calls with pay
 
 /* A name is looked up again when its addresses fail, not more often than this. */
 enum { name_again_ms = 5000 };
+
+static bool receive_owed(struct wmbt_connection *connection, uint32_t id, int64_t deadline_ms,
+                         struct wmbt_failure *failure) {
+  struct wmbt_frame frame;
+  return wmbt_connection_receive(connection, id, deadline_ms, &frame, failure);
+}
 
 struct wmbt_peer *wmbt_peer_new(const char *path, const struct wmbt_endpoint *endpoint, const char *token,
                                 struct wmbt_failure *failure) {
@@ -33,6 +40,7 @@ struct wmbt_peer *wmbt_peer_new(const char *path, const struct wmbt_endpoint *en
   peer->named_ms = now;
   (void)memcpy(peer->token, token, strlen(token) + 1);
   peer->greet = wmbt_connection_greet;
+  peer->settle = receive_owed;
   peer->hello.token = peer->token;
   peer->hello.agent = "libwombatkv " WMBT_AGENT_VERSION;
   peer->needs_client_id = true;
@@ -92,7 +100,7 @@ void wmbt_peer_release(struct wmbt_peer *peer, struct wmbt_connection *connectio
 static void remove_idle(struct wmbt_peer *peer) {
   for (struct wmbt_connection *one = peer->connections, *next; one != NULL; one = next) {
     next = one->next;
-    if (one->is_idle) remove_connection(peer, one);
+    if (one->is_idle || one->is_owing) remove_connection(peer, one);
   }
 }
 
@@ -109,8 +117,54 @@ void wmbt_peer_discard(struct wmbt_peer *peer, struct wmbt_connection *connectio
   (void)pthread_mutex_unlock(&peer->lock);
 }
 
+/* The answer that a connection owes has come: it is idle again, or over. The lock is held, and nothing waits. */
+static void settle(struct wmbt_peer *peer, struct wmbt_connection *connection) {
+  struct wmbt_failure ignored;
+  /* A prefetch is a hint: whatever the answer says, the connection is free. */
+  const bool is_answered = peer->settle(connection, connection->owed_id, wmbt_now_ms() + 1, &ignored) ||
+                           ignored.kind < wmbt_wire_codes;
+  if (is_answered) {
+    connection->is_owing = false;
+    connection->is_idle = true;
+  } else if (ignored.kind != wmbt_expired && ignored.kind != wmbt_cancelled) {
+    remove_connection(peer, connection);
+  }
+}
+
+/* Takes the answers that nobody waited for, as far as they have come. The lock is held. */
+static void settle_owing(struct wmbt_peer *peer) {
+  for (struct wmbt_connection *one = peer->connections, *next; one != NULL; one = next) {
+    next = one->next;
+    if (!one->is_owing) continue;
+    if (!wmbt_descriptor_is_ours(&one->made) || wmbt_now_ms() > one->owed_until_ms) {
+      remove_connection(peer, one);
+    } else if (wmbt_connection_has_news(one)) {
+      settle(peer, one);
+    }
+  }
+}
+
+unsigned wmbt_peer_owing(struct wmbt_peer *peer) {
+  unsigned count = 0;
+  (void)pthread_mutex_lock(&peer->lock);
+  settle_owing(peer);
+  for (const struct wmbt_connection *one = peer->connections; one != NULL; one = one->next) count += one->is_owing;
+  (void)pthread_mutex_unlock(&peer->lock);
+  return count;
+}
+
+void wmbt_peer_leave_owing(struct wmbt_peer *peer, struct wmbt_connection *connection, uint32_t id, int64_t until_ms) {
+  (void)pthread_mutex_lock(&peer->lock);
+  end_use(peer, connection);
+  connection->is_owing = true;
+  connection->owed_id = id;
+  connection->owed_until_ms = until_ms;
+  (void)pthread_mutex_unlock(&peer->lock);
+}
+
 /* The idle connection that was used last; those that the daemon has closed are dropped. The lock is held. */
 static struct wmbt_connection *take_idle(struct wmbt_peer *peer) {
+  settle_owing(peer);
   for (struct wmbt_connection *one = peer->connections, *next; one != NULL; one = next) {
     next = one->next;
     if (!one->is_idle) continue;
@@ -223,6 +277,11 @@ static bool advance(struct wmbt_peer *peer, struct wmbt_connection *connection, 
 
 /* What a failed attempt says of the daemon. The lock is held. */
 static void note_failure(struct wmbt_peer *peer, struct wmbt_connection *connection, struct wmbt_failure *failure) {
+  if (failure->kind == wmbt_cancelled) {
+    /* Nothing. */
+    remove_connection(peer, connection);
+    return;
+  }
   peer->failures += 1;
   if (failure->kind != wmbt_expired) {
     peer->is_silent = false;
@@ -299,8 +358,10 @@ struct wmbt_connection *wmbt_peer_acquire(struct wmbt_peer *peer, enum wmbt_use 
       connection = open_for(peer, use, ends, failure);
       break;
     }
+    if (wmbt_cancel_is_set() && !wmbt_cancel_fail(failure)) break;
     if (now >= ends.short_ms && !fail_waiting(is_away, failure)) break;
-    wmbt_condition_wait(&peer->changed, &peer->lock, may && soonest_ms < ends.short_ms ? soonest_ms : ends.short_ms);
+    const int64_t end_ms = may && soonest_ms < ends.short_ms ? soonest_ms : ends.short_ms;
+    wmbt_condition_wait(&peer->changed, &peer->lock, now + wmbt_cancel_wait_ms(wmbt_left_ms(end_ms)));
   }
   if (connection != NULL && use == wmbt_bulk) {
     connection->is_bulk = true;

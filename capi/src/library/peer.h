@@ -52,6 +52,8 @@ struct wmbt_peer {
   int64_t attempted_ms;
   /* How a connection that is reached comes to stand: wmbt_connection_greet, or that of HTTP. */
   bool (*greet)(struct wmbt_connection *, const struct wmbt_hello *, int64_t deadline_ms, struct wmbt_failure *);
+  /* Takes an answer that a connection owes, as far as it has come: that of frames, or of HTTP. */
+  bool (*settle)(struct wmbt_connection *, uint32_t id, int64_t deadline_ms, struct wmbt_failure *);
   struct wmbt_hello hello;
   bool needs_client_id;
   char token[WMBT_TOKEN_BYTES_MAX + 1];
@@ -80,6 +82,15 @@ struct wmbt_connection *wmbt_peer_acquire(struct wmbt_peer *peer, enum wmbt_use 
 
 /* The connection is good for other calls. */
 void wmbt_peer_release(struct wmbt_peer *peer, struct wmbt_connection *connection);
+
+/*
+ * The connection is of use again when the answer to this call has come, which nobody waits for, and over when it has not
+ * by then.
+ */
+void wmbt_peer_leave_owing(struct wmbt_peer *peer, struct wmbt_connection *connection, uint32_t id, int64_t until_ms);
+
+/* How many connections are so. */
+unsigned wmbt_peer_owing(struct wmbt_peer *peer);
 
 /* The connection is over. With `is_silent` the daemon did not answer in time, and idle ones are not believed. */
 void wmbt_peer_discard(struct wmbt_peer *peer, struct wmbt_connection *connection, bool is_silent);

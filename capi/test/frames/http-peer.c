@@ -60,7 +60,7 @@ static void answer_load(void) {
   static uint8_t body[answer_max / 2];
   char line[64];
   const size_t lens[payload_count] = {payload_bytes, payload_bytes};
-  const struct wmbt_bulk_batch batch = {pair, lens, payload_count, 0, "{}"};
+  const struct wmbt_bulk_batch batch = {.keys = pair, .lens = lens, .count = payload_count, .attributes = "{}"};
   struct wmbt_writer table = {0};
   wmbt_bulk_encode(&table, &batch);
   size_t length = table.length;
@@ -175,7 +175,7 @@ static void stop_peer(void) {
 
 static struct wmbt_mode *open_mode(void) {
   /* Calls are short, for some wait for their deadline; opening succeeds however slow the machine is. */
-  const struct wmbt_settings settings = {.ns = "a b/c", .calls = {300, 300, 300, 300, 60000, false}};
+  const struct wmbt_settings settings = {.ns = "a b/c", .calls = {300, 300, 300, 300, 300, 60000, 300, false}};
   const struct wmbt_endpoint endpoint = {.host = "::1", .port = "80"};
   struct wmbt_failure failure;
   struct wmbt_peer *peer = wmbt_peer_new(place.address.sun_path, NULL, "token", &failure);
@@ -187,7 +187,7 @@ static struct wmbt_mode *open_mode(void) {
 
 static bool load_once(struct wmbt_mode *mode, const struct wmbt_keys *keys) {
   struct wmbt_failure failure;
-  struct wmbt_borrow *borrow = wmbt_borrow_new(payload_count);
+  struct wmbt_borrow *borrow = wmbt_borrow_new(payload_count, false);
   if (borrow == NULL) exit(2);
   const enum wmbt_outcome outcome = mode->calls->load(mode, keys, borrow, &failure);
   for (size_t i = 0; outcome == wmbt_had && i < payload_count; i += 1) {
@@ -208,7 +208,8 @@ static bool save_once(struct wmbt_mode *mode, const struct wmbt_keys *keys) {
 void http_calls_on_spoiled_answers(void) {
   unsigned loaded = 0, saved = 0;
   for (size_t i = 0; i < payload_bytes; i += 1) payload[i] = (uint8_t)(i * 7 + i / 251);
-  const struct wmbt_keys keys = {"default", pair, payload_count};
+  struct wmbt_terms terms = {0};
+  const struct wmbt_keys keys = {"default", pair, payload_count, &terms};
   start_peer();
   for (unsigned round = 0; round < rounds; round += 1) {
     const bool is_load = round % 10 != 0;

@@ -7,6 +7,7 @@
 
 #include "../../src/library/http-bulk.h"
 #include "../../src/library/http-head.h"
+#include "../../src/library/http.h"
 #include "../../src/library/json.h"
 #include "frames-test.h"
 
@@ -21,15 +22,19 @@ void http_bulk_bodies(void) {
   struct wmbt_failure failure;
   const struct wmbt_key sent[3] = {key_of(1), key_of(33), key_of(65)};
   const size_t lens[3] = {7, 5, 0};
-  static const char attributes[] =
-      "{\"durable\":true,\"parent\":\"6465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f80818283\"}";
-  const struct wmbt_bulk_batch batch = {sent, lens, 3, 1, attributes};
+  const struct wmbt_key parent = key_of(100);
+  const struct wmbt_terms terms = {0};
+  struct wmbt_writer said_of_it = {0};
+  wmbt_http_write_attributes(&said_of_it, &terms, wmbt_when_durable, &parent);
+  const char *attributes = (const char *)said_of_it.bytes;
+  const struct wmbt_bulk_batch batch = {.keys = sent, .lens = lens, .count = 3, .left_out = 1, .attributes = attributes};
   struct wmbt_writer body = {0};
   wmbt_bulk_encode(&body, &batch);
   const size_t length = read_golden("../http-v1/save-body", golden);
   expect(wmbt_bulk_payload_bytes(&batch) == 5 + 4 + 4, "bytes of payloads");
   expect(length == body.length + 13 && memcmp(golden, body.bytes, body.length) == 0, "the body of a save");
   wmbt_writer_free(&body);
+  wmbt_writer_free(&said_of_it);
 
   struct wmbt_bulk_preamble said;
   uint64_t payload_bytes = 0;
@@ -39,6 +44,8 @@ void http_bulk_bodies(void) {
   expect(wmbt_bulk_check_table(golden, golden + wmbt_bulk_preamble_bytes, sent, &payload_bytes, &failure), failure.text);
   expect(payload_bytes == 13 && wmbt_bulk_preamble_bytes + table + 13 == loaded, "lengths of a load");
   expect(wmbt_bulk_length_of(golden + wmbt_bulk_preamble_bytes, 0) == 5, "the length of a payload");
+  const struct wmbt_bulk_facts facts = wmbt_bulk_facts_of(golden + wmbt_bulk_preamble_bytes, 0);
+  expect(facts.tokens == 128 && facts.tier == 1 && facts.has_decoded_tokens, "facts of a payload");
   expect(!wmbt_bulk_decode_preamble(golden, 1, &said, &failure), "more records than keys are taken");
   /* Every bit of head and table is under the checksum, or has one value only. */
   for (size_t bit = 0; bit < 8 * (wmbt_bulk_preamble_bytes + table); bit += 1) {

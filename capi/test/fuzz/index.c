@@ -100,9 +100,10 @@ static void lay_over(const uint8_t *data, size_t size) {
 }
 
 static void read_all(struct wmbt_reader *reader) {
-  const struct wmbt_keys asked = {"n", keys, key_count};
+  struct wmbt_terms terms = {0};
+  const struct wmbt_keys asked = {"n", keys, key_count, &terms};
   MUST(wmbt_reader_find(reader, &asked) <= key_count);
-  struct wmbt_borrow *borrow = wmbt_borrow_new(key_count);
+  struct wmbt_borrow *borrow = wmbt_borrow_new(key_count, true);
   if (borrow == NULL) exit(2);
   unsigned sum = 0;
   wmbt_reader_lend(reader, &asked, borrow);

@@ -12,17 +12,24 @@ static void decode(uint8_t type, struct wmbt_reader body) {
   struct wmbt_welcome welcome;
   struct wmbt_payload_notice notice;
   struct wmbt_wanted wanted;
+  struct wmbt_loaded loaded;
+  struct wmbt_saved saved;
+  uint8_t present[10];
   uint64_t granted;
   uint32_t number = 0;
   switch (type) {
     case wmbt_frame_welcome: (void)wmbt_decode_welcome(body, &welcome, &failure); break;
-    case wmbt_frame_looked_up: (void)wmbt_decode_looked_up(body, &number, &failure); break;
+    case wmbt_frame_looked_up: (void)wmbt_decode_loaded("looked-up", body, &loaded, &failure); break;
+    case wmbt_frame_present: (void)wmbt_decode_present(body, sizeof present, present, &failure); break;
+    case wmbt_frame_flushed: (void)wmbt_decode_nothing("flushed", body, &failure); break;
+    case wmbt_frame_prefetched:
+    case wmbt_frame_deleted:
+    case wmbt_frame_grant: (void)wmbt_decode_number("number", body, &granted, &failure); break;
     case wmbt_frame_payload:
       if (wmbt_decode_payload_notice(body, &notice, &failure)) MUST(notice.length <= WMBT_PAYLOAD_BYTES_MAX);
       break;
-    case wmbt_frame_loaded: (void)wmbt_decode_loaded(body, &number, &failure); break;
-    case wmbt_frame_grant: (void)wmbt_decode_grant(body, &granted, &failure); break;
-    case wmbt_frame_saved: (void)wmbt_decode_saved(body, &failure); break;
+    case wmbt_frame_loaded: (void)wmbt_decode_loaded("loaded", body, &loaded, &failure); break;
+    case wmbt_frame_saved: (void)wmbt_decode_saved(body, &saved, &failure); break;
     case wmbt_frame_wanted:
       if (!wmbt_decode_wanted(body, &wanted, &failure)) break;
       for (uint32_t i = 0; i < wanted.count; i += 1) number += wanted.bits[i >> 3] & 1U;
