@@ -10,7 +10,7 @@
 
 /* Whatever is wrong with the call is said by every function that takes one. */
 static int32_t call_with(wmbt_kv_handle_t *handle, unsigned which, const wmbt_kv_call_t *call) {
-  static char digits[65];
+  char digits[65];
   const char *const hashes[1] = {digits};
   static const int32_t token = 5;
   hash_of("call", 1, digits);
