@@ -80,6 +80,7 @@ static void remove_connection(struct wmbt_peer *peer, struct wmbt_connection *co
   if (*place == NULL) return;
   *place = connection->next;
   peer->count -= 1;
+  if (connection->is_owing) peer->owing_count -= 1;
   wmbt_connection_free(connection);
 }
 
@@ -126,6 +127,7 @@ static void settle(struct wmbt_peer *peer, struct wmbt_connection *connection) {
   if (is_answered) {
     connection->is_owing = false;
     connection->is_idle = true;
+    peer->owing_count -= 1;
   } else if (ignored.kind != wmbt_expired && ignored.kind != wmbt_cancelled) {
     remove_connection(peer, connection);
   }
@@ -144,13 +146,20 @@ static void settle_owing(struct wmbt_peer *peer) {
   }
 }
 
-unsigned wmbt_peer_owing(struct wmbt_peer *peer) {
-  unsigned count = 0;
+bool wmbt_peer_begin_owing(struct wmbt_peer *peer) {
   (void)pthread_mutex_lock(&peer->lock);
   settle_owing(peer);
-  for (const struct wmbt_connection *one = peer->connections; one != NULL; one = one->next) count += one->is_owing;
+  const bool may = peer->owing_count < WMBT_PREFETCHES_MAX;
+  if (may) peer->owing_count += 1;
   (void)pthread_mutex_unlock(&peer->lock);
-  return count;
+  return may;
+}
+
+void wmbt_peer_give_up_owing(struct wmbt_peer *peer) {
+  (void)pthread_mutex_lock(&peer->lock);
+  /* In a child that was forked meanwhile none is left. */
+  if (peer->owing_count > 0) peer->owing_count -= 1;
+  (void)pthread_mutex_unlock(&peer->lock);
 }
 
 void wmbt_peer_leave_owing(struct wmbt_peer *peer, struct wmbt_connection *connection, uint32_t id, int64_t until_ms) {
