@@ -52,6 +52,10 @@ struct wmbt_peer {
   /* It takes connections and does not answer: that it can be reached says nothing. */
   bool is_silent;
   int64_t attempted_ms;
+  /* How a connection that is reached comes to stand: wmbt_connection_greet, or that of HTTP. */
+  bool (*greet)(struct wmbt_connection *, const struct wmbt_hello *, int64_t deadline_ms, struct wmbt_failure *);
+  /* Takes an answer that a connection owes, as far as it has come: that of frames, or of HTTP. */
+  bool (*settle)(struct wmbt_connection *, uint32_t id, int64_t deadline_ms, struct wmbt_failure *);
   struct wmbt_hello hello;
   bool needs_client_id;
   char token[WMBT_TOKEN_BYTES_MAX + 1];
