@@ -15,7 +15,7 @@ export async function bundledStore(): Promise<string> {
   const folder = join(projectRoot(), 'dist/src/cli');
   const program = `
     import { runPrivateStore } from './private-command.js';
-    runPrivateStore().then((code) => { process.exitCode = code; });`;
+    runPrivateStore(process.argv[2]).then((code) => { process.exitCode = code; });`;
   const { outputFiles } = await bundle({
     stdin: { contents: program, resolveDir: folder },
     ...{ bundle: true, minify: true, write: false, logLevel: 'silent' },

@@ -7,7 +7,7 @@ import { warningFlags as commonWarnings } from '../src/platform/native-build.ts'
 import { projectRoot } from './project.ts';
 
 /** How the C code is compiled. */
-export type Flavour = 'plain' | 'address' | 'thread';
+export type Flavour = 'plain' | 'address' | 'thread' | 'fuzzer';
 
 export interface Toolchain {
   readonly compiler: string;
@@ -29,6 +29,10 @@ const flavourFlags: Readonly<Record<Flavour, readonly string[]>> = {
   plain: [],
   // A report that is only printed would let a test pass.
   address: ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
+  fuzzer: [
+    '-fsanitize=fuzzer-no-link,address,undefined',
+    ...['-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
+  ],
   thread: ['-fsanitize=thread', '-fno-omit-frame-pointer'],
 };
 

@@ -5,6 +5,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cachedLibrary } from './capi-build.ts';
+import { fuzz, fuzzTargets, fuzzToolchain } from './capi-fuzz.ts';
 import type { Flavour } from './capi-compile.ts';
 import { countsOfMissing, installCommandOf, tryInstall } from './debian.ts';
 import { projectRoot } from './project.ts';
@@ -12,6 +13,8 @@ import { formatCounts, runTests } from './test-run.ts';
 import type { TestCounts } from './test-run.ts';
 
 const help = `npm run capi                             tests the C library: each lane a compiler and its sanitizers
+npm run capi -- fuzz [TARGET...] [--seconds N]
+                                         tries made-up inputs on its parsers, each for so long (60)
 npm run capi -- build [--prefix FOLDER]  builds it with cc, or what CC names, and installs it in the
                                          folder (default: build/capi/install)
 `;
@@ -25,14 +28,17 @@ const lanes: readonly (readonly [compiler: string, flavour: Flavour])[] = [
   ['clang', 'address'],
 ];
 
+/** Seconds that each parser is fuzzed in the lane. */
+const laneFuzzSeconds = 8;
+
 /** What has the compilers, their sanitizers, and the programs by which others build with the library. */
 const packages: readonly string[] = [
   ...['gcc', 'g++', 'libc6-dev', 'clang', 'libclang-rt-dev'],
-  ...['cmake', 'make', 'pkg-config'],
+  ...['cmake', 'make', 'pkg-config', 'valgrind'],
 ];
 
-/** Programs that test/capi/library.test.ts builds with. */
-const builders: readonly string[] = ['g++', 'clang++', 'cmake', 'make', 'pkg-config'];
+/** Programs that test/capi/library.test.ts and test/capi/valgrind.test.ts use. */
+const builders: readonly string[] = ['g++', 'clang++', 'cmake', 'make', 'pkg-config', 'valgrind'];
 
 /** Tests under sanitizers take several times as long. */
 const fileTimeoutMs = 900_000;
@@ -44,17 +50,19 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: {
       help: { type: 'boolean', default: false },
+      seconds: { type: 'string', default: '60' },
       prefix: { type: 'string', default: join(projectRoot(), 'build/capi/install') },
     },
   });
-  const [command = 'test'] = positionals;
+  const [command = 'test', ...rest] = positionals;
   if (values.help) {
     process.stdout.write(help);
     return 0;
   }
   if (command === 'build') return build(resolve(values.prefix));
   if (command === 'test') return test();
-  console.error(`capi: unknown command ${command}; there are: build, test`);
+  if (command === 'fuzz') return fuzzFor(rest, Number(values.seconds));
+  console.error(`capi: unknown command ${command}; there are: build, fuzz, test`);
   return 2;
 }
 
@@ -67,20 +75,42 @@ async function build(prefix: string): Promise<number> {
   return 0;
 }
 
+/** Fuzzes the targets that are named, or all of them. */
+async function fuzzFor(names: readonly string[], seconds: number): Promise<number> {
+  const unknown = names.find((name) => !fuzzTargets.includes(name));
+  if (unknown !== undefined || !Number.isSafeInteger(seconds) || seconds < 1) {
+    const wrong = unknown ?? 'that number of seconds';
+    console.error(`capi: there is no ${wrong}; targets are: ${fuzzTargets.join(', ')}`);
+    return 2;
+  }
+  return report(await fuzz(names.length === 0 ? fuzzTargets : names, seconds));
+}
+
+function report(counts: TestCounts): number {
+  console.log(formatCounts(counts));
+  return counts.failed === 0 ? 0 : 1;
+}
+
 /** Runs every lane, and adds up what they counted. */
 async function test(): Promise<number> {
   const sum = { passed: 0, failed: 0, skipped: 0 };
   const canBuildAll = lanes.every(([compiler, flavour]) => canBuild(compiler, flavour));
   if (!canBuildAll || !builders.every(isThere)) tryInstall(packages);
-  for (const [compiler, flavour] of lanes) {
-    console.log(`\n== C library by ${compiler}, ${flavour} sanitizer`);
-    const counts = canBuild(compiler, flavour) ? await runLane(compiler, flavour) : notBuilt();
+  const add = (counts: TestCounts): void => {
     sum.passed += counts.passed;
     sum.failed += counts.failed;
     sum.skipped += counts.skipped;
+  };
+  for (const [compiler, flavour] of lanes) {
+    console.log(`\n== C library by ${compiler}, ${flavour} sanitizer`);
+    add(canBuild(compiler, flavour) ? await runLane(compiler, flavour, laneTests) : notBuilt());
   }
-  console.log(formatCounts(sum));
-  return sum.failed === 0 ? 0 : 1;
+  console.log('\n== C library by gcc, under valgrind');
+  add(isThere('valgrind') ? await runLane('gcc', 'plain', ['valgrind']) : notBuilt());
+  console.log('\n== parsers of the C library by clang, fuzzed');
+  const { compiler, flavour } = fuzzToolchain;
+  add(canBuild(compiler, flavour) ? await fuzz(fuzzTargets, laneFuzzSeconds) : notBuilt());
+  return report(sum);
 }
 
 function isThere(program: string): boolean {
@@ -102,15 +132,21 @@ function notBuilt(): TestCounts {
   return countsOfMissing('not built here', installCommandOf(packages));
 }
 
-function runLane(compiler: string, flavour: Flavour): ReturnType<typeof runTests> {
+/** Files of tests in `test/capi`. The last two choose their own sanitizers or have none. */
+const laneTests = ['abi', 'embedded', 'frames', 'kernels', 'library'];
+
+function runLane(
+  compiler: string,
+  flavour: Flavour,
+  names: readonly string[],
+): ReturnType<typeof runTests> {
   // The test files read these (test/capi/c-program.ts).
   process.env['CC'] = compiler;
   process.env['WOMBATKV_TEST_C_FLAVOUR'] = flavour;
   return runTests({
     directory: join(projectRoot(), 'dist'),
     speed: 'quick',
-    // The last two choose their own sanitizers or have none.
-    filters: ['abi', 'embedded', 'frames', 'kernels', 'library'].map((name) => `test/capi/${name}`),
+    filters: names.map((name) => `test/capi/${name}`),
     exceptions: [],
     concurrency: availableParallelism(),
     fileTimeoutMs,

@@ -26,12 +26,13 @@
  * ---------------------------------------------------------------------------------------------------------
  * What it needs
  * ---------------------------------------------------------------------------------------------------------
- * A store, in one of three ways: that of a running `wombatkv-daemon` on the same host (WMBT_KV_REMOTE_PREFIX) or over
- * TCP (WMBT_KV_TCP_ADDR), or, without a daemon, one that the library starts for this process alone (see "A store of
- * one's own"). On the same host blocks in the store's memory are found and lent where they lie, without a copy and
+ * A store, in one of three ways: that of a running `wombatkv-daemon` on the same host (WMBT_KV_REMOTE_PREFIX), over
+ * TCP (WMBT_KV_TCP_ADDR) or HTTP (WMBT_KV_HTTP_ADDR), or, without a daemon, one that the library starts for this
+ * process alone (see "A store of one's own"). On the same host blocks in the store's memory are found and lent where they lie, without a copy and
  * without a system call (one, for a store of one's own, by which it is known to live); its Unix socket serves the
- * rest, and everything where it shares no memory. HTTP and TLS are not in this version: asking for them fails with a
- * message that says so. Nothing is sent in the clear where TLS is asked for.
+ * rest, and everything where it shares no memory. For TLS and for a near-cache the
+ * library starts a process of Node that is the client of the daemon (see "TLS and near-cache"). Nothing is sent in the
+ * clear where TLS is asked for.
  *
  *     cc engine.c $(pkg-config --cflags --libs wombatkv)
  *
@@ -55,6 +56,15 @@
  *  - An engine may close all descriptors that it finds: the next call starts anew. A process forked from it uses the
  *    same store as long as the parent has it, and then one of its own.
  *  - What settings are set without effect, or have names that are none, is written to standard error once, a line each.
+ *
+ * ---------------------------------------------------------------------------------------------------------
+ * TLS and near-cache
+ * ---------------------------------------------------------------------------------------------------------
+ * An address `tls://host:port`, or `https://host:port` for HTTP, or WMBT_KV_TLS_CA_FILE, asks for TLS; with
+ * WMBT_KV_NEAR_CACHE_BYTES blocks that were read from a daemon over TCP or HTTP are kept in memory of this host, and
+ * reading them again asks nobody. For both the library starts the same program as for a store of one's own, as the client
+ * of that daemon: it has no store and no place in the cache directory, what it accepted the daemon has accepted, and the
+ * rest of what is said above of the process holds for it too.
  *
  * ---------------------------------------------------------------------------------------------------------
  * Rules that hold for every function
@@ -140,8 +150,8 @@ typedef struct wmbt_kv_borrow wmbt_kv_borrow_t;
  * Opens the store that the environment names. The first of these that is set wins:
  *
  *     WMBT_KV_REMOTE_PREFIX=NAME      the daemon of that prefix on this host, by its memory and its Unix socket
- *     WMBT_KV_TCP_ADDR=HOST:PORT      a daemon over TCP
- *     WMBT_KV_HTTP_ADDR=HOST:PORT     not in this version: fails
+ *     WMBT_KV_TCP_ADDR=HOST:PORT      a daemon over TCP; tls://HOST:PORT: encrypted
+ *     WMBT_KV_HTTP_ADDR=HOST:PORT     a daemon over HTTP/1.1; https://HOST:PORT: encrypted
  *     none of them                    a store of this process alone; waits until it is ready, up to 10 s,
  *                                     and as long again until it is connected
  *
@@ -154,13 +164,13 @@ typedef struct wmbt_kv_borrow wmbt_kv_borrow_t;
 WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_init_from_env(void);
 
 /*
- * Opens the daemon at "host:port" or "[address]:port" over TCP; everything else is as the environment says.
+ * Opens the daemon at "host:port" or "[address]:port" over TCP, encrypted with "tls://" before it; everything else is as the environment says.
  * Returns the handle, or NULL: `addr` is NULL, is not UTF-8, is no address, or nobody answers there.
  */
 WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open_tcp(const char *addr);
 
 /*
- * The same over HTTP. In this version it returns NULL for every address; wmbt_kv_last_error says what there is.
+ * The same over HTTP/1.1, encrypted with "https://", for networks that let nothing else through: TCP moves the same bytes with less work.
  */
 WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open_http(const char *addr);
 

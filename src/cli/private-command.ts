@@ -2,6 +2,7 @@ import { assertDefined } from '../base/assert.ts';
 import { deferred } from '../base/deferred.ts';
 import type { Deferred } from '../base/deferred.ts';
 import { isStoreError, messageOf } from '../base/errors.ts';
+import type { ServedStore } from '../blocks/served-store.ts';
 import { configFromEnvironment } from '../config/environment.ts';
 import { doorsFromEnvironment, runtimeDirectoryOf } from '../config/door-settings.ts';
 import type { DoorConfig } from '../config/door-settings.ts';
@@ -11,8 +12,9 @@ import { DaemonCounters } from '../daemon/daemon-counters.ts';
 import { Daemon } from '../daemon/daemon.ts';
 import { FrameTransport } from '../daemon/frame-transport.ts';
 import { privateBinder } from '../daemon/private-binder.ts';
+import { RelayedStore } from '../daemon/relayed-store.ts';
 import { Succession } from '../daemon/succession.ts';
-import { openServedStore } from '../open-store.ts';
+import { credentialsOf, openServedStore } from '../open-store.ts';
 import { checksumsFor } from '../platform/checksums.ts';
 import { withNative } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
@@ -38,17 +40,18 @@ const endMs = 10_000;
 
 /**
  * Runs the store of one process, which has started this one and owns it: an engine that uses the C
- * library without a daemon. It says `ready` and where its socket is, or `failed` and why, and ends
+ * library without a daemon. With the address of a daemon elsewhere this process is its client, for an
+ * engine that wants TLS or a near-cache, which the library has not. It says `ready` and where its socket is, or `failed` and why, and ends
  * when its owner does. Resolves to the exit code and never rejects.
  */
-export async function runPrivateStore(): Promise<number> {
+export async function runPrivateStore(daemonUrl?: string): Promise<number> {
   const platform = nodePlatform();
   const events = new DaemonEvents((line) => process.stdout.write(line), platform.clock);
   process.stdout.on('error', () => undefined);
   let owner: OwningProcess | undefined;
   try {
     owner = OwningProcess.inherited(ownerDescriptor);
-    await serveOwner(owner, platform, events);
+    await serveOwner(owner, platform, events, daemonUrl);
     return exitCodes.stopped;
   } catch (error) {
     const message = messageOf(error).replaceAll(/\s*\n\s*/g, ' ');
@@ -74,6 +77,8 @@ interface PrivateParts {
   readonly events: DaemonEvents;
   readonly config: ResolvedStoreConfig;
   readonly doors: DoorConfig;
+  /** Undefined: the store is this process's own. */
+  readonly daemonUrl: string | undefined;
   readonly memory: DaemonMemory;
   readonly succession: Succession | undefined;
   /** Settles when the process is to end. */
@@ -88,6 +93,7 @@ async function serveOwner(
   owner: OwningProcess,
   plain: Platform,
   events: DaemonEvents,
+  daemonUrl: string | undefined,
 ): Promise<void> {
   const { clock, environment, host } = plain;
   const report = (line: string): void => {
@@ -101,16 +107,17 @@ async function serveOwner(
   const end = Promise.race([owner.gone, signals.first]);
   // Whatever it hangs in, a process without an owner ends.
   void end.then(() => clock.schedule(2 * doors.drainMs + endMs, () => process.exit(1)));
-  const succession = successionOf(config, platform);
+  const isOwn = daemonUrl === undefined;
+  const succession = isOwn ? successionOf(config, platform) : undefined;
   await succession?.ask().catch((error: unknown) => {
     // The new store has another place then, and finds what is uploaded.
     events.error('processes that drain are not asked', { message: messageOf(error) });
   });
-  const memory = await DaemonMemory.prepare(platform, true, events);
+  const memory = await DaemonMemory.prepare(platform, isOwn, events);
   const hurry = new AbortController();
   try {
     const parts = { owner, platform, events, config, doors, memory, succession, end, hurry };
-    await serve({ ...parts, isReady: deferred<void>() });
+    await serve({ ...parts, daemonUrl, isReady: deferred<void>() });
   } finally {
     await memory.end();
     signals.forget();
@@ -118,14 +125,10 @@ async function serveOwner(
 }
 
 async function serve(parts: PrivateParts): Promise<void> {
-  const { platform, events, config, doors, memory, hurry, isReady } = parts;
+  const { platform, events, config, doors } = parts;
   const { clock } = platform;
   const checksums = checksumsFor(platform.host, config.native);
-  const store = await openServedStore(config, platform, {
-    ...{ logger: events, drainMs: doors.drainMs, drainSignal: hurry.signal },
-    sharedDirectory: memory.directory,
-    begin: isReady.promise.then(() => clock.sleep(firstCallsMs, undefined, 'idle')),
-  });
+  const store = await openStoreOf(parts);
   try {
     const service = {
       ...{ store, clock, sockets: nodeSockets, logger: events, checksums },
@@ -141,6 +144,27 @@ async function serve(parts: PrivateParts): Promise<void> {
     await store.close();
     await checksums.close();
   }
+}
+
+function openStoreOf(parts: PrivateParts): Promise<ServedStore> {
+  const { platform, events, config, doors, memory, hurry, isReady, daemonUrl } = parts;
+  if (daemonUrl !== undefined) return openRelayed(daemonUrl, parts);
+  return openServedStore(config, platform, {
+    ...{ logger: events, drainMs: doors.drainMs, drainSignal: hurry.signal },
+    sharedDirectory: memory.directory,
+    begin: isReady.promise.then(() => platform.clock.sleep(firstCallsMs, undefined, 'idle')),
+  });
+}
+
+/** That of a daemon elsewhere. What a client is made of is loaded for it alone. */
+async function openRelayed(
+  url: string,
+  { platform, config, doors }: PrivateParts,
+): Promise<ServedStore> {
+  const { connect } = await import('../client/connect.ts');
+  const { nearCacheBytes } = doors;
+  const credentials = await credentialsOf(doors, platform);
+  return new RelayedStore(await connect(url, { ...config, ...credentials, nearCacheBytes }));
 }
 
 /** Tells the owner where the store is; stops the daemon when the owner has gone. */

@@ -10,8 +10,8 @@ import type { NativeMode } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
-import { usualRuntimeDirectory } from '../platform/runtime-directory.ts';
-import type { SocketAddress } from '../platform/sockets.ts';
+import { pathOfSetting, usualRuntimeDirectory } from '../platform/runtime-directory.ts';
+import type { SocketAddress, Sockets } from '../platform/sockets.ts';
 import { tlsSockets } from '../platform/tls-sockets.ts';
 import { ClientStore } from './client-store.ts';
 import { HttpClientStore } from './http-client-store.ts';
@@ -88,25 +88,12 @@ async function connectTo(
   const authority = await readAuthority(options.tlsCaFile);
   if (address.kind === 'http') return connectHttp(address, namespace, options, authority);
   if (address.kind === 'shm') return connectShared(address, namespace, options);
-  const { native = 'auto' } = options;
-  const { clock, random, host } = withNative(nodePlatform(), native);
   const isSecure = address.kind === 'tcp' && address.isSecure;
   const sockets = isSecure ? tlsSockets({ authority }) : nodeSockets;
-  const peer = new RemotePeer({ sockets, clock, random, address, token, agent });
-  const cap = capOf(options);
-  const deadlines = {
-    ...readDeadlines(options),
-    saveMs: cap(limits.saveDeadlineMs),
-  };
-  const checksums = checksumsFor(host, native);
-  const store = new RemoteStore({ peer, clock, namespace, deadlines, checksums });
-  try {
+  const { peer, store } = remoteOf(address, sockets, namespace, options);
+  return opened(store, async () => {
     await peer.connection('small', new AbortController().signal);
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
-  return store;
+  });
 }
 
 /** The daemon's memory where there is some, and its socket for everything else. */
@@ -115,24 +102,42 @@ async function connectShared(
   namespace: Namespace,
   options: ConnectOptions,
 ): Promise<KvStore> {
-  const { native = 'auto' } = options;
-  const platform = withNative(nodePlatform(), native);
-  const { clock, random, host } = platform;
+  const platform = withNative(nodePlatform(), options.native ?? 'auto');
   const path = name.startsWith('/') ? name : socketPathOf(await runtimeDirectory(platform), name);
   const address = { kind: 'unix' as const, path };
-  const { token = '' } = options;
-  const peer = new RemotePeer({ sockets: nodeSockets, clock, random, address, token, agent });
+  const { peer, store: remote } = remoteOf(address, nodeSockets, namespace, options);
+  const access = new AnnouncedMemory(platform, peer, path);
+  return opened(new SharedStore({ remote, access, namespace }), async () => {
+    await peer.connection('small', new AbortController().signal);
+    await access.look();
+  });
+}
+
+/** A daemon by its frames; nothing is connected yet. */
+function remoteOf(
+  address: SocketAddress,
+  sockets: Sockets,
+  namespace: Namespace,
+  options: ConnectOptions,
+): { readonly peer: RemotePeer; readonly store: RemoteStore } {
+  const { native = 'auto', token = '' } = options;
+  const { clock, random, host } = withNative(nodePlatform(), native);
+  const peer = new RemotePeer({ sockets, clock, random, address, token, agent });
   const deadlines = {
     ...readDeadlines(options),
     saveMs: capOf(options)(limits.saveDeadlineMs),
   };
   const checksums = checksumsFor(host, native);
-  const remote = new RemoteStore({ peer, clock, namespace, deadlines, checksums });
-  const access = new AnnouncedMemory(platform, peer, path);
-  const store = new SharedStore({ remote, access, namespace });
+  return { peer, store: new RemoteStore({ peer, clock, namespace, deadlines, checksums }) };
+}
+
+/** The store when `reach` has reached it; it is closed when that fails. */
+async function opened<Store extends KvStore>(
+  store: Store,
+  reach: () => Promise<void>,
+): Promise<Store> {
   try {
-    await peer.connection('small', new AbortController().signal);
-    await access.look();
+    await reach();
   } catch (error) {
     await store.close();
     throw error;
@@ -144,9 +149,8 @@ async function connectShared(
 async function runtimeDirectory(platform: Platform): Promise<string> {
   const given = platform.environment['WMBT_KV_RUNTIME_DIR'];
   if (given === undefined || given === '') return usualRuntimeDirectory(platform);
-  const home = platform.host.homeDirectory;
-  const path = given.startsWith('~/') ? `${home}/${given.slice(2)}` : given;
-  if (path.startsWith('/')) return path.replace(/(?<=.)\/+$/, '');
+  const path = pathOfSetting(given, platform.host.homeDirectory);
+  if (path !== undefined) return path;
   throw new StoreError(
     'INVALID',
     `WMBT_KV_RUNTIME_DIR is ${JSON.stringify(given)}, no absolute path`,
@@ -170,13 +174,7 @@ async function connectHttp(
     ...{ token: token === '' ? undefined : token, deadlines: readDeadlines(options) },
     checksums: checksumsFor(platform.host, native),
   });
-  try {
-    await store.greet({ deadlineMs: httpClientLimits.connectMs });
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
-  return store;
+  return opened(store, () => store.greet({ deadlineMs: httpClientLimits.connectMs }));
 }
 
 function capOf({ callDeadlineMsMax }: ConnectOptions): (ms: number) => number {

@@ -1,8 +1,7 @@
 import { StoreError, messageOf } from '../base/errors.ts';
 import type { Platform } from '../platform/platform.ts';
-import { usualRuntimeDirectory } from '../platform/runtime-directory.ts';
+import { pathOfSetting, usualRuntimeDirectory } from '../platform/runtime-directory.ts';
 import { quote } from './display.ts';
-import { expandHome } from './object-store-url.ts';
 import { parseSetting } from './parse.ts';
 import { acceptedText } from './setting.ts';
 import type { Setting } from './setting.ts';
@@ -173,9 +172,8 @@ export function doorsFromEnvironment(environment: Environment, homeDirectory: st
   const path = (name: string): string | undefined => {
     const text = textOf(environment, name);
     if (text === undefined) return undefined;
-    const expanded = expandHome(text, homeDirectory);
-    if (expanded.startsWith('/') && !expanded.includes('\0'))
-      return expanded.replace(/(?<=.)\/+$/, '');
+    const expanded = pathOfSetting(text, homeDirectory);
+    if (expanded !== undefined) return expanded;
     throw refused(name, text);
   };
   const address = (name: string, scheme: string): string | undefined => {

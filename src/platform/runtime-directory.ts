@@ -9,3 +9,14 @@ export async function usualRuntimeDirectory(platform: Platform): Promise<string>
   if (host.userId === 0 || (await files.status(common))?.isOwn === true) return common;
   return `${host.temporaryDirectory}/wombatkv-${host.userId ?? 'user'}`;
 }
+
+/**
+ * A path as settings name it: absolute, or below the home directory by `~/`; without slashes at its
+ * end. Undefined for anything else.
+ */
+export function pathOfSetting(text: string, homeDirectory: string): string | undefined {
+  const isOfHome = text === '~' || text.startsWith('~/');
+  const path = isOfHome ? `${homeDirectory}${text.slice(1)}` : text;
+  if (!path.startsWith('/') || path.includes('\0')) return undefined;
+  return path.replace(/(?<=.)\/+$/, '');
+}

@@ -6,7 +6,7 @@ import { startDaemonHome } from './daemon-home.ts';
 import type { DaemonHome } from './daemon-home.ts';
 
 /**
- * Goal: the functions do what the header says, over both sockets of a real daemon, and with
+ * Goal: the functions do what the header says, over every door of a real daemon, and with
  * the memory that it shares.
  * Method: capi/test/library, linked to the shared library as an engine is; every sentence that it
  * prints is a test here. In an outage it says what is to happen to the daemon, and goes on when that
@@ -24,12 +24,17 @@ const acts: ReadonlyMap<string, Act> = new Map<string, Act>([
   ['continue', (home) => Promise.resolve(home.daemon().child.kill('SIGCONT'))],
 ]);
 
-/** How the library reaches a store: `shm` is a daemon's Unix socket and its memory. */
-type Way = 'shm' | 'unix' | 'tcp' | 'embedded';
+/**
+ * How the library reaches a store: `shm` is a daemon's Unix socket and its memory; `tls` and `https` go
+ * through a process that is the daemon's client.
+ */
+type Way = 'shm' | 'unix' | 'tcp' | 'http' | 'tls' | 'https' | 'embedded';
 
 const ways: readonly Way[] = [
   ...(withoutNative() === false ? (['shm'] as const) : []),
-  ...(['unix', 'tcp', 'embedded'] as const),
+  ...(['unix', 'tcp', 'http', 'embedded'] as const),
+  // In C they differ from the one before by an argument of the process: once is enough.
+  ...(process.env['WOMBATKV_TEST_C_FLAVOUR'] === undefined ? (['tls', 'https'] as const) : []),
 ];
 
 async function runGroup(
@@ -54,8 +59,13 @@ after(async () => {
   for (const home of shared.values()) await home.then((one) => one.close());
 });
 
+function startHome(way: Way): Promise<DaemonHome> {
+  const isSecure = way === 'tls' || way === 'https';
+  return startDaemonHome({ sharesMemory: way === 'shm', isSecure });
+}
+
 function sharedHome(way: Way): Promise<DaemonHome> {
-  const known = shared.get(way) ?? startDaemonHome({ sharesMemory: way === 'shm' });
+  const known = shared.get(way) ?? startHome(way);
   shared.set(way, known);
   return known;
 }
@@ -65,6 +75,9 @@ const steady: Readonly<Record<Way, readonly string[]>> = {
   shm: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
   unix: ['blocks', 'threads', 'extended'],
   tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  http: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  tls: ['blocks', 'tails', 'threads', 'extended'],
+  https: ['blocks', 'tails'],
   embedded: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
 };
 /** Groups that kill or stop their daemon, fill its memory, or change its files. */
@@ -72,6 +85,9 @@ const harsh: Readonly<Record<Way, readonly string[]>> = {
   shm: ['outage', 'shared', 'shared-processes', 'shared-files'],
   unix: ['outage', 'stopped', 'cancelled'],
   tcp: ['outage', 'stopped', 'cancelled'],
+  http: ['outage', 'stopped', 'cancelled'],
+  tls: ['outage'],
+  https: [],
   // What kills a store of one's own is in embedded.test.ts.
   embedded: [],
 };
@@ -84,7 +100,7 @@ for (const way of ways) {
   }
   for (const group of harsh[way]) {
     test(`${group} of the C library over ${way}`, { skip }, async (context) => {
-      const home = await startDaemonHome({ sharesMemory: way === 'shm' });
+      const home = await startHome(way);
       try {
         await runGroup(context, group, { home, way });
       } finally {
@@ -92,4 +108,21 @@ for (const way of ways) {
       }
     });
   }
+}
+
+for (const door of ['tls', 'http'] as const) {
+  test(`relayed of the C library over ${door}`, { skip }, async (context) => {
+    const home = await startDaemonHome({ isSecure: door === 'tls' });
+    try {
+      const onLine = (line: string): Promise<void> | undefined =>
+        acts
+          .get(line)?.(home)
+          .then(() => undefined);
+      const environment = { ...home[door], WMBT_KV_NEAR_CACHE_BYTES: '64MiB' };
+      const program = await buildAbiTest();
+      await reportTests(context, await runProgram(program, ['relayed'], { environment, onLine }));
+    } finally {
+      await home.close();
+    }
+  });
 }

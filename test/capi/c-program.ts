@@ -82,6 +82,12 @@ export async function linkProgram(
   return program;
 }
 
+/** Runs a program under valgrind, where a fault or a lost piece of memory is an exit status of its own. */
+export function underValgrind(program: string): readonly [program: string, ...args: string[]] {
+  const words = ['--quiet', '--error-exitcode=99', '--leak-check=full', '--trace-children=no'];
+  return ['valgrind', ...words, '--errors-for-leak-kinds=definite', '--num-callers=30', program];
+}
+
 /** How a program ended, and what it printed. */
 export interface ProgramEnd {
   readonly status: number | null;

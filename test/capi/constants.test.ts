@@ -5,7 +5,9 @@ import { describe, it } from 'node:test';
 import { storeErrorCodes } from '../../src/base/errors.ts';
 import { ABI_MAJOR, ABI_MINOR } from '../../src/blocks/abi-version.ts';
 import { limits } from '../../src/blocks/limits.ts';
+import { httpClientLimits } from '../../src/client/http-limits.ts';
 import { frameTypeCodes } from '../../src/protocol/frame-types.ts';
+import { http1Limits } from '../../src/protocol/http1-head.ts';
 import { missReasons } from '../../src/protocol/miss-reasons.ts';
 import { projectRoot } from '../../tools/project.ts';
 
@@ -49,12 +51,31 @@ describe('the constants of the C library', () => {
     }
   });
 
-  it('leave room below the limits of the daemon', () => {
-    const most = numberIn(bounds, 'WMBT_CONNECTIONS_MAX');
-    assert.ok(most < limits.connectionsPerClientMax);
-    assert.ok(numberIn(bounds, 'WMBT_BULK_CONNECTIONS_MAX') < most);
+  it('leave room for the longest message', () => {
     // `wanted`, the longest message that a client is sent.
     assert.ok(24 + 12 + limits.keysPerCallMax / 8 <= numberIn(bounds, 'WMBT_READ_BYTES'));
+  });
+
+  it('are those of HTTP', () => {
+    const pairs: Readonly<Record<string, number>> = {
+      WMBT_HTTP_SAVE_BYTES_MAX: httpClientLimits.saveBytesMax,
+      WMBT_HTTP_ASK_BYTES_MIN: httpClientLimits.askBytesMin,
+    };
+    for (const [name, value] of Object.entries(pairs)) {
+      assert.equal(numberIn(bounds, name), value, name);
+    }
+    const ofHeads: Readonly<Record<string, number>> = {
+      wmbt_http_head_bytes_max: http1Limits.headBytesMax,
+      wmbt_http_fields_max: http1Limits.fieldsMax,
+      wmbt_http_chunk_line_bytes_max: http1Limits.chunkLineBytesMax,
+      wmbt_http_trailer_bytes_max: http1Limits.trailerBytesMax,
+    };
+    for (const [name, value] of Object.entries(ofHeads)) {
+      assert.equal(numberIn('src/library/http-head.h', name), value, name);
+    }
+    // The longest answer in JSON: what is stored of all keys of a call.
+    const longest = '{"stored":[]}\n'.length + limits.keysPerCallMax * 'false,'.length;
+    assert.ok(longest <= numberIn(bounds, 'WMBT_HTTP_TEXT_BYTES_MAX'));
   });
 
   it('are the types of frames', () => {
@@ -74,6 +95,11 @@ describe('the constants of the C library', () => {
     const expected = storeErrorCodes.map((code) => code.toLowerCase().replace('_', ' '));
     assert.deepEqual(inC, expected);
     assert.equal(numberIn('src/library/messages.c', 'reasons_max'), missReasons.length);
+    const reasons = /reasons\[\] = \{([^}]*)\}/.exec(source('src/library/http-form.c'))?.[1] ?? '';
+    assert.deepEqual(
+      Array.from(reasons.matchAll(/"([a-z-]+)"/g), ([, word]) => word),
+      missReasons,
+    );
     const numbered = (prefix: string): readonly string[] =>
       Array.from(
         source('include/wombatkv.h').matchAll(new RegExp(`#define ${prefix}(\\w+) (\\d+)\\b`, 'g')),

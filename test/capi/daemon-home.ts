@@ -1,3 +1,4 @@
+import { CertificateMaker } from '../support/certificates.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import { DaemonProcess } from '../cli/daemon-process.ts';
 
@@ -7,6 +8,11 @@ export interface DaemonHome {
   readonly unix: Readonly<Record<string, string>>;
   /** The same over TCP. */
   readonly tcp: Readonly<Record<string, string>>;
+  /** The same over HTTP. */
+  readonly http: Readonly<Record<string, string>>;
+  /** The same two with a file of certificates to trust, of a daemon that has one. */
+  readonly tls: Readonly<Record<string, string>>;
+  readonly https: Readonly<Record<string, string>>;
   /** Those of an engine with a store of its own, in the same folder. */
   readonly embedded: Readonly<Record<string, string>>;
   /** Its address, `host:port`. */
@@ -22,22 +28,31 @@ export interface DaemonHomeOptions {
   readonly sharesMemory?: boolean;
   /** Bytes of its memory, as a setting; `16MiB` when absent. */
   readonly memory?: string;
+  /** Whether its ports speak TLS, which openssl makes a certificate for; they do not when absent. */
+  readonly isSecure?: boolean;
 }
 
 export async function startDaemonHome(options: DaemonHomeOptions = {}): Promise<DaemonHome> {
-  const { sharesMemory = true, memory = '16MiB' } = options;
+  const { sharesMemory = true, memory = '16MiB', isSecure = false } = options;
   const directory = await makeTemporaryDirectory('capi');
   const { path } = directory;
+  const identity = isSecure ? await makeIdentity(path) : undefined;
   const environment = {
+    ...identity?.ofDaemon,
     ...{ HOME: path, WMBT_KV_RUNTIME_DIR: `${path}/run`, WMBT_KV_PUFFER_RAM_BYTES: memory },
     ...(sharesMemory ? {} : { WMBT_KV_NATIVE: 'off' }),
   };
-  let port = '0';
+  const ports = { tcp: '0', http: '0' };
   let daemon: DaemonProcess;
   const restart = async (): Promise<void> => {
-    daemon = new DaemonProcess(['--prefix', 'capi', '--tcp', `127.0.0.1:${port}`], environment);
+    const doors = ['--tcp', `127.0.0.1:${ports.tcp}`, '--http', `127.0.0.1:${ports.http}`];
+    daemon = new DaemonProcess(['--prefix', 'capi', ...doors], environment);
     const urls = await daemon.ready();
-    port = /^tcp:.*:(\d+)$/.exec(urls.find((url) => url.startsWith('tcp:')) ?? '')?.[1] ?? '0';
+    for (const door of ['tcp', 'http'] as const) {
+      const scheme = isSecure ? { tcp: 'tls', http: 'https' }[door] : door;
+      const url = urls.find((one) => one.startsWith(`${scheme}:`)) ?? '';
+      ports[door] = /:(\d+)\/?$/.exec(url)?.[1] ?? '0';
+    }
   };
   await restart();
   const common = {
@@ -45,10 +60,15 @@ export async function startDaemonHome(options: DaemonHomeOptions = {}): Promise<
     // A machine that runs other tests may take longer than usual.
     WMBT_KV_LOOKUP_DEADLINE_MS: '5000',
   };
-  const address = `127.0.0.1:${port}`;
+  const address = `127.0.0.1:${ports.tcp}`;
+  const httpAddress = `127.0.0.1:${ports.http}`;
+  const known = { ...common, WMBT_TEST_TCP: address, WMBT_TEST_HTTP: httpAddress };
   return {
-    unix: { ...common, WMBT_KV_REMOTE_PREFIX: 'capi', WMBT_TEST_TCP: address },
-    tcp: { ...common, WMBT_KV_TCP_ADDR: address, WMBT_TEST_TCP: address },
+    unix: { ...known, WMBT_KV_REMOTE_PREFIX: 'capi' },
+    tcp: { ...known, WMBT_KV_TCP_ADDR: address },
+    http: { ...known, WMBT_KV_HTTP_ADDR: httpAddress },
+    tls: { ...known, ...identity?.ofClients, WMBT_KV_TCP_ADDR: `tls://${address}` },
+    https: { ...known, ...identity?.ofClients, WMBT_KV_HTTP_ADDR: httpAddress },
     embedded: { ...common, WMBT_KV_PUFFER_RAM_BYTES: '16MiB' },
     address,
     daemon: () => daemon,
@@ -58,5 +78,19 @@ export async function startDaemonHome(options: DaemonHomeOptions = {}): Promise<
       await daemon.stop('SIGKILL');
       await directory.remove();
     },
+  };
+}
+
+/** A certificate for this host, as the daemon shows it and as clients trust it. */
+async function makeIdentity(path: string): Promise<{
+  readonly ofDaemon: Readonly<Record<string, string>>;
+  readonly ofClients: Readonly<Record<string, string>>;
+}> {
+  const maker = new CertificateMaker(path);
+  const authority = await maker.authority('ca');
+  const { certFile, keyFile } = await maker.signed('host', authority, { names: 'IP:127.0.0.1' });
+  return {
+    ofDaemon: { WMBT_KV_TLS_CERT_FILE: certFile, WMBT_KV_TLS_KEY_FILE: keyFile },
+    ofClients: { WMBT_KV_TLS_CA_FILE: authority.certFile },
   };
 }

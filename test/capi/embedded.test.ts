@@ -98,6 +98,15 @@ test('a store of its own', { skip, timeout }, async (context) => {
   });
 });
 
+test('a store of its own and forked children', { skip, timeout }, async (context) => {
+  await withHome(async (environment) => {
+    await reportTests(
+      context,
+      await runProgram(await buildAbiTest(), ['embedded-fork'], { environment }),
+    );
+  });
+});
+
 test(
   'the store process of an engine that is killed ends by itself',
   { skip, timeout },

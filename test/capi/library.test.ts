@@ -96,6 +96,11 @@ describe('libwombatkv', { skip }, () => {
 
 describe('wombatkv.h', () => {
   const flags = warningFlags.filter((flag) => flag !== '-Wcast-qual');
+  const structures = [
+    ...['open', 'call', 'stats', 'outcome'].map(
+      (name) => `  const wmbt_kv_${name}_t ${name} = WMBT_KV_${name.toUpperCase()}_INIT;`,
+    ),
+  ];
   const languages = [
     ['gcc', 'c99', 'c'],
     ['gcc', 'c11', 'c'],
@@ -111,7 +116,8 @@ describe('wombatkv.h', () => {
         const text = '#include <wombatkv.h>\n#include <wombatkv.h>\n';
         writeFileSync(
           source,
-          `${text}uint32_t use(void);\nuint32_t use(void) { return WMBT_KV_ABI_VERSION; }\n`,
+          `${text}size_t use(void);\nsize_t use(void) {\n${structures.join('\n')}\n` +
+            '  return open.size + call.size + stats.size + outcome.size + WMBT_KV_ABI_VERSION;\n}\n',
         );
         const args = [`-std=${standard}`, ...flags, `-I${root}/capi/include`, '-c', source];
         await run(by, [...args, '-o', join(folder.path, 'use.o')]);

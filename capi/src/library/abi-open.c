@@ -8,8 +8,10 @@
 #include "../crc32c.h"
 #include "embedded.h"
 #include "handle.h"
+#include "http.h"
 #include "last-error.h"
 #include "overlay.h"
+#include "program.h"
 #include "request.h"
 #include "settings.h"
 #include "shared-mode.h"
@@ -53,36 +55,75 @@ static wmbt_kv_handle_t *handle_of(struct wmbt_mode *mode, const char *ns, struc
   return handle;
 }
 
-/* Connects to a socket's path or to an endpoint. `where` names it in the words that engines know. */
-static wmbt_kv_handle_t *connect_to(const char *where, const char *path, const struct wmbt_endpoint *endpoint,
-                                    const struct wmbt_settings *settings) {
-  struct wmbt_failure failure;
-  struct wmbt_peer *peer = wmbt_peer_new(path, endpoint, settings->token, &failure);
-  struct wmbt_mode *mode = peer == NULL ? NULL : wmbt_remote_open(peer, &settings->calls, &failure);
-  if (mode != NULL && path != NULL) mode = wmbt_shared_open(mode, path, &failure);
-  wmbt_kv_handle_t *handle = mode == NULL ? NULL : handle_of(mode, settings->ns, &failure);
+/* The last steps of opening; `where` names the store in the words that engines know. */
+static wmbt_kv_handle_t *finish(const char *where, struct wmbt_mode *mode, const struct wmbt_settings *settings,
+                                struct wmbt_failure *failure) {
+  wmbt_kv_handle_t *handle = mode == NULL ? NULL : handle_of(mode, settings->ns, failure);
   if (handle != NULL) return handle;
-  wmbt_failure_name(&failure, where);
-  return refuse(&failure);
+  wmbt_failure_name(failure, where);
+  return refuse(failure);
 }
 
-static const char what_there_is[] =
-    "this libwombatkv speaks to a wombatkv-daemon by WMBT_KV_REMOTE_PREFIX (Unix socket) or WMBT_KV_TCP_ADDR (TCP, in "
-    "the clear), or starts a store of its own";
+/* A door of a daemon elsewhere. */
+struct remote_door {
+  /* What calls it in the words that engines know. */
+  const char *client;
+  bool is_http;
+  /* Its schemes, as the store program knows them. */
+  const char *plain, *secure;
+};
 
-static wmbt_kv_handle_t *open_tcp(const char *addr, const struct wmbt_settings *settings) {
+static const struct remote_door tcp_door = {"TcpKvClient", false, "tcp://", "tls://"};
+static const struct remote_door http_door = {"HttpKvClient", true, "http://", "https://"};
+
+/* TLS and a near-cache are those of a process of Node, which is the client of the daemon. */
+static struct wmbt_mode *open_through_process(const struct remote_door *door, const char *address, bool is_secure,
+                                              const struct wmbt_settings *settings, struct wmbt_failure *failure) {
+  char remote[wmbt_remote_max];
+  if (settings->is_token_given) {
+    /* It would have to stand among the arguments or in the environment of the process, where others read it. */
+    (void)wmbt_fail(failure, wmbt_invalid, "options->token is not taken with TLS or a near-cache; accepted: a file, in "
+                    "WMBT_KV_TOKEN_FILE");
+    return NULL;
+  }
+  (void)snprintf(remote, sizeof remote, "%s%s", is_secure ? door->secure : door->plain, address);
+  return wmbt_embedded_open(settings, remote, failure);
+}
+
+static struct wmbt_mode *open_in_the_clear(const struct remote_door *door, const struct wmbt_endpoint *endpoint,
+                                           const struct wmbt_settings *settings, struct wmbt_failure *failure) {
+  struct wmbt_peer *peer = wmbt_peer_new(NULL, endpoint, settings->token, failure);
+  if (peer == NULL) return NULL;
+  return door->is_http ? wmbt_http_open(peer, endpoint, settings, failure)
+                       : wmbt_remote_open(peer, &settings->calls, failure);
+}
+
+static wmbt_kv_handle_t *open_address(const struct remote_door *door, const char *addr,
+                                      const struct wmbt_settings *settings) {
   char where[512];
-  (void)snprintf(where, sizeof where, "TcpKvClient::connect(%s)", addr);
+  (void)snprintf(where, sizeof where, "%s::connect(%s)", door->client, addr);
   struct wmbt_endpoint endpoint;
   struct wmbt_failure failure;
-  if (wmbt_settings_asks_for_tls(addr)) {
-    /* In the clear a token, and what is stored, would be anybody's. */
-    (void)wmbt_fail(&failure, wmbt_invalid, "%s: TLS is not in this version; %s", where, what_there_is);
+  const bool has_scheme = strncmp(addr, door->secure, strlen(door->secure)) == 0;
+  const char *address = has_scheme ? addr + strlen(door->secure) : addr;
+  if (!wmbt_endpoint_parse(address, &endpoint)) {
+    (void)wmbt_fail(&failure, wmbt_invalid, "%s: accepted: host:port, or %shost:port", where, door->secure);
     return refuse(&failure);
   }
-  if (wmbt_endpoint_parse(addr, &endpoint)) return connect_to(where, NULL, &endpoint, settings);
-  (void)wmbt_fail(&failure, wmbt_invalid, "%s: accepted: host:port", where);
-  return refuse(&failure);
+  /* Whoever names certificates to trust wants to be sure of whom he talks to. */
+  const bool is_secure = has_scheme || wmbt_settings_value("WMBT_KV_TLS_CA_FILE") != NULL;
+  struct wmbt_mode *mode = is_secure || wmbt_settings_asks_for_near_cache()
+                               ? open_through_process(door, address, is_secure, settings, &failure)
+                               : open_in_the_clear(door, &endpoint, settings, &failure);
+  return finish(where, mode, settings, &failure);
+}
+
+static wmbt_kv_handle_t *open_tcp(const char *addr, const struct wmbt_settings *settings) {
+  return open_address(&tcp_door, addr, settings);
+}
+
+static wmbt_kv_handle_t *open_http(const char *addr, const struct wmbt_settings *settings) {
+  return open_address(&http_door, addr, settings);
 }
 
 static wmbt_kv_handle_t *open_prefix(const char *prefix, const struct wmbt_settings *settings) {
@@ -90,23 +131,15 @@ static wmbt_kv_handle_t *open_prefix(const char *prefix, const struct wmbt_setti
   struct wmbt_failure failure;
   if (!wmbt_settings_socket(prefix, path, &failure)) return refuse(&failure);
   (void)snprintf(where, sizeof where, "RemoteKvStoreClient::connect(%s): %s", prefix, path);
-  return connect_to(where, path, NULL, settings);
-}
-
-static wmbt_kv_handle_t *refuse_http(const char *addr) {
-  struct wmbt_failure failure;
-  (void)wmbt_fail(&failure, wmbt_invalid, "HttpKvClient::connect(%s): HTTP is not in this version; %s", addr,
-                  what_there_is);
-  return refuse(&failure);
+  struct wmbt_peer *peer = wmbt_peer_new(path, NULL, settings->token, &failure);
+  struct wmbt_mode *mode = peer == NULL ? NULL : wmbt_remote_open(peer, &settings->calls, &failure);
+  if (mode != NULL) mode = wmbt_shared_open(mode, path, &failure);
+  return finish(where, mode, settings, &failure);
 }
 
 static wmbt_kv_handle_t *open_embedded(const struct wmbt_settings *settings) {
   struct wmbt_failure failure;
-  struct wmbt_mode *mode = wmbt_embedded_open(settings, &failure);
-  wmbt_kv_handle_t *handle = mode == NULL ? NULL : handle_of(mode, settings->ns, &failure);
-  if (handle != NULL) return handle;
-  wmbt_failure_name(&failure, "embedded store");
-  return refuse(&failure);
+  return finish("embedded store", wmbt_embedded_open(settings, "", &failure), settings, &failure);
 }
 
 /* As the environment says, and as the thread opens instead. `token` NULL: that of the settings. */
@@ -122,7 +155,7 @@ static wmbt_kv_handle_t *open_as_set(const char *token) {
     case wmbt_door_tcp:
       return open_tcp(value, &settings);
     case wmbt_door_http:
-      return refuse_http(value);
+      return open_http(value, &settings);
     case wmbt_door_embedded:
     default:
       return open_embedded(&settings);
@@ -161,21 +194,17 @@ static bool check_address(const char *call, const char *addr, struct wmbt_failur
   return wmbt_fail(failure, wmbt_invalid, "%s: addr not utf-8: it has bytes that are no text", call);
 }
 
-wmbt_kv_handle_t *wmbt_kv_open_tcp(const char *addr) {
+static wmbt_kv_handle_t *open_checked(const char *call, const char *addr, bool is_http) {
   wmbt_last_error_clear();
   struct wmbt_settings settings;
   struct wmbt_failure failure;
-  if (!check_address("wmbt_kv_open_tcp", addr, &failure)) return refuse(&failure);
-  if (!wmbt_settings_read(&settings, &failure)) return refuse(&failure);
-  return open_tcp(addr, &settings);
+  if (!check_address(call, addr, &failure) || !wmbt_settings_read(&settings, &failure)) return refuse(&failure);
+  return is_http ? open_http(addr, &settings) : open_tcp(addr, &settings);
 }
 
-wmbt_kv_handle_t *wmbt_kv_open_http(const char *addr) {
-  wmbt_last_error_clear();
-  struct wmbt_failure failure;
-  if (!check_address("wmbt_kv_open_http", addr, &failure)) return refuse(&failure);
-  return refuse_http(addr);
-}
+wmbt_kv_handle_t *wmbt_kv_open_tcp(const char *addr) { return open_checked("wmbt_kv_open_tcp", addr, false); }
+
+wmbt_kv_handle_t *wmbt_kv_open_http(const char *addr) { return open_checked("wmbt_kv_open_http", addr, true); }
 
 void wmbt_kv_free(wmbt_kv_handle_t *handle) {
   if (handle == NULL) return;

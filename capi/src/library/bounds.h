@@ -52,6 +52,10 @@
 #define WMBT_READ_BYTES 65536
 /* Pause between two looks for a daemon's shared memory that was not there. */
 #define WMBT_SHARED_AGAIN_MS 1000
+/* Bytes of an answer of HTTP that is text; bytes of one request of a save, and those below which nobody is asked first. */
+#define WMBT_HTTP_TEXT_BYTES_MAX 1048576
+#define WMBT_HTTP_SAVE_BYTES_MAX 268435456
+#define WMBT_HTTP_ASK_BYTES_MIN 65536
 /* Addresses of one host name that are tried. */
 #define WMBT_ADDRESSES_MAX 8
 /* Characters of a token, and bytes of a file that holds one. */

@@ -61,29 +61,43 @@ void wmbt_connection_free(struct wmbt_connection *connection) {
   free(connection);
 }
 
-/* Sends all parts, which are used up. */
-static bool send_parts(struct wmbt_connection *connection, struct iovec *parts, size_t count, int64_t deadline_ms,
-                       struct wmbt_failure *failure) {
+/* Takes away what was sent; gives the number of parts that are left. */
+static size_t drop_sent(struct iovec **parts, size_t count, size_t sent) {
+  while (count > 0 && sent >= (*parts)->iov_len) {
+    sent -= (*parts)->iov_len;
+    *parts += 1;
+    count -= 1;
+  }
+  if (count == 0) return 0;
+  (*parts)->iov_base = (uint8_t *)(*parts)->iov_base + sent;
+  (*parts)->iov_len -= sent;
+  return count;
+}
+
+/* Sends all parts. With `is_answered` it listens meanwhile. */
+static bool send_parts(struct wmbt_connection *connection, struct iovec *parts, size_t count, bool *is_answered,
+                       int64_t deadline_ms, struct wmbt_failure *failure) {
+  const short events = is_answered == NULL ? POLLOUT : POLLOUT | POLLIN;
   while (count > 0) {
+    if (is_answered != NULL && wmbt_connection_has_news(connection)) return *is_answered = true;
     struct msghdr message = {.msg_iov = parts};
     message.msg_iovlen = (__typeof__(message.msg_iovlen))count;
     const ssize_t sent = sendmsg(connection->fd, &message, MSG_NOSIGNAL);
-    if (sent < 0) {
-      if (!may_repeat(connection->fd, POLLOUT, deadline_ms, failure)) return false;
-      continue;
+    if (sent >= 0) {
+      count = drop_sent(&parts, count, (size_t)sent);
+    } else if (is_answered != NULL && (errno == EPIPE || errno == ECONNRESET)) {
+      return *is_answered = true;
+    } else if (!may_repeat(connection->fd, events, deadline_ms, failure)) {
+      return false;
     }
     if (wmbt_cancel_is_set()) return wmbt_cancel_fail(failure);
-    size_t rest = (size_t)sent;
-    while (count > 0 && rest >= parts->iov_len) {
-      rest -= parts->iov_len;
-      parts += 1;
-      count -= 1;
-    }
-    if (count == 0) break;
-    parts->iov_base = (uint8_t *)parts->iov_base + rest;
-    parts->iov_len -= rest;
   }
   return true;
+}
+
+bool wmbt_connection_send(struct wmbt_connection *connection, struct iovec *parts, size_t count, bool *is_answered,
+                          int64_t deadline_ms, struct wmbt_failure *failure) {
+  return send_parts(connection, parts, count, is_answered, deadline_ms, failure);
 }
 
 /* Memory that is only sent, in the form that the system's call has for it. */
@@ -105,7 +119,7 @@ bool wmbt_connection_send_message(struct wmbt_connection *connection, enum wmbt_
   uint8_t header[wmbt_frame_header_bytes];
   wmbt_frame_encode_message(type, id, body->bytes, body->length, header);
   struct iovec parts[2] = {part_of(header, sizeof header), part_of(body->bytes, body->length)};
-  return send_parts(connection, parts, body->length == 0 ? 1 : 2, deadline_ms, failure);
+  return send_parts(connection, parts, body->length == 0 ? 1 : 2, NULL, deadline_ms, failure);
 }
 
 bool wmbt_connection_send_payload(struct wmbt_connection *connection, uint32_t id, uint32_t index,
@@ -130,7 +144,7 @@ bool wmbt_connection_send_payload(struct wmbt_connection *connection, uint32_t i
     if (at == 0) parts[count++] = part_of(first, sizeof first);
     if (piece > 0) parts[count++] = part_of(second, sizeof second);
     if (piece > 0) parts[count++] = part_of(bytes + at, piece);
-    if (!send_parts(connection, parts, count, deadline_ms, failure)) return false;
+    if (!send_parts(connection, parts, count, NULL, deadline_ms, failure)) return false;
     at += piece;
   } while (at < length);
   return true;
@@ -153,8 +167,8 @@ static bool read_some(struct wmbt_connection *connection, uint8_t *into, size_t 
   }
 }
 
-/* Makes at least so many bytes lie in the buffer, of which there are never more than it holds. */
-static bool fill(struct wmbt_connection *connection, size_t needed, int64_t deadline_ms, struct wmbt_failure *failure) {
+bool wmbt_connection_fill(struct wmbt_connection *connection, size_t needed, int64_t deadline_ms,
+                          struct wmbt_failure *failure) {
   if (connection->start == connection->end) connection->start = connection->end = 0;
   if (connection->start + needed > sizeof connection->buffer) {
     (void)memmove(connection->buffer, connection->buffer + connection->start, connection->end - connection->start);
@@ -175,7 +189,7 @@ static bool fill(struct wmbt_connection *connection, size_t needed, int64_t dead
 /* The next frame of the connection. It is used up only when it is whole, so that a later call can go on. */
 static bool next_frame(struct wmbt_connection *connection, int64_t deadline_ms, struct wmbt_frame *frame,
                        struct wmbt_failure *failure) {
-  if (!fill(connection, wmbt_frame_header_bytes, deadline_ms, failure)) return false;
+  if (!wmbt_connection_fill(connection, wmbt_frame_header_bytes, deadline_ms, failure)) return false;
   struct wmbt_frame_header header;
   if (!wmbt_frame_decode_header(connection->buffer + connection->start, &header, failure)) return false;
   const bool is_data = header.type == wmbt_frame_data;
@@ -190,7 +204,7 @@ static bool next_frame(struct wmbt_connection *connection, int64_t deadline_ms, 
     return true;
   }
   const size_t whole = wmbt_frame_header_bytes + (size_t)header.length;
-  if (!fill(connection, whole, deadline_ms, failure)) return false;
+  if (!wmbt_connection_fill(connection, whole, deadline_ms, failure)) return false;
   const uint8_t *body = connection->buffer + connection->start + wmbt_frame_header_bytes;
   if (header.crc_of_body != (header.length == 0 ? 0 : wmbt_crc32c_append(0, body, header.length))) {
     return wmbt_fail(failure, wmbt_lost, "the checksum of a message of type %u does not hold", header.type);
@@ -224,7 +238,7 @@ bool wmbt_connection_receive_data(struct wmbt_connection *connection, uint8_t *i
     const size_t rest = length - filled;
     if (rest < WMBT_READ_BYTES / 2) {
       /* The next header comes along with the end of the piece. */
-      if (!fill(connection, rest, deadline_ms, failure)) return false;
+      if (!wmbt_connection_fill(connection, rest, deadline_ms, failure)) return false;
       (void)memcpy(into + filled, connection->buffer + connection->start, rest);
       connection->start += rest;
       return true;

@@ -39,6 +39,8 @@ struct wmbt_connection {
   /* When bytes came last. */
   int64_t heard_ms;
   uint32_t next_id;
+  /* The other end closes it, or does not know any more where a call begins: nothing follows the call under way. */
+  bool is_last;
   struct wmbt_welcome welcome;
   /* What was read and not yet used: bytes `start` to `end` of the buffer. */
   size_t start, end;
@@ -84,9 +86,20 @@ bool wmbt_connection_send_payload(struct wmbt_connection *connection, uint32_t i
 bool wmbt_connection_receive(struct wmbt_connection *connection, uint32_t id, int64_t deadline_ms,
                              struct wmbt_frame *frame, struct wmbt_failure *failure);
 
-/* The body of `data`, or part of it. */
+/* Bytes that come next: the body of `data`, or part of it. */
 bool wmbt_connection_receive_data(struct wmbt_connection *connection, uint8_t *into, size_t length,
                                   int64_t deadline_ms, struct wmbt_failure *failure);
+
+/* Makes at least so many bytes lie in the buffer, of which there are never more than it holds. */
+bool wmbt_connection_fill(struct wmbt_connection *connection, size_t needed, int64_t deadline_ms,
+                          struct wmbt_failure *failure);
+
+/*
+ * Sends all parts, which are used up; stops as soon as the other end speaks, or has closed its ears, which it says
+ * before: `is_answered` is set then.
+ */
+bool wmbt_connection_send(struct wmbt_connection *connection, struct iovec *parts, size_t count, bool *is_answered,
+                          int64_t deadline_ms, struct wmbt_failure *failure);
 
 /* True when something is there to be received, without waiting. */
 bool wmbt_connection_has_news(const struct wmbt_connection *connection);

@@ -182,7 +182,8 @@ static bool connect_to_store(struct wmbt_embedded *embedded, const struct wmbt_s
   return embedded->inner != NULL;
 }
 
-struct wmbt_mode *wmbt_embedded_open(const struct wmbt_settings *settings, struct wmbt_failure *failure) {
+struct wmbt_mode *wmbt_embedded_open(const struct wmbt_settings *settings, const char *remote,
+                                     struct wmbt_failure *failure) {
   struct wmbt_embedded *embedded = calloc(1, sizeof *embedded);
   if (embedded == NULL) {
     (void)wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for a handle");
@@ -190,7 +191,7 @@ struct wmbt_mode *wmbt_embedded_open(const struct wmbt_settings *settings, struc
   }
   embedded->mode.calls = &embedded_calls;
   embedded->settings = settings->calls;
-  embedded->store = wmbt_private_store_open(failure);
+  embedded->store = wmbt_private_store_open(remote, failure);
   if (embedded->store != NULL && connect_to_store(embedded, settings, failure)) return &embedded->mode;
   close_embedded(&embedded->mode);
   return NULL;

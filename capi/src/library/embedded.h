@@ -8,7 +8,11 @@
 #include "mode.h"
 #include "settings.h"
 
-/* Starts the store process, or shares that of other handles. NULL with a failure. */
-struct wmbt_mode *wmbt_embedded_open(const struct wmbt_settings *settings, struct wmbt_failure *failure);
+/*
+ * Starts the store process, or shares that of other handles. With the address of a daemon, `tls://host:port`, it is the
+ * client of that one, and has no store; else the address is empty. NULL with a failure.
+ */
+struct wmbt_mode *wmbt_embedded_open(const struct wmbt_settings *settings, const char *remote,
+                                     struct wmbt_failure *failure);
 
 #endif

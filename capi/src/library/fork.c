@@ -31,7 +31,7 @@ static void abandon(struct wmbt_peer *peer) {
     peer->abandoned = one;
   }
   peer->pending = NULL;
-  peer->count = peer->bulk_count = 0;
+  peer->count = peer->bulk_count = peer->owing_count = 0;
   peer->is_attempting = false;
   peer->failures = 0;
   peer->is_silent = false;

@@ -9,6 +9,8 @@
 #include "failure.h"
 #include "mode.h"
 
+struct wmbt_http_origin;
+
 enum { wmbt_client_id_bytes = 16, wmbt_payload_notice_bytes = 18 };
 
 struct wmbt_hello {
@@ -17,6 +19,8 @@ struct wmbt_hello {
   const char *token;
   /* Name and version of the program, for people. */
   const char *agent;
+  /* What requests of HTTP say instead (http-exchange.h); NULL where frames are spoken. */
+  const struct wmbt_http_origin *origin;
 };
 
 /* What the daemon allows. */

@@ -9,8 +9,17 @@
 #include "fork.h"
 #include "random.h"
 
+_Static_assert(WMBT_CONNECTIONS_MAX < WMBT_CONNECTIONS_PER_CLIENT_MAX, "a daemon lets in all that a handle opens");
+_Static_assert(WMBT_BULK_CONNECTIONS_MAX < WMBT_CONNECTIONS_MAX, "calls with payloads leave connections to others");
+
 /* A name is looked up again when its addresses fail, not more often than this. */
 enum { name_again_ms = 5000 };
+
+static bool receive_owed(struct wmbt_connection *connection, uint32_t id, int64_t deadline_ms,
+                         struct wmbt_failure *failure) {
+  struct wmbt_frame frame;
+  return wmbt_connection_receive(connection, id, deadline_ms, &frame, failure);
+}
 
 struct wmbt_peer *wmbt_peer_new(const char *path, const struct wmbt_endpoint *endpoint, const char *token,
                                 struct wmbt_failure *failure) {
@@ -30,6 +39,8 @@ struct wmbt_peer *wmbt_peer_new(const char *path, const struct wmbt_endpoint *en
   if (path == NULL && !wmbt_endpoint_is_numeric(endpoint)) peer->name = *endpoint;
   peer->named_ms = now;
   (void)memcpy(peer->token, token, strlen(token) + 1);
+  peer->greet = wmbt_connection_greet;
+  peer->settle = receive_owed;
   peer->hello.token = peer->token;
   peer->hello.agent = "libwombatkv " WMBT_AGENT_VERSION;
   peer->needs_client_id = true;
@@ -69,6 +80,7 @@ static void remove_connection(struct wmbt_peer *peer, struct wmbt_connection *co
   if (*place == NULL) return;
   *place = connection->next;
   peer->count -= 1;
+  if (connection->is_owing) peer->owing_count -= 1;
   wmbt_connection_free(connection);
 }
 
@@ -76,7 +88,7 @@ void wmbt_peer_release(struct wmbt_peer *peer, struct wmbt_connection *connectio
   (void)pthread_mutex_lock(&peer->lock);
   end_use(peer, connection);
   /* Ids are not used again on a connection. */
-  if (connection->next_id == UINT32_MAX) {
+  if (connection->next_id == UINT32_MAX || connection->is_last) {
     remove_connection(peer, connection);
   } else {
     connection->is_idle = true;
@@ -108,14 +120,14 @@ void wmbt_peer_discard(struct wmbt_peer *peer, struct wmbt_connection *connectio
 
 /* The answer that a connection owes has come: it is idle again, or over. The lock is held, and nothing waits. */
 static void settle(struct wmbt_peer *peer, struct wmbt_connection *connection) {
-  struct wmbt_frame frame;
   struct wmbt_failure ignored;
   /* A prefetch is a hint: whatever the answer says, the connection is free. */
-  const bool is_answered = wmbt_connection_receive(connection, connection->owed_id, wmbt_now_ms() + 1, &frame, &ignored) ||
+  const bool is_answered = peer->settle(connection, connection->owed_id, wmbt_now_ms() + 1, &ignored) ||
                            ignored.kind < wmbt_wire_codes;
   if (is_answered) {
     connection->is_owing = false;
     connection->is_idle = true;
+    peer->owing_count -= 1;
   } else if (ignored.kind != wmbt_expired && ignored.kind != wmbt_cancelled) {
     remove_connection(peer, connection);
   }
@@ -134,13 +146,20 @@ static void settle_owing(struct wmbt_peer *peer) {
   }
 }
 
-unsigned wmbt_peer_owing(struct wmbt_peer *peer) {
-  unsigned count = 0;
+bool wmbt_peer_begin_owing(struct wmbt_peer *peer) {
   (void)pthread_mutex_lock(&peer->lock);
   settle_owing(peer);
-  for (const struct wmbt_connection *one = peer->connections; one != NULL; one = one->next) count += one->is_owing;
+  const bool may = peer->owing_count < WMBT_PREFETCHES_MAX;
+  if (may) peer->owing_count += 1;
   (void)pthread_mutex_unlock(&peer->lock);
-  return count;
+  return may;
+}
+
+void wmbt_peer_give_up_owing(struct wmbt_peer *peer) {
+  (void)pthread_mutex_lock(&peer->lock);
+  /* In a child that was forked meanwhile none is left. */
+  if (peer->owing_count > 0) peer->owing_count -= 1;
+  (void)pthread_mutex_unlock(&peer->lock);
 }
 
 void wmbt_peer_leave_owing(struct wmbt_peer *peer, struct wmbt_connection *connection, uint32_t id, int64_t until_ms) {
@@ -260,7 +279,7 @@ static bool advance(struct wmbt_peer *peer, struct wmbt_connection *connection, 
   /* Somebody listens again: it is back, and answers as soon as it can. */
   const int64_t end_ms = peer->is_silent ? ends.short_ms : ends.long_ms;
   (void)pthread_mutex_unlock(&peer->lock);
-  const bool stands = wmbt_connection_greet(connection, &hello, end_ms, failure);
+  const bool stands = peer->greet(connection, &hello, end_ms, failure);
   (void)pthread_mutex_lock(&peer->lock);
   return stands;
 }

@@ -36,6 +36,8 @@ struct wmbt_peer {
   unsigned count;
   /* Calls with payloads that have a connection, or are opening one. */
   unsigned bulk_count;
+  /* Calls whose answers nobody waits for, those that are being sent included. */
+  unsigned owing_count;
   /* The one among them that was slow to come about, while nobody works on it. */
   struct wmbt_connection *pending;
   /* Memory of the parent's connections, in a child process; nothing uses it. */
@@ -50,6 +52,10 @@ struct wmbt_peer {
   /* It takes connections and does not answer: that it can be reached says nothing. */
   bool is_silent;
   int64_t attempted_ms;
+  /* How a connection that is reached comes to stand: wmbt_connection_greet, or that of HTTP. */
+  bool (*greet)(struct wmbt_connection *, const struct wmbt_hello *, int64_t deadline_ms, struct wmbt_failure *);
+  /* Takes an answer that a connection owes, as far as it has come: that of frames, or of HTTP. */
+  bool (*settle)(struct wmbt_connection *, uint32_t id, int64_t deadline_ms, struct wmbt_failure *);
   struct wmbt_hello hello;
   bool needs_client_id;
   char token[WMBT_TOKEN_BYTES_MAX + 1];
@@ -80,13 +86,14 @@ struct wmbt_connection *wmbt_peer_acquire(struct wmbt_peer *peer, enum wmbt_use 
 void wmbt_peer_release(struct wmbt_peer *peer, struct wmbt_connection *connection);
 
 /*
- * The connection is of use again when the answer to this call has come, which nobody waits for, and over when it has not
- * by then.
+ * A place among the few calls whose answers nobody waits for; false when there is none. It is given up, or goes with the
+ * connection that is left owing the answer.
  */
-void wmbt_peer_leave_owing(struct wmbt_peer *peer, struct wmbt_connection *connection, uint32_t id, int64_t until_ms);
+bool wmbt_peer_begin_owing(struct wmbt_peer *peer);
+void wmbt_peer_give_up_owing(struct wmbt_peer *peer);
 
-/* How many connections are so. */
-unsigned wmbt_peer_owing(struct wmbt_peer *peer);
+/* The connection is of use again when the answer to this call has come, and over when it has not by then. */
+void wmbt_peer_leave_owing(struct wmbt_peer *peer, struct wmbt_connection *connection, uint32_t id, int64_t until_ms);
 
 /* The connection is over. With `is_silent` the daemon did not answer in time, and idle ones are not believed. */
 void wmbt_peer_discard(struct wmbt_peer *peer, struct wmbt_connection *connection, bool is_silent);

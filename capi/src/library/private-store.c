@@ -11,8 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "bounds.h"
 #include "clock.h"
+#include "connection.h"
 #include "spawn.h"
 
 enum store_state { store_down, store_starting, store_up };
@@ -42,7 +44,7 @@ struct wmbt_private_store {
   struct wmbt_failure failure;
 };
 
-/* Guards everything here. Who has it waits for a process no longer than WMBT_STORE_END_MS. */
+/* Guards everything here. It is held for moments only. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
 static struct wmbt_private_store *stores;
@@ -110,17 +112,30 @@ static int64_t next_start_ms(const struct wmbt_private_store *store) {
   return store->ended_ms + (pause < WMBT_STORE_PAUSE_MS_MAX ? pause : WMBT_STORE_PAUSE_MS_MAX);
 }
 
-/* Whether the process is still there, as far as the socket to it tells. */
-static bool is_there(const struct wmbt_private_store *store, uint64_t failed) {
-  const bool is_suspected = failed == store->generation;
-  if (store->pid == 0) return !is_suspected;
+/* Whether somebody listens there. It waits for nothing: a Unix socket is connected at once, or not at all. */
+static bool is_listening(const char *path) {
+  struct wmbt_target target;
+  struct wmbt_failure ignored;
+  if (!wmbt_target_of_path(path, &target, &ignored)) return false;
+  struct wmbt_connection *probe = wmbt_connection_new(&target);
+  if (probe == NULL) return true;
+  const bool is_reached = wmbt_connection_reach(probe, wmbt_now_ms(), &ignored);
+  wmbt_connection_free(probe);
+  /* Where the queue is full somebody listens too. */
+  return is_reached || ignored.kind == wmbt_expired;
+}
+
+/*
+ * Whether the process is still there, as far as the socket to it tells. The one of a parent is nothing but its address
+ * here: whether that is listened at tells.
+ */
+static bool is_there(const struct wmbt_private_store *store) {
+  if (store->pid == 0) return is_listening(store->socket);
   if (!wmbt_descriptor_is_ours(&store->control)) return false;
   struct pollfd one = {.fd = store->control.fd, .events = POLLIN};
-  /* Sockets of one process do not all end at the same moment. */
-  const int64_t end_ms = wmbt_now_ms() + (is_suspected ? WMBT_STORE_END_MS : 0);
   int count;
   do {
-    count = poll(&one, 1, wmbt_left_ms(end_ms));
+    count = poll(&one, 1, 0);
     /* A signal of the engine's says nothing about the process. */
   } while (count < 0 && (errno == EINTR || errno == EAGAIN));
   return count == 0;
@@ -239,16 +254,30 @@ static bool start_again(struct wmbt_private_store *store, struct wmbt_failure *f
   return wmbt_fail(failure, wmbt_unavailable, "unavailable: the store process has ended %u times", store->failures);
 }
 
+/* Looks whether it is up. After a call that failed, sockets of one process do not all end at the same moment. */
+static void look(struct wmbt_private_store *store, uint64_t failed) {
+  const int64_t end_ms = wmbt_now_ms() + WMBT_STORE_END_MS;
+  for (bool is_over = false; store->state == store_up; is_over = wmbt_now_ms() >= end_ms) {
+    if (!is_there(store)) {
+      let_go(store);
+      note_end(store);
+      store->failure.text[0] = '\0';
+      (void)pthread_cond_broadcast(&changed);
+    } else if (failed != store->generation || is_over) {
+      return;
+    } else {
+      /* Without the lock, so that calls of other threads that failed wait beside this one. */
+      wmbt_condition_wait(&changed, &lock, end_ms);
+    }
+  }
+}
+
 bool wmbt_private_store_reach(struct wmbt_private_store *store, uint64_t failed, int64_t deadline_ms,
                               struct wmbt_private_place *place, struct wmbt_failure *failure) {
   bool is_reached = false, goes_on = true;
   (void)pthread_mutex_lock(&lock);
+  look(store, failed);
   while (!is_reached && goes_on) {
-    if (store->state == store_up && !is_there(store, failed)) {
-      let_go(store);
-      note_end(store);
-      store->failure.text[0] = '\0';
-    }
     if (store->state == store_up) {
       is_reached = true;
     } else if (store->is_attended) {
@@ -276,7 +305,7 @@ bool wmbt_private_store_is_current(struct wmbt_private_store *store, uint64_t ge
   return is_current;
 }
 
-struct wmbt_private_store *wmbt_private_store_open(struct wmbt_failure *failure) {
+struct wmbt_private_store *wmbt_private_store_open(const char *remote, struct wmbt_failure *failure) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   (void)pthread_once(&once, prepare);
   struct wmbt_private_store *fresh = calloc(1, sizeof *fresh);
@@ -285,7 +314,7 @@ struct wmbt_private_store *wmbt_private_store_open(struct wmbt_failure *failure)
     return NULL;
   }
   fresh->control.fd = -1;
-  if (!wmbt_program_find(&fresh->program, failure)) {
+  if (!wmbt_program_find(&fresh->program, remote, failure)) {
     free(fresh);
     return NULL;
   }

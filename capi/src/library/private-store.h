@@ -19,10 +19,11 @@ struct wmbt_private_place {
 };
 
 /*
- * The store that the environment describes, for one more handle. Nothing is started yet. NULL, naming what was looked
+ * The store that the environment describes, or with the address of a daemon elsewhere a process that is its client, for
+ * one more handle. Nothing is started yet. NULL, naming what was looked
  * for, when the program is not found.
  */
-struct wmbt_private_store *wmbt_private_store_open(struct wmbt_failure *failure);
+struct wmbt_private_store *wmbt_private_store_open(const char *remote, struct wmbt_failure *failure);
 
 /* For one handle less. Without any the process is left to itself: it uploads for a while, and ends. */
 void wmbt_private_store_close(struct wmbt_private_store *store);

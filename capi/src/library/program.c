@@ -160,8 +160,9 @@ static char **copy_environment(void) {
   return entries;
 }
 
-bool wmbt_program_find(struct wmbt_program *program, struct wmbt_failure *failure) {
+bool wmbt_program_find(struct wmbt_program *program, const char *remote, struct wmbt_failure *failure) {
   program->environment = NULL;
+  (void)snprintf(program->remote, sizeof program->remote, "%s", remote);
   if (!find_node(program->node, failure) || !find_store(program->store, failure)) return false;
   program->environment = copy_environment();
   if (program->environment != NULL) return true;
@@ -173,22 +174,23 @@ void wmbt_program_free(struct wmbt_program *program) {
   program->environment = NULL;
 }
 
-/* Whether a store depends on the variable. */
-static bool matters(const char *entry) {
+/* Whether a store depends on the variable; the client of a daemon shows its token there. */
+static bool matters(const char *entry, bool is_client) {
   static const char *const places[] = {"HOME", "XDG_RUNTIME_DIR", "TMPDIR", "TMP", "TEMP", NULL};
   /* Clients say these with each call. */
   static const char *const of_clients[] = {"WMBT_KV_NAMESPACE",        "WMBT_KV_LOOKUP_DEADLINE_MS",
                                            "WMBT_KV_LOAD_DEADLINE_MS", "WMBT_KV_REMOTE_CALL_TIMEOUT_MS",
-                                           "WMBT_KV_PUT_DURABLE",      "WMBT_KV_TOKEN_FILE",
-                                           NULL};
+                                           "WMBT_KV_PUT_DURABLE",      NULL};
+  static const char *const shown[] = {"WMBT_KV_TOKEN_FILE", NULL};
+  if (is_named(entry, shown)) return is_client;
   const bool is_setting = strncmp(entry, "WMBT_KV_", 8) == 0 || strncmp(entry, "AWS_", 4) == 0;
   return (is_setting && !is_named(entry, of_clients)) || is_named(entry, places);
 }
 
 /* Whether every variable of the one that matters stands in the other as it is. */
-static bool is_within(char *const *one, char *const *other) {
+static bool is_within(char *const *one, char *const *other, bool is_client) {
   for (; *one != NULL; one += 1) {
-    if (!matters(*one)) continue;
+    if (!matters(*one, is_client)) continue;
     char *const *found = other;
     while (*found != NULL && strcmp(*found, *one) != 0) found += 1;
     if (*found == NULL) return false;
@@ -197,6 +199,8 @@ static bool is_within(char *const *one, char *const *other) {
 }
 
 bool wmbt_program_is_same(const struct wmbt_program *one, const struct wmbt_program *other) {
+  const bool is_client = one->remote[0] != '\0';
   return strcmp(one->node, other->node) == 0 && strcmp(one->store, other->store) == 0 &&
-         is_within(one->environment, other->environment) && is_within(other->environment, one->environment);
+         strcmp(one->remote, other->remote) == 0 && is_within(one->environment, other->environment, is_client) &&
+         is_within(other->environment, one->environment, is_client);
 }

@@ -5,9 +5,14 @@
 #include "failure.h"
 #include "settings.h"
 
+/* `tls://host:port`. */
+enum { wmbt_remote_max = wmbt_host_max + 32 };
+
 struct wmbt_program {
   /* Absolute paths of Node and of what it runs. */
   char node[wmbt_path_max], store[wmbt_path_max];
+  /* The daemon that it is to be the client of; empty: it has a store of its own. */
+  char remote[wmbt_remote_max];
   /* As the environment was when the handle was opened; ends with NULL. One piece of memory. */
   char **environment;
 };
@@ -17,7 +22,7 @@ struct wmbt_program {
  * NODE_EXTRA_CA_CERTS, whose path becomes that of WMBT_KV_S3_CA_FILE where there is none. False, naming what was
  * looked for, when one is not found.
  */
-bool wmbt_program_find(struct wmbt_program *program, struct wmbt_failure *failure);
+bool wmbt_program_find(struct wmbt_program *program, const char *remote, struct wmbt_failure *failure);
 
 void wmbt_program_free(struct wmbt_program *program);
 

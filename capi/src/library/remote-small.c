@@ -57,7 +57,8 @@ static bool run(struct wmbt_remote *remote, struct small *small, int64_t end_ms,
 /* The keys from the first one on, as many as a call takes. */
 static struct wmbt_keys part_of(const struct wmbt_keys *keys, size_t first) {
   struct wmbt_keys part = *keys;
-  part.keys += first;
+  /* Of no keys there may be no array. */
+  if (first > 0) part.keys += first;
   part.count -= first;
   if (part.count > WMBT_KEYS_PER_CALL_MAX) part.count = WMBT_KEYS_PER_CALL_MAX;
   return part;
@@ -121,7 +122,7 @@ static bool decode_number(const struct small *small, struct wmbt_reader body, st
 /* Begins with the keys that one call takes. */
 static bool begin_prefetch(struct wmbt_remote *remote, struct small *small, int64_t end_ms, bool *is_begun,
                            struct wmbt_failure *failure) {
-  *is_begun = wmbt_peer_owing(remote->peer) < WMBT_PREFETCHES_MAX;
+  *is_begun = wmbt_peer_begin_owing(remote->peer);
   if (!*is_begun) return true;
   struct wmbt_call call = {.remote = remote,
                            .use = wmbt_small,
@@ -129,7 +130,9 @@ static bool begin_prefetch(struct wmbt_remote *remote, struct small *small, int6
                            .attempt = attempt,
                            .state = small,
                            .is_left_owing = true};
-  return wmbt_call_run(&call, failure);
+  if (wmbt_call_run(&call, failure)) return true;
+  wmbt_peer_give_up_owing(remote->peer);
+  return false;
 }
 
 bool wmbt_remote_prefetch(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *count, bool *is_begun,

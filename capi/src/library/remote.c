@@ -71,7 +71,7 @@ bool wmbt_call_run(struct wmbt_call *call, struct wmbt_failure *failure) {
   return false;
 }
 
-static void close_remote(struct wmbt_mode *mode) {
+void wmbt_remote_close(struct wmbt_mode *mode) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
   wmbt_peer_free(remote->peer);
   free(remote);
@@ -88,11 +88,11 @@ static const struct wmbt_mode_calls remote_calls = {
     .flush = wmbt_remote_flush,
     .delete_blocks = wmbt_remote_delete,
     .stats = wmbt_remote_stats,
-    .close = close_remote,
+    .close = wmbt_remote_close,
 };
 
 /* That a connection comes to stand is all that is asked. */
-static bool reach_once(struct wmbt_remote *remote, struct wmbt_failure *failure) {
+bool wmbt_remote_reach(struct wmbt_remote *remote, struct wmbt_failure *failure) {
   const int64_t end_ms = wmbt_now_ms() + remote->settings.connect_ms;
   for (unsigned attempts = 0; attempts < WMBT_CALL_ATTEMPTS_MAX; attempts += 1) {
     struct wmbt_connection *connection = wmbt_peer_acquire(remote->peer, wmbt_small, end_ms, failure);
@@ -114,7 +114,7 @@ struct wmbt_mode *wmbt_remote_open(struct wmbt_peer *peer, const struct wmbt_cal
     return NULL;
   }
   *remote = (struct wmbt_remote){{&remote_calls}, peer, *settings};
-  if (reach_once(remote, failure)) return &remote->mode;
-  close_remote(&remote->mode);
+  if (wmbt_remote_reach(remote, failure)) return &remote->mode;
+  wmbt_remote_close(&remote->mode);
   return NULL;
 }

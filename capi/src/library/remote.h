@@ -24,6 +24,9 @@ struct wmbt_remote {
 struct wmbt_mode *wmbt_remote_open(struct wmbt_peer *peer, const struct wmbt_call_settings *settings,
                                    struct wmbt_failure *failure);
 
+/* For a mode that has this one in it: waits until a connection stands; closes. */
+bool wmbt_remote_reach(struct wmbt_remote *remote, struct wmbt_failure *failure);
+void wmbt_remote_close(struct wmbt_mode *mode);
 /* When a call with these terms ends: as they say, else after what is usual, and never after more than `most_ms`. */
 int64_t wmbt_call_end_ms(const struct wmbt_terms *terms, int64_t usual_ms, int64_t most_ms);
 

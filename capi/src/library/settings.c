@@ -153,6 +153,7 @@ bool wmbt_settings_token(const char *token, struct wmbt_settings *settings, stru
                      "digits and signs", length, WMBT_TOKEN_BYTES_MAX);
   }
   (void)memcpy(settings->token, token, length + 1);
+  settings->is_token_given = length > 0;
   return true;
 }
 
@@ -175,8 +176,12 @@ static bool read_token(char token[WMBT_TOKEN_BYTES_MAX + 1], struct wmbt_failure
   return wmbt_fail(failure, wmbt_invalid, "%s: the token file %s cannot be read: %s", name, path, why);
 }
 
-bool wmbt_settings_asks_for_tls(const char *address) {
-  return strncmp(address, "tls://", 6) == 0 || wmbt_settings_value("WMBT_KV_TLS_CA_FILE") != NULL;
+bool wmbt_settings_asks_for_near_cache(void) {
+  const char *value = wmbt_settings_value("WMBT_KV_NEAR_CACHE_BYTES");
+  if (value == NULL) return false;
+  const size_t zeros = strspn(value, " \t0");
+  /* Zeros, and behind them a unit or nothing. */
+  return zeros == 0 || strspn(value + zeros, "BKMGTibkmgt \t") != strlen(value + zeros);
 }
 
 static int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
@@ -184,6 +189,7 @@ static int64_t least(int64_t one, int64_t other) { return one < other ? one : ot
 bool wmbt_settings_read(struct wmbt_settings *settings, struct wmbt_failure *failure) {
   int64_t lookup_ms, load_ms, cap_ms;
   struct wmbt_call_settings *calls = &settings->calls;
+  settings->is_token_given = false;
   if (!read_namespace(settings->ns, failure)) return false;
   if (!read_milliseconds("WMBT_KV_LOOKUP_DEADLINE_MS", 250, &lookup_ms, failure)) return false;
   if (!read_milliseconds("WMBT_KV_LOAD_DEADLINE_MS", 10000, &load_ms, failure)) return false;

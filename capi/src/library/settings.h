@@ -16,6 +16,8 @@ enum wmbt_door { wmbt_door_prefix, wmbt_door_tcp, wmbt_door_http, wmbt_door_embe
 struct wmbt_settings {
   char ns[WMBT_NAMESPACE_BYTES_MAX + 1];
   char token[WMBT_TOKEN_BYTES_MAX + 1];
+  /* The token is in no file. */
+  bool is_token_given;
   struct wmbt_call_settings calls;
 };
 
@@ -34,8 +36,8 @@ bool wmbt_settings_token(const char *token, struct wmbt_settings *settings, stru
 /* Which store the environment names, and the value that names it; NULL for an embedded one. */
 enum wmbt_door wmbt_settings_door(const char **value);
 
-/* True when a connection in the clear is not what the environment or the address asks for. */
-bool wmbt_settings_asks_for_tls(const char *address);
+/* True when blocks that were read are to be kept near. What the number is worth the process says that keeps them. */
+bool wmbt_settings_asks_for_near_cache(void);
 
 /* The socket of the daemon with that prefix. */
 bool wmbt_settings_socket(const char *prefix, char path[wmbt_path_max], struct wmbt_failure *failure);

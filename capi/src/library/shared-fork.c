@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "random.h"
 #include "shared-files.h"
 
 /* Guards everything below, and what is said of it in a reader. */
@@ -24,21 +25,31 @@ void wmbt_readers_unlock(void) { (void)pthread_mutex_unlock(&lock); }
 unsigned wmbt_readers_generation(void) { return generation; }
 
 /*
- * Takes a free place among the clients of a store: none, or the open file by which it is locked. That is no file that is
- * mapped, which would keep the lock for as long.
+ * Takes a free place from the given one on among the clients of a store: none, or the open file by which it is locked.
+ * That is no file that is mapped, which would keep the lock for as long.
  */
 static struct wmbt_descriptor take_slot(const char *directory, uint32_t *slot) {
   static const struct wmbt_descriptor none = {.fd = -1};
   size_t length;
   const int fd = wmbt_shared_file(directory, "clients", O_RDWR, &length);
   if (fd < 0) return none;
-  for (*slot = 0; length >= wmbt_clients_bytes_min && *slot < wmbt_client_slots; *slot += 1) {
+  for (; length >= wmbt_clients_bytes_min && *slot < wmbt_client_slots; *slot += 1) {
     if (wmbt_shared_lock(fd, *slot * sizeof(struct wmbt_client), sizeof(struct wmbt_client))) {
       return wmbt_descriptor_of(fd);
     }
   }
   (void)close(fd);
   return none;
+}
+
+/* Makes the place one that nobody else can take for its own; false when the system has no random numbers. */
+static bool mark_place(struct wmbt_client *client, uint64_t *owner) {
+  struct wmbt_failure ignored;
+  if (!wmbt_random_bytes((uint8_t *)owner, sizeof *owner, &ignored)) return false;
+  *owner |= 1;
+  wmbt_client_clear(client);
+  atomic_store(&client->owner, *owner);
+  return true;
 }
 
 /*
@@ -50,17 +61,23 @@ static void prepare_child(struct wmbt_reader *reader) {
   if (!wmbt_index_is_alive(&reader->index)) {
     /* Nothing of a store that has ended is used again: its memory needs no pins. */
     reader->child_slot = reader->slot;
+    reader->child_owner = reader->owner;
     return;
   }
-  reader->child_lock = take_slot(reader->directory, &reader->child_slot);
-  if (reader->child_lock.fd < 0) {
+  /*
+   * Behind its own: the store looks at places in their order, and what it does not find pinned here, because it was
+   * released in the meantime, it finds there.
+   */
+  reader->child_slot = reader->slot + 1;
+  if (wmbt_reader_has_place(reader)) reader->child_lock = take_slot(reader->directory, &reader->child_slot);
+  struct wmbt_client *other = &reader->clients[reader->child_slot % wmbt_client_slots];
+  if (reader->child_lock.fd < 0 || !mark_place(other, &reader->child_owner)) {
+    wmbt_descriptor_close(&reader->child_lock);
     reader->is_frozen = true;
     atomic_store(&reader->is_broken, true);
     return;
   }
   const struct wmbt_client *own = &reader->clients[reader->slot];
-  struct wmbt_client *other = &reader->clients[reader->child_slot];
-  wmbt_client_clear(other);
   atomic_store(&other->hazards_end, wmbt_client_hazards);
   atomic_store(&other->is_active, 1);
   for (unsigned i = 0; i < wmbt_client_hazards; i += 1) atomic_store(&other->hazards[i], atomic_load(&own->hazards[i]));
@@ -87,6 +104,7 @@ static void inherit(struct wmbt_reader *reader) {
   wmbt_descriptor_close(&reader->lock);
   reader->lock = reader->child_lock;
   reader->slot = reader->child_slot;
+  reader->owner = reader->child_owner;
   reader->child_lock.fd = -1;
 }
 
@@ -118,11 +136,13 @@ bool wmbt_readers_join(struct wmbt_reader *reader) {
   /* A child that is forked meanwhile would keep the place. */
   wmbt_readers_lock();
   sweep();
+  reader->slot = 0;
   reader->lock = take_slot(reader->directory, &reader->slot);
-  const bool has_joined = reader->lock.fd >= 0;
-  if (has_joined) {
-    struct wmbt_client *client = &reader->clients[reader->slot];
-    wmbt_client_clear(client);
+  struct wmbt_client *client = &reader->clients[reader->slot % wmbt_client_slots];
+  const bool has_joined = reader->lock.fd >= 0 && mark_place(client, &reader->owner);
+  if (!has_joined) {
+    wmbt_descriptor_close(&reader->lock);
+  } else {
     atomic_store(&client->is_active, 1);
     reader->next = readers;
     readers = reader;
@@ -134,6 +154,6 @@ bool wmbt_readers_join(struct wmbt_reader *reader) {
 void wmbt_readers_part(struct wmbt_reader *reader) {
   remove_from_list(reader);
   /* When the engine has closed the lock the place may be another's. */
-  if (wmbt_descriptor_is_ours(&reader->lock)) wmbt_client_clear(&reader->clients[reader->slot]);
+  if (wmbt_descriptor_is_ours(&reader->lock) && wmbt_reader_has_place(reader)) wmbt_client_clear(&reader->clients[reader->slot]);
   wmbt_descriptor_close(&reader->lock);
 }

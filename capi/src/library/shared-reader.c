@@ -64,6 +64,10 @@ bool wmbt_reader_is_open(const struct wmbt_reader *reader) {
   return wmbt_index_is_alive(&reader->index) && !atomic_load_explicit(&reader->is_broken, memory_order_relaxed);
 }
 
+bool wmbt_reader_has_place(const struct wmbt_reader *reader) {
+  return atomic_load_explicit(&reader->clients[reader->slot].owner, memory_order_relaxed) == reader->owner;
+}
+
 /* One use less, the lock being held; true when it is to be freed. */
 static bool leave_locked(struct wmbt_reader *reader) {
   reader->uses -= 1;
@@ -185,8 +189,10 @@ struct pins {
 /* Gives up those from `first` on; the lock is held. */
 static void unpin_locked(struct pins *pins, size_t first) {
   struct wmbt_reader *reader = pins->reader;
+  const bool has_place = wmbt_reader_has_place(reader);
   for (size_t i = first; i < pins->count && !reader->is_frozen; i += 1) {
-    wmbt_pin_release(&reader->clients[reader->slot], pins->hazards[i]);
+    /* What stands there now is another client's. */
+    if (has_place) wmbt_pin_release(&reader->clients[reader->slot], pins->hazards[i]);
     reader->free[reader->free_count++] = pins->hazards[i];
   }
   pins->count = first;
@@ -212,7 +218,7 @@ static bool pin(struct pins *pins) {
   struct wmbt_reader *reader = pins->reader;
   wmbt_readers_lock();
   struct wmbt_client *client = &reader->clients[reader->slot];
-  if (reader->is_frozen) pins->count = 0;
+  if (reader->is_frozen || !wmbt_reader_has_place(reader)) pins->count = 0;
   if (pins->count > reader->free_count) pins->count = reader->free_count;
   reader->free_count -= (uint32_t)pins->count;
   (void)memcpy(pins->hazards, reader->free + reader->free_count, pins->count * sizeof *pins->hazards);
@@ -221,6 +227,11 @@ static bool pin(struct pins *pins) {
   size_t kept = 0;
   while (kept < pins->count && wmbt_pin_confirm(&reader->index, client, pins->hazards[kept], &pins->found[kept])) {
     kept += 1;
+  }
+  /* Looked at behind the announcements: a place that was cleared before has lost them too. */
+  if (!wmbt_reader_has_place(reader)) {
+    atomic_store_explicit(&reader->is_broken, true, memory_order_relaxed);
+    kept = 0;
   }
   unpin_locked(pins, kept);
   if (kept > 0) reader->borrows += 1;

@@ -39,9 +39,12 @@ struct wmbt_reader {
   /* The part of `clients` that is this process's, and the open file by which it is locked; -1: no part is. */
   uint32_t slot;
   struct wmbt_descriptor lock;
+  /* What it shows there, by which it sees whether the part is still its own. */
+  uint64_t owner;
   /* Those of a child that is being forked; -1: none. */
   uint32_t child_slot;
   struct wmbt_descriptor child_lock;
+  uint64_t child_owner;
   /* Two processes have the same pins, so neither gives them up. */
   bool is_frozen;
   /* Hazards that pin nothing: the first so many. */
@@ -58,6 +61,12 @@ struct wmbt_reader *wmbt_reader_open(const char *directory);
 
 /* False once the store has closed or died: what it had is elsewhere. */
 bool wmbt_reader_is_open(const struct wmbt_reader *reader);
+
+/*
+ * Whether the part of `clients` is still this process's: an engine that closes all descriptors has closed the lock, and
+ * another client may have the part, or the store have cleared it. The lock of the readers is held.
+ */
+bool wmbt_reader_has_place(const struct wmbt_reader *reader);
 
 /* One use less, of which the last one parts from the store. */
 void wmbt_reader_leave(struct wmbt_reader *reader);

@@ -99,7 +99,8 @@ static char *argument_of(const char *text) {
 
 static int spawn_with(const struct wmbt_program *program, posix_spawn_file_actions_t *actions,
                       posix_spawnattr_t *attributes, pid_t *pid) {
-  char *const arguments[] = {argument_of(program->node), argument_of(program->store), NULL};
+  char *const remote = program->remote[0] == '\0' ? NULL : argument_of(program->remote);
+  char *const arguments[] = {argument_of(program->node), argument_of(program->store), remote, NULL};
   return posix_spawn(pid, program->node, actions, attributes, arguments, program->environment);
 }
 

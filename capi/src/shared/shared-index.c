@@ -193,6 +193,7 @@ int wmbt_clients_hold(const struct wmbt_client *clients, uint64_t location) {
 
 void wmbt_client_clear(struct wmbt_client *client) {
   atomic_store_explicit(&client->is_active, 0, memory_order_relaxed);
+  atomic_store_explicit(&client->owner, 0, memory_order_relaxed);
   for (int i = 0; i < wmbt_client_hazards; i += 1) {
     atomic_store_explicit(&client->hazards[i], 0, memory_order_relaxed);
   }

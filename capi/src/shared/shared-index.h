@@ -71,7 +71,10 @@ struct wmbt_client {
   _Alignas(64) _Atomic uint32_t is_active;
   /* Hazards in use lie below this. Grows only, also when threads of the client announce side by side. */
   _Atomic uint32_t hazards_end;
-  uint64_t unused[7];
+  /* A number that the client has made up and no other has; 0: none, or the store has cleared it. A client that finds
+     another one has lost its place, and with it its pins. */
+  _Atomic uint64_t owner;
+  uint64_t unused[6];
   /* Locations that the client reads; 0: none. */
   _Atomic uint64_t hazards[wmbt_client_hazards];
 };

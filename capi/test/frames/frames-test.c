@@ -12,15 +12,17 @@
 #include "../../src/crc32c.h"
 #include "../../src/library/clock.h"
 #include "../../src/library/connection.h"
+#include "frames-test.h"
 #include "hostile-peer.h"
+#include "http-test.h"
 
-enum { golden_max = 4096, header_bytes = wmbt_frame_header_bytes };
+enum { header_bytes = wmbt_frame_header_bytes };
 
 static const char *directory;
 static uint64_t state;
 static unsigned failures;
 
-static void expect(bool holds, const char *what) {
+void expect(bool holds, const char *what) {
   if (holds) return;
   failures += 1;
   printf("# %s\n", what);
@@ -33,7 +35,7 @@ uint64_t next_random(void) {
   return state * UINT64_C(0x2545f4914f6cdd1d) >> 16;
 }
 
-static size_t read_golden(const char *name, uint8_t bytes[golden_max]) {
+size_t read_golden(const char *name, uint8_t bytes[golden_max]) {
   char path[1024];
   (void)snprintf(path, sizeof path, "%s/%s.bin", directory, name);
   FILE *file = fopen(path, "rb");
@@ -334,6 +336,12 @@ static const struct {
     {"spoiled streams end in a failure, in time", spoiled_streams},
     {"a save of more keys than a message holds goes in several", saves_of_many_keys},
     {"calls on spoiled answers fail or give the right bytes, in time", calls_on_spoiled_answers},
+    {"bulk bodies are written and read as the golden ones", http_bulk_bodies},
+    {"heads of answers are read in one way or refused", http_heads},
+    {"sizes of chunks are digits alone", http_chunk_sizes},
+    {"JSON is read strictly", http_json},
+    {"changed messages of HTTP are read within their bounds", http_changed_messages},
+    {"calls on spoiled answers of HTTP fail or give the right bytes, in time", http_calls_on_spoiled_answers},
     {"a silent address leaves time for the next one", silent_first_address},
 };
 

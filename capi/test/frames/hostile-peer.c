@@ -11,6 +11,7 @@
 #include "../../src/crc32c.h"
 #include "../../src/library/clock.h"
 #include "../../src/library/remote.h"
+#include "frames-test.h"
 
 enum { script_max = 512 * 1024, payload_bytes = 90000, payload_count = 2, rounds = 1000 };
 

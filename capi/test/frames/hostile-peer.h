@@ -10,7 +10,6 @@ void saves_of_many_keys(void);
 void silent_first_address(void);
 
 /* Of the program. */
-uint64_t next_random(void);
 bool expect_of_calls(bool holds, const char *what);
 
 #endif

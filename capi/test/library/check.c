@@ -164,7 +164,8 @@ static const struct {
     {"shared", shared_tests},      {"shared-processes", shared_process_tests},
     {"shared-files", shared_file_tests},
     {"extended", extended_tests},  {"terms", term_tests},    {"cancelled", cancelled_tests},
-    {"embedded", embedded_tests},  {"held", held_tests},     {"saving", saving_tests}, {"accepted", accepted_tests},
+    {"relayed", relayed_tests},    {"embedded", embedded_tests}, {"embedded-fork", embedded_fork_tests},
+    {"held", held_tests},          {"saving", saving_tests}, {"accepted", accepted_tests},
 };
 
 /* Runs a group: `ok SENTENCE` or `not ok SENTENCE` for each test, what failed before it, and how many there were. */

@@ -1,5 +1,4 @@
 /* A store of this process's own: what it inherits, how it ends, and what takes its place. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,64 +10,9 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "processes.h"
 
-enum { children_max = 16, proc_text_max = 65536, descriptors_max = 1024 };
-
-/* What a file of /proc says of a process; NUL-terminated, gives its length. */
-static size_t proc_text(pid_t pid, const char *name, char text[proc_text_max]) {
-  char path[64];
-  (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
-  FILE *file = fopen(path, "r");
-  const size_t length = file == NULL ? 0 : fread(text, 1, proc_text_max - 1, file);
-  text[length] = '\0';
-  if (file != NULL) (void)fclose(file);
-  return length;
-}
-
-/* The children of this process that run; those that have ended and are not waited for do not count. */
-static unsigned children(pid_t pids[children_max]) {
-  static char text[proc_text_max];
-  unsigned count = 0;
-  DIR *directory = opendir("/proc");
-  if (directory == NULL) return 0;
-  for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
-    const pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-    if (pid <= 0 || proc_text(pid, "stat", text) == 0) continue;
-    const char *behind = strrchr(text, ')');
-    char state = 'Z';
-    int parent = 0;
-    if (behind == NULL || sscanf(behind + 1, " %c %d", &state, &parent) != 2) continue;
-    if (parent == getpid() && state != 'Z' && count < children_max) pids[count++] = pid;
-  }
-  (void)closedir(directory);
-  return count;
-}
-
-static pid_t only_child(void) {
-  pid_t pids[children_max];
-  const unsigned count = children(pids);
-  CHECK(count == 1, "%u store processes run", count);
-  return count == 0 ? 0 : pids[0];
-}
-
-static void pause_ms(unsigned ms) { (void)usleep(ms * 1000); }
-
-static void await_no_child(void) {
-  pid_t pids[children_max];
-  const int64_t end = now_ms() + 30000;
-  while (children(pids) > 0 && now_ms() < end) pause_ms(20);
-  CHECK(children(pids) == 0, "a store process stays behind");
-}
-
-static void await_end_of(pid_t pid) {
-  pid_t pids[children_max];
-  const int64_t end = now_ms() + 30000;
-  for (bool is_there = true; is_there && now_ms() < end;) {
-    is_there = false;
-    for (unsigned i = children(pids); i > 0; i -= 1) is_there = is_there || pids[i - 1] == pid;
-    if (is_there) pause_ms(10);
-  }
-}
+enum { descriptors_max = 1024 };
 
 /* Lookups until one succeeds, since a store that died twice in a row is not replaced at once. */
 static void await_lookup(wmbt_kv_handle_t *handle, const struct batch *batch) {
@@ -249,44 +193,6 @@ static void closed_descriptors(void) {
   await_no_child();
 }
 
-static void forked_child_outlives(void) {
-  wmbt_kv_handle_t *handle = open_handle();
-  struct batch batch = batch_of("outlived", 3, 60000);
-  check_put(handle, "own", &batch);
-  int ends[2];
-  if (pipe(ends) != 0) exit(2);
-  (void)fflush(stdout);
-  const pid_t pid = fork();
-  if (pid == 0) {
-    char byte;
-    (void)close(ends[1]);
-    check_lookup(handle, "own", &batch, 3);
-    /* Until the parent has freed its handle, and its store has ended. */
-    if (read(ends[0], &byte, 1) != 1) _exit(3);
-    size_t matched = 0;
-    const int32_t rc = wmbt_kv_lookup_block_prefix(handle, "own", batch.hashes, 3, &matched, NULL, 0);
-    if (rc != 0) fprintf(stderr, "the child: %s\n", wmbt_kv_last_error());
-    pid_t pids[children_max];
-    const bool has_own = children(pids) == 1;
-    wmbt_kv_free(handle);
-    await_no_child();
-    _exit(rc == 0 && matched == 3 && has_own ? 0 : 1);
-  }
-  (void)close(ends[0]);
-  wmbt_kv_free(handle);
-  pid_t pids[children_max];
-  const int64_t end = now_ms() + 30000;
-  while (children(pids) > 1 && now_ms() < end) pause_ms(20);
-  CHECK(children(pids) == 1, "the store stays while a forked child lives");
-  CHECK(write(ends[1], "!", 1) == 1, "the child is not told: %s", strerror(errno));
-  int status = -1;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  CHECK(status == 0, "the child ends with %d", status);
-  (void)close(ends[1]);
-  batch_free(&batch);
-}
-
 /* Opens with a variable set in addition, which must not work, and leaves nothing behind. */
 static void fails_with(const char *name, const char *value, const char *message) {
   char *before = getenv(name) == NULL ? NULL : strdup(getenv(name));
@@ -339,7 +245,6 @@ const struct test_case embedded_tests[] = {
     {"an engine may ignore SIGCHLD", ignored_children},
     {"a store process inherits nothing but the environment, without what would change Node", nothing_inherited},
     {"an engine may close all descriptors, and files under their numbers stay its own", closed_descriptors},
-    {"a forked child has a store of its own when that of its parent has ended", forked_child_outlives},
     {"what cannot be started is named, and leaves no process behind", what_cannot_start},
     {NULL, NULL},
 };

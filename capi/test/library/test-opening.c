@@ -43,10 +43,12 @@ static void prefix_beats_address(void) {
   /* The socket of that prefix is not there; the address, if it is asked, is no address at all. */
   (void)setenv("WMBT_KV_TCP_ADDR", "no address", 1);
   refuses("WMBT_KV_REMOTE_PREFIX", "nobody", "RemoteKvStoreClient::connect(nobody): ");
+  (void)setenv("WMBT_KV_HTTP_ADDR", "127.0.0.1:1", 1);
   refuses("WMBT_KV_REMOTE_PREFIX", "", "TcpKvClient::connect(no address): accepted: host:port");
   (void)setenv("WMBT_KV_TCP_ADDR", "", 1);
   (void)setenv("WMBT_KV_REMOTE_PREFIX", "", 1);
-  refuses("WMBT_KV_HTTP_ADDR", "127.0.0.1:9", "HTTP is not in this version");
+  refuses("WMBT_KV_HTTP_ADDR", "no address", "HttpKvClient::connect(no address): accepted: host:port");
+  (void)setenv("WMBT_KV_HTTP_ADDR", "", 1);
   refuses("WMBT_KV_NODE", "/no/such/node", "embedded store: WMBT_KV_NODE: there is no program /no/such/node");
   refuses("WMBT_KV_STORE", "/no/such/store", "embedded store: WMBT_KV_STORE: there is no file /no/such/store");
 }
@@ -59,44 +61,79 @@ static void wrong_addresses(void) {
     CHECK(wmbt_kv_open_tcp(wrong[i]) == NULL, "\"%s\" is taken", wrong[i]);
     check_text(wmbt_kv_last_error(), "accepted: host:port", wrong[i]);
     check_text(wmbt_kv_last_error(), "TcpKvClient::connect(", wrong[i]);
+    CHECK(wmbt_kv_open_http(wrong[i]) == NULL, "\"%s\" is taken for HTTP", wrong[i]);
+    check_text(wmbt_kv_last_error(), "accepted: host:port", wrong[i]);
+    check_text(wmbt_kv_last_error(), "HttpKvClient::connect(", wrong[i]);
   }
-  CHECK(wmbt_kv_open_tcp("tls://127.0.0.1:1") == NULL, "TLS is opened");
-  check_text(wmbt_kv_last_error(), "TLS is not in this version", "TLS");
-  (void)setenv("WMBT_KV_TLS_CA_FILE", "/some/ca.pem", 1);
-  CHECK(wmbt_kv_open_tcp("127.0.0.1:1") == NULL, "what asks for TLS is opened in the clear");
-  check_text(wmbt_kv_last_error(), "TLS is not in this version", "TLS by its certificates");
-  (void)unsetenv("WMBT_KV_TLS_CA_FILE");
+  CHECK(wmbt_kv_open_tcp("https://127.0.0.1:1") == NULL, "HTTP is taken for frames");
+  check_text(wmbt_kv_last_error(), "accepted: host:port, or tls://host:port", "another scheme");
   CHECK(wmbt_kv_open_tcp(NULL) == NULL && wmbt_kv_open_http(NULL) == NULL, "NULL is taken");
   check_text(wmbt_kv_last_error(), "wmbt_kv_open_http: addr is NULL", "NULL");
   CHECK(wmbt_kv_open_tcp("\xff:1") == NULL, "no text is taken");
   check_text(wmbt_kv_last_error(), "wmbt_kv_open_tcp: addr not utf-8", "no text");
-  CHECK(wmbt_kv_open_http("127.0.0.1:1") == NULL, "HTTP is opened");
-  check_text(wmbt_kv_last_error(), "HttpKvClient::connect(127.0.0.1:1): HTTP is not in this version", "HTTP");
+  CHECK(wmbt_kv_open_http("\xff:1") == NULL, "no text is taken");
+  check_text(wmbt_kv_last_error(), "wmbt_kv_open_http: addr not utf-8", "no text");
+}
+
+/* What is asked for by TLS is never done in the clear. */
+static void tls_or_nothing(void) {
+  CHECK(wmbt_kv_open_tcp("tls://127.0.0.1:1") == NULL, "port 1 is opened");
+  check_text(wmbt_kv_last_error(), "TcpKvClient::connect(tls://127.0.0.1:1): unavailable: ", "nobody listens");
+  (void)setenv("WMBT_KV_TLS_CA_FILE", "/some/ca.pem", 1);
+  CHECK(wmbt_kv_open_http("127.0.0.1:1") == NULL, "what asks for TLS is opened in the clear");
+  check_text(wmbt_kv_last_error(), "HttpKvClient::connect(127.0.0.1:1): invalid: file of certificates /some/ca.pem",
+             "certificates that are not there");
+  (void)unsetenv("WMBT_KV_TLS_CA_FILE");
+  const char *address = getenv("WMBT_TEST_TCP");
+  if (address == NULL) return;
+  char text[64];
+  (void)snprintf(text, sizeof text, "tls://%s", address);
+  CHECK(wmbt_kv_open_tcp(text) == NULL, "a daemon in the clear is opened by TLS");
+  check_text(wmbt_kv_last_error(), "): unavailable: ", "a daemon in the clear");
+  (void)setenv("WMBT_KV_NEAR_CACHE_BYTES", "much", 1);
+  CHECK(wmbt_kv_open_tcp(address) == NULL, "a near-cache of much is opened");
+  check_text(wmbt_kv_last_error(), "WMBT_KV_NEAR_CACHE_BYTES is \"much\"", "a near-cache of much");
+  (void)unsetenv("WMBT_KV_NEAR_CACHE_BYTES");
 }
 
 static void nobody_there(void) {
   const int64_t began = now_ms();
   CHECK(wmbt_kv_open_tcp("127.0.0.1:1") == NULL, "port 1 is opened");
   check_text(wmbt_kv_last_error(), "TcpKvClient::connect(127.0.0.1:1): unavailable: ", "nobody listens");
+  CHECK(wmbt_kv_open_http("127.0.0.1:1") == NULL, "port 1 is opened by HTTP");
+  check_text(wmbt_kv_last_error(), "HttpKvClient::connect(127.0.0.1:1): unavailable: ", "nobody listens");
   CHECK(wmbt_kv_open_tcp("no-such-host.invalid:1") == NULL, "a name that cannot be is opened");
   check_text(wmbt_kv_last_error(), "the name no-such-host.invalid", "no such name");
   CHECK(now_ms() - began < 11000, "it took %lld ms", (long long)(now_ms() - began));
 }
 
+/* Where the daemon of the test listens, if it does, under the name of this host. */
+static bool name_loopback(const char *variable, char text[64]) {
+  const char *address = getenv(variable);
+  if (address != NULL) (void)snprintf(text, 64, "localhost%s", strrchr(address, ':'));
+  return address != NULL;
+}
+
 static void names_of_loopback(void) {
-  const char *address = getenv("WMBT_TEST_TCP");
   char text[64];
-  if (address == NULL) return;
-  (void)snprintf(text, sizeof text, "localhost%s", strrchr(address, ':'));
+  if (!name_loopback("WMBT_TEST_TCP", text)) return;
   wmbt_kv_handle_t *handle = wmbt_kv_open_tcp(text);
   CHECK(handle != NULL, "%s: %s", text, wmbt_kv_last_error());
   CHECK(handle == NULL || wmbt_kv_last_error() == NULL, "an error after opening");
+  wmbt_kv_free(handle);
+  CHECK(wmbt_kv_open_http(text) == NULL, "frames are taken for HTTP");
+  check_text(wmbt_kv_last_error(), "HttpKvClient::connect(", "a daemon that speaks frames");
+  if (!name_loopback("WMBT_TEST_HTTP", text)) return;
+  handle = wmbt_kv_open_http(text);
+  CHECK(handle != NULL, "%s: %s", text, wmbt_kv_last_error());
+  CHECK(handle == NULL || wmbt_kv_last_error() == NULL, "an error after opening by HTTP");
   wmbt_kv_free(handle);
 }
 
 const struct test_case opening_tests[] = {
     {"a value that cannot be read is refused by its variable's name", wrong_values},
     {"what is no address is refused", wrong_addresses},
+    {"where TLS is asked for nothing goes in the clear", tls_or_nothing},
     {"an address where nobody listens is refused soon", nobody_there},
     {"a host may be a name", names_of_loopback},
     {"the prefix beats the address, and without both a store of its own is started", prefix_beats_address},

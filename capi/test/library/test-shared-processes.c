@@ -167,6 +167,47 @@ static void child_without_place(void) {
   close_line(&line);
 }
 
+/* 1: something is lent without a place; 2: another's memory was used anew while it was lent. */
+static int go_on_without_descriptors(const struct batch *first, const struct batch *second) {
+  wmbt_kv_handle_t *handle = open_handle();
+  check_put(handle, "", first);
+  check_put(handle, "", second);
+  struct loan before = lend_blocks(handle, first);
+  for (int fd = 3; fd < 1024; fd += 1) (void)close(fd);
+  /* Takes the place that is free now, and pins in it by the same numbers. */
+  wmbt_kv_handle_t *other = open_handle();
+  struct loan theirs = lend_blocks(other, second);
+  struct loan after = borrow_blocks(handle, first);
+  const bool is_lent_at_once = is_lent(&after, 1);
+  wmbt_kv_release_borrow(before.borrow);
+  wmbt_kv_release_borrow(after.borrow);
+  fill_memory(other, "closed");
+  bool is_equal = theirs.borrow != NULL;
+  for (size_t i = 0; is_equal && i < second->count; i += 1) {
+    is_equal = memcmp(theirs.payloads[i], second->payloads[i], second->lens[i]) == 0;
+  }
+  /* With a place of its own it lends again. */
+  for (const int64_t end = now_ms() + 1500; now_ms() < end;) check_lookup(handle, "", second, second->count);
+  struct loan again = lend_blocks(handle, second);
+  const bool is_lent_again = is_lent(&again, second->count);
+  wmbt_kv_release_borrow(again.borrow);
+  wmbt_kv_release_borrow(theirs.borrow);
+  wmbt_kv_free(handle);
+  wmbt_kv_free(other);
+  return (is_lent_at_once ? 1 : 0) | (is_equal ? 0 : 2) | (is_lent_again ? 0 : 4);
+}
+
+static void closed_descriptors(void) {
+  struct batch first = batch_of("closed-first", 3, mebibyte), second = batch_of("closed-second", 3, mebibyte);
+  const pid_t pid = start();
+  if (pid == 0) _exit(go_on_without_descriptors(&first, &second));
+  const int status = status_of(pid);
+  CHECK(status == 0, "it ends with %x: 1 lends without a place, 2 unpins another's, 4 never lends again",
+        (unsigned)status >> 8);
+  batch_free(&first);
+  batch_free(&second);
+}
+
 #if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -243,6 +284,8 @@ const struct test_case shared_process_tests[] = {
     {"a client is killed while it pins, and its memory comes back", client_is_killed},
     {"a forked child reads what its parent borrowed and has released", child_keeps_borrows},
     {"a forked child does so when the daemon takes no more clients", child_without_place},
+    {"an engine that has closed all descriptors lends nothing from a place that is another's, and unpins nothing there",
+     closed_descriptors},
     {"1,000 lookups and gets of resident blocks make no system call", no_system_call},
     {NULL, NULL},
 };

@@ -8,7 +8,7 @@
 #include "check.h"
 #include "extended.h"
 
-/* Whatever is wrong with the call is said by every function that takes one. */
+/* Makes a call of one of the kinds that take terms. */
 static int32_t call_with(wmbt_kv_handle_t *handle, unsigned which, const wmbt_kv_call_t *call) {
   char digits[65];
   const char *const hashes[1] = {digits};
@@ -21,20 +21,23 @@ static int32_t call_with(wmbt_kv_handle_t *handle, unsigned which, const wmbt_kv
   wmbt_kv_stats_t stats = WMBT_KV_STATS_INIT;
   uint8_t present[1];
   size_t count;
+  int32_t rc = -1;
   switch (which) {
     case 0: return wmbt_kv_lookup(handle, "", hashes, 1, call, &count);
     case 1: return wmbt_kv_contains(handle, "", hashes, 1, call, present);
-    case 2: return wmbt_kv_load(handle, "", hashes, 1, call, &payloads, &count, &borrow);
-    case 3: return wmbt_kv_prefetch(handle, "", hashes, 1, call, &count);
-    case 4: return wmbt_kv_save(handle, "", &block, 1, call, NULL);
-    case 5: return wmbt_kv_flush(handle, "", call);
-    case 6: return wmbt_kv_delete(handle, "", WMBT_KV_DELETE_BLOCKS, hashes, 1, call, NULL);
-    case 7: return wmbt_kv_save_tail(handle, "", &tail, call, NULL);
-    case 8: return wmbt_kv_load_tail(handle, "", digits, &token, 1, call, &payloads, &borrow);
-    case 9: return wmbt_kv_save_raw_tail(handle, "", digits, block.bytes, 1, call, NULL);
-    case 10: return wmbt_kv_load_raw_tail(handle, "", digits, call, &payloads, &borrow);
-    default: return wmbt_kv_stats(handle, "", call, &stats, &borrow);
+    case 2: return wmbt_kv_prefetch(handle, "", hashes, 1, call, &count);
+    case 3: return wmbt_kv_save(handle, "", &block, 1, call, NULL);
+    case 4: return wmbt_kv_flush(handle, "", call);
+    case 5: return wmbt_kv_delete(handle, "", WMBT_KV_DELETE_BLOCKS, hashes, 1, call, NULL);
+    case 6: return wmbt_kv_save_tail(handle, "", &tail, call, NULL);
+    case 7: return wmbt_kv_save_raw_tail(handle, "", digits, block.bytes, 1, call, NULL);
+    case 8: rc = wmbt_kv_load(handle, "", hashes, 1, call, &payloads, &count, &borrow); break;
+    case 9: rc = wmbt_kv_load_tail(handle, "", digits, &token, 1, call, &payloads, &borrow); break;
+    case 10: rc = wmbt_kv_load_raw_tail(handle, "", digits, call, &payloads, &borrow); break;
+    default: rc = wmbt_kv_stats(handle, "", call, &stats, &borrow);
   }
+  wmbt_kv_release_borrow(borrow);
+  return rc;
 }
 
 enum { call_kinds = 12 };
@@ -325,7 +328,57 @@ static void cancelled_while_waiting(void) {
   wmbt_kv_free(handle);
 }
 
+/* Begins a prefetch and waits for nothing; gives what comes of it. */
+static void *begin_prefetch(void *argument) {
+  struct waiting *waiting = argument;
+  char digits[65];
+  const char *const hashes[1] = {digits};
+  wmbt_kv_call_t call = WMBT_KV_CALL_INIT;
+  call.time_limit_ms = 500;
+  hash_of("call", 1, digits);
+  waiting->rc = wmbt_kv_prefetch(waiting->handle, "", hashes, 1, &call, NULL);
+  return NULL;
+}
+
+static void *look_up(void *argument) {
+  struct waiting *waiting = argument;
+  waiting->rc = call_with(waiting->handle, 0, NULL);
+  return NULL;
+}
+
+/* As many threads make the call at once; gives how many of them it gave 1. */
+static unsigned at_once(wmbt_kv_handle_t *handle, void *(*call)(void *)) {
+  enum { many = 16 };
+  struct waiting waiting[many];
+  pthread_t threads[many];
+  unsigned ones = 0;
+  for (unsigned i = 0; i < many; i += 1) {
+    waiting[i] = (struct waiting){.handle = handle};
+    if (pthread_create(&threads[i], NULL, call, &waiting[i]) != 0) exit(2);
+  }
+  for (unsigned i = 0; i < many; i += 1) {
+    (void)pthread_join(threads[i], NULL);
+    ones += waiting[i].rc == 1 ? 1 : 0;
+  }
+  return ones;
+}
+
+/* The daemon is stopped, so none of them ends. */
+static void prefetches_at_once(void) {
+  wmbt_kv_handle_t *handle = open_handle();
+  (void)at_once(handle, look_up);
+  tell_and_wait("stop");
+  const unsigned begun = at_once(handle, begin_prefetch);
+  CHECK(begun >= 1 && begun <= 2, "%u prefetches are under way", begun);
+  tell_and_wait("continue");
+  wmbt_kv_call_t patient = WMBT_KV_CALL_INIT;
+  patient.time_limit_ms = 8000;
+  CHECK(call_with(handle, 0, &patient) == 0, "the first call afterwards: %s", last_text());
+  wmbt_kv_free(handle);
+}
+
 const struct test_case cancelled_tests[] = {
     {"calls that wait end soon when they are cancelled", cancelled_while_waiting},
+    {"no more prefetches are under way than may be, however many threads begin them", prefetches_at_once},
     {NULL, NULL},
 };

@@ -70,7 +70,8 @@ static void many_threads(void) {
   storm(handle, "storm");
   const unsigned during = open_descriptors(is_open);
   /* Connections, one of shared memory, and the bond to a store of its own. */
-  const bool has_daemon = getenv("WMBT_KV_REMOTE_PREFIX") != NULL || getenv("WMBT_KV_TCP_ADDR") != NULL;
+  const bool has_daemon = getenv("WMBT_KV_REMOTE_PREFIX") != NULL || getenv("WMBT_KV_TCP_ADDR") != NULL ||
+                          getenv("WMBT_KV_HTTP_ADDR") != NULL;
   const unsigned most = has_daemon ? 13 : 14;
   CHECK(during > before && during - before <= most, "%u descriptors are open", during - before);
   for (int fd = 0; fd < descriptors_max; fd += 1) {

@@ -10,6 +10,7 @@ const names: Readonly<Record<CDoor, string>> = {
   shm: 'the memory that a daemon shares',
   unix: 'a Unix socket',
   tcp: 'TCP',
+  http: 'HTTP',
 };
 
 /**

@@ -145,6 +145,7 @@ export function cCall(terms: CallTerms): Structure {
 export interface OpenTerms {
   readonly remotePrefix?: string | undefined;
   readonly tcpAddress?: string | undefined;
+  readonly httpAddress?: string | undefined;
   readonly namespace?: string | undefined;
   /** `WMBT_KV_NAME=value`. */
   readonly settings: readonly string[];
@@ -161,6 +162,7 @@ export function cOpen(terms: OpenTerms): Structure {
     .u32(8, 1)
     .text(16, terms.remotePrefix)
     .text(24, terms.tcpAddress)
+    .text(32, terms.httpAddress)
     .text(40, terms.namespace)
     .pointer(56, settings.memory)
     .pointer(64, terms.outcome.structure.memory);

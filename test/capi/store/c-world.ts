@@ -68,7 +68,7 @@ class HostProcess {
 }
 
 /** How the library reaches a daemon. */
-export type CDoor = Exclude<DoorKind, 'http'>;
+export type CDoor = DoorKind;
 
 /** Worlds whose stores are used through `libwombatkv`; the daemons are in a process of their own. */
 export function cHarness(
@@ -161,12 +161,13 @@ class CWorld implements World {
       settings.push(`WMBT_KV_LOOKUP_DEADLINE_MS=${lookupDeadlineMs}`);
     }
     if (loadDeadlineMs !== undefined) settings.push(`WMBT_KV_LOAD_DEADLINE_MS=${loadDeadlineMs}`);
-    const isTcp = this.#door === 'tcp';
+    const address = url.replace(/^\w+:\/*/, '');
     return CStore.open(this.#library, {
       settings,
       namespace: options.namespace,
-      tcpAddress: isTcp ? url.slice('tcp:'.length).replace(/^\/\//, '') : undefined,
-      remotePrefix: isTcp ? undefined : prefix,
+      tcpAddress: this.#door === 'tcp' ? address : undefined,
+      httpAddress: this.#door === 'http' ? address : undefined,
+      remotePrefix: this.#door === 'tcp' || this.#door === 'http' ? undefined : prefix,
     });
   }
 }

@@ -1,0 +1,174 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../hex.h"
+#include "bounds.h"
+#include "clock.h"
+#include "http-bulk.h"
+#include "http.h"
+
+/* A save of one request, over all its attempts. */
+struct save {
+  struct wmbt_keys keys;
+  const uint8_t *const *payloads;
+  const size_t *lens;
+  size_t byte_count;
+  const char *operation;
+  enum wmbt_durability durability;
+  const struct wmbt_key *parent;
+  struct wmbt_saved result;
+  /* The daemon has lost what it had: everything is sent. */
+  bool is_whole;
+};
+
+/* How many of the first blocks need not be sent, because the daemon has them. */
+static bool count_stored(struct wmbt_call *call, struct wmbt_connection *connection, size_t *leading,
+                         struct wmbt_failure *failure) {
+  const struct save *save = call->state;
+  *leading = 0;
+  if (save->is_whole || save->byte_count < WMBT_HTTP_ASK_BYTES_MIN) return true;
+  uint8_t *present = malloc(save->keys.count);
+  if (present == NULL) return wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for a save");
+  const struct wmbt_http_question question = {
+      .operation = "contains", .keys = save->keys, .read = wmbt_http_read_stored, .result = present};
+  const bool is_told = wmbt_http_ask(call, connection, &question, failure);
+  while (is_told && *leading < save->keys.count && present[*leading] != 0) *leading += 1;
+  free(present);
+  return is_told;
+}
+
+static bool read_saved(const struct wmbt_json *answer, const struct wmbt_http_question *question,
+                       struct wmbt_failure *failure) {
+  struct wmbt_saved *saved = question->result;
+  const bool is_saved = wmbt_http_number(answer, "saved", &saved->saved) &&
+                        wmbt_http_number(answer, "known", &saved->known) &&
+                        wmbt_http_number(answer, "savedBytes", &saved->saved_bytes);
+  return is_saved ? true : wmbt_http_unexpected(question, failure);
+}
+
+/* Sends head and table, and the payloads that are not left out; less when the daemon answers before. */
+static bool send_all(struct wmbt_call *call, struct wmbt_connection *connection, size_t left_out, bool *is_answered,
+                     struct wmbt_failure *failure) {
+  const struct wmbt_http *http = (const struct wmbt_http *)call->remote;
+  const struct save *save = call->state;
+  const int64_t wait_ms = wmbt_call_wait_ms(call);
+  const struct wmbt_head head = wmbt_call_head(call, save->keys.ns);
+  struct wmbt_writer body = {0}, attributes = {0};
+  wmbt_http_write_attributes(&attributes, save->keys.terms, save->durability, save->parent);
+  const struct wmbt_bulk_batch batch = {.keys = save->keys.keys,
+                                        .lens = save->lens,
+                                        .count = save->keys.count,
+                                        .announced = save->keys.terms->announced,
+                                        .left_out = left_out,
+                                        .attributes = attributes.has_failed ? "" : (const char *)attributes.bytes};
+  wmbt_bulk_encode(&body, &batch);
+  body.has_failed = body.has_failed || attributes.has_failed;
+  wmbt_writer_free(&attributes);
+  const struct wmbt_http_request request = {
+      .operation = save->operation, .ns = save->keys.ns, .type = "application/vnd.wombatkv.bulk",
+      .left_ms = head.left_ms, .body_bytes = body.length + wmbt_bulk_payload_bytes(&batch), .body = &body,
+  };
+  bool is_sent = wmbt_http_send(connection, &http->origin, &request, is_answered, wait_ms, failure);
+  wmbt_writer_free(&body);
+  for (size_t i = left_out; is_sent && !*is_answered && i < batch.count; i += 1) {
+    union {
+      const uint8_t *seen;
+      void *sent;
+    } const memory = {save->payloads[i]};
+    const struct iovec payload = {memory.sent, save->lens[i]};
+    is_sent = wmbt_http_send_payload(connection, &payload, is_answered, wait_ms, failure);
+  }
+  return is_sent;
+}
+
+static bool attempt_save(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                         struct wmbt_failure *failure) {
+  (void)id;
+  struct save *save = call->state;
+  size_t left_out;
+  bool is_answered = false;
+  if (!count_stored(call, connection, &left_out, failure)) return false;
+  /* The daemon ends a connection on which it answered early. */
+  if (connection->is_last) return wmbt_fail(failure, wmbt_lost, "the daemon closes the connection");
+  if (!send_all(call, connection, left_out, &is_answered, failure)) return false;
+  const struct wmbt_http_question question = {
+      .operation = save->operation, .keys = save->keys, .read = read_saved, .result = &save->result};
+  const int64_t wait_ms = wmbt_call_wait_ms(call);
+  struct wmbt_http_answer answer;
+  const bool is_saved = wmbt_http_receive(connection, &answer, wait_ms, failure) &&
+                        wmbt_http_read_answer(&answer, &question, wait_ms, failure);
+  if (!is_saved && failure->kind == wmbt_again) save->is_whole = true;
+  if (!is_saved || !is_answered) return is_saved;
+  return wmbt_fail(failure, wmbt_lost, "a save was answered before its payloads were sent");
+}
+
+static bool run(struct wmbt_remote *remote, struct save *save, int64_t end_ms, struct wmbt_failure *failure) {
+  const enum wmbt_use use = save->byte_count <= WMBT_EAGER_BYTES_MAX ? wmbt_small : wmbt_bulk;
+  struct wmbt_call call = {.remote = remote, .use = use, .end_ms = end_ms, .attempt = attempt_save, .state = save};
+  return wmbt_call_run(&call, failure);
+}
+
+/* Where the last request begins of a save of so many blocks; `bytes` become those of its payloads. */
+static size_t start_of_last(const size_t *lens, size_t end, size_t *bytes) {
+  size_t start = end - 1;
+  *bytes = lens[start];
+  while (start > 0 && end - start < WMBT_KEYS_PER_CALL_MAX && *bytes + lens[start - 1] <= WMBT_HTTP_SAVE_BYTES_MAX) {
+    start -= 1;
+    *bytes += lens[start];
+  }
+  return start;
+}
+
+/* As the terms say, else as the settings do. */
+static enum wmbt_durability durability_of(const struct wmbt_remote *remote, const struct wmbt_terms *terms) {
+  const bool is_unsaid = terms->durability == wmbt_as_the_settings_say;
+  return is_unsaid && remote->settings.is_durable ? wmbt_when_durable : terms->durability;
+}
+
+bool wmbt_http_save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *const *payloads,
+                    const size_t *lens, struct wmbt_failure *failure) {
+  struct wmbt_remote *remote = (struct wmbt_remote *)mode;
+  struct wmbt_terms *terms = keys->terms;
+  const int64_t end_ms = wmbt_call_end_ms(terms, remote->settings.save_ms, remote->settings.most_ms);
+  terms->saved = (struct wmbt_saved){0};
+  /* A list longer than a request goes from its end to its beginning, so that a lookup sees all of it or none. */
+  for (size_t end = keys->count, start; end > 0; end = start) {
+    size_t bytes;
+    start = start_of_last(lens, end, &bytes);
+    struct wmbt_terms part = *terms;
+    if (part.announced != NULL) part.announced += start;
+    struct save save = {
+        .keys = {keys->ns, keys->keys + start, end - start, &part},
+        .payloads = payloads + start,
+        .lens = lens + start,
+        .byte_count = bytes,
+        .operation = "save",
+        .durability = durability_of(remote, terms),
+        .parent = start == 0 ? terms->parent : &keys->keys[start - 1],
+    };
+    if (!run(remote, &save, end_ms, failure)) return false;
+    terms->saved.saved += save.result.saved;
+    terms->saved.known += save.result.known;
+    terms->saved.saved_bytes += save.result.saved_bytes;
+  }
+  return true;
+}
+
+bool wmbt_http_save_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *bytes, size_t length,
+                         struct wmbt_failure *failure) {
+  struct wmbt_remote *remote = (struct wmbt_remote *)mode;
+  struct save save = {
+      .keys = *keys,
+      .payloads = &bytes,
+      .lens = &length,
+      .byte_count = length,
+      .operation = keys->terms->tokens == NULL ? "save-raw-tail" : "save-tail",
+      .durability = durability_of(remote, keys->terms),
+      /* The last one written wins: nobody is asked whether there is one. */
+      .is_whole = true,
+  };
+  const int64_t end_ms = wmbt_call_end_ms(keys->terms, remote->settings.tail_ms, remote->settings.most_ms);
+  if (!run(remote, &save, end_ms, failure)) return false;
+  keys->terms->saved = save.result;
+  return true;
+}

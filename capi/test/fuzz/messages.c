@@ -1,0 +1,58 @@
+/* The header of a frame, and the body of every message that a client is sent; `welcome` answers hello. Seeds: golden frames. */
+#include <string.h>
+
+#include "../../src/crc32c.h"
+#include "../../src/library/bounds.h"
+#include "../../src/library/frame.h"
+#include "../../src/library/messages.h"
+#include "fuzz.h"
+
+static void decode(uint8_t type, struct wmbt_reader body) {
+  struct wmbt_failure failure;
+  struct wmbt_welcome welcome;
+  struct wmbt_payload_notice notice;
+  struct wmbt_wanted wanted;
+  struct wmbt_loaded loaded;
+  struct wmbt_saved saved;
+  uint8_t present[10];
+  uint64_t granted;
+  uint32_t number = 0;
+  switch (type) {
+    case wmbt_frame_welcome: (void)wmbt_decode_welcome(body, &welcome, &failure); break;
+    case wmbt_frame_looked_up: (void)wmbt_decode_loaded("looked-up", body, &loaded, &failure); break;
+    case wmbt_frame_present: (void)wmbt_decode_present(body, sizeof present, present, &failure); break;
+    case wmbt_frame_flushed: (void)wmbt_decode_nothing("flushed", body, &failure); break;
+    case wmbt_frame_prefetched:
+    case wmbt_frame_deleted:
+    case wmbt_frame_grant: (void)wmbt_decode_number("number", body, &granted, &failure); break;
+    case wmbt_frame_payload:
+      if (wmbt_decode_payload_notice(body, &notice, &failure)) MUST(notice.length <= WMBT_PAYLOAD_BYTES_MAX);
+      break;
+    case wmbt_frame_loaded: (void)wmbt_decode_loaded("loaded", body, &loaded, &failure); break;
+    case wmbt_frame_saved: (void)wmbt_decode_saved(body, &saved, &failure); break;
+    case wmbt_frame_wanted:
+      if (!wmbt_decode_wanted(body, &wanted, &failure)) break;
+      for (uint32_t i = 0; i < wanted.count; i += 1) number += wanted.bits[i >> 3] & 1U;
+      MUST(number <= wanted.count);
+      break;
+    case wmbt_frame_error:
+      wmbt_decode_error(body, &failure);
+      MUST(memchr(failure.text, '\0', sizeof failure.text) != NULL);
+      break;
+    default: break;
+  }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  uint8_t header[wmbt_frame_header_bytes];
+  struct wmbt_frame_header read;
+  struct wmbt_failure failure;
+  if (size < sizeof header) return 0;
+  (void)memcpy(header, data, sizeof header);
+  (void)wmbt_frame_decode_header(header, &read, &failure);
+  /* With a checksum that holds, so that what is behind it is tried. */
+  wmbt_put_u32(header + 20, wmbt_crc32c_append(0, header, 20));
+  if (!wmbt_frame_decode_header(header, &read, &failure)) return 0;
+  decode(read.type, (struct wmbt_reader){.bytes = data + sizeof header, .length = size - sizeof header});
+  return 0;
+}

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Writes golden messages of HTTP, from docs/HTTP.md alone and with nothing but the standard library,
+so that they are evidence against our encoders and not their echo.
+
+usage: make-http.py [directory]        default: http-v1 beside this file
+"""
+
+import json
+import pathlib
+import struct
+import sys
+
+
+def crc32c(data):
+    """Castagnoli, reflected, one bit at a time."""
+    state = 0xFFFFFFFF
+    for byte in data:
+        state ^= byte
+        for _ in range(8):
+            state = (state >> 1) ^ (0x82F63B78 if state & 1 else 0)
+    return state ^ 0xFFFFFFFF
+
+
+def key(first):
+    """32 bytes counting up from `first`."""
+    return bytes((first + i) % 256 for i in range(32))
+
+
+NO_POSITION = 0xFFFFFFFF
+LEFT_OUT = 2
+
+
+def bulk(records, attributes, payloads):
+    """Records are (key, length, tokens, flags, tier)."""
+    table = b"".join(
+        one + struct.pack("<IIIII", length, tokens, NO_POSITION, flags, tier) + bytes(12)
+        for one, length, tokens, flags, tier in records
+    )
+    start = b"WMBTHTP1" + struct.pack("<II", len(records), len(attributes))
+    head = start + struct.pack("<II", crc32c(start + table + attributes), 0)
+    return head + table + attributes + b"".join(one + struct.pack("<I", crc32c(one)) for one in payloads)
+
+
+def answer(status, kind, body):
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def chunked(status, kind, body, size):
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    chunks = b"".join(f"{len(one):x}\r\n".encode() + one + b"\r\n" for one in pieces)
+    return head.encode() + chunks + b"0\r\n\r\n"
+
+
+def text(value):
+    return json.dumps(value).encode()
+
+
+BULK = "application/vnd.wombatkv.bulk"
+JSON = "application/json"
+LOADED = bulk(
+    [(key(1), 5, 128, 1, 2), (key(33), 0, 0, 0, 1)], text({"reason": "unknown"}), [b"bytes", b""]
+)
+PARENT = '{"durable":true,"parent":"%s"}' % key(100).hex()
+
+GOLDEN = {
+    "save-body": bulk(
+        [(key(1), 0, 0, LEFT_OUT, 0), (key(33), 5, 0, 0, 0), (key(65), 0, 0, 0, 0)], PARENT.encode(), [b"bytes", b""]
+    ),
+    "load-body": LOADED,
+    "loaded": answer("200 OK", BULK, LOADED),
+    "loaded-chunked": chunked("200 OK", BULK, LOADED, 70),
+    "looked-up": answer("200 OK", JSON, text({"matched": 1, "reason": "unknown"})),
+    "present": answer("200 OK", JSON, text({"stored": [True, False, True]})),
+    "saved": answer("200 OK", JSON, text({"saved": 2, "known": 1, "savedBytes": 5})),
+    "error": answer("429 Too Many Requests", JSON, text({"error": {"code": "BUSY", "reason": "é \U0001f600 full"}})),
+}
+
+if __name__ == "__main__":
+    directory = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).with_name("http-v1")
+    directory.mkdir(exist_ok=True)
+    for name, data in GOLDEN.items():
+        (directory / f"{name}.bin").write_bytes(data)
