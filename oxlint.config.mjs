@@ -14,19 +14,20 @@ const layers = {
   blocks: { layer: 1, mayImport: 'base' },
   format: { layer: 2, mayImport: 'base blocks' },
   protocol: { layer: 2, mayImport: 'base blocks' },
-  objectstore: { layer: 3, mayImport: 'base platform' },
-  cache: { layer: 3, mayImport: 'base platform blocks format' },
-  catalog: { layer: 4, mayImport: 'base platform blocks format objectstore' },
-  store: { layer: 5, mayImport: 'base platform blocks format objectstore cache catalog' },
-  client: { layer: 6, mayImport: 'base platform blocks protocol cache' },
-  engines: { layer: 6, mayImport: 'base platform blocks' },
-  config: { layer: 6, mayImport: 'base platform blocks' },
+  http: { layer: 3, mayImport: 'base platform protocol' },
+  objectstore: { layer: 4, mayImport: 'base platform http' },
+  cache: { layer: 4, mayImport: 'base platform blocks format' },
+  catalog: { layer: 5, mayImport: 'base platform blocks format objectstore' },
+  store: { layer: 6, mayImport: 'base platform blocks format objectstore cache catalog' },
+  client: { layer: 7, mayImport: 'base platform blocks protocol http cache' },
+  engines: { layer: 7, mayImport: 'base platform blocks' },
+  config: { layer: 7, mayImport: 'base platform blocks' },
   daemon: {
-    layer: 7,
+    layer: 8,
     mayImport:
       'base platform blocks format protocol objectstore cache catalog store engines config',
   },
-  cli: { layer: 8, mayImport: 'everything' },
+  cli: { layer: 9, mayImport: 'everything' },
 };
 
 const publicEntryPoints = ['index.ts', 'client.ts', 'llama.ts', 'testing.ts'];

@@ -1,4 +1,4 @@
-import { summarize } from './statistics.ts';
+import { medianOf, summarize } from './statistics.ts';
 import type { Summary } from './statistics.ts';
 
 export type Unit = 'ms' | 'µs' | 'ns' | 'GB/s' | '×' | 'bytes' | 'count';
@@ -49,11 +49,22 @@ export interface ScenarioResult {
   readonly voidReasons: readonly string[];
 }
 
+/** What a row is held against. */
+export interface ReferenceParts {
+  readonly what: string;
+  /**
+   * Its value; or that of each round, in which both sides met the same moods of the machine: then the
+   * ratio is the median of the rounds' own ratios.
+   */
+  readonly value: number | readonly number[];
+  readonly unit?: Unit;
+}
+
 export interface RowParts {
   readonly what: string;
   readonly unit: Unit;
   readonly samples: readonly number[];
-  readonly against?: { readonly what: string; readonly value: number; readonly unit?: Unit };
+  readonly against?: ReferenceParts;
   /** `share`: measured / reference. `speed-up`: reference / measured. */
   readonly ratio?: 'share' | 'speed-up';
   /** Of the ratio; without a reference, or with `barOn`, of what was measured. */
@@ -65,14 +76,13 @@ export interface RowParts {
 export function rowOf(parts: RowParts): Row {
   const { what, unit, samples, against, bar, barOn } = parts;
   const measured = summarize(samples);
-  const ratio =
-    against === undefined ? undefined : ratioOf(measured.median, against.value, parts.ratio);
+  const ratio = against === undefined ? undefined : ratioOf(samples, against.value, parts.ratio);
   const judged = barOn === 'measured' ? undefined : ratio;
   return {
     what,
     unit,
     measured,
-    against: against === undefined ? undefined : { unit, ...against },
+    against: against === undefined ? undefined : { unit, ...against, value: valueOf(against) },
     ratio,
     bar: bar === undefined ? undefined : { ...bar, unit: judged === undefined ? unit : '×' },
     isMet: bar === undefined ? undefined : meets(judged ?? measured.median, bar),
@@ -87,8 +97,26 @@ export function atMost(value: number): Pick<Bar, 'kind' | 'value'> {
   return { kind: 'at most', value };
 }
 
-function ratioOf(measured: number, against: number, kind: RowParts['ratio'] = 'share'): number {
-  return kind === 'share' ? measured / against : against / measured;
+function valueOf({ value }: ReferenceParts): number {
+  return typeof value === 'number' ? value : medianOf(value);
+}
+
+function ratioOf(
+  samples: readonly number[],
+  value: ReferenceParts['value'],
+  kind: RowParts['ratio'] = 'share',
+): number {
+  if (typeof value === 'number') {
+    return kind === 'share' ? medianOf(samples) / value : value / medianOf(samples);
+  }
+  if (value.length !== samples.length) {
+    throw new RangeError(`${samples.length} rounds are held against ${value.length}`);
+  }
+  return medianOf(
+    samples.map((sample, round) =>
+      kind === 'share' ? sample / value[round] : value[round] / sample,
+    ),
+  );
 }
 
 function meets(value: number, bar: Pick<Bar, 'kind' | 'value'>): boolean {

@@ -28,7 +28,9 @@ export function ttftTable(job: JobSetup, answers: Answers, cores: Cores): Table 
     notes: [
       `${job.modelName}, ${job.prompt.length} tokens, F16 KV, context ${job.engine.contextSize}, ` +
         `batch 512, flash attention auto, ${cores}. TTFT: from the tokens handed to a loaded, ` +
-        'warmed, fresh process to the first token. Files are in the page cache.',
+        'warmed, fresh process to the first token. Files are in the page cache. A cold process is held ' +
+        'against the one of its round without WombatKV, and what remains against the decode steps of ' +
+        'its own process; the ratios of these two rows are the medians over the rounds.',
     ],
   };
 }
@@ -38,12 +40,16 @@ function ttftRowsOf({ alone, cold, restored, wiped }: Answers): Row[] {
     results.map(({ firstTokenMs }) => firstTokenMs);
   const decode = [...restored, ...wiped].map(({ decodeMs }) => medianOf(decodeMs));
   const control = { what: 'engine alone', value: medianOf(ms(alone)) };
-  const limitMs = 1.25 * medianOf(decode) + 15;
+  // Each process is held to the decode steps that it took itself.
+  const limitMs = restored.map(({ decodeMs }) => 1.25 * medianOf(decodeMs) + 15);
   const unit = 'ms';
   const restoredMs = ms(restored);
   return [
     rowOf({ what: ttftRows.alone, unit, samples: ms(alone) }),
-    rowOf({ what: ttftRows.cold, unit, samples: ms(cold), against: control, bar: atMost(1.02) }),
+    rowOf({
+      ...{ what: ttftRows.cold, unit, samples: ms(cold), bar: atMost(1.02) },
+      against: { what: 'engine alone', value: ms(alone) },
+    }),
     rowOf({
       ...{ what: ttftRows.restored, unit, samples: restoredMs, against: control },
       ...{ ratio: 'speed-up', bar: atLeast(105) },

@@ -17,7 +17,11 @@
  *     wmbt_kv_put_kv_blocks              store the new blocks
  *     wmbt_kv_put_raw_tail               store the tokens behind the last whole block
  *
- * capi/examples/quickstart.c is the smallest complete program.
+ * These are ABI 1.0, which an engine may know from elsewhere, and which stays as it is. ABI 1.1 has for each of them one
+ * that says and takes more (wmbt_kv_lookup, wmbt_kv_load, wmbt_kv_save, wmbt_kv_save_tail), and calls for what 1.0 has
+ * not. Both may be mixed: what one stores the other finds.
+ *
+ * capi/examples/quickstart.c is the smallest complete program; engine.c and engine.cpp beside it are shaped like engines.
  *
  * ---------------------------------------------------------------------------------------------------------
  * What it needs
@@ -110,7 +114,7 @@ extern "C" {
  * minor version has everything in it.
  */
 #define WMBT_KV_ABI_MAJOR 1
-#define WMBT_KV_ABI_MINOR 0
+#define WMBT_KV_ABI_MINOR 1
 
 /* The version in one number, as wmbt_kv_abi_version returns it. */
 #define WMBT_KV_ABI_VERSION (((uint32_t)WMBT_KV_ABI_MAJOR << 16) | (uint32_t)WMBT_KV_ABI_MINOR)
@@ -278,6 +282,354 @@ WMBT_KV_API int32_t wmbt_kv_put_raw_tail(wmbt_kv_handle_t *handle, const char *n
 WMBT_KV_API int32_t wmbt_kv_get_raw_tail_borrowed(wmbt_kv_handle_t *handle, const char *ns, const char *tip_hex,
                                                   const uint8_t **out_bytes, size_t *out_len, wmbt_kv_borrow_t **out,
                                                   char *err_buf, size_t err_len);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * ABI 1.1
+ *
+ * A program that may meet a library of ABI 1.0 asks wmbt_kv_abi_version first. Structures begin with their size,
+ * set by their INIT macro or to sizeof, where later versions may add fields at the end: a library that does not know a
+ * field refuses it unless it is zero. The others stay as they are; what is reserved in them must be 0.
+ *
+ *     wmbt_kv_call_t call = WMBT_KV_CALL_INIT;
+ *     call.time_limit_ms = 2000;
+ *     call.flags = WMBT_KV_DURABLE;
+ *     if (wmbt_kv_save(kv, "", blocks, n, &call, NULL) != 0) { ... wmbt_kv_last_error() ... }
+ * --------------------------------------------------------------------------------------------------------- */
+
+/* What to do about an error, as docs/ERRORS.md says of each. */
+#define WMBT_KV_ERROR_NONE 0
+#define WMBT_KV_ERROR_UNAVAILABLE 1  /* Go on without, and try later. */
+#define WMBT_KV_ERROR_BUSY 2         /* Slow down: nothing was taken. */
+#define WMBT_KV_ERROR_CORRUPT 3      /* Bytes failed a check: as a miss. */
+#define WMBT_KV_ERROR_INCOMPATIBLE 4 /* One of the two is to be upgraded. */
+#define WMBT_KV_ERROR_TOO_LARGE 5    /* It never fits. */
+#define WMBT_KV_ERROR_INVALID 6      /* The call is to be mended. */
+#define WMBT_KV_ERROR_CLOSED 7       /* The store was closing. */
+#define WMBT_KV_ERROR_ABORTED 8      /* The call was cancelled. */
+
+/*
+ * The code of the last error of this thread; WMBT_KV_ERROR_NONE where wmbt_kv_last_error is NULL. Of every call, those of
+ * ABI 1.0 included.
+ */
+WMBT_KV_API int32_t wmbt_kv_last_error_code(void);
+
+/* Why a payload was not had. */
+#define WMBT_KV_MISS_NONE 0
+#define WMBT_KV_MISS_UNKNOWN 1           /* Nobody knows of it. */
+#define WMBT_KV_MISS_EVICTED 2           /* It was there, and was dropped for lack of room, or removed by another. */
+#define WMBT_KV_MISS_CORRUPT 3           /* Its bytes failed a check and were set aside. */
+#define WMBT_KV_MISS_DECODED 4           /* It holds decoded tokens, and exact ones were asked for. */
+#define WMBT_KV_MISS_OTHER_FINGERPRINT 5 /* It is another model's. */
+#define WMBT_KV_MISS_DEADLINE 6          /* Time ran out. */
+#define WMBT_KV_MISS_UNAVAILABLE 7       /* The object store, or the daemon in the middle of a load, did not answer. */
+#define WMBT_KV_MISS_INCOMPATIBLE 8      /* It was written by a newer version. */
+#define WMBT_KV_MISS_CLOSED 9            /* The store was closing. */
+
+/*
+ * Why the first payload that the last call on this thread did not find or get was not had: of a lookup or load that gave
+ * fewer than all, a get that gave none. WMBT_KV_MISS_NONE when nothing was missed. A number that is none of these is
+ * of a newer version. Of every call, those of ABI 1.0 included.
+ */
+WMBT_KV_API int32_t wmbt_kv_last_miss(void);
+
+/* Bytes of an outcome's text, with its NUL. */
+#define WMBT_KV_OUTCOME_TEXT_MAX 512
+
+/*
+ * The same three for a caller whose next line may run on another thread: a coroutine, or a binding of a language that
+ * calls from a pool of threads. Where a call, or options, point to one it is written when the call ends, also with success.
+ */
+typedef struct wmbt_kv_outcome {
+  size_t size;
+  int32_t code; /* WMBT_KV_ERROR_... */
+  int32_t miss; /* WMBT_KV_MISS_... */
+  char text[WMBT_KV_OUTCOME_TEXT_MAX]; /* Empty, or the last error, cut to what fits. */
+} wmbt_kv_outcome_t;
+
+/* ------ Opening with options ------ */
+
+/* Settings count from this structure alone: variables WMBT_KV_* and AWS_* of the environment do not. */
+#define WMBT_KV_OPEN_WITHOUT_ENVIRONMENT 1u
+
+/* What wmbt_kv_open takes instead of the environment. NULL or 0 in a field: as the environment says. */
+typedef struct wmbt_kv_open_options {
+  size_t size;
+  uint32_t flags;
+  /* At most one: which daemon, as WMBT_KV_REMOTE_PREFIX, WMBT_KV_TCP_ADDR or WMBT_KV_HTTP_ADDR would name it. When one of
+   * them is given, those variables do not count. */
+  const char *remote_prefix;
+  const char *tcp_addr;
+  const char *http_addr;
+  /* The handle's namespace. */
+  const char *ns;
+  /* What the daemon asks for: the token itself, where the environment has the name of a file. */
+  const char *token;
+  /*
+   * Any setting of docs/CONFIG.md: "WMBT_KV_PUFFER_RAM_BYTES=2GiB", ..., NULL at the end. They count instead of the
+   * variables of the same names, here and in a store of one's own. One with nothing behind `=` is as if it were not set.
+   */
+  const char *const *settings;
+  /* NULL: none is wanted. */
+  wmbt_kv_outcome_t *outcome;
+} wmbt_kv_open_t;
+
+#define WMBT_KV_OPEN_INIT {sizeof(wmbt_kv_open_t), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+
+/*
+ * Opens a store as the options say. NULL options are as wmbt_kv_init_from_env. They are read during the call only.
+ * Returns the handle, or NULL: see wmbt_kv_last_error.
+ */
+WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open(const wmbt_kv_open_t *options);
+
+/* ------ How a call is made ------ */
+
+/* What ends calls early. It may be given to any number of calls, one after another and at once. */
+typedef struct wmbt_kv_cancel_state wmbt_kv_cancel_t;
+
+/* NULL without memory. Does not change the last error; neither do the two below. */
+WMBT_KV_API wmbt_kv_cancel_t *wmbt_kv_cancel_new(void);
+
+/*
+ * Ends the calls to which it was given, from any thread: within about 20 ms they fail with WMBT_KV_ERROR_ABORTED, and so
+ * does every later one, which then has done nothing. A save that is ended has stored all of its batch or none. What
+ * is read is not changed by it. NULL is ignored. Not from a signal handler.
+ */
+WMBT_KV_API void wmbt_kv_cancel(wmbt_kv_cancel_t *cancel);
+
+/* Frees it. No call that was given it is under way. NULL is ignored. */
+WMBT_KV_API void wmbt_kv_cancel_free(wmbt_kv_cancel_t *cancel);
+
+#define WMBT_KV_DURABLE 1u  /* Of saves: return when the object store has confirmed. */
+#define WMBT_KV_ACCEPTED 2u /* Of saves: return when accepted, also where WMBT_KV_PUT_DURABLE is on. */
+#define WMBT_KV_EXACT 4u    /* Of loads: payloads that hold decoded tokens are misses. */
+
+/* How one call is made. Fields that do not concern a call are not looked at, but for the flags. */
+typedef struct wmbt_kv_call {
+  size_t size;
+  /* Milliseconds that it may take instead of the usual time; 0: the usual. WMBT_KV_REMOTE_CALL_TIMEOUT_MS bounds all but a
+   * flush. A quarter of a second is added while an answer is on its way. */
+  int64_t time_limit_ms;
+  /* NULL: nothing ends it early. */
+  wmbt_kv_cancel_t *cancel;
+  uint32_t flags;
+  /* The caller's model, 64 digits; NULL: not said. Saves keep it with the payloads. To loads, payloads that name another
+   * are misses; those that name none are not. Zeros mean unknown. */
+  const char *fingerprint;
+  /* Of a save of blocks: the hash of the block before the first one. NULL: none, or not known. */
+  const char *parent;
+  /* NULL: none is wanted. */
+  wmbt_kv_outcome_t *outcome;
+} wmbt_kv_call_t;
+
+#define WMBT_KV_CALL_INIT {sizeof(wmbt_kv_call_t), 0, NULL, 0, NULL, NULL, NULL}
+#define WMBT_KV_OUTCOME_INIT {sizeof(wmbt_kv_outcome_t), 0, 0, {0}}
+
+/*
+ * Common to all functions below, besides the rules at the top:
+ *
+ *   handle, ns    neither may be NULL.
+ *   hashes        `n` of them, in the order of the prompt. May be NULL when `n` is 0, for which nothing is asked.
+ *   call          NULL is a call of which nothing is said.
+ *
+ * Result arguments are checked first, then handle, namespace, what the call is about, and `call`.
+ */
+
+/* ------ Reading ------ */
+
+/*
+ * As wmbt_kv_lookup_block_prefix. Returns 0, or -1 for an error. When fewer than all are stored, wmbt_kv_last_miss says
+ * why.
+ */
+WMBT_KV_API int32_t wmbt_kv_lookup(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
+                                   const wmbt_kv_call_t *call, size_t *out_matched);
+
+/*
+ * Which of the blocks are stored, whether or not those before them are: an engine that saves a conversation anew after
+ * each turn need not serialise them. Takes up to the time of a load.
+ *
+ *   out_present   receives `n` bytes, 1 for a block that is stored and 0 for one that is not; untouched on error.
+ *                 May be NULL when `n` is 0.
+ *
+ * Returns 0, or -1 for an error.
+ */
+WMBT_KV_API int32_t wmbt_kv_contains(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
+                                     const wmbt_kv_call_t *call, uint8_t *out_present);
+
+#define WMBT_KV_TIER_MEMORY 0u
+#define WMBT_KV_TIER_DISK 1u
+#define WMBT_KV_TIER_OBJECT 2u
+
+/* Tokens of it were decoded one by one, not prefilled: of a payload, or of what is saved. */
+#define WMBT_KV_DECODED 1u
+
+/* A payload on loan, by the rules of wmbt_kv_get_kv_blocks_borrowed. */
+typedef struct wmbt_kv_payload {
+  const uint8_t *bytes;
+  size_t length;
+  uint32_t tokens; /* 0: not known. Of a tail: how many of the tokens asked for it covers. */
+  uint32_t flags;  /* WMBT_KV_DECODED, or 0. */
+  uint32_t tier;   /* Where it was found: WMBT_KV_TIER_... */
+  uint32_t crc32c; /* Of the bytes, as wmbt_kv_crc32c computes it. */
+} wmbt_kv_payload_t;
+
+/*
+ * The leading blocks, up to the first that cannot be had.
+ *
+ *   out_payloads, out_count, out    none may be NULL. Unless it is an error they receive an array, how many blocks it
+ *                 has, and the borrow that owns it and the bytes, which is there also when the count is 0.
+ *
+ * Returns 1: all are there. 0: fewer, see wmbt_kv_last_miss. -1: an error, and the results are untouched.
+ */
+WMBT_KV_API int32_t wmbt_kv_load(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
+                                 const wmbt_kv_call_t *call, const wmbt_kv_payload_t **out_payloads, size_t *out_count,
+                                 wmbt_kv_borrow_t **out);
+
+/*
+ * Brings the leading blocks of a chain into the store's memory.
+ *
+ *   out_count     NULL: the store begins with it, and the call returns at once. Else the call waits, up to the time of
+ *                 a load, and it receives how many are there; untouched on error.
+ *
+ * Returns 1: begun, or done. 0: nothing was begun, because as many as may be (2 for a handle) are under way; only with
+ * NULL. -1: an error. Whether what was begun succeeds is not said.
+ */
+WMBT_KV_API int32_t wmbt_kv_prefetch(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
+                                     const wmbt_kv_call_t *call, size_t *out_count);
+
+/* ------ Writing ------ */
+
+/* A position that is not known. */
+#define WMBT_KV_POSITION_UNKNOWN UINT32_C(0xffffffff)
+
+/* A block to save. */
+typedef struct wmbt_kv_block {
+  const char *hash;
+  const uint8_t *bytes; /* May be NULL when `length` is 0. */
+  size_t length;        /* At most 1 GiB. */
+  uint32_t tokens;      /* 0: not known. */
+  uint32_t position;    /* Index of its first token in the sequence, or WMBT_KV_POSITION_UNKNOWN. */
+  uint32_t flags;       /* WMBT_KV_DECODED, or 0. */
+  uint32_t reserved;    /* 0. */
+} wmbt_kv_block_t;
+
+/* What a save came to. */
+typedef struct wmbt_kv_saved {
+  uint64_t saved;       /* Payloads that were new. */
+  uint64_t known;       /* Payloads that were stored already. */
+  uint64_t saved_bytes; /* Bytes of the new ones. */
+} wmbt_kv_saved_t;
+
+/*
+ * Stores blocks of one chain, in its order, as wmbt_kv_put_kv_blocks does.
+ *
+ *   blocks        `n` of them. May be NULL when `n` is 0.
+ *   out           receives what it came to; may be NULL; untouched on error.
+ *
+ * Returns 0, or -1 for an error. After WMBT_KV_ERROR_BUSY or WMBT_KV_ERROR_TOO_LARGE nothing of a batch of up to 65,536
+ * blocks is stored; after WMBT_KV_ERROR_UNAVAILABLE or WMBT_KV_ERROR_ABORTED of a durable one it may be, and be uploaded.
+ */
+WMBT_KV_API int32_t wmbt_kv_save(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_block_t *blocks, size_t n,
+                                 const wmbt_kv_call_t *call, wmbt_kv_saved_t *out);
+
+/*
+ * Waits until everything that the store accepted before is in the object store: 60 s, or as long as `call` says.
+ * Returns 0, or -1: WMBT_KV_ERROR_UNAVAILABLE when an upload was refused, or the object store is gone. What is pending
+ * stays pending.
+ */
+WMBT_KV_API int32_t wmbt_kv_flush(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_call_t *call);
+
+#define WMBT_KV_DELETE_BLOCKS 0    /* The blocks of the hashes. */
+#define WMBT_KV_DELETE_SUBTREE 1   /* The block of the one hash, and all that continue it. */
+#define WMBT_KV_DELETE_NAMESPACE 2 /* All of the namespace. */
+
+/*
+ * Removes blocks from the store's tiers and from the object store: 60 s, or as long as `call` says.
+ *
+ *   what          one of the three above.
+ *   hashes        `n` of them for blocks, 1 for a subtree, 0 for a namespace.
+ *   out_objects   receives how many objects were removed; may be NULL; untouched on error.
+ *
+ * Returns 0, or -1 for an error.
+ */
+WMBT_KV_API int32_t wmbt_kv_delete(wmbt_kv_handle_t *handle, const char *ns, int32_t what, const char *const *hashes,
+                                   size_t n, const wmbt_kv_call_t *call, uint64_t *out_objects);
+
+/* ------ Tails that are bound to their tokens ------ */
+
+/* A tail: the state of the tokens behind the last whole block. */
+typedef struct wmbt_kv_tail {
+  const char *tip;       /* The hash of that block; that of an empty chain is its seed. */
+  const int32_t *tokens; /* What it was computed from. */
+  size_t token_count;    /* At most 8192. */
+  const uint8_t *bytes;  /* May be NULL when `length` is 0. */
+  size_t length;         /* At most 1 GiB. */
+  uint32_t position;     /* Index of the first token in the sequence, or WMBT_KV_POSITION_UNKNOWN. */
+  uint32_t flags;        /* WMBT_KV_DECODED, or 0. */
+} wmbt_kv_tail_t;
+
+/*
+ * Stores a tail under its tip and its tokens: another prompt with the same blocks does not find it. At most eight are
+ * kept under a tip.
+ *
+ *   tail          may not be NULL.
+ *   out           as of wmbt_kv_save.
+ *
+ * Returns 0, or -1 for an error.
+ */
+WMBT_KV_API int32_t wmbt_kv_save_tail(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_tail_t *tail,
+                                      const wmbt_kv_call_t *call, wmbt_kv_saved_t *out);
+
+/*
+ * The longest stored tail that continues the chain with these tokens: its own are the first of them.
+ *
+ *   out_payload, out    neither may be NULL; written only when the result is 1.
+ *   tip           64 digits.
+ *   tokens        `token_count` of them, at most 8192, those behind the last whole block. NULL only when there are none.
+ *
+ * Returns 1: there is one. 0: there is none, see wmbt_kv_last_miss. -1: an error.
+ */
+WMBT_KV_API int32_t wmbt_kv_load_tail(wmbt_kv_handle_t *handle, const char *ns, const char *tip, const int32_t *tokens,
+                                      size_t token_count, const wmbt_kv_call_t *call,
+                                      const wmbt_kv_payload_t **out_payload, wmbt_kv_borrow_t **out);
+
+/* As wmbt_kv_put_raw_tail, with the terms of `call`. */
+WMBT_KV_API int32_t wmbt_kv_save_raw_tail(wmbt_kv_handle_t *handle, const char *ns, const char *tip,
+                                          const uint8_t *bytes, size_t length, const wmbt_kv_call_t *call,
+                                          wmbt_kv_saved_t *out);
+
+/* As wmbt_kv_get_raw_tail_borrowed, with the terms of `call`. */
+WMBT_KV_API int32_t wmbt_kv_load_raw_tail(wmbt_kv_handle_t *handle, const char *ns, const char *tip,
+                                          const wmbt_kv_call_t *call, const wmbt_kv_payload_t **out_payload,
+                                          wmbt_kv_borrow_t **out);
+
+/* ------ Statistics ------ */
+
+/* Statistics of a store, and of one handle. */
+typedef struct wmbt_kv_statistics {
+  size_t size;
+  /*
+   * Those of the store as JSON, `json_length` bytes of UTF-8 with a NUL behind them, until the borrow is released. Names
+   * and meanings are those of StoreStats in src/blocks/kv-store.ts; readers skip names that they do not know.
+   */
+  const char *json;
+  size_t json_length;
+  /* Blocks, and their bytes, that this handle borrowed from the store's memory itself: the store does not count them. */
+  uint64_t lent_blocks;
+  uint64_t lent_bytes;
+} wmbt_kv_stats_t;
+
+#define WMBT_KV_STATS_INIT {sizeof(wmbt_kv_stats_t), NULL, 0, 0, 0}
+
+/*
+ * Counters since the store was opened, and what its tiers hold now. Takes up to the time of a lookup.
+ *
+ *   out_stats     its size is set; the rest is written on success. Neither it nor `out` may be NULL.
+ *   out           receives the borrow that owns the text.
+ *
+ * Returns 0, or -1 for an error.
+ */
+WMBT_KV_API int32_t wmbt_kv_stats(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_call_t *call,
+                                  wmbt_kv_stats_t *out_stats, wmbt_kv_borrow_t **out);
 
 /* ---------------------------------------------------------------------------------------------------------
  * Hashes and checksums

@@ -5,6 +5,7 @@
 
 #include "../src/chain.h"
 #include "../src/crc32c.h"
+#include "../src/planes.h"
 #include "arguments.h"
 
 napi_value wmbt_node_crc32c(napi_env env, napi_callback_info info) {
@@ -26,6 +27,22 @@ napi_value wmbt_node_copy(napi_env env, napi_callback_info info) {
     return NULL;
   }
   (void)memmove(to.data, from.data, from.length);
+  return NULL;
+}
+
+napi_value wmbt_node_merge_planes(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  struct wmbt_bytes to, lows, highs;
+  if (!wmbt_read_arguments(env, info, arguments)) return NULL;
+  if (!wmbt_read_bytes(env, arguments[0], &to) || !wmbt_read_bytes(env, arguments[1], &lows) ||
+      !wmbt_read_bytes(env, arguments[2], &highs)) {
+    return NULL;
+  }
+  if (lows.length != highs.length || to.length != 2 * lows.length) {
+    napi_throw_range_error(env, NULL, "two planes of the same length make values of two bytes");
+    return NULL;
+  }
+  wmbt_merge_planes(to.data, lows.data, highs.data, lows.length);
   return NULL;
 }
 

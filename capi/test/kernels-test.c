@@ -9,6 +9,7 @@
 #include "../src/chain.h"
 #include "../src/crc32c.h"
 #include "../src/hex.h"
+#include "../src/planes.h"
 #include "reference-blake3.h"
 
 #if defined(__x86_64__)
@@ -164,6 +165,27 @@ static void test_hex(void) {
          "the parser in use", digits, 0);
 }
 
+/* By the definition, and without a byte beside what is written. */
+static void test_planes(void) {
+  for (int run = 0; run < 300; run += 1) {
+    const size_t start = below(64), count = random_length() / 3, place = 64 + below(64);
+    const uint8_t *lows = memory + start, *highs = memory + start + count + below(64);
+    memset(other, 0xa5, place);
+    memset(other + place + 2 * count, 0xa5, 64);
+    wmbt_merge_planes(other + place, lows, highs, count);
+    int is_merged = 1, is_untouched = 1;
+    for (size_t i = 0; i < count; i += 1) {
+      is_merged &= other[place + 2 * i] == lows[i] && other[place + 2 * i + 1] == highs[i];
+    }
+    for (size_t i = 0; i < 64; i += 1) {
+      is_untouched &= other[place - 1 - i] == 0xa5 && other[place + 2 * count + i] == 0xa5;
+    }
+    expect(is_merged, "merged planes", "this processor", count, start);
+    expect(is_untouched, "bytes beside merged planes", "this processor", count, start);
+  }
+  printf("planes: tested\n");
+}
+
 static void digest_text(const uint8_t digest[32], char text[digits + 1]) {
   for (int k = 0; k < 32; k += 1) snprintf(text + 2 * k, 3, "%02x", digest[k]);
 }
@@ -258,6 +280,7 @@ int main(int argc, char **argv) {
   test_crc();
   test_combine();
   test_hex();
+  test_planes();
   test_hashes();
   printf("seed %llu: %u failed\n", (unsigned long long)seed, failures);
   free(memory);

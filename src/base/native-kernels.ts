@@ -6,6 +6,11 @@ export interface NativeKernels {
   /** The CRC32C of `a ‖ input`, given that of `a`. */
   crc32c(input: Uint8Array, initial: number): number;
   /**
+   * Fills `target` with values of two bytes, the low byte of each from `lows`, the high one from `highs`,
+   * which have half its length. No overlap.
+   */
+  mergePlanes(target: Uint8Array, lows: Uint8Array, highs: Uint8Array): void;
+  /**
    * Fills `keys` with digests of 64 ASCII characters: each is the BLAKE3 digest of the 64 characters
    * before it, of which `tip` holds the first, and of the next `blockTokens` tokens.
    */

@@ -3,4 +3,4 @@
  * decide what it can rely on; 1.0 is the fifteen functions of the Rust WombatKV.
  */
 export const ABI_MAJOR = 1;
-export const ABI_MINOR = 0;
+export const ABI_MINOR = 1;

@@ -136,6 +136,14 @@ export const limits = {
   /** Wait after a collection that failed: first, and at most. */
   collectRetryFirstMs: 1000,
   collectRetryMostMs: 600_000,
+  /**
+   * A claim of room in the bucket is written under for so long, and counts for others for so long by
+   * the bucket's clock: the difference is more than what is being written may still take.
+   */
+  roomClaimFreshMs: 30_000,
+  roomClaimExpiredMs: 180_000,
+  /** Time for taking a claim back when the store closes. */
+  roomClaimWithdrawMs: 2000,
   /** Objects that one collection looks at, about 250 bytes of memory each; more are only counted. */
   collectObjectsMax: 1_000_000,
   /** Objects that it handles before it lets other work of the thread have a turn: about 1 ms. */
@@ -225,10 +233,11 @@ export const limits = {
   /** Threads for compression and bulk copies. Two keep up with a loopback bucket. */
   workersMax: 2,
   /**
-   * Raw stored bytes up to this many are checked on the main thread: handing them to a worker takes
-   * 0.3 ms of CPU time, and their checksum 0.02 to 0.1 ms (docs/decisions/0018).
+   * Raw stored bytes up to this many are checked on the main thread, more with native code: handing
+   * them to a worker takes 0.3 ms of CPU time, and their checksum 0.02 to 0.5 ms (docs/decisions/0018).
    */
   checkedInPlaceBytesMax: 256 * kib,
+  checkedInPlaceNativeBytesMax: 4 * mib,
   /** Tasks queued for them. */
   workerTasksMax: 1024,
   /** Wait for one task of a worker before it counts as lost. */

@@ -6,8 +6,8 @@ import type { Sockets } from '../platform/sockets.ts';
 import type { ResponseHead } from '../protocol/http1-head.ts';
 import { CollectSink } from '../protocol/http1-sink.ts';
 import { paths } from '../protocol/http1-paths.ts';
-import { HttpClientConnection } from './http-connection.ts';
-import type { HttpExchange } from './http-connection.ts';
+import { HttpClientConnection } from '../http/http-client-connection.ts';
+import type { HttpExchange } from '../http/http-client-connection.ts';
 import type { HttpClientLimits } from './http-limits.ts';
 
 export interface HttpPoolOptions {

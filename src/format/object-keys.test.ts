@@ -7,12 +7,16 @@ import { parseNamespace } from '../blocks/namespace.ts';
 import {
   blockObjectKey,
   blockObjectPrefix,
+  claimObjectKey,
+  claimObjectPrefix,
   decodeNamespace,
   encodeNamespace,
   legacyBlockObjectKey,
   legacyBlockPrefix,
   legacyRawTailObjectKey,
+  lastClaimantObjectKey,
   namespaceObjectPrefix,
+  parseClaimKey,
   parseObjectKey,
   rawTailObjectKey,
   tailObjectKey,
@@ -76,6 +80,24 @@ describe('object keys', () => {
     for (const objectKey of all) {
       assert.ok(objectKey.startsWith(namespaceObjectPrefix('p', team)), objectKey);
     }
+  });
+
+  it('of claims of room tell how much, and are in no namespace', () => {
+    const name = '0123456789abcdef'.repeat(2);
+    const claim = claimObjectKey('p', 1234, name);
+    assert.equal(claim, `p/!claims/0000000000001234-${name}`);
+    assert.ok(claim.startsWith(claimObjectPrefix('p')));
+    assert.equal(parseClaimKey('p', claim), 1234);
+    const most = claimObjectKey('', Number.MAX_SAFE_INTEGER, name);
+    assert.equal(parseClaimKey('', most), Number.MAX_SAFE_INTEGER);
+    for (const strange of [`${claim}0`, claim.replace('-', '_'), `q${claim.slice(1)}`]) {
+      assert.equal(parseClaimKey('p', strange), undefined, strange);
+    }
+    assert.equal(parseClaimKey('p', `p/!claims/9999999999999999-${name}`), undefined);
+    assert.equal(lastClaimantObjectKey('p'), 'p/!claims/last');
+    assert.equal(parseClaimKey('p', lastClaimantObjectKey('p')), undefined);
+    assert.notEqual(encodeNamespace(parseNamespace('!claims')), '!claims');
+    assert.throws(() => claimObjectKey('p', -1, name), { name: 'AssertionError' });
   });
 
   it('have no leading slash under an empty prefix', () => {

@@ -13,6 +13,8 @@ import type { Namespace } from '../blocks/namespace.ts';
  * <prefix>/<ns>/wombatkv/v2/rawtail/<tip>
  * <prefix>/<ns>/wombatkv/v1/block/b3=<64 hex>                   written by the Rust WombatKV
  * <prefix>/<ns>/wombatkv/v1/sidecar/raw_tail/b3=<64 hex>
+ * <prefix>/!claims/<bytes, 16 digits>-<32 hex>                  a claim of room, empty
+ * <prefix>/!claims/last                                         who began to claim last
  * ```
  *
  * The prefix is canonical: no slash at its ends, and when it is empty nothing stands before `<ns>`.
@@ -37,6 +39,8 @@ export type ParsedLegacyKey = Exclude<ParsedObjectKey, { readonly kind: 'tail' }
 const current = 'wombatkv/v2';
 const legacy = 'wombatkv/v1';
 const tokensMax = 0xffffffff;
+/** Digits of the largest safe integer. */
+const claimDigits = 16;
 
 /** The object that holds the block. */
 export function blockObjectKey(prefix: string, namespace: Namespace, key: BlockKey): string {
@@ -94,6 +98,34 @@ export function parseObjectKey(prefix: string, objectKey: string): ParsedObjectK
   if (namespace === undefined || rest.length < 4) return undefined;
   if (`${rest[0]}/${rest[1]}` !== current) return undefined;
   return parseParts(namespace, rest.slice(2));
+}
+
+/**
+ * The empty object by which a process claims room for so many bytes. No namespace is spelled like the
+ * directory that it is in.
+ */
+export function claimObjectKey(prefix: string, bytes: number, name: string): string {
+  assert(Number.isSafeInteger(bytes) && bytes >= 0, `claim of ${bytes} bytes`);
+  return `${claimObjectPrefix(prefix)}${String(bytes).padStart(claimDigits, '0')}-${name}`;
+}
+
+/** What the keys of all claims of room begin with. */
+export function claimObjectPrefix(prefix: string): string {
+  return `${root(prefix)}!claims/`;
+}
+
+/** The object that whoever begins to claim puts anew: while it stays as it was, nobody did. */
+export function lastClaimantObjectKey(prefix: string): string {
+  return `${claimObjectPrefix(prefix)}last`;
+}
+
+/** The bytes of a claim; undefined when the key is not one that {@link claimObjectKey} makes. */
+export function parseClaimKey(prefix: string, objectKey: string): number | undefined {
+  const start = claimObjectPrefix(prefix);
+  if (!objectKey.startsWith(start)) return undefined;
+  const match = /^([0-9]{16})-[0-9a-f]{32}$/.exec(objectKey.slice(start.length));
+  const bytes = Number(match?.[1]);
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
 /** The namespace as one part of a key: bytes outside `A-Za-z0-9-._` as `%XX`; `.` and `..` too. */

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { afterEach, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { isStoreError } from '../base/errors.ts';
 import { crc32c } from '../base/crc32c.ts';
+import { useNativeKernels } from '../base/native-kernels.ts';
+import { nativeCode } from '../platform/native.ts';
+import { withoutNative } from '../../test/support/c-compiler.ts';
 import { goldenFrames } from '../../test/golden/frames.ts';
 import { syntheticKv } from '../../test/golden/synthetic-kv.ts';
 import { decodePayloadInto, encodePayload, shuffle2, unshuffle2Into } from './payload-codec.ts';
@@ -35,6 +38,34 @@ describe('shuffle2()', () => {
         assert.deepEqual([...back], [...source]);
       }),
       { numRuns: 1000 },
+    );
+  });
+});
+
+describe('unshuffle2Into() in native code', { skip: withoutNative() }, () => {
+  afterEach(() => useNativeKernels(undefined));
+
+  it('undoes what plain loops do, at every length and alignment', () => {
+    const { code } = nativeCode('auto');
+    assert.notEqual(code, undefined);
+    const payload = Uint8Array.from({ length: 9000 }, (_, i) => (i * i * 17 + i) % 253);
+    const lengths = fc.oneof(fc.nat(100), fc.nat(8000));
+    fc.assert(
+      fc.property(lengths, fc.nat(99), fc.nat(9), (length, start, offset) => {
+        const source = payload.subarray(start, start + length);
+        const planes = new Uint8Array(length + offset).subarray(offset);
+        planes.set(shuffledPlainly(source));
+        const target = new Uint8Array(new SharedArrayBuffer(length + 9)).fill(0xa5);
+        useNativeKernels(code);
+        unshuffle2Into(planes, target.subarray(offset, offset + length));
+        assert.deepEqual(
+          Buffer.from(target.subarray(offset, offset + length)),
+          Buffer.from(source),
+        );
+        const beside = [...target.subarray(0, offset), ...target.subarray(offset + length)];
+        assert.ok(beside.every((byte) => byte === 0xa5));
+      }),
+      { numRuns: 500 },
     );
   });
 });

@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { concatBytes } from '../base/bytes.ts';
 import { StoreError } from '../base/errors.ts';
+import { nativeKernels } from '../base/native-kernels.ts';
 import type { Codec, Filter } from './frame.ts';
 import { decompressFrame } from './zstd.ts';
 import type { Zstd } from './zstd.ts';
@@ -127,7 +128,10 @@ function mergePlanesInto(lows: Uint8Array, highs: Uint8Array, target: Uint8Array
   const count = lows.length;
   const isWhole = lows.length + highs.length === target.length && highs.length - count <= 1;
   assert(isWhole, `merge ${lows.length} and ${highs.length} bytes into ${target.length}`);
-  if (canUseWords(lows, target) && highs.byteOffset % 4 === 0) {
+  const native = nativeKernels();
+  if (native !== undefined) {
+    native.mergePlanes(target.subarray(0, 2 * count), lows, highs.subarray(0, count));
+  } else if (canUseWords(lows, target) && highs.byteOffset % 4 === 0) {
     mergeWords(lows, highs, target);
   } else {
     for (let i = 0; i < count; i += 1) {

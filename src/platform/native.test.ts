@@ -93,6 +93,7 @@ describe('native code', { skip }, () => {
       () => code['chainKeys'](bytes, new Int32Array(1), 1, new Uint8Array(63)),
       RangeError,
     );
+    assert.throws(() => code['mergePlanes'](bytes, bytes, bytes), RangeError);
     assert.throws(() => code['notify']('x'.repeat(200), ''), /the text is too long/);
     assert.throws(() => code['lock'](2 ** 30, true), { code: 'EBADF' });
   });

@@ -1,3 +1,4 @@
+import { rootCertificates } from 'node:tls';
 import { NodeConnection } from './node-connection.ts';
 import { addressText, nodeSockets } from './node-sockets.ts';
 import { connectTls, listenTls } from './node-tls.ts';
@@ -17,6 +18,11 @@ export interface TlsServing {
 /** How a client judges whom it talks to: certificates that are trusted, PEM, or those of Node. */
 export interface TlsTrust {
   readonly authority: Uint8Array | undefined;
+}
+
+/** Certificates, PEM, that are trusted besides those of Node. */
+export function authorityBeside(certificates: string): Uint8Array {
+  return Buffer.from([...rootCertificates, certificates].join('\n'));
 }
 
 /**

@@ -121,13 +121,12 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   if (own !== undefined) {
     background.push(startAdoption(foundation, { cache, own, counters }, uploads, backlogBytesMax));
   }
-  if (collector !== undefined) background.push(collector);
   return new Store({
     ...common,
     ...{ namespace: settings.namespace, putDurable: settings.putDurable, deadlines },
     drainMs: settings.drainMs ?? limits.drainMs,
     drainSignal: settings.drainSignal,
-    ...{ transcoder, readPath, writePath, uploads, tails, removal, background, uses: collector },
+    ...{ transcoder, readPath, writePath, uploads, tails, removal, background, collector },
     release: async () => {
       try {
         await catalogMemory?.remember();

@@ -3,15 +3,23 @@ import { test } from 'node:test';
 import { StoreError } from '../base/errors.ts';
 import { BoundedRoom } from './bucket-room.ts';
 
-function roomOf(bytesMax: number): { room: BoundedRoom; used: { bytes: number }; full: number[] } {
+interface Rig {
+  readonly room: BoundedRoom;
+  readonly used: { bytes: number };
+  readonly full: number[];
+  readonly doubtful: number[];
+}
+
+function roomOf(bytesMax: number): Rig {
   const used = { bytes: 0 };
   const full: number[] = [];
-  const parts = { usedBytes: () => used.bytes, bytesMax: () => bytesMax };
+  const doubtful: number[] = [];
   const room: BoundedRoom = new BoundedRoom({
-    ...parts,
+    bytesMax: () => bytesMax - used.bytes,
     onFull: () => full.push(room.wantedBytes),
+    onDoubt: (bytes) => doubtful.push(bytes),
   });
-  return { room, used, full };
+  return { room, used, full, doubtful };
 }
 
 const never = new AbortController().signal;
@@ -21,14 +29,10 @@ test('what is being written counts like what is there, and who comes first is se
   used.bytes = 40;
   const first = await room.reserve(30, never);
   const served: string[] = [];
-  const second = room.reserve(40, never).then((release) => {
-    served.push('second');
-    return release;
-  });
+  const second = room.reserve(40, never).then(() => served.push('second'));
   const third = room.reserve(5, never).then(() => served.push('third'));
   assert.deepEqual([room.wantedBytes, room.reservedBytes, full], [40, 30, [40, 40]]);
-  first();
-  first();
+  assert.equal(await first.during(Promise.resolve('written')), 'written');
   await second;
   await third;
   assert.deepEqual(served, ['second', 'third']);
@@ -57,7 +61,15 @@ test('who gives up lets those behind pass', async () => {
   const small = room.reserve(20, never);
   impatient.abort(new StoreError('ABORTED', 'no time'));
   await assert.rejects(large, { code: 'ABORTED' });
-  (await small)();
+  await (await small).during(Promise.resolve());
   assert.equal(room.reservedBytes, 0);
   await assert.rejects(room.reserve(1, impatient.signal), { code: 'ABORTED' });
+});
+
+test('a write that failed gives its room back, and its bytes are in doubt', async () => {
+  const { room, doubtful } = roomOf(100);
+  const reserved = await room.reserve(70, never);
+  const lost = new StoreError('UNAVAILABLE', 'no reply');
+  await assert.rejects(reserved.during(Promise.reject(lost)), lost);
+  assert.deepEqual([room.reservedBytes, doubtful], [0, [70]]);
 });

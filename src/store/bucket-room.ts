@@ -6,18 +6,24 @@ import { limits } from '../blocks/limits.ts';
 export interface BucketRoom {
   /**
    * Resolves when so many bytes may be written: at once while there is room, else when something was
-   * removed. Whoever got them gives them back when the write has ended, whatever became of it.
-   * Rejects with the signal's reason, or with `UNAVAILABLE` when no room can be made now.
+   * removed. Rejects with the signal's reason, or with `UNAVAILABLE` when no room can be made now.
    */
-  reserve(byteLength: number, signal: AbortSignal): Promise<() => void>;
+  reserve(byteLength: number, signal: AbortSignal): Promise<ReservedRoom>;
+}
+
+/** Room for one write, whose owner gives it back when that has ended. */
+export interface ReservedRoom {
+  /** Gives it back when the write has ended, whatever became of it, and passes its result on. */
+  during<Result>(write: Promise<Result>): Promise<Result>;
 }
 
 export interface BoundedRoomParts {
-  /** Bytes that are in the bucket, at least, and those that may be. Both change. */
-  readonly usedBytes: () => number;
+  /** Bytes that may be written now, what is being written included. Changes. */
   readonly bytesMax: () => number;
   /** Somebody waits for room. */
   readonly onFull: () => void;
+  /** A write failed, after which its bytes may be in the bucket, or come there later. */
+  readonly onDoubt: (byteLength: number) => void;
 }
 
 interface Waiter {
@@ -49,18 +55,11 @@ export class BoundedRoom implements BucketRoom {
     return this.#reservedBytes;
   }
 
-  async reserve(byteLength: number, signal: AbortSignal): Promise<() => void> {
+  async reserve(byteLength: number, signal: AbortSignal): Promise<ReservedRoom> {
     signal.throwIfAborted();
     if (this.#waiting.length > 0 || !this.#fits(byteLength)) await this.#wait(byteLength, signal);
     else this.#reservedBytes += byteLength;
-    let isReturned = false;
-    return () => {
-      if (isReturned) return;
-      isReturned = true;
-      this.#reservedBytes -= byteLength;
-      assert(this.#reservedBytes >= 0, 'no more comes back than was reserved');
-      this.admit();
-    };
+    return { during: (write) => this.#during(write, byteLength) };
   }
 
   /** There may be room now. */
@@ -76,6 +75,19 @@ export class BoundedRoom implements BucketRoom {
   /** No room can be made now: who waits is told so. */
   refuse(error: StoreError): void {
     for (const waiter of this.#waiting.splice(0)) waiter.refuse(error);
+  }
+
+  async #during<Result>(write: Promise<Result>, byteLength: number): Promise<Result> {
+    try {
+      return await write;
+    } catch (error) {
+      this.#parts.onDoubt(byteLength);
+      throw error;
+    } finally {
+      this.#reservedBytes -= byteLength;
+      assert(this.#reservedBytes >= 0, 'no more comes back than was reserved');
+      this.admit();
+    }
   }
 
   #wait(byteLength: number, signal: AbortSignal): Promise<void> {
@@ -106,8 +118,7 @@ export class BoundedRoom implements BucketRoom {
   }
 
   #fits(byteLength: number): boolean {
-    const { usedBytes, bytesMax } = this.#parts;
-    return usedBytes() + this.#reservedBytes + byteLength <= bytesMax();
+    return this.#reservedBytes + byteLength <= this.#parts.bytesMax();
   }
 }
 

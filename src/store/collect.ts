@@ -13,6 +13,7 @@ import type { ObjectInfo } from '../objectstore/object-store.ts';
 import type { Platform } from '../platform/platform.ts';
 import { BoundedRoom } from './bucket-room.ts';
 import type { BucketRoom } from './bucket-room.ts';
+import { BucketSpace } from './bucket-space.ts';
 import { Call } from './call.ts';
 import { Inventory } from './collect-inventory.ts';
 import type { StoredObject } from './collect-inventory.ts';
@@ -49,8 +50,8 @@ export interface CollectorParts {
  *   process. Of uses by other processes only their writes are known. What was used within the last
  *   minute goes only when there is nothing else and the budget itself is exceeded.
  * - *Whoever writes* asks for room first ({@link room}): over the budget by a segment nothing is
- * written until something was removed. Of several processes on one bucket each keeps to this by what
- * it knows, which is what others wrote until its last list.
+ * written until something was removed. Processes that share a bucket keep to this together, by what
+ * they claim in it: see {@link RoomClaims}.
  * - *Under budget* it costs a list at start and every ten minutes; between them it adds up what this
  *   process wrote. It reads headers only over budget, and few of them: see {@link Parents}.
  * - *Local copies* of what it removes go too. They are valid, but save and upload take a local copy
@@ -66,16 +67,12 @@ export class Collector implements BackgroundTask {
   readonly #parts: CollectorParts;
   readonly #uses = new RecentUses(limits.usesRememberedMax);
   readonly #parents: Parents;
+  readonly #space: BucketSpace;
   readonly #stopping = new AbortController();
   /** Ends the wait before the next look, while there is one. */
   #waking = new AbortController();
-  #isListed = false;
   readonly #room: BoundedRoom;
   readonly #running: Promise<void>;
-  /** Bytes in the bucket at the last list, less what was removed since. */
-  #listedBytes = 0;
-  /** What this process had written when that list began. */
-  #writtenBytesThen = 0;
   /** When the bucket is to be listed again, and from when on it may be collected again. */
   #listDueMs = -Infinity;
   #collectDueMs = -Infinity;
@@ -89,10 +86,16 @@ export class Collector implements BackgroundTask {
       readHeader: (block) => this.#readHeader(block),
       pause: () => this.#pause(),
     });
+    this.#space = new BucketSpace({
+      ...parts,
+      writers: () => this.#room,
+      request: (send) => this.#request(send),
+      onFailure: ({ message }) => this.#parts.logger.info('collect: a claim stays', { message }),
+    });
     this.#room = new BoundedRoom({
-      usedBytes: () => this.#estimatedBytes(),
-      bytesMax: () => this.#bytesMax(),
+      bytesMax: () => this.#space.writableBytes,
       onFull: () => this.#onFull(),
+      onDoubt: (bytes) => this.#space.noteDoubt(bytes),
     });
     this.#running = this.#run();
   }
@@ -118,6 +121,8 @@ export class Collector implements BackgroundTask {
     this.#waking.abort();
     await this.#running;
     this.#room.refuse(this.#fullError());
+    // What may still be written stays claimed until the claim expires.
+    if (this.#room.reservedBytes === 0) await this.#withdrawAtEnd();
   }
 
   /** Looks again and again until it is stopped. Never rejects. */
@@ -163,64 +168,31 @@ export class Collector implements BackgroundTask {
   }
 
   #fullError(cause?: unknown): StoreError {
-    const bytes = `${this.#estimatedBytes()} of ${this.#parts.budgetBytes} bytes`;
+    const bytes = `${this.#space.usedBytes} of ${this.#parts.budgetBytes} bytes`;
     const message = `the object store is full (${bytes}), and nothing could be removed`;
     return new StoreError('UNAVAILABLE', message, { cause });
   }
 
-  /** Bytes that may be in the bucket when what is being written is there. */
-  #bytesMax(): number {
-    const { budgetBytes } = this.#parts;
-    const slackBytes = Math.min(limits.segmentBytes, budgetBytes / 8);
-    // Until the bucket was listed, it may be as full as it may ever be but for this.
-    if (!this.#isListed) return slackBytes / 4;
-    return budgetBytes + (slackBytes * 3) / 4;
-  }
-
   async #look(): Promise<void> {
     const { platform, budgetBytes } = this.#parts;
-    const nowMs = platform.clock.nowMs();
-    if (nowMs >= this.#listDueMs) {
-      await this.#list(() => undefined);
+    const isIdle = this.#room.wantedBytes + this.#room.reservedBytes === 0;
+    if (isIdle) await this.#space.withdrawStale();
+    if (platform.clock.nowMs() >= this.#listDueMs) await this.#list(() => undefined);
+    // Each claim is for who waits first: they pass, or the budget is what keeps them.
+    while (this.#room.wantedBytes > 0 && !this.#space.isAllClaimed) {
+      await this.#space.claim();
+      this.#room.admit();
     }
-    const isOver = this.#estimatedBytes() > budgetBytes || this.#room.wantedBytes > 0;
+    const isOver = this.#space.usedBytes > budgetBytes || this.#room.wantedBytes > 0;
     if (isOver && !this.#isFutile()) await this.#collect();
     // What waits still cannot be helped now. It comes again.
     if (this.#isFutile() && this.#room.reservedBytes === 0) this.#room.refuse(this.#fullError());
   }
 
-  /** What may be in the bucket besides that which somebody waits to write. */
-  #bytesBeside(): number {
-    const { wantedBytes, reservedBytes } = this.#room;
-    const beside = this.#bytesMax() - wantedBytes - reservedBytes;
-    return Math.max(0, Math.min(this.#parts.budgetBytes, beside));
-  }
-
-  /** Never too low for what this process does; what others wrote since the last list is not in it. */
-  #estimatedBytes(): number {
-    const { writtenBytes } = this.#parts.objects.snapshot();
-    return this.#listedBytes + writtenBytes - this.#writtenBytesThen;
-  }
-
-  /** Visits all objects under the prefix. What is written meanwhile may be counted twice. */
+  /** Visits all objects under the prefix, and claims room for who waits. */
   async #list(visit: (info: ObjectInfo) => void): Promise<void> {
-    const { platform, objects, keyPrefix } = this.#parts;
-    const { writtenBytes } = objects.snapshot();
-    const prefix = keyPrefix === '' ? '' : `${keyPrefix}/`;
-    let startAfter: string | undefined;
-    let bytes = 0;
-    for (;;) {
-      const page = await this.#request((signal) => objects.list(prefix, { startAfter, signal }));
-      for (const info of page.objects) {
-        bytes += info.byteLength;
-        visit(info);
-      }
-      startAfter = page.objects.at(-1)?.key;
-      if (!page.isTruncated || startAfter === undefined) break;
-    }
-    this.#writtenBytesThen = writtenBytes;
-    this.#listedBytes = bytes;
-    this.#isListed = true;
+    const { platform } = this.#parts;
+    await this.#space.list(visit);
     this.#room.admit();
     const jitter = 0.75 + platform.random.fraction() / 2;
     this.#listDueMs = platform.clock.nowMs() + limits.collectListMs * jitter;
@@ -231,9 +203,10 @@ export class Collector implements BackgroundTask {
     const inventory = new Inventory(keyPrefix, objectTier.isLegacyRead);
     const lastUseMs = (object: StoredObject): number => this.#lastUseMs(object);
     await this.#list((info) => inventory.add(info, lastUseMs));
-    const besideBytes = this.#bytesBeside();
+    const besideBytes = this.#space.besideClaimsBytes;
     if (inventory.bytes <= besideBytes) return;
     this.#announce(inventory);
+    const listedBytes = inventory.bytes;
     this.#parents.forgetOthers(inventory);
     const plan = await planRemoval(inventory, {
       budgetBytes: besideBytes,
@@ -243,12 +216,12 @@ export class Collector implements BackgroundTask {
       open: (objects) => this.#parents.learn(objects, inventory),
       pause: () => this.#pause(),
     });
-    this.#listedBytes = inventory.bytes;
+    this.#space.noteGone(listedBytes - inventory.bytes);
     const removed = await this.#removePlanned(plan);
     if (removed === 0) this.#collectDueMs = platform.clock.nowMs() + limits.collectFutileMs;
     const event = 'collect: removed what was used least recently';
     const spared = plan.length - removed;
-    logger.info(event, { objects: removed, spared, bytes: this.#listedBytes, budgetBytes });
+    logger.info(event, { objects: removed, spared, bytes: this.#space.usedBytes, budgetBytes });
   }
 
   #announce({ bytes, removableBytes }: Inventory): void {
@@ -275,7 +248,7 @@ export class Collector implements BackgroundTask {
   #removePlanned(plan: readonly StoredObject[]): Promise<number> {
     return removeInOrder(plan, async (object, removedBefore) => {
       if (!(await this.#remove(object))) return false;
-      this.#listedBytes -= object.byteLength;
+      this.#space.noteGone(object.byteLength);
       this.#room.admit();
       this.#reportProgress(removedBefore + 1, plan.length);
       return true;
@@ -320,7 +293,17 @@ export class Collector implements BackgroundTask {
 
   #reportProgress(removed: number, planned: number): void {
     if (removed % limits.collectReportObjects !== 0) return;
-    this.#parts.logger.info('collect: goes on', { removed, planned, bytes: this.#listedBytes });
+    this.#parts.logger.info('collect: goes on', { removed, planned, bytes: this.#space.usedBytes });
+  }
+
+  /** When the store closes: a bucket that does not answer holds nobody up. */
+  #withdrawAtEnd(): Promise<void> {
+    const { clock } = this.#parts.platform;
+    return this.#space.withdraw((send) =>
+      Call.run(clock, undefined, limits.roomClaimWithdrawMs, (call) =>
+        call.race(send(call.signal)),
+      ),
+    );
   }
 
   #report(error: unknown): void {

@@ -69,8 +69,11 @@ export interface StoreParts {
   /** Time that close() gives uploads; none any more when the signal fires. */
   readonly drainMs: number;
   readonly drainSignal: AbortSignal | undefined;
-  /** Hears what is used, so that what is not goes first; absent when the bucket has no budget. */
-  readonly uses: Pick<Collector, 'noteUse'> | undefined;
+  /**
+   * Hears what is used, so that what is not goes first, and makes room for uploads, behind which it is
+   * stopped; absent when the bucket has no budget.
+   */
+  readonly collector: Pick<Collector, 'noteUse' | 'stop'> | undefined;
   /** Work in the background that the store started; `stop` ends it. */
   readonly background: readonly BackgroundTask[];
   /** Gives up what the store holds outside of itself: the cache directory. */
@@ -101,7 +104,7 @@ export class Store implements ServedStore {
     checkKeys(keys);
     const { readPath, deadlines } = this.#parts;
     return this.#call(options, deadlines.lookupMs, (call, namespace) => {
-      this.#parts.uses?.noteUse(namespace, 'block', keys);
+      this.#parts.collector?.noteUse(namespace, 'block', keys);
       return readPath.lookup(namespace, keys, call);
     });
   }
@@ -110,7 +113,7 @@ export class Store implements ServedStore {
     checkKeys(keys);
     const { readPath, deadlines } = this.#parts;
     return this.#call(options, deadlines.loadMs, (call, namespace) => {
-      this.#parts.uses?.noteUse(namespace, 'block', keys);
+      this.#parts.collector?.noteUse(namespace, 'block', keys);
       return readPath.contains(namespace, keys, call);
     });
   }
@@ -119,7 +122,7 @@ export class Store implements ServedStore {
     checkKeys(keys);
     const { readPath, deadlines } = this.#parts;
     return this.#call(options, deadlines.loadMs, (call, namespace) => {
-      this.#parts.uses?.noteUse(namespace, 'block', keys);
+      this.#parts.collector?.noteUse(namespace, 'block', keys);
       return readPath.load(namespace, keys, call, options);
     });
   }
@@ -145,7 +148,7 @@ export class Store implements ServedStore {
     return this.#call(options, deadlines.saveMs, (call, namespace) => {
       const chain = blocks.map(({ key }) => key);
       const parents = options?.parent === undefined ? [] : [options.parent];
-      this.#parts.uses?.noteUse(namespace, 'block', [...parents, ...chain]);
+      this.#parts.collector?.noteUse(namespace, 'block', [...parents, ...chain]);
       const payloads = blocks.map((block, index) => ({
         payload: block.payload,
         crc: block.crc,
@@ -171,7 +174,7 @@ export class Store implements ServedStore {
     checkTokens(query.tokens);
     const { tails, deadlines } = this.#parts;
     return this.#call(options, deadlines.tailMs, (call, namespace) => {
-      this.#parts.uses?.noteUse(namespace, 'tail', [query.tip]);
+      this.#parts.collector?.noteUse(namespace, 'tail', [query.tip]);
       return tails.load(namespace, query, call, options);
     });
   }
@@ -180,7 +183,7 @@ export class Store implements ServedStore {
     checkTail(tail);
     const { writePath, tails, deadlines } = this.#parts;
     return this.#call(options, deadlines.saveMs, async (call, namespace) => {
-      this.#parts.uses?.noteUse(namespace, 'tail', [tail.tip]);
+      this.#parts.collector?.noteUse(namespace, 'tail', [tail.tip]);
       const facts = {
         namespace,
         kind: 'tail' as const,
@@ -203,7 +206,7 @@ export class Store implements ServedStore {
     checkTip(tip);
     const { tails, deadlines } = this.#parts;
     return this.#call(options, deadlines.tailMs, (call, namespace) => {
-      this.#parts.uses?.noteUse(namespace, 'raw-tail', [tip]);
+      this.#parts.collector?.noteUse(namespace, 'raw-tail', [tip]);
       return tails.loadRaw(namespace, tip, call);
     });
   }
@@ -216,7 +219,7 @@ export class Store implements ServedStore {
     checkTail({ tip, tokens: [], payload });
     const { writePath, tails, deadlines } = this.#parts;
     return this.#call(options, deadlines.saveMs, async (call, namespace) => {
-      this.#parts.uses?.noteUse(namespace, 'raw-tail', [tip]);
+      this.#parts.collector?.noteUse(namespace, 'raw-tail', [tip]);
       const facts = {
         namespace,
         kind: 'raw-tail' as const,
@@ -286,13 +289,14 @@ export class Store implements ServedStore {
 
   async #close(): Promise<void> {
     const { background, platform, uploads, cache, transcoder, objects, release } = this.#parts;
-    const { drainMs, drainSignal } = this.#parts;
+    const { drainMs, drainSignal, collector } = this.#parts;
     await Promise.all(background.map((task) => task.stop()));
     // What cannot be uploaded in time, or at all now, stays pending on disk.
     await Call.run(platform.clock, { signal: drainSignal }, drainMs, (call) =>
       call.race(uploads.flush()),
     ).catch(() => undefined);
     await uploads.stop();
+    await collector?.stop();
     await cache.close();
     await transcoder.close();
     await objects.close();

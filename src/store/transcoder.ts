@@ -2,6 +2,7 @@ import { assert, AssertionError } from '../base/assert.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { StoreError } from '../base/errors.ts';
 import { md5Hex } from '../base/md5.ts';
+import { nativeKernels } from '../base/native-kernels.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Codec, Filter, FrameHeader } from '../format/frame.ts';
 import { boundCrc } from '../format/frame.ts';
@@ -103,7 +104,9 @@ export class WorkerTranscoder implements Transcoder {
 
   async decode(task: DecodeTask): Promise<void> {
     assertShared(task.target);
-    if (task.target === undefined && task.stored.length <= limits.checkedInPlaceBytesMax) {
+    const { checkedInPlaceBytesMax: portable, checkedInPlaceNativeBytesMax: native } = limits;
+    const inPlaceBytesMax = nativeKernels() === undefined ? portable : native;
+    if (task.target === undefined && task.stored.length <= inPlaceBytesMax) {
       return decodeNow(task, neverNeeded);
     }
     await this.#pool.run<TranscodeTask, undefined>({ kind: 'decode', ...task });

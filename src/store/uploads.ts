@@ -285,11 +285,11 @@ export class Uploads {
     const { facts } = item.entry;
     const { signal } = this.#stopped;
     await Call.run(platform.clock, { signal }, limits.uploadAttemptMs, async (call) => {
-      const release = await room?.reserve(storedBytesMax(payload.length), call.signal);
+      const reserved = await room?.reserve(storedBytesMax(payload.length), call.signal);
       // Asked for behind the wait, in which some of them may have been removed.
       const following = this.#followingOf(item);
       const put = objectTier.put(facts, payload, following, call.signal);
-      await call.race(put.finally(release));
+      await call.race(reserved === undefined ? put : reserved.during(put));
     });
   }
 

@@ -284,11 +284,11 @@ export class WritePath {
     const accepted = await this.#withChecksums(fresh);
     const put = async (one: Accepted): Promise<void> => {
       const { facts, payload } = one;
-      const release = await room?.reserve(storedBytesMax(payload.length), call.signal);
+      const reserved = await room?.reserve(storedBytesMax(payload.length), call.signal);
       // Asked for behind the wait, in which some of them may have been removed.
       const following = this.#followingOf(one, request.chain);
       const writing = objectTier.put(facts, payload, following, call.signal);
-      await call.race(writing.finally(release));
+      await call.race(reserved === undefined ? writing : reserved.during(writing));
     };
     const isHead = (index: number): boolean => index % (limits.followingKeysMax + 1) === 0;
     const rest = accepted.filter((_, index) => !isHead(index)).reverse();

@@ -6,7 +6,7 @@ import { startDaemonHome } from './daemon-home.ts';
 import type { DaemonHome } from './daemon-home.ts';
 
 /**
- * Goal: the fifteen functions do what the header says, over both sockets of a real daemon, and with
+ * Goal: the functions do what the header says, over both sockets of a real daemon, and with
  * the memory that it shares.
  * Method: capi/test/library, linked to the shared library as an engine is; every sentence that it
  * prints is a test here. In an outage it says what is to happen to the daemon, and goes on when that
@@ -62,16 +62,16 @@ function sharedHome(way: Way): Promise<DaemonHome> {
 
 /** Groups that leave the daemon as it is. The socket alone is what the others have in common. */
 const steady: Readonly<Record<Way, readonly string[]>> = {
-  shm: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
-  unix: ['blocks', 'threads'],
-  tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
-  embedded: ['arguments', 'opening', 'blocks', 'tails', 'threads'],
+  shm: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  unix: ['blocks', 'threads', 'extended'],
+  tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  embedded: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
 };
 /** Groups that kill or stop their daemon, fill its memory, or change its files. */
 const harsh: Readonly<Record<Way, readonly string[]>> = {
   shm: ['outage', 'shared', 'shared-processes', 'shared-files'],
-  unix: ['outage', 'stopped'],
-  tcp: ['outage', 'stopped'],
+  unix: ['outage', 'stopped', 'cancelled'],
+  tcp: ['outage', 'stopped', 'cancelled'],
   // What kills a store of one's own is in embedded.test.ts.
   embedded: [],
 };

@@ -36,6 +36,9 @@ describe('the constants of the C library', () => {
       WMBT_TOKEN_FILE_BYTES_MAX: limits.tokenFileBytesMax,
       WMBT_SAVE_DEADLINE_MS: limits.saveDeadlineMs,
       WMBT_TAIL_DEADLINE_MS: limits.tailDeadlineMs,
+      WMBT_FLUSH_DEADLINE_MS: limits.flushDeadlineMs,
+      WMBT_DELETE_DEADLINE_MS: limits.deleteDeadlineMs,
+      WMBT_TAIL_TOKENS_MAX: limits.blockTokensMax,
       WMBT_ANSWER_GRACE_MS: limits.answerGraceMs,
       WMBT_AWAY_WAIT_MS: limits.awayWaitMs,
       WMBT_AWAY_GAP_MS: limits.awayGapMs,
@@ -58,7 +61,7 @@ describe('the constants of the C library', () => {
     const enumerators = source('src/library/frame.h').matchAll(/wmbt_frame_(\w+) = (\d+),/g);
     const found = new Map(Array.from(enumerators, ([, name, code]) => [name, Number(code)]));
     const ours = [...found].filter(([name]) => name !== 'header_bytes');
-    assert.equal(ours.length, 16);
+    assert.equal(ours.length, 28);
     const known: Readonly<Record<string, number>> = frameTypeCodes;
     for (const [name, code] of ours) assert.equal(known[name.replaceAll('_', '-')], code, name);
   });
@@ -71,6 +74,20 @@ describe('the constants of the C library', () => {
     const expected = storeErrorCodes.map((code) => code.toLowerCase().replace('_', ' '));
     assert.deepEqual(inC, expected);
     assert.equal(numberIn('src/library/messages.c', 'reasons_max'), missReasons.length);
+    const numbered = (prefix: string): readonly string[] =>
+      Array.from(
+        source('include/wombatkv.h').matchAll(new RegExp(`#define ${prefix}(\\w+) (\\d+)\\b`, 'g')),
+        ([, name, number]) => `${number} ${name.toLowerCase().replaceAll('_', '-')}`,
+      );
+    const expectedErrors = storeErrorCodes.map((code) => code.toLowerCase().replace('_', '-'));
+    assert.deepEqual(
+      numbered('WMBT_KV_ERROR_'),
+      ['none', ...expectedErrors].map((name, at) => `${at} ${name}`),
+    );
+    assert.deepEqual(
+      numbered('WMBT_KV_MISS_'),
+      ['none', ...missReasons].map((name, at) => `${at} ${name}`),
+    );
   });
 
   it('are the version of the ABI', () => {

@@ -51,6 +51,15 @@ export class SimBucket implements BucketTruth {
     return this.#objects.get(key);
   }
 
+  /** Bytes of all objects whose keys begin so. */
+  bytesUnder(prefix: string): number {
+    let total = 0;
+    for (const [key, { bytes }] of this.#objects) {
+      if (key.startsWith(prefix)) total += bytes.length;
+    }
+    return total;
+  }
+
   keys(): Iterable<string> {
     return this.#objects.keys();
   }

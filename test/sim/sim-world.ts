@@ -102,7 +102,10 @@ export class SimWorld {
       fail: (message) => this.fail(message),
     });
     if (this.bucket !== undefined) {
-      this.bucket.onStored = (key, bytes, before) => this.oracle.checkStored(key, bytes, before);
+      this.bucket.onStored = (key, bytes, before) => {
+        this.oracle.checkStored(key, bytes, before);
+        this.#checkBucketBound();
+      };
     }
     this.#setDisks();
   }
@@ -283,6 +286,14 @@ export class SimWorld {
     if (isBusy('upload')) this.counts.add('process killed in mid-upload');
     if (isBusy('close')) this.counts.add('process killed in mid-close');
     if (isBusy('open')) this.counts.add('process killed as it opened');
+  }
+
+  /** However many processes write: the bucket never holds more than its budget and a segment. */
+  #checkBucketBound(): void {
+    const { objectStoreBytesMax: budget } = this.profile;
+    if (budget === false || this.bucket === undefined) return;
+    const bytes = this.bucket.bytesUnder(`${keyPrefix}/`);
+    if (bytes > budget + budget / 8) this.fail(`the bucket holds ${bytes} bytes of ${budget}`);
   }
 
   #setDisks(): void {

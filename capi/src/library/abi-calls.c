@@ -12,13 +12,15 @@ struct text_buffer {
 };
 
 static int32_t fail(const struct wmbt_failure *failure, struct text_buffer buffer) {
-  wmbt_last_error_set(failure->text, buffer.bytes, buffer.size);
+  wmbt_last_error_set(failure, buffer.bytes, buffer.size);
   return -1;
 }
 
+/* An argument is not what it should be. */
 static int32_t fail_with(const char *text, struct text_buffer buffer) {
-  wmbt_last_error_set(text, buffer.bytes, buffer.size);
-  return -1;
+  struct wmbt_failure failure;
+  (void)wmbt_fail(&failure, wmbt_invalid, "%s", text);
+  return fail(&failure, buffer);
 }
 
 /* What the calls about blocks have in common. Whatever comes of it, the parsed keys are freed by the caller. */
@@ -37,7 +39,8 @@ int32_t wmbt_kv_lookup_block_prefix(wmbt_kv_handle_t *handle, const char *ns, co
   const struct text_buffer buffer = {err_buf, err_len};
   wmbt_last_error_clear();
   if (out_matched == NULL) return fail_with("out_matched_count is NULL", buffer);
-  struct wmbt_keys keys = {.count = n};
+  struct wmbt_terms terms = {0};
+  struct wmbt_keys keys = {.count = n, .terms = &terms};
   struct wmbt_parsed_keys parsed;
   struct wmbt_failure failure;
   size_t matched = 0;
@@ -45,15 +48,16 @@ int32_t wmbt_kv_lookup_block_prefix(wmbt_kv_handle_t *handle, const char *ns, co
   if (is_done && n > 0) is_done = handle->mode->calls->lookup(handle->mode, &keys, &matched, &failure);
   wmbt_free_parsed_keys(&parsed);
   if (!is_done) return fail(&failure, buffer);
+  wmbt_last_miss_set(terms.miss);
   *out_matched = matched;
   return 0;
 }
 
 /* Fills a new borrow by one of the mode's loads. 1, 0 or -1, as the functions below return. */
-static int32_t borrow_payloads(const wmbt_kv_handle_t *handle, const struct wmbt_keys *keys, bool is_tail,
+static int32_t borrow_payloads(wmbt_kv_handle_t *handle, const struct wmbt_keys *keys, bool is_tail,
                                struct wmbt_borrow **out, struct wmbt_failure *failure) {
   const struct wmbt_mode_calls *calls = handle->mode->calls;
-  struct wmbt_borrow *borrow = wmbt_borrow_new(keys->count);
+  struct wmbt_borrow *borrow = wmbt_borrow_new(keys->count, false);
   if (borrow == NULL) {
     (void)wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for %zu payloads", keys->count);
     return -1;
@@ -63,11 +67,14 @@ static int32_t borrow_payloads(const wmbt_kv_handle_t *handle, const struct wmbt
     outcome = (is_tail ? calls->load_tail : calls->load)(handle->mode, keys, borrow, failure);
   }
   if (outcome == wmbt_had) {
+    wmbt_handle_count(handle, borrow);
     *out = borrow;
     return 1;
   }
   wmbt_borrow_free(borrow);
-  return outcome == wmbt_missed ? 0 : -1;
+  if (outcome != wmbt_missed) return -1;
+  wmbt_last_miss_set(keys->terms->miss);
+  return 0;
 }
 
 int32_t wmbt_kv_get_kv_blocks_borrowed(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
@@ -77,7 +84,8 @@ int32_t wmbt_kv_get_kv_blocks_borrowed(wmbt_kv_handle_t *handle, const char *ns,
   if (out_ptrs == NULL || out_lens == NULL || out == NULL) {
     return fail_with("out_payload_ptrs / out_payload_lens / out_borrow must not be NULL", none);
   }
-  struct wmbt_keys keys = {.count = n};
+  struct wmbt_terms terms = {0};
+  struct wmbt_keys keys = {.count = n, .terms = &terms};
   struct wmbt_parsed_keys parsed;
   struct wmbt_failure failure;
   struct wmbt_borrow *borrow = NULL;
@@ -98,7 +106,8 @@ int64_t wmbt_kv_put_kv_blocks(wmbt_kv_handle_t *handle, const char *ns, const ch
                               const uint8_t *const *payloads, const size_t *lens, size_t n) {
   const struct text_buffer none = {NULL, 0};
   wmbt_last_error_clear();
-  struct wmbt_keys keys = {.count = n};
+  struct wmbt_terms terms = {0};
+  struct wmbt_keys keys = {.count = n, .terms = &terms};
   struct wmbt_parsed_keys parsed;
   struct wmbt_failure failure;
   int64_t sum = 0;
@@ -123,7 +132,8 @@ int32_t wmbt_kv_put_raw_tail(wmbt_kv_handle_t *handle, const char *ns, const cha
   const struct text_buffer buffer = {err_buf, err_len};
   wmbt_last_error_clear();
   struct wmbt_key tip;
-  struct wmbt_keys keys = {.keys = &tip, .count = 1};
+  struct wmbt_terms terms = {0};
+  struct wmbt_keys keys = {.keys = &tip, .count = 1, .terms = &terms};
   struct wmbt_failure failure;
   if (!check_tail(handle, ns, tip_hex, &keys, &failure)) return fail(&failure, buffer);
   if (bytes == NULL && len > 0) return fail_with("data pointer is NULL with non-zero len", buffer);
@@ -142,7 +152,8 @@ int32_t wmbt_kv_get_raw_tail_borrowed(wmbt_kv_handle_t *handle, const char *ns, 
     return fail_with("out_bytes / out_len / out_borrow must not be NULL", buffer);
   }
   struct wmbt_key tip;
-  struct wmbt_keys keys = {.keys = &tip, .count = 1};
+  struct wmbt_terms terms = {0};
+  struct wmbt_keys keys = {.keys = &tip, .count = 1, .terms = &terms};
   struct wmbt_failure failure;
   if (!check_tail(handle, ns, tip_hex, &keys, &failure)) return fail(&failure, buffer);
   if (!wmbt_check_tip("get_raw_tail", tip_hex, &tip, &failure)) return fail(&failure, buffer);

@@ -9,6 +9,8 @@
 #include "embedded.h"
 #include "handle.h"
 #include "last-error.h"
+#include "overlay.h"
+#include "request.h"
 #include "settings.h"
 #include "shared-mode.h"
 #include "text.h"
@@ -32,7 +34,7 @@ const char *wmbt_kv_last_error(void) { return wmbt_last_error_text(); }
 
 /* What opening failed for is the last error; returns NULL, so that a function can end with it. */
 static wmbt_kv_handle_t *refuse(const struct wmbt_failure *failure) {
-  wmbt_last_error_set(failure->text, NULL, 0);
+  wmbt_last_error_set(failure, NULL, 0);
   return NULL;
 }
 
@@ -45,6 +47,8 @@ static wmbt_kv_handle_t *handle_of(struct wmbt_mode *mode, const char *ns, struc
     return NULL;
   }
   handle->mode = mode;
+  atomic_init(&handle->lent_blocks, 0);
+  atomic_init(&handle->lent_bytes, 0);
   (void)memcpy(handle->ns, ns, strlen(ns) + 1);
   return handle;
 }
@@ -105,11 +109,12 @@ static wmbt_kv_handle_t *open_embedded(const struct wmbt_settings *settings) {
   return refuse(&failure);
 }
 
-wmbt_kv_handle_t *wmbt_kv_init_from_env(void) {
-  wmbt_last_error_clear();
+/* As the environment says, and as the thread opens instead. `token` NULL: that of the settings. */
+static wmbt_kv_handle_t *open_as_set(const char *token) {
   struct wmbt_settings settings;
   struct wmbt_failure failure;
   if (!wmbt_settings_read(&settings, &failure)) return refuse(&failure);
+  if (token != NULL && !wmbt_settings_token(token, &settings, &failure)) return refuse(&failure);
   const char *value;
   switch (wmbt_settings_door(&value)) {
     case wmbt_door_prefix:
@@ -122,6 +127,31 @@ wmbt_kv_handle_t *wmbt_kv_init_from_env(void) {
     default:
       return open_embedded(&settings);
   }
+}
+
+wmbt_kv_handle_t *wmbt_kv_init_from_env(void) {
+  wmbt_last_error_clear();
+  return open_as_set(NULL);
+}
+
+wmbt_kv_handle_t *wmbt_kv_open(const wmbt_kv_open_t *options) {
+  wmbt_last_error_clear();
+  if (options == NULL) return open_as_set(NULL);
+  wmbt_kv_open_t known;
+  struct wmbt_failure failure;
+  if (!wmbt_copy_sized(&known, sizeof known, options, sizeof known, "options", &failure)) return refuse(&failure);
+  const bool is_sound =
+      wmbt_outcome_check("options", known.outcome, &failure) && wmbt_overlay_check(&known, &failure);
+  wmbt_kv_handle_t *handle = NULL;
+  if (is_sound) {
+    wmbt_overlay_use(&known);
+    handle = open_as_set(known.token);
+    wmbt_overlay_use(NULL);
+  } else {
+    (void)refuse(&failure);
+  }
+  wmbt_outcome_write(known.outcome);
+  return handle;
 }
 
 /* That there is an address, and that it is text. */

@@ -5,16 +5,21 @@
 /* Where empty payloads point: not NULL, because engines hand it on to functions that refuse NULL. */
 static uint8_t nothing;
 
-struct wmbt_borrow *wmbt_borrow_new(size_t count) {
+struct wmbt_borrow *wmbt_borrow_new(size_t count, bool is_shown) {
   struct wmbt_borrow *borrow;
-  const size_t each = sizeof *borrow->payloads + sizeof *borrow->lengths;
+  const size_t each = sizeof *borrow->payloads + sizeof *borrow->lengths + (is_shown ? sizeof *borrow->shown : 0);
   if (count > (SIZE_MAX - sizeof *borrow) / each) return NULL;
   /* With its arrays behind it: a small get costs little more than its allocations. */
   borrow = malloc(sizeof *borrow + count * each);
   if (borrow == NULL) return NULL;
   *borrow = (struct wmbt_borrow){.count = count, .payloads = (const uint8_t **)(void *)(borrow + 1)};
   borrow->lengths = (size_t *)(void *)(borrow->payloads + count);
+  if (is_shown) borrow->shown = (wmbt_kv_payload_t *)(void *)(borrow->lengths + count);
   return borrow;
+}
+
+void wmbt_borrow_note(struct wmbt_borrow *borrow, size_t index, const wmbt_kv_payload_t *known) {
+  if (borrow->shown != NULL) borrow->shown[index] = *known;
 }
 
 uint8_t *wmbt_borrow_add(struct wmbt_borrow *borrow, size_t length) {

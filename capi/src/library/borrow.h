@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../../include/wombatkv.h"
+
 /* Payloads that lie in memory of somebody else, who is told when they are not needed any more. */
 struct wmbt_loan {
   void (*give_back)(struct wmbt_loan *loan);
@@ -22,10 +24,16 @@ struct wmbt_borrow {
   /* Behind the borrow, in its own memory. */
   const uint8_t **payloads;
   size_t *lengths;
+  /* As callers of ABI 1.1 see payloads: what is known of those that are filled, besides bytes and length, which are
+   * set when the caller gets it. NULL for the others. */
+  wmbt_kv_payload_t *shown;
 };
 
-/* Room for so many payloads; NULL without memory. */
-struct wmbt_borrow *wmbt_borrow_new(size_t count);
+/* Room for so many payloads, and for showing them when that is asked for; NULL without memory. */
+struct wmbt_borrow *wmbt_borrow_new(size_t count, bool is_shown);
+
+/* How a payload is shown, but for its bytes and length; nothing where that is not asked for. */
+void wmbt_borrow_note(struct wmbt_borrow *borrow, size_t index, const wmbt_kv_payload_t *known);
 
 /* Memory for the next payload, to be written until the borrow is the caller's; NULL without memory. */
 uint8_t *wmbt_borrow_add(struct wmbt_borrow *borrow, size_t length);

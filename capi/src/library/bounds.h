@@ -9,6 +9,8 @@
 #define WMBT_NAMESPACE_BYTES_MAX 80
 /* Bytes of one payload. */
 #define WMBT_PAYLOAD_BYTES_MAX 1073741824
+/* Tokens that a tail is bound to. */
+#define WMBT_TAIL_TOKENS_MAX 8192
 /* Keys in one call; longer lists go in several. */
 #define WMBT_KEYS_PER_CALL_MAX 65536
 /* Bytes of a piece of a payload. */
@@ -23,10 +25,14 @@
 /* Deadlines of calls that have no setting of their own, and what is waited beyond a deadline for the answer. */
 #define WMBT_SAVE_DEADLINE_MS 10000
 #define WMBT_TAIL_DEADLINE_MS 10000
+#define WMBT_FLUSH_DEADLINE_MS 60000
+#define WMBT_DELETE_DEADLINE_MS 60000
 #define WMBT_ANSWER_GRACE_MS 250
 /* How long a call waits for a daemon that was away when it was last tried, and the pause between two attempts. */
 #define WMBT_AWAY_WAIT_MS 30
 #define WMBT_AWAY_GAP_MS 15
+/* A wait of a call that may be cancelled looks as often as this whether it was. */
+#define WMBT_CANCEL_LOOK_MS 20
 /* Attempts of one call whose connection is lost under way. */
 #define WMBT_CALL_ATTEMPTS_MAX 4
 
@@ -38,6 +44,8 @@
  */
 #define WMBT_CONNECTIONS_MAX 12
 #define WMBT_BULK_CONNECTIONS_MAX 8
+/* Of those, connections with a prefetch that nobody waits for. */
+#define WMBT_PREFETCHES_MAX 2
 /*
  * Bytes read at a time, and of the longest frame that a client is sent: `wanted` for all keys of a call has 8204.
  */
@@ -62,6 +70,6 @@
 #define WMBT_LEAVING_MAX 16
 
 /* What a daemon's log calls this program. */
-#define WMBT_AGENT_VERSION "1.0"
+#define WMBT_AGENT_VERSION "1.1"
 
 #endif

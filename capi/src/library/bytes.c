@@ -37,6 +37,10 @@ void wmbt_write_u32(struct wmbt_writer *writer, uint32_t value) {
   wmbt_write_bytes(writer, bytes, sizeof bytes);
 }
 
+void wmbt_write_i32s(struct wmbt_writer *writer, const int32_t *values, size_t count) {
+  for (size_t i = 0; i < count; i += 1) wmbt_write_u32(writer, (uint32_t)values[i]);
+}
+
 void wmbt_write_text(struct wmbt_writer *writer, const char *text) {
   const size_t length = strlen(text);
   wmbt_write_u16(writer, (uint16_t)length);

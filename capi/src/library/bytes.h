@@ -16,6 +16,8 @@ struct wmbt_writer {
 void wmbt_write_u8(struct wmbt_writer *writer, uint8_t value);
 void wmbt_write_u16(struct wmbt_writer *writer, uint16_t value);
 void wmbt_write_u32(struct wmbt_writer *writer, uint32_t value);
+/* Numbers of 32 bits, one after another. */
+void wmbt_write_i32s(struct wmbt_writer *writer, const int32_t *values, size_t count);
 void wmbt_write_bytes(struct wmbt_writer *writer, const void *bytes, size_t length);
 /* A length of 16 bits and the text, which is no longer than that. */
 void wmbt_write_text(struct wmbt_writer *writer, const char *text);

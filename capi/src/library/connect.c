@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "cancel.h"
 #include "clock.h"
 #include "connection.h"
 
@@ -60,11 +61,12 @@ static bool fail_slow(struct wmbt_failure *failure) {
   return wmbt_fail(failure, wmbt_expired, "unavailable: the daemon is away: no connection in time");
 }
 
-/* Waits for the socket; gives errno, 0 when it is connected, or -1 when time is over. */
+/* Waits for the socket; gives errno, 0 when it is connected, or -1 when time or the call is over. */
 static int await_connection(int fd, int64_t deadline_ms) {
   for (;;) {
     struct pollfd one = {.fd = fd, .events = POLLOUT};
-    const int count = poll(&one, 1, wmbt_left_ms(deadline_ms));
+    if (wmbt_cancel_is_set()) return -1;
+    const int count = poll(&one, 1, wmbt_cancel_wait_ms(wmbt_left_ms(deadline_ms)));
     if (count > 0) break;
     if (count < 0 && errno != EINTR && errno != EAGAIN) return errno;
     if (wmbt_left_ms(deadline_ms) == 0) return -1;
@@ -118,7 +120,7 @@ bool wmbt_connection_reach(struct wmbt_connection *connection, int64_t deadline_
   while (!connection->is_reached && connection->addresses_tried < connection->target.count) {
     error = connection->fd < 0 ? begin(connection, deadline_ms) : EINPROGRESS;
     if (error == EINPROGRESS) error = await_address(connection, deadline_ms);
-    if (error < 0) return fail_slow(failure);
+    if (error < 0) return wmbt_cancel_is_set() ? wmbt_cancel_fail(failure) : fail_slow(failure);
     connection->is_reached = error == 0;
     if (error == 0) break;
     if (error != EAGAIN) {

@@ -6,8 +6,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "clock.h"
 #include "../crc32c.h"
+#include "cancel.h"
+#include "clock.h"
 
 #ifndef MSG_NOSIGNAL
 /* There a socket has an option instead, set where it is made. */
@@ -28,8 +29,8 @@ static bool fail_system(struct wmbt_failure *failure, int error) {
 static bool wait_for(int fd, short events, int64_t deadline_ms, struct wmbt_failure *failure) {
   for (;;) {
     struct pollfd one = {.fd = fd, .events = events};
-    const int left = wmbt_left_ms(deadline_ms);
-    const int count = poll(&one, 1, left);
+    if (wmbt_cancel_is_set()) return wmbt_cancel_fail(failure);
+    const int count = poll(&one, 1, wmbt_cancel_wait_ms(wmbt_left_ms(deadline_ms)));
     if (count > 0) return true;
     if (count < 0 && errno != EINTR && errno != EAGAIN) return fail_system(failure, errno);
     if (wmbt_left_ms(deadline_ms) == 0) return fail_expired(failure);
@@ -71,6 +72,7 @@ static bool send_parts(struct wmbt_connection *connection, struct iovec *parts, 
       if (!may_repeat(connection->fd, POLLOUT, deadline_ms, failure)) return false;
       continue;
     }
+    if (wmbt_cancel_is_set()) return wmbt_cancel_fail(failure);
     size_t rest = (size_t)sent;
     while (count > 0 && rest >= parts->iov_len) {
       rest -= parts->iov_len;
@@ -111,7 +113,7 @@ bool wmbt_connection_send_payload(struct wmbt_connection *connection, uint32_t i
   const uint8_t *bytes = payload->iov_base;
   const size_t length = payload->iov_len;
   const uint32_t crc = length == 0 ? 0 : wmbt_crc32c_append(0, bytes, length);
-  const struct wmbt_payload_notice notice = {index, (uint32_t)length, crc};
+  const struct wmbt_payload_notice notice = {.index = index, .length = (uint32_t)length, .crc = crc};
   uint8_t first[wmbt_frame_header_bytes + wmbt_payload_notice_bytes];
   wmbt_encode_payload_notice(first + wmbt_frame_header_bytes, &notice);
   wmbt_frame_encode_message(wmbt_frame_payload, id, first + wmbt_frame_header_bytes, wmbt_payload_notice_bytes, first);
@@ -142,6 +144,7 @@ static bool read_some(struct wmbt_connection *connection, uint8_t *into, size_t 
     if (got > 0) {
       *count = (size_t)got;
       connection->heard_ms = wmbt_now_ms();
+      if (wmbt_cancel_is_set()) return wmbt_cancel_fail(failure);
       /* A peer that sends byte by byte ends with the deadline too. */
       return connection->heard_ms < deadline_ms ? true : fail_expired(failure);
     }

@@ -19,9 +19,13 @@
 #include "messages.h"
 
 struct wmbt_connection {
-  /* The next one of its owner; whether nobody uses it, or a call with payloads does: the owner's, under its lock. */
+  /* Of its owner, under its lock: the next one, and whether nobody uses it, or a call with payloads does. */
   struct wmbt_connection *next;
   bool is_idle, is_bulk;
+  /* Neither idle nor in use: the answer to a call is owed that nobody waits for. */
+  bool is_owing;
+  uint32_t owed_id;
+  int64_t owed_until_ms;
   /* -1: none. */
   int fd;
   /* The same, as it was made: an idle one may have been closed by the engine, and its number be in use for another. */

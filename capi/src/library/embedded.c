@@ -24,9 +24,10 @@ struct embedded_call {
   int64_t end_ms;
 };
 
-static struct embedded_call begin(struct wmbt_mode *mode, int64_t time_ms) {
+static struct embedded_call begin(struct wmbt_mode *mode, const struct wmbt_keys *keys, int64_t usual_ms) {
   struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
-  return (struct embedded_call){embedded, wmbt_peer_generation(embedded->peer), wmbt_now_ms() + time_ms};
+  const int64_t end_ms = wmbt_call_end_ms(keys->terms, usual_ms, embedded->settings.most_ms);
+  return (struct embedded_call){embedded, wmbt_peer_generation(embedded->peer), end_ms};
 }
 
 /* After a call that failed: whether there is another store process now, so that the call is to be made again. */
@@ -53,7 +54,7 @@ static bool may_read(const struct embedded_call *call, struct wmbt_failure *fail
 static bool lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *matched,
                    struct wmbt_failure *failure) {
   struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
-  const struct embedded_call call = begin(mode, embedded->settings.lookup_ms);
+  const struct embedded_call call = begin(mode, keys, embedded->settings.lookup_ms);
   struct wmbt_mode *inner = embedded->inner;
   return (may_read(&call, failure) && inner->calls->lookup(inner, keys, matched, failure)) ||
          (is_replaced(&call, failure) && inner->calls->lookup(inner, keys, matched, failure));
@@ -62,7 +63,7 @@ static bool lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t 
 static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
                               struct wmbt_failure *failure) {
   struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
-  const struct embedded_call call = begin(mode, embedded->settings.load_ms);
+  const struct embedded_call call = begin(mode, keys, embedded->settings.load_ms);
   struct wmbt_mode *inner = embedded->inner;
   const bool may = may_read(&call, failure);
   const enum wmbt_outcome outcome = may ? inner->calls->load(inner, keys, borrow, failure) : wmbt_failed;
@@ -74,7 +75,7 @@ static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *ke
 static bool save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *const *payloads,
                  const size_t *lens, struct wmbt_failure *failure) {
   struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
-  const struct embedded_call call = begin(mode, embedded->settings.save_ms);
+  const struct embedded_call call = begin(mode, keys, embedded->settings.save_ms);
   struct wmbt_mode *inner = embedded->inner;
   return inner->calls->save(inner, keys, payloads, lens, failure) ||
          (is_replaced(&call, failure) && inner->calls->save(inner, keys, payloads, lens, failure));
@@ -83,7 +84,7 @@ static bool save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uin
 static bool save_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *bytes, size_t length,
                       struct wmbt_failure *failure) {
   struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
-  const struct embedded_call call = begin(mode, embedded->settings.tail_ms);
+  const struct embedded_call call = begin(mode, keys, embedded->settings.tail_ms);
   struct wmbt_mode *inner = embedded->inner;
   return inner->calls->save_tail(inner, keys, bytes, length, failure) ||
          (is_replaced(&call, failure) && inner->calls->save_tail(inner, keys, bytes, length, failure));
@@ -92,11 +93,55 @@ static bool save_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, cons
 static enum wmbt_outcome load_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
                                    struct wmbt_failure *failure) {
   struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
-  const struct embedded_call call = begin(mode, embedded->settings.tail_ms);
+  const struct embedded_call call = begin(mode, keys, embedded->settings.tail_ms);
   struct wmbt_mode *inner = embedded->inner;
   const enum wmbt_outcome outcome = inner->calls->load_tail(inner, keys, borrow, failure);
   if (outcome != wmbt_failed || !is_replaced(&call, failure)) return outcome;
   return inner->calls->load_tail(inner, keys, borrow, failure);
+}
+
+static bool contains(struct wmbt_mode *mode, const struct wmbt_keys *keys, uint8_t *present,
+                     struct wmbt_failure *failure) {
+  struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
+  const struct embedded_call call = begin(mode, keys, embedded->settings.load_ms);
+  struct wmbt_mode *inner = embedded->inner;
+  return inner->calls->contains(inner, keys, present, failure) ||
+         (is_replaced(&call, failure) && inner->calls->contains(inner, keys, present, failure));
+}
+
+static bool prefetch(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *count, bool *is_begun,
+                     struct wmbt_failure *failure) {
+  struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
+  const struct embedded_call call = begin(mode, keys, embedded->settings.load_ms);
+  struct wmbt_mode *inner = embedded->inner;
+  return inner->calls->prefetch(inner, keys, count, is_begun, failure) ||
+         (is_replaced(&call, failure) && inner->calls->prefetch(inner, keys, count, is_begun, failure));
+}
+
+static bool flush(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_failure *failure) {
+  struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
+  const struct embedded_call call = begin(mode, keys, embedded->settings.most_ms);
+  struct wmbt_mode *inner = embedded->inner;
+  return inner->calls->flush(inner, keys, failure) ||
+         (is_replaced(&call, failure) && inner->calls->flush(inner, keys, failure));
+}
+
+static bool delete_blocks(struct wmbt_mode *mode, const struct wmbt_keys *keys, enum wmbt_selection selection,
+                          uint64_t *objects, struct wmbt_failure *failure) {
+  struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
+  const struct embedded_call call = begin(mode, keys, embedded->settings.delete_ms);
+  struct wmbt_mode *inner = embedded->inner;
+  return inner->calls->delete_blocks(inner, keys, selection, objects, failure) ||
+         (is_replaced(&call, failure) && inner->calls->delete_blocks(inner, keys, selection, objects, failure));
+}
+
+static bool stats(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
+                  struct wmbt_failure *failure) {
+  struct wmbt_embedded *embedded = (struct wmbt_embedded *)mode;
+  const struct embedded_call call = begin(mode, keys, embedded->settings.lookup_ms);
+  struct wmbt_mode *inner = embedded->inner;
+  return inner->calls->stats(inner, keys, borrow, failure) ||
+         (is_replaced(&call, failure) && inner->calls->stats(inner, keys, borrow, failure));
 }
 
 static void close_embedded(struct wmbt_mode *mode) {
@@ -106,7 +151,19 @@ static void close_embedded(struct wmbt_mode *mode) {
   free(embedded);
 }
 
-static const struct wmbt_mode_calls embedded_calls = {lookup, load, save, save_tail, load_tail, close_embedded};
+static const struct wmbt_mode_calls embedded_calls = {
+    .lookup = lookup,
+    .load = load,
+    .save = save,
+    .save_tail = save_tail,
+    .load_tail = load_tail,
+    .contains = contains,
+    .prefetch = prefetch,
+    .flush = flush,
+    .delete_blocks = delete_blocks,
+    .stats = stats,
+    .close = close_embedded,
+};
 
 /* Reaches the store process and connects to it. */
 static bool connect_to_store(struct wmbt_embedded *embedded, const struct wmbt_settings *settings,

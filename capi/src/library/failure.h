@@ -24,6 +24,8 @@ enum wmbt_failure_kind {
   wmbt_slow,
   /* The answer cannot be taken, so the connection is of no use any more. */
   wmbt_no_memory,
+  /* The caller wants the call to end, so nobody reads its answer. */
+  wmbt_cancelled,
 };
 
 enum { wmbt_failure_text_max = 1024 };

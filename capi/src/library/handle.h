@@ -2,14 +2,28 @@
 #ifndef WMBT_HANDLE_H
 #define WMBT_HANDLE_H
 
+#include <stdatomic.h>
+
+#include "borrow.h"
 #include "bounds.h"
 #include "mode.h"
 
-/* Nothing in it changes after it was opened. */
+/* Nothing in it but the counters changes after it was opened. */
 struct wmbt_kv_handle {
   struct wmbt_mode *mode;
+  /* Payloads that were lent from the store's memory, and their bytes, of which the store knows nothing. */
+  _Atomic uint64_t lent_blocks, lent_bytes;
   /* The namespace of calls that name none. */
   char ns[WMBT_NAMESPACE_BYTES_MAX + 1];
 };
+
+/* Counts what was lent to a borrow that the caller gets. */
+static inline void wmbt_handle_count(wmbt_kv_handle_t *handle, const struct wmbt_borrow *borrow) {
+  if (borrow->lent == 0) return;
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < borrow->lent; i += 1) bytes += borrow->lengths[i];
+  (void)atomic_fetch_add_explicit(&handle->lent_blocks, borrow->lent, memory_order_relaxed);
+  (void)atomic_fetch_add_explicit(&handle->lent_bytes, bytes, memory_order_relaxed);
+}
 
 #endif

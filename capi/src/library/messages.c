@@ -8,14 +8,17 @@
 enum {
   protocol_version = 1,
   durable_flag = 1,
+  accepted_flag = 2,
+  fingerprint_flag = 4,
   parent_flag = 8,
   unasked_flag = 16,
   whole_flag = 32,
   reasons_max = 9,
   tiers_max = 2,
+  exact_wish = 1,
+  fingerprint_wish = 2,
+  decoded_flag = 1,
 };
-
-static const uint32_t no_position = 0xffffffff;
 
 void wmbt_encode_hello(struct wmbt_writer *writer, const struct wmbt_hello *hello) {
   wmbt_write_u16(writer, protocol_version);
@@ -37,16 +40,40 @@ static void write_keys(struct wmbt_writer *writer, const struct wmbt_keys *keys)
   wmbt_write_bytes(writer, keys->keys, keys->count * sizeof *keys->keys);
 }
 
+void wmbt_encode_head(struct wmbt_writer *writer, const struct wmbt_head *head) { write_head(writer, head); }
+
 void wmbt_encode_keys(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys) {
   write_head(writer, head);
   write_keys(writer, keys);
 }
 
+static void write_key(struct wmbt_writer *writer, const struct wmbt_key *key) {
+  if (key != NULL) wmbt_write_bytes(writer, key->bytes, sizeof key->bytes);
+}
+
+/* What is wanted of payloads. */
+static void write_wish(struct wmbt_writer *writer, const struct wmbt_terms *terms) {
+  wmbt_write_u8(writer, (uint8_t)((terms->is_exact ? exact_wish : 0) |
+                                  (terms->fingerprint != NULL ? fingerprint_wish : 0)));
+  write_key(writer, terms->fingerprint);
+}
+
 void wmbt_encode_load(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys) {
   write_head(writer, head);
-  /* No wish: exact or not, of any fingerprint. */
-  wmbt_write_u8(writer, 0);
+  write_wish(writer, keys->terms);
   write_keys(writer, keys);
+}
+
+static void write_tokens(struct wmbt_writer *writer, const struct wmbt_terms *terms) {
+  wmbt_write_u32(writer, (uint32_t)terms->token_count);
+  wmbt_write_i32s(writer, terms->tokens, terms->token_count);
+}
+
+void wmbt_encode_load_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *tip) {
+  write_head(writer, head);
+  write_wish(writer, tip->terms);
+  wmbt_write_bytes(writer, tip->keys[0].bytes, sizeof tip->keys[0].bytes);
+  write_tokens(writer, tip->terms);
 }
 
 void wmbt_encode_load_raw_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_key *tip) {
@@ -57,13 +84,22 @@ void wmbt_encode_load_raw_tail(struct wmbt_writer *writer, const struct wmbt_hea
 static void write_save_head(struct wmbt_writer *writer, const struct wmbt_head *head,
                             const struct wmbt_save_options *options) {
   unsigned flags = 0;
-  if (options->is_durable) flags |= durable_flag;
+  if (options->durability == wmbt_when_durable) flags |= durable_flag;
+  if (options->durability == wmbt_when_accepted) flags |= accepted_flag;
+  if (options->fingerprint != NULL) flags |= fingerprint_flag;
   if (options->parent != NULL) flags |= parent_flag;
   if (options->is_unasked) flags |= unasked_flag;
   if (options->is_whole) flags |= whole_flag;
   write_head(writer, head);
   wmbt_write_u8(writer, (uint8_t)flags);
-  if (options->parent != NULL) wmbt_write_bytes(writer, options->parent->bytes, sizeof options->parent->bytes);
+  write_key(writer, options->fingerprint);
+  write_key(writer, options->parent);
+}
+
+/* What is known of a payload, or that nothing is. */
+static const struct wmbt_announced *announced_of(const struct wmbt_terms *terms, size_t index) {
+  static const struct wmbt_announced unknown = {0, WMBT_POSITION_UNKNOWN, false};
+  return terms->announced == NULL ? &unknown : &terms->announced[index];
 }
 
 void wmbt_encode_save(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_save_options *options,
@@ -71,13 +107,24 @@ void wmbt_encode_save(struct wmbt_writer *writer, const struct wmbt_head *head, 
   write_save_head(writer, head, options);
   wmbt_write_u32(writer, (uint32_t)keys->count);
   for (size_t i = 0; i < keys->count; i += 1) {
+    const struct wmbt_announced *known = announced_of(keys->terms, i);
     wmbt_write_bytes(writer, keys->keys[i].bytes, sizeof keys->keys[i].bytes);
     wmbt_write_u32(writer, (uint32_t)lengths[i]);
-    /* Tokens and position are not known here, and whether tokens were decoded is not either. */
-    wmbt_write_u32(writer, 0);
-    wmbt_write_u32(writer, no_position);
-    wmbt_write_u8(writer, 0);
+    wmbt_write_u32(writer, known->tokens);
+    wmbt_write_u32(writer, known->position);
+    wmbt_write_u8(writer, known->has_decoded_tokens ? decoded_flag : 0);
   }
+}
+
+void wmbt_encode_save_tail(struct wmbt_writer *writer, const struct wmbt_head *head,
+                           const struct wmbt_save_options *options, const struct wmbt_keys *tip, size_t length) {
+  const struct wmbt_announced *known = announced_of(tip->terms, 0);
+  write_save_head(writer, head, options);
+  write_key(writer, tip->keys);
+  wmbt_write_u32(writer, (uint32_t)length);
+  wmbt_write_u32(writer, known->position);
+  wmbt_write_u8(writer, known->has_decoded_tokens ? decoded_flag : 0);
+  write_tokens(writer, tip->terms);
 }
 
 void wmbt_encode_save_raw_tail(struct wmbt_writer *writer, const struct wmbt_head *head,
@@ -85,6 +132,14 @@ void wmbt_encode_save_raw_tail(struct wmbt_writer *writer, const struct wmbt_hea
   write_save_head(writer, head, options);
   wmbt_write_bytes(writer, tip->bytes, sizeof tip->bytes);
   wmbt_write_u32(writer, (uint32_t)length);
+}
+
+void wmbt_encode_delete(struct wmbt_writer *writer, const struct wmbt_head *head, enum wmbt_selection selection,
+                        const struct wmbt_keys *keys) {
+  write_head(writer, head);
+  wmbt_write_u8(writer, (uint8_t)selection);
+  if (selection == wmbt_select_blocks) write_keys(writer, keys);
+  if (selection == wmbt_select_subtree) write_key(writer, keys->keys);
 }
 
 void wmbt_encode_payload_notice(uint8_t bytes[wmbt_payload_notice_bytes], const struct wmbt_payload_notice *notice) {
@@ -125,10 +180,20 @@ bool wmbt_decode_welcome(struct wmbt_reader body, struct wmbt_welcome *welcome, 
   return is_whole("welcome", &read, has_agent && features == 0 && welcome->data_bytes_max > 0, failure);
 }
 
-bool wmbt_decode_looked_up(struct wmbt_reader body, uint32_t *matched, struct wmbt_failure *failure) {
-  *matched = wmbt_read_u32(&body);
+bool wmbt_decode_loaded(const char *name, struct wmbt_reader body, struct wmbt_loaded *loaded,
+                        struct wmbt_failure *failure) {
+  loaded->count = wmbt_read_u32(&body);
   const uint8_t reason = wmbt_read_u8(&body);
-  return is_whole("looked-up", &body, reason <= reasons_max, failure);
+  loaded->miss = (enum wmbt_miss)reason;
+  return is_whole(name, &body, reason <= reasons_max, failure);
+}
+
+bool wmbt_decode_present(struct wmbt_reader body, size_t count, uint8_t *present, struct wmbt_failure *failure) {
+  const bool is_right = wmbt_read_u32(&body) == count;
+  const uint8_t *bits = is_right ? wmbt_read_bytes(&body, (count + 7) / 8) : NULL;
+  if (!is_whole("present", &body, bits != NULL, failure)) return false;
+  for (size_t i = 0; i < count; i += 1) present[i] = (bits[i >> 3] >> (i & 7)) & 1;
+  return true;
 }
 
 bool wmbt_decode_payload_notice(struct wmbt_reader body, struct wmbt_payload_notice *notice,
@@ -136,17 +201,13 @@ bool wmbt_decode_payload_notice(struct wmbt_reader body, struct wmbt_payload_not
   notice->index = wmbt_read_u32(&body);
   notice->length = wmbt_read_u32(&body);
   notice->crc = wmbt_read_u32(&body);
-  (void)wmbt_read_u32(&body); /* Tokens. */
+  notice->tokens = wmbt_read_u32(&body);
   const uint8_t flags = wmbt_read_u8(&body);
-  const uint8_t tier = wmbt_read_u8(&body);
-  const bool is_sound = flags <= 1 && tier <= tiers_max && notice->length <= WMBT_PAYLOAD_BYTES_MAX;
+  notice->has_decoded_tokens = flags == decoded_flag;
+  notice->tier = wmbt_read_u8(&body);
+  const bool is_sound =
+      flags <= decoded_flag && notice->tier <= tiers_max && notice->length <= WMBT_PAYLOAD_BYTES_MAX;
   return is_whole("payload", &body, is_sound, failure);
-}
-
-bool wmbt_decode_loaded(struct wmbt_reader body, uint32_t *count, struct wmbt_failure *failure) {
-  *count = wmbt_read_u32(&body);
-  const uint8_t reason = wmbt_read_u8(&body);
-  return is_whole("loaded", &body, reason <= reasons_max, failure);
 }
 
 bool wmbt_decode_wanted(struct wmbt_reader body, struct wmbt_wanted *wanted, struct wmbt_failure *failure) {
@@ -157,16 +218,20 @@ bool wmbt_decode_wanted(struct wmbt_reader body, struct wmbt_wanted *wanted, str
   return is_whole("wanted", &body, wanted->bits != NULL, failure);
 }
 
-bool wmbt_decode_grant(struct wmbt_reader body, uint64_t *granted, struct wmbt_failure *failure) {
-  *granted = wmbt_read_u64(&body);
-  return is_whole("grant", &body, true, failure);
+bool wmbt_decode_number(const char *name, struct wmbt_reader body, uint64_t *number, struct wmbt_failure *failure) {
+  *number = wmbt_read_u64(&body);
+  return is_whole(name, &body, true, failure);
 }
 
-bool wmbt_decode_saved(struct wmbt_reader body, struct wmbt_failure *failure) {
-  (void)wmbt_read_u32(&body);
-  (void)wmbt_read_u32(&body);
-  (void)wmbt_read_u64(&body);
+bool wmbt_decode_saved(struct wmbt_reader body, struct wmbt_saved *saved, struct wmbt_failure *failure) {
+  saved->saved = wmbt_read_u32(&body);
+  saved->known = wmbt_read_u32(&body);
+  saved->saved_bytes = wmbt_read_u64(&body);
   return is_whole("saved", &body, true, failure);
+}
+
+bool wmbt_decode_nothing(const char *name, struct wmbt_reader body, struct wmbt_failure *failure) {
+  return is_whole(name, &body, true, failure);
 }
 
 void wmbt_decode_error(struct wmbt_reader body, struct wmbt_failure *failure) {

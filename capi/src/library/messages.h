@@ -26,7 +26,10 @@ struct wmbt_welcome {
 
 /* A payload that comes next, in pieces. */
 struct wmbt_payload_notice {
-  uint32_t index, length, crc;
+  uint32_t index, length, crc, tokens;
+  bool has_decoded_tokens;
+  /* 0 memory, 1 disk, 2 object. */
+  uint8_t tier;
 };
 
 /* Which payloads of a save are to follow; `bits` lie in the body. */
@@ -42,37 +45,57 @@ struct wmbt_head {
   uint32_t left_ms;
 };
 
+/* Of a load: how many payloads came, and why no more. */
+struct wmbt_loaded {
+  uint32_t count;
+  enum wmbt_miss miss;
+};
+
 /* How a save is to be done. */
 struct wmbt_save_options {
-  bool is_durable;
+  enum wmbt_durability durability;
   /* The payloads follow at once. */
   bool is_unasked;
   /* The daemon is to want every payload. */
   bool is_whole;
-  /* The key before the first one; NULL: none. */
-  const struct wmbt_key *parent;
+  /* The model, and the key before the first one; NULL: none. */
+  const struct wmbt_key *fingerprint, *parent;
 };
 
 void wmbt_encode_hello(struct wmbt_writer *writer, const struct wmbt_hello *hello);
-/* `lookup`. */
+/* `flush` and `stats`. */
+void wmbt_encode_head(struct wmbt_writer *writer, const struct wmbt_head *head);
+/* `lookup`, `contains` and `prefetch`. */
 void wmbt_encode_keys(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys);
 void wmbt_encode_load(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys);
+/* The tokens are those of the terms. */
+void wmbt_encode_load_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *tip);
 void wmbt_encode_load_raw_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_key *tip);
 void wmbt_encode_save(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_save_options *options,
                       const struct wmbt_keys *keys, const size_t *lengths);
+void wmbt_encode_save_tail(struct wmbt_writer *writer, const struct wmbt_head *head,
+                           const struct wmbt_save_options *options, const struct wmbt_keys *tip, size_t length);
 void wmbt_encode_save_raw_tail(struct wmbt_writer *writer, const struct wmbt_head *head,
                                const struct wmbt_save_options *options, const struct wmbt_key *tip, size_t length);
+void wmbt_encode_delete(struct wmbt_writer *writer, const struct wmbt_head *head, enum wmbt_selection selection,
+                        const struct wmbt_keys *keys);
 void wmbt_encode_payload_notice(uint8_t bytes[wmbt_payload_notice_bytes], const struct wmbt_payload_notice *notice);
 
 /* Each is false, with a failure `wmbt_lost`, for a body that is not what it should be. */
 bool wmbt_decode_welcome(struct wmbt_reader body, struct wmbt_welcome *welcome, struct wmbt_failure *failure);
-bool wmbt_decode_looked_up(struct wmbt_reader body, uint32_t *matched, struct wmbt_failure *failure);
+/* `looked-up` and `loaded`; `name` is for people. */
+bool wmbt_decode_loaded(const char *name, struct wmbt_reader body, struct wmbt_loaded *loaded,
+                        struct wmbt_failure *failure);
+/* One byte for each of the keys. */
+bool wmbt_decode_present(struct wmbt_reader body, size_t count, uint8_t *present, struct wmbt_failure *failure);
 bool wmbt_decode_payload_notice(struct wmbt_reader body, struct wmbt_payload_notice *notice,
                                 struct wmbt_failure *failure);
-bool wmbt_decode_loaded(struct wmbt_reader body, uint32_t *count, struct wmbt_failure *failure);
 bool wmbt_decode_wanted(struct wmbt_reader body, struct wmbt_wanted *wanted, struct wmbt_failure *failure);
-bool wmbt_decode_grant(struct wmbt_reader body, uint64_t *granted, struct wmbt_failure *failure);
-bool wmbt_decode_saved(struct wmbt_reader body, struct wmbt_failure *failure);
+/* `grant`, `prefetched` and `deleted`: one number. */
+bool wmbt_decode_number(const char *name, struct wmbt_reader body, uint64_t *number, struct wmbt_failure *failure);
+bool wmbt_decode_saved(struct wmbt_reader body, struct wmbt_saved *saved, struct wmbt_failure *failure);
+/* `flushed`. */
+bool wmbt_decode_nothing(const char *name, struct wmbt_reader body, struct wmbt_failure *failure);
 
 /* Fills the failure in from the body of `error`: what the daemon says, or that it says nothing readable. */
 void wmbt_decode_error(struct wmbt_reader body, struct wmbt_failure *failure);

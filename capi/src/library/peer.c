@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bounds.h"
+#include "cancel.h"
 #include "clock.h"
 #include "fork.h"
 #include "random.h"
@@ -88,7 +89,7 @@ void wmbt_peer_release(struct wmbt_peer *peer, struct wmbt_connection *connectio
 static void remove_idle(struct wmbt_peer *peer) {
   for (struct wmbt_connection *one = peer->connections, *next; one != NULL; one = next) {
     next = one->next;
-    if (one->is_idle) remove_connection(peer, one);
+    if (one->is_idle || one->is_owing) remove_connection(peer, one);
   }
 }
 
@@ -105,8 +106,55 @@ void wmbt_peer_discard(struct wmbt_peer *peer, struct wmbt_connection *connectio
   (void)pthread_mutex_unlock(&peer->lock);
 }
 
+/* The answer that a connection owes has come: it is idle again, or over. The lock is held, and nothing waits. */
+static void settle(struct wmbt_peer *peer, struct wmbt_connection *connection) {
+  struct wmbt_frame frame;
+  struct wmbt_failure ignored;
+  /* A prefetch is a hint: whatever the answer says, the connection is free. */
+  const bool is_answered = wmbt_connection_receive(connection, connection->owed_id, wmbt_now_ms() + 1, &frame, &ignored) ||
+                           ignored.kind < wmbt_wire_codes;
+  if (is_answered) {
+    connection->is_owing = false;
+    connection->is_idle = true;
+  } else if (ignored.kind != wmbt_expired && ignored.kind != wmbt_cancelled) {
+    remove_connection(peer, connection);
+  }
+}
+
+/* Takes the answers that nobody waited for, as far as they have come. The lock is held. */
+static void settle_owing(struct wmbt_peer *peer) {
+  for (struct wmbt_connection *one = peer->connections, *next; one != NULL; one = next) {
+    next = one->next;
+    if (!one->is_owing) continue;
+    if (!wmbt_descriptor_is_ours(&one->made) || wmbt_now_ms() > one->owed_until_ms) {
+      remove_connection(peer, one);
+    } else if (wmbt_connection_has_news(one)) {
+      settle(peer, one);
+    }
+  }
+}
+
+unsigned wmbt_peer_owing(struct wmbt_peer *peer) {
+  unsigned count = 0;
+  (void)pthread_mutex_lock(&peer->lock);
+  settle_owing(peer);
+  for (const struct wmbt_connection *one = peer->connections; one != NULL; one = one->next) count += one->is_owing;
+  (void)pthread_mutex_unlock(&peer->lock);
+  return count;
+}
+
+void wmbt_peer_leave_owing(struct wmbt_peer *peer, struct wmbt_connection *connection, uint32_t id, int64_t until_ms) {
+  (void)pthread_mutex_lock(&peer->lock);
+  end_use(peer, connection);
+  connection->is_owing = true;
+  connection->owed_id = id;
+  connection->owed_until_ms = until_ms;
+  (void)pthread_mutex_unlock(&peer->lock);
+}
+
 /* The idle connection that was used last; those that the daemon has closed are dropped. The lock is held. */
 static struct wmbt_connection *take_idle(struct wmbt_peer *peer) {
+  settle_owing(peer);
   for (struct wmbt_connection *one = peer->connections, *next; one != NULL; one = next) {
     next = one->next;
     if (!one->is_idle) continue;
@@ -219,6 +267,11 @@ static bool advance(struct wmbt_peer *peer, struct wmbt_connection *connection, 
 
 /* What a failed attempt says of the daemon. The lock is held. */
 static void note_failure(struct wmbt_peer *peer, struct wmbt_connection *connection, struct wmbt_failure *failure) {
+  if (failure->kind == wmbt_cancelled) {
+    /* Nothing. */
+    remove_connection(peer, connection);
+    return;
+  }
   peer->failures += 1;
   if (failure->kind != wmbt_expired) {
     peer->is_silent = false;
@@ -295,8 +348,10 @@ struct wmbt_connection *wmbt_peer_acquire(struct wmbt_peer *peer, enum wmbt_use 
       connection = open_for(peer, use, ends, failure);
       break;
     }
+    if (wmbt_cancel_is_set() && !wmbt_cancel_fail(failure)) break;
     if (now >= ends.short_ms && !fail_waiting(is_away, failure)) break;
-    wmbt_condition_wait(&peer->changed, &peer->lock, may && soonest_ms < ends.short_ms ? soonest_ms : ends.short_ms);
+    const int64_t end_ms = may && soonest_ms < ends.short_ms ? soonest_ms : ends.short_ms;
+    wmbt_condition_wait(&peer->changed, &peer->lock, now + wmbt_cancel_wait_ms(wmbt_left_ms(end_ms)));
   }
   if (connection != NULL && use == wmbt_bulk) {
     connection->is_bulk = true;

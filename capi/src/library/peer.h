@@ -79,6 +79,15 @@ struct wmbt_connection *wmbt_peer_acquire(struct wmbt_peer *peer, enum wmbt_use 
 /* The connection is good for other calls. */
 void wmbt_peer_release(struct wmbt_peer *peer, struct wmbt_connection *connection);
 
+/*
+ * The connection is of use again when the answer to this call has come, which nobody waits for, and over when it has not
+ * by then.
+ */
+void wmbt_peer_leave_owing(struct wmbt_peer *peer, struct wmbt_connection *connection, uint32_t id, int64_t until_ms);
+
+/* How many connections are so. */
+unsigned wmbt_peer_owing(struct wmbt_peer *peer);
+
 /* The connection is over. With `is_silent` the daemon did not answer in time, and idle ones are not believed. */
 void wmbt_peer_discard(struct wmbt_peer *peer, struct wmbt_connection *connection, bool is_silent);
 

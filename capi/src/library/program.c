@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "overlay.h"
+
 extern char **environ;
 
 /* What the library installs beside itself. */
@@ -110,32 +112,52 @@ static const char *certificates(void) {
   return wmbt_settings_value("NODE_EXTRA_CA_CERTS");
 }
 
-static char **copy_environment(void) {
+/* Whether the store inherits the entry; not that of its certificates, which is said anew. */
+static bool is_inherited(const char *entry, bool has_certificates) {
   static const char *const replaced[] = {ca_file, NULL};
+  return !is_named(entry, dropped) && !wmbt_overlay_hides(entry) && !(has_certificates && is_named(entry, replaced));
+}
+
+/* Where entries are copied to. */
+struct copy {
+  char **entries;
+  size_t count;
+  char *text;
+  size_t bytes;
+};
+
+/* An entry, of one part or two. Nothing where there is no room: the environment has grown meanwhile. */
+static void add_entry(struct copy *copy, const char *entry, const char *rest) {
+  const int length = snprintf(copy->text, copy->bytes, "%s%s", entry, rest);
+  if (length < 0 || (size_t)length >= copy->bytes) return;
+  copy->entries[copy->count++] = copy->text;
+  copy->text += length + 1;
+  copy->bytes -= (size_t)length + 1;
+}
+
+static void count_entries(const char *const *entries, size_t *count, size_t *bytes) {
+  for (; entries != NULL && *entries != NULL; entries += 1) {
+    *count += 1;
+    *bytes += strlen(*entries) + 1;
+  }
+}
+
+static char **copy_environment(void) {
   const char *path = certificates();
-  size_t count = 0, bytes = path == NULL ? 0 : sizeof ca_file + strlen(path) + 1;
-  for (char **entry = environ; entry != NULL && *entry != NULL; entry += 1) {
-    count += 1;
-    bytes += strlen(*entry) + 1;
+  const char *const *own = wmbt_overlay_entries();
+  size_t count = 2, bytes = path == NULL ? 0 : sizeof ca_file + strlen(path) + 1, inherited = 0;
+  count_entries((const char *const *)environ, &inherited, &bytes);
+  count_entries(own, &count, &bytes);
+  char **entries = malloc((count + inherited) * sizeof *entries + bytes);
+  if (entries == NULL) return NULL;
+  struct copy copy = {entries, 0, (char *)(entries + count + inherited), bytes};
+  for (size_t i = 0; i < inherited && environ[i] != NULL; i += 1) {
+    if (is_inherited(environ[i], path != NULL)) add_entry(&copy, environ[i], "");
   }
-  char **copy = malloc((count + 2) * sizeof *copy + bytes);
-  if (copy == NULL) return NULL;
-  char *text = (char *)(copy + count + 2);
-  size_t kept = 0;
-  for (size_t i = 0; i < count && environ[i] != NULL; i += 1) {
-    const size_t size = strlen(environ[i]) + 1;
-    const bool is_dropped = is_named(environ[i], dropped) || (path != NULL && is_named(environ[i], replaced));
-    if (is_dropped || size > bytes) continue;
-    copy[kept++] = memcpy(text, environ[i], size);
-    text += size;
-    bytes -= size;
-  }
-  if (path != NULL && sizeof ca_file + strlen(path) + 1 <= bytes) {
-    (void)snprintf(text, bytes, "%s=%s", ca_file, path);
-    copy[kept++] = text;
-  }
-  copy[kept] = NULL;
-  return copy;
+  for (; own != NULL && *own != NULL; own += 1) add_entry(&copy, *own, "");
+  if (path != NULL) add_entry(&copy, "WMBT_KV_S3_CA_FILE=", path);
+  entries[copy.count] = NULL;
+  return entries;
 }
 
 bool wmbt_program_find(struct wmbt_program *program, struct wmbt_failure *failure) {

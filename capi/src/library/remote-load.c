@@ -24,14 +24,18 @@ static bool send_load(struct wmbt_call *call, struct wmbt_connection *connection
   const struct load *load = call->state;
   const struct wmbt_head head = wmbt_call_head(call, load->keys->ns);
   const size_t first = load->borrow->filled;
-  const struct wmbt_keys rest = {load->keys->ns, load->keys->keys + first, load->end - first};
+  const struct wmbt_keys rest = {load->keys->ns, load->keys->keys + first, load->end - first, load->keys->terms};
   struct wmbt_writer body = {0};
-  if (load->is_tail) {
-    wmbt_encode_load_raw_tail(&body, &head, rest.keys);
-  } else {
+  enum wmbt_frame_type type = wmbt_frame_load;
+  if (!load->is_tail) {
     wmbt_encode_load(&body, &head, &rest);
+  } else if (rest.terms->tokens != NULL) {
+    type = wmbt_frame_load_tail;
+    wmbt_encode_load_tail(&body, &head, &rest);
+  } else {
+    type = wmbt_frame_load_raw_tail;
+    wmbt_encode_load_raw_tail(&body, &head, rest.keys);
   }
-  const enum wmbt_frame_type type = load->is_tail ? wmbt_frame_load_raw_tail : wmbt_frame_load;
   const bool is_sent =
       wmbt_connection_send_message(connection, type, id, &body, wmbt_call_wait_ms(call), failure);
   wmbt_writer_free(&body);
@@ -68,9 +72,16 @@ static bool receive_payload(struct wmbt_call *call, struct wmbt_connection *conn
     return wmbt_fail(failure, wmbt_no_memory, "unavailable: no memory for a payload of %u bytes",
                      (unsigned)notice->length);
   }
-  if (receive_pieces(call, connection, id, into, notice, failure)) return true;
-  wmbt_borrow_drop_last(borrow);
-  return false;
+  if (!receive_pieces(call, connection, id, into, notice, failure)) {
+    wmbt_borrow_drop_last(borrow);
+    return false;
+  }
+  const wmbt_kv_payload_t known = {.tokens = notice->tokens,
+                                   .flags = notice->has_decoded_tokens ? WMBT_KV_DECODED : 0,
+                                   .tier = notice->tier,
+                                   .crc32c = notice->crc};
+  wmbt_borrow_note(borrow, borrow->filled - 1, &known);
+  return true;
 }
 
 static bool attempt_load(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
@@ -83,12 +94,14 @@ static bool attempt_load(struct wmbt_call *call, struct wmbt_connection *connect
     if (!wmbt_connection_receive(connection, id, wmbt_call_wait_ms(call), &frame, failure)) return false;
     const size_t came = load->borrow->filled - first;
     if (frame.type == wmbt_frame_loaded) {
-      uint32_t count;
-      if (!wmbt_decode_loaded(frame.body, &count, failure)) return false;
-      if (count != came) {
-        return wmbt_fail(failure, wmbt_lost, "%u payloads were announced, and %zu came", (unsigned)count, came);
+      struct wmbt_loaded loaded;
+      if (!wmbt_decode_loaded("loaded", frame.body, &loaded, failure)) return false;
+      if (loaded.count != came) {
+        return wmbt_fail(failure, wmbt_lost, "%u payloads were announced, and %zu came", (unsigned)loaded.count, came);
       }
       load->has_missed = load->borrow->filled < load->end;
+      /* Of a tail that is not there no reason comes. */
+      if (load->has_missed) load->keys->terms->miss = loaded.miss == wmbt_miss_none ? wmbt_miss_unknown : loaded.miss;
       return true;
     }
     if (frame.type != wmbt_frame_payload) return wmbt_call_unexpected(&frame, "a load", failure);
@@ -106,9 +119,14 @@ static enum wmbt_outcome run(struct wmbt_remote *remote, struct load *load, int6
   do {
     const size_t rest = load->keys->count - load->borrow->filled;
     load->end = load->borrow->filled + (rest < WMBT_KEYS_PER_CALL_MAX ? rest : WMBT_KEYS_PER_CALL_MAX);
-    struct wmbt_call call = {remote, wmbt_bulk, end_ms, attempt_load, load};
-    /* What cannot be had in time is a miss, as long as the daemon is there. */
-    if (!wmbt_call_run(&call, failure)) return failure->kind == wmbt_slow ? wmbt_missed : wmbt_failed;
+    struct wmbt_call call = {
+        .remote = remote, .use = wmbt_bulk, .end_ms = end_ms, .attempt = attempt_load, .state = load};
+    if (!wmbt_call_run(&call, failure)) {
+      /* What cannot be had in time is a miss, as long as the daemon is there. */
+      if (failure->kind != wmbt_slow) return wmbt_failed;
+      load->keys->terms->miss = wmbt_miss_deadline;
+      return wmbt_missed;
+    }
     if (load->has_missed) return wmbt_missed;
   } while (load->borrow->filled < load->keys->count);
   return wmbt_had;
@@ -118,12 +136,14 @@ enum wmbt_outcome wmbt_remote_load(struct wmbt_mode *mode, const struct wmbt_key
                                    struct wmbt_failure *failure) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
   struct load load = {.keys = keys, .borrow = borrow};
-  return run(remote, &load, wmbt_now_ms() + remote->settings.load_ms, failure);
+  const struct wmbt_call_settings *settings = &remote->settings;
+  return run(remote, &load, wmbt_call_end_ms(keys->terms, settings->load_ms, settings->most_ms), failure);
 }
 
 enum wmbt_outcome wmbt_remote_load_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys,
                                         struct wmbt_borrow *borrow, struct wmbt_failure *failure) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
   struct load load = {.keys = keys, .borrow = borrow, .is_tail = true};
-  return run(remote, &load, wmbt_now_ms() + remote->settings.tail_ms, failure);
+  const struct wmbt_call_settings *settings = &remote->settings;
+  return run(remote, &load, wmbt_call_end_ms(keys->terms, settings->tail_ms, settings->most_ms), failure);
 }

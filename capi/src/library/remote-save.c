@@ -15,6 +15,7 @@ struct save {
   /* Of the attempt: bytes that may still be sent, and the answer has come. */
   uint64_t granted;
   bool is_saved;
+  struct wmbt_saved result;
 };
 
 static bool send_call(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
@@ -24,12 +25,16 @@ static bool send_call(struct wmbt_call *call, struct wmbt_connection *connection
   const size_t eager = connection->welcome.eager_bytes_max;
   save->options.is_unasked = save->byte_count <= (eager < WMBT_EAGER_BYTES_MAX ? eager : WMBT_EAGER_BYTES_MAX);
   struct wmbt_writer body = {0};
-  if (save->is_tail) {
-    wmbt_encode_save_raw_tail(&body, &head, &save->options, save->keys.keys, save->lens[0]);
-  } else {
+  enum wmbt_frame_type type = wmbt_frame_save;
+  if (!save->is_tail) {
     wmbt_encode_save(&body, &head, &save->options, &save->keys, save->lens);
+  } else if (save->keys.terms->tokens != NULL) {
+    type = wmbt_frame_save_tail;
+    wmbt_encode_save_tail(&body, &head, &save->options, &save->keys, save->lens[0]);
+  } else {
+    type = wmbt_frame_save_raw_tail;
+    wmbt_encode_save_raw_tail(&body, &head, &save->options, save->keys.keys, save->lens[0]);
   }
-  const enum wmbt_frame_type type = save->is_tail ? wmbt_frame_save_raw_tail : wmbt_frame_save;
   const bool is_sent =
       wmbt_connection_send_message(connection, type, id, &body, wmbt_call_wait_ms(call), failure);
   wmbt_writer_free(&body);
@@ -57,13 +62,13 @@ static bool take_answer(struct wmbt_call *call, struct wmbt_connection *connecti
   switch (frame.type) {
     case wmbt_frame_grant: {
       uint64_t more;
-      if (!wmbt_decode_grant(frame.body, &more, failure)) return false;
+      if (!wmbt_decode_number("grant", frame.body, &more, failure)) return false;
       save->granted = more > UINT64_MAX - save->granted ? UINT64_MAX : save->granted + more;
       return true;
     }
     case wmbt_frame_saved:
       save->is_saved = true;
-      return wmbt_decode_saved(frame.body, failure);
+      return wmbt_decode_saved(frame.body, &save->result, failure);
     case wmbt_frame_resend:
       /* What the daemon had is gone: next time it wants everything. */
       save->options.is_whole = true;
@@ -150,24 +155,45 @@ static size_t sum_of(const size_t *lens, size_t count) {
   return sum;
 }
 
+/* As the terms say, else as the settings do. */
+static struct wmbt_save_options options_of(const struct wmbt_remote *remote, const struct wmbt_terms *terms) {
+  struct wmbt_save_options options = {.durability = terms->durability, .fingerprint = terms->fingerprint};
+  const bool is_unsaid = options.durability == wmbt_as_the_settings_say;
+  if (is_unsaid && remote->settings.is_durable) options.durability = wmbt_when_durable;
+  return options;
+}
+
+static void add_result(struct wmbt_terms *terms, const struct wmbt_saved *result) {
+  terms->saved.saved += result->saved;
+  terms->saved.known += result->known;
+  terms->saved.saved_bytes += result->saved_bytes;
+}
+
 bool wmbt_remote_save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *const *payloads,
                       const size_t *lens, struct wmbt_failure *failure) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
-  const int64_t end_ms = wmbt_now_ms() + remote->settings.save_ms;
+  struct wmbt_terms *terms = keys->terms;
+  const int64_t end_ms = wmbt_call_end_ms(terms, remote->settings.save_ms, remote->settings.most_ms);
+  terms->saved = (struct wmbt_saved){0};
   /* A list longer than a call goes from its end to its beginning, so that a lookup sees all of it or none. */
   for (size_t end = keys->count; end > 0;) {
     const size_t count = end < WMBT_KEYS_PER_CALL_MAX ? end : WMBT_KEYS_PER_CALL_MAX;
     const size_t start = end - count;
+    struct wmbt_terms part = *terms;
+    if (part.announced != NULL) part.announced += start;
     struct save save = {
-        .keys = {keys->ns, keys->keys + start, count},
+        .keys = {keys->ns, keys->keys + start, count, &part},
         .payloads = payloads + start,
         .lens = lens + start,
         .byte_count = sum_of(lens + start, count),
-        .options = {.is_durable = remote->settings.is_durable, .parent = start == 0 ? NULL : &keys->keys[start - 1]},
+        .options = options_of(remote, terms),
     };
+    save.options.parent = start == 0 ? terms->parent : &keys->keys[start - 1];
     const enum wmbt_use use = save.byte_count <= WMBT_EAGER_BYTES_MAX ? wmbt_small : wmbt_bulk;
-    struct wmbt_call call = {remote, use, end_ms, attempt_save, &save};
+    struct wmbt_call call = {
+        .remote = remote, .use = use, .end_ms = end_ms, .attempt = attempt_save, .state = &save};
     if (!wmbt_call_run(&call, failure)) return false;
+    add_result(terms, &save.result);
     end = start;
   }
   return true;
@@ -182,9 +208,13 @@ bool wmbt_remote_save_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys,
       .lens = &length,
       .byte_count = length,
       .is_tail = true,
-      .options = {.is_durable = remote->settings.is_durable},
+      .options = options_of(remote, keys->terms),
   };
   const enum wmbt_use use = length <= WMBT_EAGER_BYTES_MAX ? wmbt_small : wmbt_bulk;
-  struct wmbt_call call = {remote, use, wmbt_now_ms() + remote->settings.tail_ms, attempt_save, &save};
-  return wmbt_call_run(&call, failure);
+  const int64_t end_ms = wmbt_call_end_ms(keys->terms, remote->settings.tail_ms, remote->settings.most_ms);
+  struct wmbt_call call = {
+      .remote = remote, .use = use, .end_ms = end_ms, .attempt = attempt_save, .state = &save};
+  if (!wmbt_call_run(&call, failure)) return false;
+  keys->terms->saved = save.result;
+  return true;
 }

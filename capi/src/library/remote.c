@@ -29,9 +29,14 @@ static enum verdict attempt_once(struct wmbt_call *call, struct wmbt_failure *fa
     wmbt_peer_discard(peer, connection, false);
     return retry;
   }
-  if (!is_done && failure->kind == wmbt_no_memory) {
+  if (!is_done && (failure->kind == wmbt_no_memory || failure->kind == wmbt_cancelled)) {
+    /* The rest of the answer is not read; the daemon sees that nobody waits for it. */
     wmbt_peer_discard(peer, connection, false);
     return give_up;
+  }
+  if (is_done && call->is_left_owing) {
+    wmbt_peer_leave_owing(peer, connection, id, wmbt_call_wait_ms(call));
+    return done;
   }
   if (!is_done && failure->kind == wmbt_expired) {
     /* A daemon that was sending until now is there; it has too much to send for the time. */
@@ -45,56 +50,25 @@ static enum verdict attempt_once(struct wmbt_call *call, struct wmbt_failure *fa
   return failure->kind == wmbt_again || failure->kind == wmbt_corrupt ? retry : give_up;
 }
 
+int64_t wmbt_call_end_ms(const struct wmbt_terms *terms, int64_t usual_ms, int64_t most_ms) {
+  const int64_t time_ms = terms->time_ms > 0 ? terms->time_ms : usual_ms;
+  return wmbt_now_ms() + (time_ms < most_ms ? time_ms : most_ms);
+}
+
 bool wmbt_call_run(struct wmbt_call *call, struct wmbt_failure *failure) {
   for (unsigned attempts = 0; attempts < WMBT_CALL_ATTEMPTS_MAX; attempts += 1) {
     const enum verdict verdict = attempt_once(call, failure);
     if (verdict == done) return true;
-    if (verdict == give_up) return false;
+    if (verdict == give_up) {
+      if (failure->kind == wmbt_cancelled) failure->kind = wmbt_aborted;
+      return false;
+    }
     if (wmbt_now_ms() >= call->end_ms) break;
   }
   if (failure->kind < wmbt_wire_codes) return false;
   failure->kind = wmbt_unavailable;
   wmbt_failure_name(failure, "unavailable: the call was lost again and again");
   return false;
-}
-
-struct lookup {
-  const struct wmbt_keys *keys;
-  uint32_t matched;
-};
-
-static bool attempt_lookup(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
-                           struct wmbt_failure *failure) {
-  struct lookup *lookup = call->state;
-  const struct wmbt_head head = wmbt_call_head(call, lookup->keys->ns);
-  struct wmbt_writer body = {0};
-  wmbt_encode_keys(&body, &head, lookup->keys);
-  const int64_t wait_ms = wmbt_call_wait_ms(call);
-  const bool is_sent = wmbt_connection_send_message(connection, wmbt_frame_lookup, id, &body, wait_ms, failure);
-  wmbt_writer_free(&body);
-  struct wmbt_frame frame;
-  if (!is_sent || !wmbt_connection_receive(connection, id, wait_ms, &frame, failure)) return false;
-  if (frame.type != wmbt_frame_looked_up) return wmbt_call_unexpected(&frame, "lookup", failure);
-  if (!wmbt_decode_looked_up(frame.body, &lookup->matched, failure)) return false;
-  if (lookup->matched <= lookup->keys->count) return true;
-  return wmbt_fail(failure, wmbt_lost, "the daemon matched %u of %zu keys", (unsigned)lookup->matched,
-                   lookup->keys->count);
-}
-
-static bool lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *matched,
-                   struct wmbt_failure *failure) {
-  struct wmbt_remote *remote = (struct wmbt_remote *)mode;
-  const int64_t end_ms = wmbt_now_ms() + remote->settings.lookup_ms;
-  *matched = 0;
-  for (;;) {
-    struct wmbt_keys part = {keys->ns, keys->keys + *matched, keys->count - *matched};
-    if (part.count > WMBT_KEYS_PER_CALL_MAX) part.count = WMBT_KEYS_PER_CALL_MAX;
-    struct lookup state = {&part, 0};
-    struct wmbt_call call = {remote, wmbt_small, end_ms, attempt_lookup, &state};
-    if (!wmbt_call_run(&call, failure)) return false;
-    *matched += state.matched;
-    if (state.matched < part.count || *matched == keys->count) return true;
-  }
 }
 
 static void close_remote(struct wmbt_mode *mode) {
@@ -104,7 +78,17 @@ static void close_remote(struct wmbt_mode *mode) {
 }
 
 static const struct wmbt_mode_calls remote_calls = {
-    lookup, wmbt_remote_load, wmbt_remote_save, wmbt_remote_save_tail, wmbt_remote_load_tail, close_remote,
+    .lookup = wmbt_remote_lookup,
+    .load = wmbt_remote_load,
+    .save = wmbt_remote_save,
+    .save_tail = wmbt_remote_save_tail,
+    .load_tail = wmbt_remote_load_tail,
+    .contains = wmbt_remote_contains,
+    .prefetch = wmbt_remote_prefetch,
+    .flush = wmbt_remote_flush,
+    .delete_blocks = wmbt_remote_delete,
+    .stats = wmbt_remote_stats,
+    .close = close_remote,
 };
 
 /* That a connection comes to stand is all that is asked. */

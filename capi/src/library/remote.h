@@ -7,7 +7,9 @@
 
 /* Milliseconds that calls may take, and what the environment says of saves. */
 struct wmbt_call_settings {
-  int64_t lookup_ms, load_ms, save_ms, tail_ms, connect_ms;
+  int64_t lookup_ms, load_ms, save_ms, tail_ms, delete_ms, connect_ms;
+  /* What no call but a flush may take more than. */
+  int64_t most_ms;
   bool is_durable;
 };
 
@@ -21,6 +23,9 @@ struct wmbt_remote {
 /* Owns the peer from now on, also when it fails: connects, to see that the daemon is there. NULL with a failure. */
 struct wmbt_mode *wmbt_remote_open(struct wmbt_peer *peer, const struct wmbt_call_settings *settings,
                                    struct wmbt_failure *failure);
+
+/* When a call with these terms ends: as they say, else after what is usual, and never after more than `most_ms`. */
+int64_t wmbt_call_end_ms(const struct wmbt_terms *terms, int64_t usual_ms, int64_t most_ms);
 
 /* A call under way, over all its attempts. */
 struct wmbt_call {
@@ -36,6 +41,8 @@ struct wmbt_call {
                   struct wmbt_failure *failure);
   /* Of the attempt, and anything that lasts between attempts. */
   void *state;
+  /* The attempt sends the call and is done: nobody waits for the answer. */
+  bool is_left_owing;
 };
 
 /* Makes attempts until one is done, none is right any more, or time is over. */
@@ -50,7 +57,19 @@ int64_t wmbt_call_wait_ms(const struct wmbt_call *call);
 /* Fails: this frame does not answer the call. */
 bool wmbt_call_unexpected(const struct wmbt_frame *frame, const char *what, struct wmbt_failure *failure);
 
-/* In files of their own (remote-load.c, remote-save.c). */
+/* In files of their own (remote-load.c, remote-save.c, remote-small.c). */
+bool wmbt_remote_lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *matched,
+                        struct wmbt_failure *failure);
+bool wmbt_remote_contains(struct wmbt_mode *mode, const struct wmbt_keys *keys, uint8_t *present,
+                          struct wmbt_failure *failure);
+bool wmbt_remote_prefetch(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *count, bool *is_begun,
+                          struct wmbt_failure *failure);
+bool wmbt_remote_flush(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_failure *failure);
+bool wmbt_remote_delete(struct wmbt_mode *mode, const struct wmbt_keys *keys, enum wmbt_selection selection,
+                        uint64_t *objects, struct wmbt_failure *failure);
+bool wmbt_remote_stats(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
+                       struct wmbt_failure *failure);
+
 enum wmbt_outcome wmbt_remote_load(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
                                    struct wmbt_failure *failure);
 enum wmbt_outcome wmbt_remote_load_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys,

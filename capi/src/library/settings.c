@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "overlay.h"
 #include "text.h"
 
 enum { shown_max = 140 };
@@ -19,7 +20,7 @@ enum { shown_max = 140 };
 static const int64_t deadline_ms_max = 2147483647;
 
 const char *wmbt_settings_value(const char *name) {
-  const char *value = getenv(name);
+  const char *value = wmbt_overlay_value(name);
   return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
@@ -122,6 +123,13 @@ static bool read_small_file(const char *path, char *into, size_t size) {
   return true;
 }
 
+static bool is_token(const char *token) {
+  for (; *token != '\0'; token += 1) {
+    if (*token < 0x21 || *token > 0x7e) return false;
+  }
+  return true;
+}
+
 /* The first word of the one line that is not empty and no comment, as in a daemon's file of tokens. */
 static bool find_token(char *text, char token[WMBT_TOKEN_BYTES_MAX + 1]) {
   char *rest = NULL;
@@ -135,10 +143,17 @@ static bool find_token(char *text, char token[WMBT_TOKEN_BYTES_MAX + 1]) {
     (void)memcpy(token, line, length);
     token[length] = '\0';
   }
-  for (const char *one = token; *one != '\0'; one += 1) {
-    if (*one < 0x21 || *one > 0x7e) return false;
+  return count == 1 && is_token(token);
+}
+
+bool wmbt_settings_token(const char *token, struct wmbt_settings *settings, struct wmbt_failure *failure) {
+  const size_t length = strlen(token);
+  if (length > WMBT_TOKEN_BYTES_MAX || !is_token(token)) {
+    return wmbt_fail(failure, wmbt_invalid, "options->token has %zu characters; accepted: at most %d ASCII letters, "
+                     "digits and signs", length, WMBT_TOKEN_BYTES_MAX);
   }
-  return count == 1;
+  (void)memcpy(settings->token, token, length + 1);
+  return true;
 }
 
 static bool read_token(char token[WMBT_TOKEN_BYTES_MAX + 1], struct wmbt_failure *failure) {
@@ -178,7 +193,9 @@ bool wmbt_settings_read(struct wmbt_settings *settings, struct wmbt_failure *fai
   calls->load_ms = least(load_ms, cap_ms);
   calls->save_ms = least(WMBT_SAVE_DEADLINE_MS, cap_ms);
   calls->tail_ms = least(WMBT_TAIL_DEADLINE_MS, cap_ms);
+  calls->delete_ms = least(WMBT_DELETE_DEADLINE_MS, cap_ms);
   calls->connect_ms = least(WMBT_CONNECT_MS, cap_ms);
+  calls->most_ms = cap_ms;
   return read_token(settings->token, failure);
 }
 

@@ -19,7 +19,7 @@ struct wmbt_settings {
   struct wmbt_call_settings calls;
 };
 
-/* The value of a variable; NULL when it is unset or empty. */
+/* The value of a variable, or what a handle is opened with instead; NULL when it is unset or empty. */
 const char *wmbt_settings_value(const char *name);
 
 /* An absolute path, `~/` being the home directory, without a slash at its end; false when the value is none. */
@@ -27,6 +27,9 @@ bool wmbt_settings_path(const char *name, const char *value, char path[wmbt_path
 
 /* False, naming the variable and what is accepted, for a value that cannot be read. */
 bool wmbt_settings_read(struct wmbt_settings *settings, struct wmbt_failure *failure);
+
+/* The token that is meant, instead of that of the environment. */
+bool wmbt_settings_token(const char *token, struct wmbt_settings *settings, struct wmbt_failure *failure);
 
 /* Which store the environment names, and the value that names it; NULL for an embedded one. */
 enum wmbt_door wmbt_settings_door(const char **value);

@@ -52,6 +52,35 @@ static enum wmbt_outcome load_tail(struct wmbt_mode *mode, const struct wmbt_key
   return below->calls->load_tail(below, keys, borrow, failure);
 }
 
+static bool contains(struct wmbt_mode *mode, const struct wmbt_keys *keys, uint8_t *present,
+                     struct wmbt_failure *failure) {
+  struct wmbt_mode *below = ((struct shared *)mode)->below;
+  return below->calls->contains(below, keys, present, failure);
+}
+
+static bool prefetch(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *count, bool *is_begun,
+                     struct wmbt_failure *failure) {
+  struct wmbt_mode *below = ((struct shared *)mode)->below;
+  return below->calls->prefetch(below, keys, count, is_begun, failure);
+}
+
+static bool flush(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_failure *failure) {
+  struct wmbt_mode *below = ((struct shared *)mode)->below;
+  return below->calls->flush(below, keys, failure);
+}
+
+static bool delete_blocks(struct wmbt_mode *mode, const struct wmbt_keys *keys, enum wmbt_selection selection,
+                          uint64_t *objects, struct wmbt_failure *failure) {
+  struct wmbt_mode *below = ((struct shared *)mode)->below;
+  return below->calls->delete_blocks(below, keys, selection, objects, failure);
+}
+
+static bool stats(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
+                  struct wmbt_failure *failure) {
+  struct wmbt_mode *below = ((struct shared *)mode)->below;
+  return below->calls->stats(below, keys, borrow, failure);
+}
+
 static void close_shared(struct wmbt_mode *mode) {
   struct shared *shared = (struct shared *)mode;
   wmbt_access_close(&shared->access);
@@ -59,7 +88,19 @@ static void close_shared(struct wmbt_mode *mode) {
   free(shared);
 }
 
-static const struct wmbt_mode_calls shared_calls = {lookup, load, save, save_tail, load_tail, close_shared};
+static const struct wmbt_mode_calls shared_calls = {
+    .lookup = lookup,
+    .load = load,
+    .save = save,
+    .save_tail = save_tail,
+    .load_tail = load_tail,
+    .contains = contains,
+    .prefetch = prefetch,
+    .flush = flush,
+    .delete_blocks = delete_blocks,
+    .stats = stats,
+    .close = close_shared,
+};
 
 struct wmbt_mode *wmbt_shared_open(struct wmbt_mode *below, const char *socket_path, struct wmbt_failure *failure) {
   struct shared *shared = malloc(sizeof *shared);

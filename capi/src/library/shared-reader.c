@@ -7,11 +7,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../hex.h"
 #include "shared-files.h"
 #include "shared-fork.h"
 
 /* The kind of a block, below the number of its namespace; kinds and bytes of names. */
-enum { block_kind = 1, namespace_kind = 1, names_max = 1024, name_bytes = 128, name_text_max = 126 };
+enum { block_kind = 1, namespace_kind = 1, fingerprint_kind = 2, names_max = 1024, name_bytes = 128, name_text_max = 126 };
+/* What the low half of an entry's facts holds. */
+enum { fact_tokens_max = 0x7fff, fact_decoded = 0x8000, fact_fingerprint_shift = 16 };
 enum { offset_unit_bytes = 4096, skip_unit_bytes = 32 };
 
 static bool map_index(struct wmbt_reader *reader) {
@@ -77,21 +80,57 @@ void wmbt_reader_leave(struct wmbt_reader *reader) {
   if (is_over) wmbt_reader_free(reader);
 }
 
+/* The names that are whole, and how many. */
+static const uint8_t *names_of(const struct wmbt_reader *reader, uint32_t *count) {
+  const struct wmbt_index_header *header = reader->index.header;
+  *count = atomic_load_explicit(&header->names, memory_order_acquire);
+  if (*count > names_max) *count = names_max;
+  return (const uint8_t *)header + wmbt_index_header_bytes;
+}
+
 static bool has_name(const uint8_t *name, const char *text, size_t length) {
   return name[0] == namespace_kind && name[1] == length && memcmp(name + 2, text, length) == 0;
 }
 
 /* The owner of the namespace's blocks; 0 when the store knows no such name. */
 static uint32_t owner_of(const struct wmbt_reader *reader, const char *ns) {
-  const struct wmbt_index_header *header = reader->index.header;
-  const uint8_t *names = (const uint8_t *)header + wmbt_index_header_bytes;
+  uint32_t count;
+  const uint8_t *names = names_of(reader, &count);
   const size_t length = strlen(ns);
-  uint32_t count = atomic_load_explicit(&header->names, memory_order_acquire);
-  if (count > names_max) count = names_max;
   for (uint32_t i = 0; length <= name_text_max && i < count; i += 1) {
     if (has_name(names + (size_t)i * name_bytes, ns, length)) return (i + 1) * 256 + block_kind;
   }
   return 0;
+}
+
+/* Which payloads a caller takes. */
+struct taste {
+  bool is_exact, is_of_model;
+  /* The number of the model; 0: no payload here is of it. */
+  uint32_t model;
+};
+
+static struct taste taste_of(const struct wmbt_reader *reader, const struct wmbt_terms *terms) {
+  static const struct wmbt_key unknown;
+  const struct wmbt_key *wanted = terms->fingerprint;
+  struct taste taste = {terms->is_exact, wanted != NULL && memcmp(wanted, &unknown, sizeof unknown) != 0, 0};
+  if (!taste.is_of_model) return taste;
+  uint32_t count;
+  const uint8_t *names = names_of(reader, &count);
+  for (uint32_t i = 0; i < count; i += 1) {
+    const uint8_t *name = names + (size_t)i * name_bytes;
+    struct wmbt_key key;
+    const bool is_one = name[0] == fingerprint_kind && name[1] == wmbt_digest_digits &&
+                        wmbt_hex_parse((const char *)name + 2, key.bytes);
+    if (is_one && memcmp(&key, wanted, sizeof key) == 0) taste.model = i + 1;
+  }
+  return taste;
+}
+
+static bool suits(const struct taste *taste, uint32_t facts) {
+  if (taste->is_exact && (facts & fact_decoded) != 0) return false;
+  const uint32_t model = facts >> fact_fingerprint_shift;
+  return !taste->is_of_model || model == 0 || model == taste->model;
 }
 
 struct words {
@@ -228,6 +267,29 @@ static struct pins *pins_new(struct wmbt_reader *reader, size_t count) {
   return pins;
 }
 
+/* Shows the borrow what is pinned, as far as it can be had and is taken; gives how much that is. */
+static size_t fill(struct wmbt_reader *reader, const struct pins *pins, const struct taste *taste,
+                   struct wmbt_borrow *borrow) {
+  for (size_t i = 0; i < pins->count; i += 1) {
+    const struct wmbt_found *found = &pins->found[i];
+    const uint32_t facts = (uint32_t)found->facts;
+    if (!suits(taste, facts)) return i;
+    const uint8_t *payload = payload_of(reader, found, &borrow->lengths[i]);
+    if (payload == NULL) {
+      /* What it shows cannot be had: the store is asked from now on. */
+      atomic_store_explicit(&reader->is_broken, true, memory_order_relaxed);
+      return i;
+    }
+    borrow->payloads[i] = payload;
+    const wmbt_kv_payload_t known = {.tokens = facts & fact_tokens_max,
+                                     .flags = (facts & fact_decoded) != 0 ? WMBT_KV_DECODED : 0,
+                                     .tier = WMBT_KV_TIER_MEMORY,
+                                     .crc32c = (uint32_t)(found->extent >> 32)};
+    wmbt_borrow_note(borrow, i, &known);
+  }
+  return pins->count;
+}
+
 void wmbt_reader_lend(struct wmbt_reader *reader, const struct wmbt_keys *keys, struct wmbt_borrow *borrow) {
   const uint32_t owner = owner_of(reader, keys->ns);
   const size_t most = keys->count < wmbt_client_hazards ? keys->count : wmbt_client_hazards;
@@ -238,15 +300,9 @@ void wmbt_reader_lend(struct wmbt_reader *reader, const struct wmbt_keys *keys, 
     wmbt_reader_leave(reader);
     return;
   }
-  size_t lent = 0;
-  for (; lent < pins->count; lent += 1) {
-    const uint8_t *payload = payload_of(reader, &pins->found[lent], &borrow->lengths[lent]);
-    if (payload == NULL) break;
-    borrow->payloads[lent] = payload;
-  }
+  const struct taste taste = taste_of(reader, keys->terms);
+  const size_t lent = fill(reader, pins, &taste, borrow);
   if (lent < pins->count) {
-    /* What it shows cannot be had: the store is asked from now on. */
-    atomic_store_explicit(&reader->is_broken, true, memory_order_relaxed);
     wmbt_readers_lock();
     unpin_locked(pins, lent);
     wmbt_readers_unlock();

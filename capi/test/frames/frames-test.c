@@ -67,7 +67,8 @@ static void encoders(void) {
   struct wmbt_hello hello = {.token = "s3cret", .agent = "c-library 1.1"};
   for (uint8_t i = 0; i < 16; i += 1) hello.client_id[i] = i;
   const struct wmbt_key keys[2] = {key_of(1), key_of(33)}, tip = key_of(7), parent = key_of(100);
-  const struct wmbt_keys both = {"default", keys, 2}, one = {"default", keys, 1};
+  struct wmbt_terms none = {0};
+  const struct wmbt_keys both = {"default", keys, 2, &none}, one = {"default", keys, 1, &none};
   const size_t lengths[2] = {5, 0};
   struct wmbt_head head = {"default", 250};
   struct wmbt_writer body = {0};
@@ -85,13 +86,57 @@ static void encoders(void) {
   struct wmbt_save_options options = {0};
   wmbt_encode_save_raw_tail(&body, &head, &options, &tip, 5);
   expect_golden("save-raw-tail", wmbt_frame_save_raw_tail, 8, &body);
-  options = (struct wmbt_save_options){.is_durable = true, .is_unasked = true, .is_whole = true, .parent = &parent};
+  options = (struct wmbt_save_options){
+      .durability = wmbt_when_durable, .is_unasked = true, .is_whole = true, .parent = &parent};
   wmbt_encode_save(&body, &head, &options, &both, lengths);
   expect_golden("save-unasked", wmbt_frame_save, 16, &body);
   uint8_t golden[golden_max], header[header_bytes];
   const struct wmbt_frame_header data = {wmbt_frame_data, 3, 5, 0};
   wmbt_frame_encode_header(&data, header);
   expect(read_golden("data", golden) == header_bytes + 5 && memcmp(golden, header, header_bytes) == 0, "data");
+}
+
+/* Those of ABI 1.1, whose terms say something. */
+static void encoders_with_terms(void) {
+  const struct wmbt_key keys[2] = {key_of(1), key_of(33)}, tip = key_of(7), parent = key_of(100), model = key_of(200);
+  const struct wmbt_announced announced[2] = {{128, 0, false}, {0, WMBT_POSITION_UNKNOWN, true}};
+  static const int32_t asked[3] = {1, -2, 2147483647}, bound[2] = {5, 6};
+  const size_t lengths[2] = {5, 0};
+  struct wmbt_terms terms = {.is_exact = true, .fingerprint = &model};
+  struct wmbt_keys list = {"default", keys, 1, &terms};
+  struct wmbt_head head = {"default", 9999};
+  struct wmbt_writer body = {0};
+  wmbt_encode_load(&body, &head, &list);
+  expect_golden("load", wmbt_frame_load, 3, &body);
+  terms = (struct wmbt_terms){.announced = announced};
+  head.left_ms = 10000;
+  list.count = 2;
+  struct wmbt_save_options options = {
+      .durability = wmbt_when_durable, .is_whole = true, .fingerprint = &model, .parent = &parent};
+  wmbt_encode_save(&body, &head, &options, &list, lengths);
+  expect_golden("save", wmbt_frame_save, 6, &body);
+  terms = (struct wmbt_terms){.announced = announced + 1, .tokens = bound, .token_count = 2};
+  options = (struct wmbt_save_options){.durability = wmbt_when_accepted, .is_unasked = true};
+  const struct wmbt_keys end = {"default", &tip, 1, &terms};
+  wmbt_encode_save_tail(&body, &head, &options, &end, 5);
+  expect_golden("save-tail", wmbt_frame_save_tail, 7, &body);
+  terms = (struct wmbt_terms){.tokens = asked, .token_count = 3};
+  head.left_ms = 1;
+  wmbt_encode_load_tail(&body, &head, &end);
+  expect_golden("load-tail", wmbt_frame_load_tail, 4, &body);
+  const struct wmbt_keys nothing = {"\xc3\xa9quipe/a", NULL, 0, &terms};
+  head = (struct wmbt_head){nothing.ns, 10000};
+  wmbt_encode_keys(&body, &head, &nothing);
+  expect_golden("contains", wmbt_frame_contains, 2, &body);
+  head = (struct wmbt_head){"default", 60000};
+  wmbt_encode_head(&body, &head);
+  expect_golden("flush", wmbt_frame_flush, 11, &body);
+  wmbt_encode_delete(&body, &head, wmbt_select_blocks, &list);
+  expect_golden("delete-blocks", wmbt_frame_delete, 12, &body);
+  wmbt_encode_delete(&body, &head, wmbt_select_subtree, &list);
+  expect_golden("delete-subtree", wmbt_frame_delete, 13, &body);
+  wmbt_encode_delete(&body, &head, wmbt_select_namespace, &list);
+  expect_golden("delete-namespace", wmbt_frame_delete, 14, &body);
 }
 
 /* The body of a golden frame whose header holds. */
@@ -113,24 +158,36 @@ static void decoders(void) {
   expect(welcome.eager_bytes_max == 131072, "eager bytes of welcome");
   wmbt_decode_error(golden_body("error", wmbt_frame_error, 7, memory), &failure);
   expect(failure.kind == wmbt_busy && strcmp(failure.text, "busy: the backlog limit is 4 bytes") == 0, "error");
-  uint32_t number = 0;
-  expect(wmbt_decode_looked_up(golden_body("looked-up", wmbt_frame_looked_up, 1, memory), &number, &failure) &&
-             number == 1,
-         "looked-up");
-  expect(wmbt_decode_loaded(golden_body("loaded", wmbt_frame_loaded, 3, memory), &number, &failure) && number == 1,
-         "loaded");
+  struct wmbt_loaded end = {0, wmbt_miss_none};
+  struct wmbt_reader body = golden_body("looked-up", wmbt_frame_looked_up, 1, memory);
+  expect(wmbt_decode_loaded("looked-up", body, &end, &failure) && end.count == 1 && (int)end.miss == 2, "looked-up");
+  body = golden_body("loaded", wmbt_frame_loaded, 3, memory);
+  expect(wmbt_decode_loaded("loaded", body, &end, &failure) && end.count == 1 && end.miss == wmbt_miss_none, "loaded");
+  uint8_t present[10];
+  body = golden_body("present", wmbt_frame_present, 2, memory);
+  expect(wmbt_decode_present(body, 10, present, &failure), "present");
+  expect(memcmp(present, "\1\0\1\0\0\0\0\1\0\1", 10) == 0, "bits of present");
+  expect(!wmbt_decode_present(body, 9, present, &failure), "more bits than were asked for");
   struct wmbt_payload_notice notice = {0};
   expect(wmbt_decode_payload_notice(golden_body("payload", wmbt_frame_payload, 3, memory), &notice, &failure),
          "payload");
   const uint32_t crc = wmbt_crc32c_append(0, (const uint8_t *)"bytes", 5);
   expect(notice.index == 0 && notice.length == 5 && notice.crc == crc, "fields of payload");
+  expect(notice.tokens == 128 && notice.has_decoded_tokens && notice.tier == 2, "facts of payload");
   struct wmbt_wanted wanted = {0};
   expect(wmbt_decode_wanted(golden_body("wanted", wmbt_frame_wanted, 6, memory), &wanted, &failure), "wanted");
   expect(wanted.granted == 67108864 && wanted.count == 2 && wanted.bits[0] == 1, "fields of wanted");
   uint64_t granted = 0;
-  expect(wmbt_decode_grant(golden_body("grant", wmbt_frame_grant, 6, memory), &granted, &failure), "grant");
+  expect(wmbt_decode_number("grant", golden_body("grant", wmbt_frame_grant, 6, memory), &granted, &failure), "grant");
   expect(granted == 1048576, "bytes of grant");
-  expect(wmbt_decode_saved(golden_body("saved", wmbt_frame_saved, 6, memory), &failure), "saved");
+  struct wmbt_saved saved = {0};
+  expect(wmbt_decode_saved(golden_body("saved", wmbt_frame_saved, 6, memory), &saved, &failure), "saved");
+  expect(saved.saved == 1 && saved.known == 1 && saved.saved_bytes == 5, "fields of saved");
+  body = golden_body("prefetched", wmbt_frame_prefetched, 10, memory);
+  expect(wmbt_decode_number("prefetched", body, &granted, &failure) && granted == 40, "prefetched");
+  body = golden_body("deleted", wmbt_frame_deleted, 14, memory);
+  expect(wmbt_decode_number("deleted", body, &granted, &failure) && granted == 3, "deleted");
+  expect(wmbt_decode_nothing("flushed", golden_body("flushed", wmbt_frame_flushed, 11, memory), &failure), "flushed");
   expect(golden_body("resend", wmbt_frame_resend, 6, memory).length == 0, "resend");
 }
 
@@ -139,19 +196,25 @@ static bool decode(uint8_t type, struct wmbt_reader body, struct wmbt_failure *f
   struct wmbt_welcome welcome;
   struct wmbt_payload_notice notice;
   struct wmbt_wanted wanted;
+  struct wmbt_loaded end;
+  struct wmbt_saved saved_now;
+  uint8_t present[10];
   uint64_t granted;
-  uint32_t number;
   switch (type) {
     case wmbt_frame_welcome: return wmbt_decode_welcome(body, &welcome, failure);
-    case wmbt_frame_looked_up: return wmbt_decode_looked_up(body, &number, failure);
+    case wmbt_frame_looked_up: return wmbt_decode_loaded("looked-up", body, &end, failure);
+    case wmbt_frame_present: return wmbt_decode_present(body, sizeof present, present, failure);
     case wmbt_frame_payload: return wmbt_decode_payload_notice(body, &notice, failure);
-    case wmbt_frame_loaded: return wmbt_decode_loaded(body, &number, failure);
-    case wmbt_frame_grant: return wmbt_decode_grant(body, &granted, failure);
-    case wmbt_frame_saved: return wmbt_decode_saved(body, failure);
+    case wmbt_frame_loaded: return wmbt_decode_loaded("loaded", body, &end, failure);
+    case wmbt_frame_grant: return wmbt_decode_number("grant", body, &granted, failure);
+    case wmbt_frame_prefetched: return wmbt_decode_number("prefetched", body, &granted, failure);
+    case wmbt_frame_deleted: return wmbt_decode_number("deleted", body, &granted, failure);
+    case wmbt_frame_flushed: return wmbt_decode_nothing("flushed", body, failure);
+    case wmbt_frame_saved: return wmbt_decode_saved(body, &saved_now, failure);
     case wmbt_frame_error: wmbt_decode_error(body, failure); return failure->kind != wmbt_lost;
     case wmbt_frame_wanted:
       if (!wmbt_decode_wanted(body, &wanted, failure)) return false;
-      for (uint32_t i = 0; i < wanted.count; i += 1) number = wanted.bits[i >> 3];
+      for (uint32_t i = 0; i < wanted.count; i += 1) present[i % sizeof present] = wanted.bits[i >> 3];
       return true;
     default: return false;
   }
@@ -163,7 +226,9 @@ static const struct {
 } answers[] = {
     {"welcome", wmbt_frame_welcome},     {"error", wmbt_frame_error},   {"looked-up", wmbt_frame_looked_up},
     {"payload", wmbt_frame_payload},     {"loaded", wmbt_frame_loaded}, {"wanted", wmbt_frame_wanted},
-    {"grant", wmbt_frame_grant},         {"saved", wmbt_frame_saved},
+    {"grant", wmbt_frame_grant},         {"saved", wmbt_frame_saved},   {"present", wmbt_frame_present},
+    {"deleted", wmbt_frame_deleted},     {"flushed", wmbt_frame_flushed},
+    {"prefetched", wmbt_frame_prefetched},
 };
 
 enum { answer_count = sizeof answers / sizeof answers[0] };
@@ -261,6 +326,7 @@ static const struct {
   void (*run)(void);
 } tests[] = {
     {"messages are written as the golden frames", encoders},
+    {"messages that say more are too", encoders_with_terms},
     {"the golden frames are read", decoders},
     {"a body that is cut off, or longer than it should be, is refused", cut_bodies},
     {"no bit of a header can flip unseen", flipped_headers},

@@ -152,7 +152,7 @@ static void *serve(void *unused) {
 
 static void load_once(struct wmbt_mode *mode, const struct wmbt_keys *keys) {
   struct wmbt_failure failure;
-  struct wmbt_borrow *borrow = wmbt_borrow_new(payload_count);
+  struct wmbt_borrow *borrow = wmbt_borrow_new(payload_count, true);
   if (borrow == NULL) exit(2);
   const enum wmbt_outcome outcome = mode->calls->load(mode, keys, borrow, &failure);
   loaded += outcome == wmbt_had ? 1 : 0;
@@ -169,6 +169,17 @@ static void save_once(struct wmbt_mode *mode, const struct wmbt_keys *keys) {
   const uint8_t *payloads[payload_count] = {payload, payload};
   const size_t lens[payload_count] = {payload_bytes, payload_bytes};
   saved += mode->calls->save(mode, keys, payloads, lens, &failure) ? 1 : 0;
+}
+
+/* Calls may take so long; opening succeeds however slow the machine is. */
+static struct wmbt_call_settings settings_of(int64_t call_ms) {
+  return (struct wmbt_call_settings){.lookup_ms = call_ms,
+                                     .load_ms = call_ms,
+                                     .save_ms = call_ms,
+                                     .tail_ms = call_ms,
+                                     .delete_ms = call_ms,
+                                     .connect_ms = 60000,
+                                     .most_ms = 60000};
 }
 
 static struct wmbt_mode *open_mode(const char *path, const struct wmbt_call_settings *settings) {
@@ -214,10 +225,11 @@ void saves_of_many_keys(void) {
   for (unsigned i = 0; i < 4; i += 1) wmbt_write_u32(&body, 0);
   add_message(wmbt_frame_saved, 1, &body);
   (void)pthread_mutex_unlock(&script.lock);
-  const struct wmbt_call_settings settings = {60000, 60000, 60000, 60000, 60000, false};
+  const struct wmbt_call_settings settings = settings_of(60000);
   struct wmbt_mode *mode = open_mode(place.address.sun_path, &settings);
   struct wmbt_failure failure = {.text = ""};
-  const struct wmbt_keys list = {"default", keys, many};
+  struct wmbt_terms terms = {0};
+  const struct wmbt_keys list = {"default", keys, many, &terms};
   (void)expect_of_calls(mode->calls->save(mode, &list, payloads, lens, &failure), failure.text);
   mode->calls->close(mode);
   stop_peer();
@@ -229,11 +241,12 @@ void saves_of_many_keys(void) {
 
 void calls_on_spoiled_answers(void) {
   start_peer();
-  /* Calls are short, for some wait for their deadline; opening succeeds however slow the machine is. */
-  const struct wmbt_call_settings settings = {300, 300, 300, 300, 60000, false};
+  /* Calls are short, for some wait for their deadline. */
+  const struct wmbt_call_settings settings = settings_of(300);
   for (size_t i = 0; i < payload_bytes; i += 1) payload[i] = (uint8_t)(i * 7 + i / 251);
   struct wmbt_key pair[payload_count] = {{{1}}, {{2}}};
-  const struct wmbt_keys keys = {"default", pair, payload_count};
+  struct wmbt_terms terms = {0};
+  const struct wmbt_keys keys = {"default", pair, payload_count, &terms};
   for (unsigned round = 0; round < rounds; round += 1) {
     /* A save whose answer is spoiled waits for its deadline, so there are few. */
     const bool is_load = round % 20 != 0;

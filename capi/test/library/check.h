@@ -16,19 +16,22 @@ struct test_case {
 
 /* The tests of a group; the last one has no name. */
 extern const struct test_case argument_tests[], block_tests[], tail_tests[], thread_tests[], opening_tests[],
-    many_tests[];
+    many_tests[], extended_tests[], term_tests[];
 
 /* Those that a program at the other side plays along with: it is told by standard output, and tells by input. */
-extern const struct test_case outage_tests[], hostile_tests[], stopped_tests[], reserve_tests[],
+extern const struct test_case outage_tests[], hostile_tests[], stopped_tests[], reserve_tests[], cancelled_tests[],
     shared_tests[], shared_process_tests[], shared_file_tests[];
 
 /* Those of a store of the program's own, and of programs that are killed. */
 extern const struct test_case embedded_tests[], held_tests[], saving_tests[], accepted_tests[];
 
-/* Notes a failure of the test under way when the condition does not hold; gives the condition. Any thread. */
-bool check_at(bool holds, const char *file, int line, const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Notes a failure of the test under way; false. Any thread. */
+bool check_failed(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool check_passed(void);
 
-#define CHECK(condition, ...) check_at((condition), __FILE__, __LINE__, __VA_ARGS__)
+/* Gives the condition. The message is made after it, and may tell of what it did. */
+#define CHECK(condition, ...) ((condition) ? check_passed() : FAIL(__VA_ARGS__))
+#define FAIL(...) check_failed(__FILE__, __LINE__, __VA_ARGS__)
 
 /* Notes a failure when the text is NULL or does not hold the part. */
 void check_text(const char *text, const char *part, const char *what);

@@ -125,7 +125,7 @@ static void forked_children(void) {
     const pid_t pid = fork();
     if (pid == 0) _exit(child(handle, &batch, payloads[0]));
     if (pid < 0) {
-      CHECK(false, "fork: %s", strerror(errno));
+      FAIL("fork: %s", strerror(errno));
       break;
     }
     int status = -1;

@@ -1,4 +1,6 @@
 import { StoreError } from '../../base/errors.ts';
+import { directHttp } from '../../http/direct-http.ts';
+import type { Http } from '../../platform/http.ts';
 import type { Platform } from '../../platform/platform.ts';
 import { objectLimits } from '../object-limits.ts';
 import type { RequestLedger } from '../request-ledger.ts';
@@ -30,6 +32,8 @@ export interface S3Settings {
   readonly sizes?: S3Sizes | undefined;
   /** Gets every request that goes over the wire. */
   readonly ledger?: RequestLedger | undefined;
+  /** What requests go through; when absent the network, or the proxy that the environment names. */
+  readonly http?: Http | undefined;
 }
 
 const defaultRegion = 'us-east-1';
@@ -44,7 +48,8 @@ export function openS3(url: string, platform: Platform, settings: S3Settings = {
   const endpoint = endpointOfUrl ?? originOf(settings.endpoint);
   const { region = defaultRegion, isPathStyle, certificates, ledger } = settings;
   const address = addressOf({ bucket, endpoint, region, isPathStyle });
-  const origin = platform.http.open({
+  const http = settings.http ?? directHttp(platform);
+  const origin = http.open({
     origin: address.origin,
     connectionsMax: objectLimits.s3ConnectionsMax,
     certificates,

@@ -215,14 +215,11 @@ describe('the place of an S3 bucket', () => {
       },
     };
     const one = await open({ server: { virtualHost: 's3.test' } });
-    const store = openS3(
-      's3://wombat',
-      { ...platform, http },
-      {
-        ...{ accessKey: 'test', secretKey: 'testtest', isPathStyle: false },
-        endpoint: `http://s3.test:${one.server.port}`,
-      },
-    );
+    const store = openS3('s3://wombat', platform, {
+      http,
+      ...{ accessKey: 'test', secretKey: 'testtest', isPathStyle: false },
+      endpoint: `http://s3.test:${one.server.port}`,
+    });
     assert.equal(await roundTrip({ ...one, store }), 2);
     assert.deepEqual(
       (await store.list('kv/')).objects.map((info) => info.key),
@@ -277,8 +274,11 @@ describe('the place of an S3 bucket', () => {
       },
     };
     const environment = { http_proxy: 'proxy.example.org:3128' };
-    await open({ platform: { http, environment } });
-    await open({ platform: { http, environment: { ...environment, NO_PROXY: '127.0.0.1' } } });
+    await open({ settings: { http }, platform: { environment } });
+    await open({
+      settings: { http },
+      platform: { environment: { ...environment, NO_PROXY: '127.0.0.1' } },
+    });
     assert.deepEqual(proxies, ['http://proxy.example.org:3128', undefined]);
   });
 });

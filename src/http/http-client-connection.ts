@@ -16,14 +16,18 @@ import type { BodySink } from '../protocol/http1-sink.ts';
 
 /** One request. It may be sent again after a failure, so its parts can be asked for again. */
 export interface HttpExchange {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
   readonly path: string;
+  /** Value of the header of that name, where it is not the address. */
+  readonly host?: string | undefined;
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly byteLength: number;
   /** The body, part by part; its payloads must not change until the exchange has ended. */
   readonly body: () => Iterable<Uint8Array>;
   /** Where the body of the answer goes. Throws what the exchange rejects with. */
   readonly receive: (head: ResponseHead) => BodySink;
+  /** Told whenever the other side took or sent something. */
+  readonly onProgress?: (() => void) | undefined;
 }
 
 export interface HttpConnectOptions extends ConnectOptions {
@@ -121,6 +125,11 @@ export class HttpClientConnection implements SocketReceiver {
     this.#socket?.destroy();
   }
 
+  /** Whether the connection keeps the process alive. */
+  setAwaited(isAwaited: boolean): void {
+    this.#socket?.setAwaited(isAwaited);
+  }
+
   nextBuffer(): Uint8Array {
     const ahead = this.#decoder?.dataAhead ?? 0;
     if (this.#start === this.#end && ahead > 0 && this.#sink !== undefined) {
@@ -145,6 +154,7 @@ export class HttpClientConnection implements SocketReceiver {
       return;
     }
     try {
+      this.#exchange.onProgress?.();
       if (this.#isDirect) this.#took(count);
       else {
         this.#end += count;
@@ -164,11 +174,7 @@ export class HttpClientConnection implements SocketReceiver {
   }
 
   async #send(exchange: HttpExchange): Promise<void> {
-    const headers = [
-      ['host', this.#host],
-      ...exchange.headers,
-      ['content-length', String(exchange.byteLength)],
-    ] as const;
+    const headers = headersOf(exchange, this.#host);
     this.#isSent = false;
     try {
       let group = [encodeHead(`${exchange.method} ${exchange.path} HTTP/1.1`, headers)];
@@ -180,6 +186,7 @@ export class HttpClientConnection implements SocketReceiver {
         if (bytes < writeBytesMax) continue;
         const writing = this.#write(group);
         const isTaken = await before;
+        exchange.onProgress?.();
         if (!isTaken || this.#exchange !== exchange || this.#isLost) return;
         before = writing;
         [group, bytes] = [[], 0];
@@ -263,8 +270,9 @@ export class HttpClientConnection implements SocketReceiver {
     this.#decoder = undefined;
     this.#sink = undefined;
     this.#result?.resolve(head);
-    // Until the caller goes on, more bytes are nobody's.
+    // Until the caller goes on, more bytes are nobody's: those that came along, and those that follow.
     this.#exchange = undefined;
+    if (this.#start < this.#end) this.destroy();
   }
 
   #fail(error: unknown): void {
@@ -288,4 +296,14 @@ export class HttpClientConnection implements SocketReceiver {
     this.#end -= this.#start;
     this.#start = 0;
   }
+}
+
+/** Methods without a body say nothing of its length. */
+function headersOf(
+  { method, host, headers, byteLength }: HttpExchange,
+  address: string,
+): readonly (readonly [name: string, value: string])[] {
+  const hasLength = byteLength > 0 || method === 'PUT' || method === 'POST';
+  const length = [['content-length', String(byteLength)]] as const;
+  return [['host', host ?? address], ...headers, ...(hasLength ? length : [])];
 }
