@@ -3,6 +3,7 @@ import { messageOf, StoreError, systemErrorCode } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
+import type { PayloadLease } from '../blocks/served-store.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import { CacheEntry } from './cache-entry.ts';
 import type { PayloadFacts, PayloadId } from './cache-entry.ts';
@@ -175,6 +176,11 @@ export class LocalCache {
   /** Bytes of memory that hold what was accepted there and is not on disk yet. */
   get heldBytes(): number {
     return this.#acceptance?.heldBytes ?? 0;
+  }
+
+  /** Memory for a payload that may be given to {@link accept}, which copies nothing then. */
+  lease(byteLength: number): PayloadLease | undefined {
+    return this.#acceptance?.lease(byteLength);
   }
 
   /**

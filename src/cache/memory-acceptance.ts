@@ -5,6 +5,7 @@ import { bytesFromHex } from '../base/hex.ts';
 import type { Logger } from '../base/logger.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
+import type { PayloadLease } from '../blocks/served-store.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import type { CacheEntry } from './cache-entry.ts';
 import type { DiskTier, NewPayload } from './disk-tier.ts';
@@ -35,14 +36,17 @@ interface Held {
   readonly extent: Extent;
   /** Behind its header. */
   readonly payload: Uint8Array;
+  /** The memory was lent to whoever saves, and is until the save is accepted. */
+  readonly isLent: boolean;
 }
 
 /** Payloads of one save that are in memory, in chain order. */
 export interface HeldSave {
   readonly payloads: readonly Held[];
   readonly chain: readonly BlockKey[];
-  /** Bytes of their extents. */
+  /** Bytes of their extents, and of those among them that were not lent before. */
   readonly bytes: number;
+  readonly newBytes: number;
 }
 
 /**
@@ -61,6 +65,8 @@ export class MemoryAcceptance {
   readonly #parts: MemoryAcceptanceParts;
   readonly #seed: number;
   readonly #budgetBytes: number;
+  /** Extents that are lent, by the memory of their payloads. */
+  readonly #lent = new Map<Uint8Array, Extent>();
   /** Saves that are not in the log yet, the oldest first. */
   #held: HeldSave[] = [];
   #heldBytes = 0;
@@ -83,6 +89,23 @@ export class MemoryAcceptance {
     return this.#heldBytes;
   }
 
+  /** Memory for a payload; given to {@link copy} it stays where it is. */
+  lease(byteLength: number): PayloadLease | undefined {
+    const bytes = extentHeaderBytes + byteLength;
+    if (this.#isClosed || this.#heldBytes + bytes > this.#budgetBytes) return undefined;
+    const extent = this.#parts.memory.allocate(bytes);
+    if (extent === undefined) return undefined;
+    this.#heldBytes += bytes;
+    const payload = extent.bytes.subarray(extentHeaderBytes);
+    this.#lent.set(payload, extent);
+    const release = (): void => {
+      if (!this.#lent.delete(payload)) return;
+      this.#heldBytes -= bytes;
+      extent.unpin();
+    };
+    return { payload, release };
+  }
+
   /**
    * Copies the payloads of one save into memory, behind headers that say what they are. Nothing is accepted
    * by that. Undefined when there is no room: then the log takes the save.
@@ -93,26 +116,30 @@ export class MemoryAcceptance {
     chain: readonly BlockKey[],
   ): Promise<HeldSave | undefined> {
     let bytes = 0;
-    for (const { facts } of entries) bytes += extentHeaderBytes + facts.length;
-    if (this.#isClosed || this.#heldBytes + bytes > this.#budgetBytes) return undefined;
-    this.#heldBytes += bytes;
-    const extents = this.#allocate(entries);
+    let newBytes = 0;
+    for (const [index, { facts }] of entries.entries()) {
+      bytes += extentHeaderBytes + facts.length;
+      if (!this.#lent.has(payloads[index].payload)) newBytes += extentHeaderBytes + facts.length;
+    }
+    if (this.#isClosed || this.#heldBytes + newBytes > this.#budgetBytes) return undefined;
+    this.#heldBytes += newBytes;
+    const extents = this.#allocate(payloads);
     if (extents === undefined) {
-      this.#heldBytes -= bytes;
+      this.#heldBytes -= newBytes;
       return undefined;
     }
     const keys = encodeKeys(chain);
     let turnBytes = 0;
     const held: Held[] = [];
     for (const [index, entry] of entries.entries()) {
-      turnBytes += entry.facts.length;
+      if (!this.#lent.has(payloads[index].payload)) turnBytes += entry.facts.length;
       if (turnBytes > limits.turnBytesMax) {
         await this.#parts.clock.yield();
         turnBytes = entry.facts.length;
       }
       held.push(this.#fill(entry, extents[index], payloads[index].payload, keys));
     }
-    return { payloads: held, chain, bytes };
+    return { payloads: held, chain, bytes, newBytes };
   }
 
   /**
@@ -127,6 +154,8 @@ export class MemoryAcceptance {
       }
     }
     for (const { entry } of save.payloads) entry.isHeld = true;
+    // Theirs no longer: releasing it does nothing.
+    for (const { payload } of save.payloads) this.#lent.delete(payload);
     this.#held.push(save);
     this.#lastSaveMs = this.#parts.clock.nowMs();
     this.#plan();
@@ -158,12 +187,16 @@ export class MemoryAcceptance {
     if (this.#held.length === 0) await this.#parts.onSettled();
   }
 
-  #allocate(entries: readonly CacheEntry[]): readonly Extent[] | undefined {
+  /** An extent for each payload, those that lie in one already in theirs. */
+  #allocate(payloads: readonly NewPayload[]): readonly Extent[] | undefined {
     const extents: Extent[] = [];
-    for (const { facts } of entries) {
-      const extent = this.#parts.memory.allocate(extentHeaderBytes + facts.length);
+    for (const { payload } of payloads) {
+      const extent =
+        this.#lent.get(payload) ?? this.#parts.memory.allocate(extentHeaderBytes + payload.length);
       if (extent === undefined) {
-        for (const one of extents) one.unpin();
+        extents.forEach((one, index) => {
+          if (!this.#lent.has(payloads[index].payload)) one.unpin();
+        });
         return undefined;
       }
       extents.push(extent);
@@ -173,12 +206,13 @@ export class MemoryAcceptance {
 
   #fill(entry: CacheEntry, extent: Extent, source: Uint8Array, keys: Uint8Array): Held {
     const { shared } = this.#parts;
-    const payload = extent.bytes.subarray(extentHeaderBytes);
-    assert(payload.length === source.length, 'an entry knows its length');
-    shared.copy(payload, source);
+    const isLent = this.#lent.has(source);
+    const payload = isLent ? source : extent.bytes.subarray(extentHeaderBytes);
+    assert(payload.length === entry.facts.length, 'an entry knows its length');
+    if (!isLent) shared.copy(payload, source);
     const place = { ...shared.placeOf(extent.bytes), seed: this.#seed };
     writeExtentHeader(extent.bytes, recordOf('payload', entry), keys, place);
-    return { entry, extent, payload };
+    return { entry, extent, payload, isLent };
   }
 
   #mark({ facts, sequence }: CacheEntry, extent: Extent): boolean {
@@ -187,15 +221,15 @@ export class MemoryAcceptance {
     return this.#parts.shared.publishHeld(facts, name, extent.bytes);
   }
 
-  /** Nothing of the save is held any more; extents that are nobody else's are free. */
-  #drop({ payloads, bytes }: HeldSave): void {
+  /** Nothing of the save is held any more; extents that are nobody else's are free. What is lent stays so. */
+  #drop({ payloads, newBytes }: HeldSave): void {
     const { shared } = this.#parts;
-    for (const { extent } of payloads) {
+    for (const { extent, isLent } of payloads) {
       shared.settle(extent.bytes);
       shared.hide(extent.bytes);
-      extent.unpin();
+      if (!isLent) extent.unpin();
     }
-    this.#heldBytes -= bytes;
+    this.#heldBytes -= newBytes;
   }
 
   /** Sees to it that what is held is written soon. */

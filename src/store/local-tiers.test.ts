@@ -206,6 +206,49 @@ describe('local tiers that accept in memory', { skip: withoutNative() }, () => {
     await assertPending(next, 'small');
   });
 
+  it('accepts a payload where it lies that was put into memory which it lent', async () => {
+    const life = await open();
+    const lease = life.cache.lease(5000);
+    assert.ok(lease !== undefined && life.cache.heldBytes > 5000);
+    lease.payload.set(randomPayload('lent/0', 5000));
+    const facts = factsOf('lent/0', lease.payload);
+    const before = life.cache.heldBytes;
+    const [entry] = await life.cache.accept(
+      [{ facts, payload: lease.payload, saveIndex: 0 }],
+      [facts.key],
+    );
+    assert.equal(entry.payload, lease.payload);
+    lease.release();
+    assert.equal(life.cache.heldBytes, before, 'it is not the lessee’s any more');
+    await die(life);
+    await assertPending(await open(false), 'lent', 1);
+  });
+
+  it('has memory again that it lent and in which nothing was accepted', async () => {
+    const life = await open();
+    const leases = Array.from({ length: 3 }, () => life.cache.lease(mib / 2));
+    assert.ok(leases.every((lease) => lease !== undefined));
+    assert.equal(life.cache.lease(mib), undefined, 'there is a bound');
+    for (const lease of leases) lease?.release();
+    for (const lease of leases) lease?.release();
+    assert.equal(life.cache.heldBytes, 0);
+    assert.ok(life.cache.lease(mib) !== undefined);
+  });
+
+  it('lets the log have a lent payload that the index has no room for, and keeps it readable until then', async () => {
+    const life = await open();
+    const lease = life.cache.lease(5000);
+    assert.ok(lease !== undefined);
+    lease.payload.set(randomPayload('lent/0', 5000));
+    // More tokens than an entry of the index can say.
+    const facts = factsOf('lent/0', lease.payload, { tokens: 40_000 });
+    await life.cache.accept([{ facts, payload: lease.payload, saveIndex: 0 }], [facts.key]);
+    assert.equal(life.cache.diskUsage?.entries, 1);
+    lease.release();
+    assert.equal(life.cache.heldBytes, 0);
+    await assertPending(life, 'lent', 1);
+  });
+
   it('closes with everything in the log and nothing in memory', async () => {
     const life = await open();
     await save(life, 'a');
