@@ -10,7 +10,7 @@
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 5 };
+enum { interface_version = 6 };
 
 struct function {
   const char *name;
@@ -20,6 +20,7 @@ struct function {
 static const struct function functions[] = {
     {"crc32c", wmbt_node_crc32c},
     {"copy", wmbt_node_copy},
+    {"acknowledge", wmbt_node_acknowledge},
     {"mergePlanes", wmbt_node_merge_planes},
     {"chainKeys", wmbt_node_chain_keys},
     {"lock", wmbt_node_lock},

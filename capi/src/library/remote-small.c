@@ -57,7 +57,7 @@ static bool run(struct wmbt_remote *remote, struct small *small, int64_t end_ms,
 /* The keys from the first one on, as many as a call takes. */
 static struct wmbt_keys part_of(const struct wmbt_keys *keys, size_t first) {
   struct wmbt_keys part = *keys;
-  /* Of a namespace there are none. */
+  /* Of no keys there may be no array. */
   if (first > 0) part.keys += first;
   part.count -= first;
   if (part.count > WMBT_KEYS_PER_CALL_MAX) part.count = WMBT_KEYS_PER_CALL_MAX;
