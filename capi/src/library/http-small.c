@@ -21,7 +21,7 @@ static bool run(struct wmbt_remote *remote, struct wmbt_http_question *question,
 /* The keys from the first one on, as many as a call takes. */
 static struct wmbt_keys part_of(const struct wmbt_keys *keys, size_t first) {
   struct wmbt_keys part = *keys;
-  /* Of no keys there may be no array. */
+  /* Of a namespace there are none. */
   if (first > 0) part.keys += first;
   part.count -= first;
   if (part.count > WMBT_KEYS_PER_CALL_MAX) part.count = WMBT_KEYS_PER_CALL_MAX;
@@ -97,7 +97,7 @@ static bool read_loaded(const struct wmbt_json *answer, const struct wmbt_http_q
 /* Begins with the keys that one call takes. */
 static bool begin_prefetch(struct wmbt_remote *remote, struct wmbt_http_question *question, int64_t end_ms,
                            bool *is_begun, struct wmbt_failure *failure) {
-  *is_begun = wmbt_peer_owing(remote->peer) < WMBT_PREFETCHES_MAX;
+  *is_begun = wmbt_peer_begin_owing(remote->peer);
   if (!*is_begun) return true;
   struct wmbt_call call = {.remote = remote,
                            .use = wmbt_small,
@@ -105,7 +105,9 @@ static bool begin_prefetch(struct wmbt_remote *remote, struct wmbt_http_question
                            .attempt = attempt,
                            .state = question,
                            .is_left_owing = true};
-  return wmbt_call_run(&call, failure);
+  if (wmbt_call_run(&call, failure)) return true;
+  wmbt_peer_give_up_owing(remote->peer);
+  return false;
 }
 
 bool wmbt_http_prefetch(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *count, bool *is_begun,
