@@ -1,13 +1,18 @@
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { ResolvedStoreConfig } from '../config/store-config.ts';
-import { decodeNamespace, parseLegacyKey, parseObjectKey } from '../format/object-keys.ts';
+import {
+  claimObjectPrefix,
+  decodeNamespace,
+  parseLegacyKey,
+  parseObjectKey,
+} from '../format/object-keys.ts';
 import type { ParsedLegacyKey, ParsedObjectKey } from '../format/object-keys.ts';
 import { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
 import type { ObjectStoreMeter } from '../objectstore/metered-object-store.ts';
 import { RequestLedger } from '../objectstore/request-ledger.ts';
 import { objectLimits } from '../objectstore/object-limits.ts';
-import type { ObjectInfo, ObjectStore } from '../objectstore/object-store.ts';
+import type { ObjectInfo, ObjectPage, ObjectStore } from '../objectstore/object-store.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Platform } from '../platform/platform.ts';
 import { openBucket } from '../open-bucket.ts';
@@ -85,7 +90,7 @@ export async function listBucket(
     const page = await request(bucket, (signal) =>
       bucket.objects.list(beginning, { startAfter: after, limit, signal }),
     );
-    found.push(...page.objects.map((info) => describeObject(bucket, info)));
+    found.push(...payloadsOf(bucket, page));
     if (!page.isTruncated) return { objects: found, isCut: false };
     startAfter = page.objects.at(-1)?.key;
   }
@@ -103,10 +108,17 @@ export async function* pagesOf(
     const page = await request(bucket, (signal) =>
       bucket.objects.list(beginning, { startAfter: after, signal }),
     );
-    yield page.objects.map((info) => describeObject(bucket, info));
+    yield payloadsOf(bucket, page);
     startAfter = page.objects.at(-1)?.key;
     if (!page.isTruncated || startAfter === undefined) return;
   }
+}
+
+/** Claims of room come and go, and hold nothing that anybody looks for. */
+function payloadsOf(bucket: Bucket, { objects }: ObjectPage): readonly BucketObject[] {
+  const claims = claimObjectPrefix(bucket.keyPrefix);
+  const others = objects.filter(({ key }) => !key.startsWith(claims));
+  return others.map((info) => describeObject(bucket, info));
 }
 
 /** What the name of the object says. */

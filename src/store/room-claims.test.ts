@@ -8,7 +8,7 @@ import type { FaultPicker } from '../objectstore/faulty-object-store.ts';
 import { MemoryObjectStore } from '../objectstore/memory-object-store.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { RestingClock } from '../../test/support/resting-clock.ts';
-import { objectKeys } from '../../test/support/stored-objects.ts';
+import { allObjectKeys } from '../../test/support/stored-objects.ts';
 import { RoomClaims } from './room-claims.ts';
 
 const keyPrefix = 'kv/test';
@@ -44,7 +44,7 @@ test('what others claim counts, in sum, and what is taken back does not', async 
   await other.claims.withdraw();
   await third.claims.withdraw();
   assert.equal((await mine.claims.ofOthers(claim)).bytes, 0);
-  assert.deepEqual(await objectKeys(bucket), [claim.key, last]);
+  assert.deepEqual(await allObjectKeys(bucket), [claim.key, last]);
 });
 
 test('the claim of a process that died is forgotten when nobody can write under it any more', async () => {
@@ -57,7 +57,7 @@ test('the claim of a process that died is forgotten when nobody can write under 
   clock.skip(limits.roomClaimExpiredMs - limits.roomClaimFreshMs + 1);
   assert.equal((await living.claims.ofOthers(await living.claims.announce(2))).bytes, 0);
   await living.claims.withdraw();
-  assert.deepEqual(await objectKeys(bucket), [last]);
+  assert.deepEqual(await allObjectKeys(bucket), [last]);
 });
 
 test('a claim that the bucket does not list is worth nothing', async () => {
@@ -81,7 +81,7 @@ test('a claim that cannot be removed is told of, tried again, and expires', asyn
   assert.equal(failures.length, 1);
   isFailing = false;
   await claims.withdraw();
-  assert.deepEqual([failures.length, await objectKeys(bucket)], [1, [last]]);
+  assert.deepEqual([failures.length, await allObjectKeys(bucket)], [1, [last]]);
   isFailing = true;
   await claims.announce(stuck.bytes);
   clock.skip(limits.roomClaimExpiredMs + 1);

@@ -9,8 +9,13 @@ export interface StoredName {
   readonly key: BlockKey;
 }
 
-/** Every key of the bucket, in order. */
+/** Every key of the bucket that is not about claims of room, in order. */
 export async function objectKeys(bucket: ObjectStore): Promise<ObjectKey[]> {
+  return (await allObjectKeys(bucket)).filter((key) => !`/${key}`.includes('/!claims/'));
+}
+
+/** Every key of the bucket, in order. */
+export async function allObjectKeys(bucket: ObjectStore): Promise<ObjectKey[]> {
   const keys: ObjectKey[] = [];
   for (;;) {
     const page = await bucket.list('', { startAfter: keys.at(-1) });
