@@ -40,6 +40,9 @@ const packages: readonly string[] = [
 /** Programs that test/capi/library.test.ts and test/capi/valgrind.test.ts use. */
 const builders: readonly string[] = ['g++', 'clang++', 'cmake', 'make', 'pkg-config', 'valgrind'];
 
+/** Files of tests in `test/capi`. The last two choose their own sanitizers or have none. */
+const laneTests = ['abi', 'embedded', 'frames', 'kernels', 'library'];
+
 /** Tests under sanitizers take several times as long. */
 const fileTimeoutMs = 900_000;
 
@@ -131,9 +134,6 @@ function canBuild(compiler: string, flavour: Flavour): boolean {
 function notBuilt(): TestCounts {
   return countsOfMissing('not built here', installCommandOf(packages));
 }
-
-/** Files of tests in `test/capi`. The last two choose their own sanitizers or have none. */
-const laneTests = ['abi', 'embedded', 'frames', 'kernels', 'library'];
 
 function runLane(
   compiler: string,
