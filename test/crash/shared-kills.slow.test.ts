@@ -98,7 +98,7 @@ test(
       }
       borrow.release();
       await store.close();
-      assert.deepEqual(readdirSync(memory).sort(), ['clients', 'index', 'segment-0']);
+      assert.deepEqual(readdirSync(memory).sort(), ['clients', 'index', 'place', 'segment-0']);
     } finally {
       for (const child of readers) child.kill('SIGKILL');
       await daemon.stop('SIGKILL');
