@@ -43,6 +43,11 @@ const builders: readonly string[] = ['g++', 'clang++', 'cmake', 'make', 'pkg-con
 /** Files of tests in `test/capi`. The last two choose their own sanitizers or have none. */
 const laneTests = ['abi', 'embedded', 'frames', 'kernels', 'library'];
 
+const fuzzedFunction =
+  'int LLVMFuzzerTestOneInput(const unsigned char *data, __SIZE_TYPE__ size);\n' +
+  'int LLVMFuzzerTestOneInput(const unsigned char *data, __SIZE_TYPE__ size) {\n' +
+  '  return size == 0 || data == 0 ? 0 : 0;\n}\n';
+
 /** Tests under sanitizers take several times as long. */
 const fileTimeoutMs = 900_000;
 
@@ -125,7 +130,9 @@ function canBuild(compiler: string, flavour: Flavour): boolean {
   const folder = mkdtempSync(join(tmpdir(), 'wombatkv-capi-'));
   try {
     const args = ['-x', 'c', '-', `-fsanitize=${flavour}`, '-o', join(folder, 'empty')];
-    return spawnSync(compiler, args, { input: 'int main(void) { return 0; }\n' }).status === 0;
+    // The fuzzer has a main function of its own.
+    const start = flavour === 'fuzzer' ? fuzzedFunction : 'int main(void) { return 0; }\n';
+    return spawnSync(compiler, args, { input: start }).status === 0;
   } finally {
     rmSync(folder, { recursive: true });
   }
