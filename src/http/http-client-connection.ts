@@ -94,6 +94,7 @@ export class HttpClientConnection implements SocketReceiver {
    */
   async run(exchange: HttpExchange, signal: AbortSignal): Promise<ResponseHead> {
     assert(this.isUsable, 'a connection has one exchange at a time');
+    signal.throwIfAborted();
     const result = deferred<ResponseHead>();
     this.#exchange = exchange;
     this.#result = result;

@@ -83,6 +83,27 @@ export class BucketSpace {
     else await this.#listAll(visit);
   }
 
+  /** A write of so many bytes failed, and may have happened or still happen. */
+  noteDoubt(bytes: number): void {
+    this.#doubtfulBytes += bytes;
+  }
+
+  /** The bucket holds so many bytes less than it was taken to. */
+  noteGone(bytes: number): void {
+    this.#listedBytes -= bytes;
+  }
+
+  /** Takes a claim back that has become too old to be written under. Nothing is being written. */
+  async withdrawStale(): Promise<void> {
+    if (this.#claim !== undefined && !this.#claims.isFresh(this.#claim)) await this.withdraw();
+  }
+
+  /** Takes back what was claimed. Nothing is being written. */
+  async withdraw(request?: SendRequest): Promise<void> {
+    this.#claim = undefined;
+    await this.#claims.withdraw(undefined, request);
+  }
+
   async #claimAndList(visit: (info: ObjectInfo) => void, isVisit: boolean): Promise<void> {
     const { wantedBytes, reservedBytes } = this.#parts.writers();
     const writtenBytes = this.#writtenBytes();
@@ -137,27 +158,6 @@ export class BucketSpace {
       startAfter = page.objects.at(-1)?.key;
       if (!page.isTruncated || startAfter === undefined) return bytes;
     }
-  }
-
-  /** A write of so many bytes failed, and may have happened or still happen. */
-  noteDoubt(bytes: number): void {
-    this.#doubtfulBytes += bytes;
-  }
-
-  /** The bucket holds so many bytes less than it was taken to. */
-  noteGone(bytes: number): void {
-    this.#listedBytes -= bytes;
-  }
-
-  /** Takes a claim back that has become too old to be written under. Nothing is being written. */
-  async withdrawStale(): Promise<void> {
-    if (this.#claim !== undefined && !this.#claims.isFresh(this.#claim)) await this.withdraw();
-  }
-
-  /** Takes back what was claimed. Nothing is being written. */
-  async withdraw(request?: SendRequest): Promise<void> {
-    this.#claim = undefined;
-    await this.#claims.withdraw(undefined, request);
   }
 
   /** May be below zero, when more was written than was claimed under an earlier claim. */

@@ -6,6 +6,7 @@ import { limits } from '../blocks/limits.ts';
 import { FaultyObjectStore } from '../objectstore/faulty-object-store.ts';
 import type { FaultPicker } from '../objectstore/faulty-object-store.ts';
 import { MemoryObjectStore } from '../objectstore/memory-object-store.ts';
+import { parseObjectKey } from '../objectstore/object-key.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { RestingClock } from '../../test/support/resting-clock.ts';
 import { allObjectKeys } from '../../test/support/stored-objects.ts';
@@ -121,4 +122,30 @@ test('the mark tells who begins to claim, and not who goes on', async () => {
   // Others may have forgotten a claim that is not fresh: who had it begins again.
   clock.skip(limits.roomClaimFreshMs);
   assert.notEqual(await markOf(4), second);
+});
+
+test('the mark is left again when the claim before may not be in the bucket', async () => {
+  const bucket = new MemoryObjectStore(clock);
+  let faults: FaultPicker = () => undefined;
+  const { claims } = hostOn(bucket, (request) => faults(request));
+  const marks: (string | undefined)[] = [];
+  const noteMark = async (): Promise<void> => {
+    const mark = await bucket.get(parseObjectKey(last));
+    marks.push(mark === undefined ? undefined : Buffer.from(mark.bytes).toString());
+  };
+  // A claim that could not be put tells others nothing.
+  faults = ({ verb, key }) =>
+    verb === 'put' && key !== last ? { kind: 'fail-before' } : undefined;
+  await assert.rejects(claims.announce(1));
+  await noteMark();
+  faults = () => undefined;
+  await claims.announce(2);
+  await noteMark();
+  // Removed, though nobody was told.
+  faults = ({ verb }) => (verb === 'delete' ? { kind: 'fail-after' } : undefined);
+  await claims.withdraw();
+  faults = () => undefined;
+  await claims.announce(3);
+  await noteMark();
+  assert.equal(new Set(marks).size, 3);
 });

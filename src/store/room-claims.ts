@@ -52,6 +52,8 @@ export class RoomClaims {
   readonly #parts: RoomClaimsParts;
   /** This process's claims that may be in the bucket. */
   readonly #own = new Map<ObjectKey, RoomClaim>();
+  /** The newest of them that is there for certain: it was put, and nobody asked for its removal. */
+  #standing: RoomClaim | undefined;
 
   constructor(parts: RoomClaimsParts) {
     this.#parts = parts;
@@ -61,11 +63,12 @@ export class RoomClaims {
   async announce(bytes: number): Promise<RoomClaim> {
     const { platform, objects, keyPrefix, request } = this.#parts;
     this.#forgetExpired();
-    if (![...this.#own.values()].some((claim) => this.isFresh(claim))) await this.#leaveMark();
+    if (this.#standing === undefined || !this.isFresh(this.#standing)) await this.#leaveMark();
     const key = parseObjectKey(claimObjectKey(keyPrefix, bytes, platform.random.hex(nameBytes)));
     const claim = { key, bytes, madeMs: platform.clock.nowMs() };
     this.#own.set(key, claim);
     await request((signal) => objects.put(key, [], { signal }));
+    this.#standing = claim;
     return claim;
   }
 
@@ -99,6 +102,8 @@ export class RoomClaims {
 
   /** Takes back all claims that there are now but one. Nothing is being written under them any more. */
   async withdraw(kept?: RoomClaim, request: SendRequest = this.#parts.request): Promise<void> {
+    // A removal that fails may have happened all the same.
+    if (this.#standing !== kept) this.#standing = undefined;
     const others = [...this.#own.values()].filter((claim) => claim !== kept);
     for (const claim of others) {
       if (await this.#remove(claim.key, request)) this.#own.delete(claim.key);
