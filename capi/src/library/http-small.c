@@ -97,15 +97,9 @@ static bool read_loaded(const struct wmbt_json *answer, const struct wmbt_http_q
 /* Begins with the keys that one call takes. */
 static bool begin_prefetch(struct wmbt_remote *remote, struct wmbt_http_question *question, int64_t end_ms,
                            bool *is_begun, struct wmbt_failure *failure) {
-  *is_begun = wmbt_peer_owing(remote->peer) < WMBT_PREFETCHES_MAX;
-  if (!*is_begun) return true;
-  struct wmbt_call call = {.remote = remote,
-                           .use = wmbt_small,
-                           .end_ms = end_ms,
-                           .attempt = attempt,
-                           .state = question,
-                           .is_left_owing = true};
-  return wmbt_call_run(&call, failure);
+  struct wmbt_call call = {
+      .remote = remote, .use = wmbt_small, .end_ms = end_ms, .attempt = attempt, .state = question};
+  return wmbt_call_begin(&call, is_begun, failure);
 }
 
 bool wmbt_http_prefetch(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *count, bool *is_begun,
