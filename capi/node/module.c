@@ -20,6 +20,7 @@ struct function {
 static const struct function functions[] = {
     {"crc32c", wmbt_node_crc32c},
     {"copy", wmbt_node_copy},
+    {"acknowledge", wmbt_node_acknowledge},
     {"mergePlanes", wmbt_node_merge_planes},
     {"chainKeys", wmbt_node_chain_keys},
     {"lock", wmbt_node_lock},

@@ -1,9 +1,11 @@
-/* What Node has no call for: locks of files, and a datagram to a Unix socket. */
+/* What Node has no call for: locks of files, acknowledging at once, and a datagram to a Unix socket. */
 #define _GNU_SOURCE
 
 #include "system.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/file.h>
@@ -28,6 +30,23 @@ napi_value wmbt_node_lock(napi_env env, napi_callback_info info) {
   } while (result != 0 && errno == EINTR);
   if (result != 0 && errno != EWOULDBLOCK) return wmbt_throw_system_error(env, "flock", errno);
   return wmbt_boolean(env, result == 0);
+}
+
+/*
+ * acknowledge(descriptor): what has come over the TCP connection is acknowledged now, and not when there is
+ * something to send or 40 ms are over. Nothing where the system has no such call, or the descriptor is none.
+ */
+napi_value wmbt_node_acknowledge(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  uint32_t descriptor;
+  if (!wmbt_read_arguments(env, info, arguments)) return NULL;
+  if (!wmbt_read_uint32(env, arguments[0], &descriptor)) return NULL;
+#if defined(TCP_QUICKACK)
+  const int is_on = 1;
+  /* A connection that has ended meanwhile has nothing to acknowledge. */
+  (void)setsockopt((int)descriptor, IPPROTO_TCP, TCP_QUICKACK, &is_on, sizeof is_on);
+#endif
+  return NULL;
 }
 
 /* A program that another thread starts in between does not inherit it. */

@@ -157,8 +157,11 @@ export class HttpClientConnection implements SocketReceiver {
       this.#exchange.onProgress?.();
       if (this.#isDirect) this.#took(count);
       else {
+        const hadHead = this.#decoder !== undefined;
         this.#end += count;
         this.#consume();
+        // A server that writes its head by itself may wait for this with the body (Nagle).
+        if (!hadHead && this.#decoder !== undefined) this.#socket?.acknowledge();
       }
     } catch (error) {
       this.#fail(error);

@@ -98,6 +98,16 @@ describe('native code', { skip }, () => {
     assert.throws(() => code['lock'](2 ** 30, true), { code: 'EBADF' });
   });
 
+  it('acknowledges what came over TCP, and does nothing to any other descriptor', async () => {
+    const path = join(temporary.path, 'file');
+    await writeFile(path, 'as it was');
+    const file = await open(path, 'r');
+    native().acknowledge(file.fd);
+    native().acknowledge(2 ** 30);
+    assert.equal(await file.readFile('utf8'), 'as it was');
+    await file.close();
+  });
+
   it('locks a file for one, and tells others so while it is held', async () => {
     const path = join(temporary.path, 'file');
     await writeFile(path, '');

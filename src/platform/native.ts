@@ -22,6 +22,8 @@ export interface NativeCode extends NativeKernels, SharedMemoryCode {
   readonly crc32cKernel: string;
   /** True when the open file now has the lock, false when another open file holds it. */
   lock(descriptor: number, isShared: boolean): boolean;
+  /** What has come over the TCP connection with that descriptor is acknowledged now. */
+  acknowledge(descriptor: number): void;
   /** Sends a datagram to a Unix socket; a leading `@` stands for a name without a file. */
   notify(address: string, text: string): void;
 }
@@ -71,6 +73,11 @@ export function withNative(platform: Platform, mode: NativeMode): Platform {
  */
 export function withNativeInUse(platform: Platform): Platform {
   return nativeKernels() === undefined ? platform : withNative(platform, 'auto');
+}
+
+/** The native code that this thread uses; undefined where there is none, or none is wanted. */
+export function nativeCodeInUse(): NativeCode | undefined {
+  return nativeKernels() === undefined ? undefined : nativeCode('auto').code;
 }
 
 function load(path: string): NativeChoice {

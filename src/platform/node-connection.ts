@@ -2,6 +2,7 @@ import { Socket } from 'node:net';
 import type { OnReadOpts, SocketConstructorOpts } from 'node:net';
 import { assert, assertDefined } from '../base/assert.ts';
 import { StoreError } from '../base/errors.ts';
+import { nativeCodeInUse } from './native.ts';
 import { PacedWriter } from './paced-writer.ts';
 import type { ReceiverMaker, SocketConnection, SocketReceiver } from './sockets.ts';
 
@@ -129,6 +130,11 @@ export class NodeConnection implements SocketConnection {
     return writer.flushed();
   }
 
+  acknowledge(): void {
+    const descriptor = this.#isCopying ? -1 : descriptorOf(this.#socket);
+    if (descriptor >= 0) nativeCodeInUse()?.acknowledge(descriptor);
+  }
+
   setReading(isReading: boolean): void {
     this.#isHeld = !isReading;
     if (!isReading) this.#socket?.pause();
@@ -199,6 +205,13 @@ export class NodeConnection implements SocketConnection {
       if (isAlive()) this.#into = receiver.nextBuffer();
     }
   }
+}
+
+/** The number of the socket's open file; -1 when it has none. */
+function descriptorOf(socket: (Socket & { _handle?: unknown }) | undefined): number {
+  const handle: unknown = socket?._handle;
+  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return -1;
+  return typeof handle.fd === 'number' ? handle.fd : -1;
 }
 
 /** Takes the system's handle out of a socket, which is of no use afterwards. */
