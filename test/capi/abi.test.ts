@@ -1,68 +1,22 @@
 import { after, test } from 'node:test';
-import type { TestContext } from 'node:test';
-import { withoutNative } from '../support/c-compiler.ts';
-import { buildAbiTest, reportTests, runProgram, withoutTestCompiler } from './c-program.ts';
-import { startDaemonHome } from './daemon-home.ts';
+import { runGroup, startHome, ways } from './abi-groups.ts';
+import type { Way } from './abi-groups.ts';
+import { withoutTestCompiler } from './c-program.ts';
 import type { DaemonHome } from './daemon-home.ts';
 
 /**
  * Goal: the functions do what the header says, over every door of a real daemon, and with
  * the memory that it shares.
  * Method: capi/test/library, linked to the shared library as an engine is; every sentence that it
- * prints is a test here. In an outage it says what is to happen to the daemon, and goes on when that
- * has happened.
+ * prints is a test here. What becomes of a daemon under it is in abi-outages.test.ts.
  */
 const skip = withoutTestCompiler();
 
-type Act = (home: DaemonHome) => Promise<unknown>;
-
-/** What the program may ask for. */
-const acts: ReadonlyMap<string, Act> = new Map<string, Act>([
-  ['kill', (home) => home.daemon().stop('SIGKILL')],
-  ['start', (home) => home.restart()],
-  ['stop', (home) => Promise.resolve(home.daemon().child.kill('SIGSTOP'))],
-  ['continue', (home) => Promise.resolve(home.daemon().child.kill('SIGCONT'))],
-]);
-
-/**
- * How the library reaches a store: `shm` is a daemon's Unix socket and its memory; `tls` and `https` go
- * through a process that is the daemon's client.
- */
-type Way = 'shm' | 'unix' | 'tcp' | 'http' | 'tls' | 'https' | 'embedded';
-
-const ways: readonly Way[] = [
-  ...(withoutNative() === false ? (['shm'] as const) : []),
-  ...(['unix', 'tcp', 'http', 'embedded'] as const),
-  // In C they differ from the one before by an argument of the process: once is enough.
-  ...(process.env['WOMBATKV_TEST_C_FLAVOUR'] === undefined ? (['tls', 'https'] as const) : []),
-];
-
-async function runGroup(
-  context: TestContext,
-  group: string,
-  place: { readonly home: DaemonHome; readonly way: Way },
-): Promise<void> {
-  const { home, way } = place;
-  const program = await buildAbiTest();
-  const onLine = (line: string): Promise<void> | undefined =>
-    acts
-      .get(line)?.(home)
-      .then(() => undefined);
-  const environment = home[way === 'shm' ? 'unix' : way];
-  const end = await runProgram(program, [group], { environment, onLine });
-  await reportTests(context, end);
-}
-
-/** One daemon for the groups that leave it as it is. */
+/** One daemon for the groups of a way. */
 const shared = new Map<Way, Promise<DaemonHome>>();
 after(async () => {
   for (const home of shared.values()) await home.then((one) => one.close());
 });
-
-function startHome(way: Way): Promise<DaemonHome> {
-  const isSecure = way === 'tls' || way === 'https';
-  return startDaemonHome({ sharesMemory: way === 'shm', isSecure });
-}
 
 function sharedHome(way: Way): Promise<DaemonHome> {
   const known = shared.get(way) ?? startHome(way);
@@ -80,17 +34,6 @@ const steady: Readonly<Record<Way, readonly string[]>> = {
   https: ['blocks', 'tails'],
   embedded: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
 };
-/** Groups that kill or stop their daemon, fill its memory, or change its files. */
-const harsh: Readonly<Record<Way, readonly string[]>> = {
-  shm: ['outage', 'shared', 'shared-processes', 'shared-files'],
-  unix: ['outage', 'stopped', 'cancelled'],
-  tcp: ['outage', 'stopped', 'cancelled'],
-  http: ['outage', 'stopped', 'cancelled'],
-  tls: ['outage'],
-  https: [],
-  // What kills a store of one's own is in embedded.test.ts.
-  embedded: [],
-};
 
 for (const way of ways) {
   for (const group of steady[way]) {
@@ -98,31 +41,4 @@ for (const way of ways) {
       await runGroup(context, group, { home: await sharedHome(way), way });
     });
   }
-  for (const group of harsh[way]) {
-    test(`${group} of the C library over ${way}`, { skip }, async (context) => {
-      const home = await startHome(way);
-      try {
-        await runGroup(context, group, { home, way });
-      } finally {
-        await home.close();
-      }
-    });
-  }
-}
-
-for (const door of ['tls', 'http'] as const) {
-  test(`relayed of the C library over ${door}`, { skip }, async (context) => {
-    const home = await startDaemonHome({ isSecure: door === 'tls' });
-    try {
-      const onLine = (line: string): Promise<void> | undefined =>
-        acts
-          .get(line)?.(home)
-          .then(() => undefined);
-      const environment = { ...home[door], WMBT_KV_NEAR_CACHE_BYTES: '64MiB' };
-      const program = await buildAbiTest();
-      await reportTests(context, await runProgram(program, ['relayed'], { environment, onLine }));
-    } finally {
-      await home.close();
-    }
-  });
 }
