@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { FaultCounts } from '../test/sim/fault-counts.ts';
 import { keepSeed } from '../test/sim/kept-seeds.ts';
 import { planOf } from '../test/sim/plan.ts';
+import { sharingSeeds } from '../test/sim/profile.ts';
 import { shrink } from '../test/sim/shrink.ts';
 import { simulate } from '../test/sim/simulate.ts';
 import type { SimResult } from '../test/sim/simulate.ts';
@@ -61,7 +62,8 @@ interface Choice {
 function* seedsOf({ seed, seeds, minutes }: Choice): Generator<number> {
   if (minutes !== undefined) {
     const endMs = performance.now() + Number(minutes) * 60_000;
-    const first = explorationStart + Math.floor(Math.random() * 2 ** 30);
+    const offset = Math.random() < 0.5 ? sharingSeeds : 0;
+    const first = offset + explorationStart + Math.floor(Math.random() * 2 ** 29);
     for (let next = first; performance.now() < endMs; next += 1) yield next;
     return;
   }

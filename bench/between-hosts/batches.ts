@@ -72,7 +72,7 @@ const notes = [
   'Client and daemon are two processes of one machine, over loopback. T and U: two processes that ' +
     'move the bytes over TCP and over a Unix socket and do nothing else. The rows of the store ' +
     'pay for a checksum at each end. A get comes from the memory of the daemon; a put is accepted: ' +
-    'written to its log. Redis keeps a put in memory and checks nothing.',
+    'in its memory, which outlives it, or written to its log when half of that is taken. Redis keeps a put in memory and checks nothing.',
 ];
 
 /** The same bytes under keys that nobody has saved before. */

@@ -8,11 +8,12 @@ import type { BenchContext, Scenario } from '../scenario.ts';
 import { medianOf } from '../statistics.ts';
 import { CClient } from './c-client.ts';
 import { shareManyBlocks } from './index-memory.ts';
+import { measurePuts, putMemoryBytes } from './puts.ts';
 
-/** A client in C beside a daemon, whose memory it reads. */
+/** Clients beside a daemon: one in C that reads its memory, one in Node that saves. */
 export const oneHost: Scenario = {
   name: 'one-host',
-  about: 'a client in C reads the memory of a daemon on its host',
+  about: 'a client in C reads the memory of a daemon on its host, one in Node saves there',
   run,
 };
 
@@ -52,9 +53,15 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
     const samples: Samples = new Map();
     for (let round = 0; round <= rounds; round += 1) await measure(rig, round > 0, samples);
     const table = tableOf(samples, known, await countCalls());
+    progress.begin('one host, puts of a client in Node');
+    const home = await startDaemon(place, 'puts', stops, {
+      WMBT_KV_OBJECT_STORE: `file://${encodeURI(join(place, 'objects'))}`,
+      WMBT_KV_PUFFER_RAM_BYTES: String(putMemoryBytes),
+    });
+    const puts = await measurePuts(home.socketPath, rounds);
     progress.end('done');
     const settings = { known, batchBlocks, smallBlocks, countedCalls };
-    return { tables: [table], settings, versions: {}, voidReasons: [] };
+    return { tables: [table, puts], settings, versions: {}, voidReasons: [] };
   } finally {
     for (const stop of stops.reverse()) await stop();
   }
@@ -70,6 +77,7 @@ async function startDaemon(
   directory: string,
   name: string,
   stops: (() => Promise<unknown>)[],
+  more: Readonly<Record<string, string>> = {},
 ): Promise<Place> {
   const home = join(directory, name);
   mkdirSync(home);
@@ -77,6 +85,7 @@ async function startDaemon(
   const daemon = new DaemonProcess(['--prefix', 'bench'], {
     ...{ HOME: home, WMBT_KV_RUNTIME_DIR: runtime, WMBT_KV_OBJECT_STORE: 'memory:' },
     WMBT_KV_PUFFER_DIR: join(home, 'cache'),
+    ...more,
   });
   stops.push(() => daemon.stop());
   await daemon.ready();
@@ -177,5 +186,5 @@ const notes = [
     'published them without saving them; the other blocks were put through a daemon. M copies the same bytes ' +
     'from memory of the client’s own. System calls are counted by strace; a test lets the ' +
     'system kill a process that makes one.',
-  'Not measured yet: puts, the client in Node, LMDB and Redis from C, the Rust version.',
+  'Not measured yet: puts in C, reads of the client in Node, LMDB and Redis from C, the Rust version.',
 ];

@@ -372,7 +372,8 @@ typedef struct wmbt_kv_open_options {
   const char *http_addr;
   /* The handle's namespace. */
   const char *ns;
-  /* What the daemon asks for: the token itself, where the environment has the name of a file. */
+  /* What the daemon asks for: the token itself, where the environment has the name of a file. Not taken with TLS or a
+   * near-cache: the process that is the daemon's client reads it from a file, WMBT_KV_TOKEN_FILE in `settings`. */
   const char *token;
   /*
    * Any setting of docs/CONFIG.md: "WMBT_KV_PUFFER_RAM_BYTES=2GiB", ..., NULL at the end. They count instead of the

@@ -39,6 +39,18 @@ export const limits = {
   /** Memory is taken and given back in slabs of this size; larger extents get their own. */
   slabBytes: 32 * mib,
 
+  /**
+   * What may be accepted in shared memory and not be in the log yet: a share of the memory tier, and at most so
+   * much; the next process copies it as it opens, and closing does. More goes to the log at once.
+   */
+  acceptedInMemoryShare: 1 / 2,
+  acceptedInMemoryBytesMax: 1024 * mib,
+  /** It is written to the log when no save has come for so long, or when this share of it is taken. */
+  acceptedRestMs: 1000,
+  acceptedWriteShare: 1 / 2,
+  /** Wait before the log is tried again that refused it. */
+  acceptedRetryMs: 5000,
+
   /** Memory touched ahead of need when a store is opened: the state of a prompt of some length. */
   prefaultBytes: 64 * mib,
 

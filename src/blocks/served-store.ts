@@ -22,6 +22,19 @@ export interface ServedStore extends KvStore {
     blocks: readonly WantedBlock[],
     options?: SaveWantedOptions,
   ): Promise<SaveResult | 'payload-needed'>;
+
+  /**
+   * Memory of the store for a payload that is on its way: given to {@link saveWanted} as it is, it is accepted
+   * where it lies, without a copy. Undefined when there is none; then any memory will do.
+   */
+  lease(byteLength: number): PayloadLease | undefined;
+}
+
+/** Memory that is lent until it is released, or its payload is accepted. */
+export interface PayloadLease {
+  readonly payload: Uint8Array;
+  /** Nobody writes there any more. Harmless when the payload was accepted, and when called again. */
+  release(): void;
 }
 
 export interface WantsOptions extends CallOptions {

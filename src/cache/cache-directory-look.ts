@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { systemErrorCode } from '../base/errors.ts';
+import { hexFromBytes } from '../base/hex.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Files } from '../platform/files.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -15,6 +16,7 @@ import {
 } from './cache-owner.ts';
 import type { OwnerRecord } from './cache-owner.ts';
 import { lookAtSegment, segmentNumber } from './log-segment.ts';
+import { memoryNameOf, readLinkOfPlace } from './memory-link.ts';
 
 /**
  * What the latest owner file says of a sub-directory.
@@ -175,6 +177,12 @@ async function judgeUnreadable(
     const look = await lookAtSegment(segment);
     // A file that ends before its header does holds no block.
     if (look !== 'own' && look !== 'short') return 'unreadable';
+  }
+  for (const name of names) {
+    const link =
+      memoryNameOf(name) === undefined ? undefined : await readLinkOfPlace(files, path, name);
+    // One that is damaged tells nothing; the memory that it leads to names its store as well.
+    if (link !== undefined && link.storeDigest !== hexFromBytes(storeDigest)) return 'unreadable';
   }
   return 'dead';
 }

@@ -8,6 +8,7 @@ import type { DirectoryLook, Ownership } from './cache-directory-look.ts';
 import { takeOverDirectory } from './cache-directory-take-over.ts';
 import { isSocketName, isTemporaryName, ownerNumberOf, sweepMarkName } from './cache-owner.ts';
 import type { OwnerRecord } from './cache-owner.ts';
+import { memoryNameOf } from './memory-link.ts';
 
 /**
  * The cache directory is shared by the store processes of a host. Each owns one sub-directory:
@@ -18,6 +19,7 @@ import type { OwnerRecord } from './cache-owner.ts';
  *                         s-<hex>.sock   the owner's socket: while it listens, the owner lives
  *                         owners-swept   changes before owner files are removed
  *                         segment-*.log  the blocks, see disk-log.ts
+ *                         memory-<name>  leads to shared memory with more of them, see memory-link.ts
  * ```
  */
 const versionDirectoryName = 'v1';
@@ -86,7 +88,7 @@ export async function claimDirectory(
 }
 
 /**
- * Takes every other dead sub-directory of this store that still has segment files, one after
+ * Takes every other dead sub-directory of this store that still has payloads, one after
  * another, so that its pending uploads can be finished: hands it to `use` and releases it
  * afterwards. Resolves to how many there were. A failure with one, also of `use`, does not keep the
  * others from their turn; the first is thrown at the end.
@@ -184,7 +186,9 @@ function isTakeable({ ownership }: DirectoryLook): boolean {
 }
 
 function isAbandoned({ ownership, names }: DirectoryLook): boolean {
-  return ownership === 'dead' && names.some((name) => /^segment-.*\.log$/.test(name));
+  const holdsPayloads = (name: string): boolean =>
+    /^segment-.*\.log$/.test(name) || memoryNameOf(name) !== undefined;
+  return ownership === 'dead' && names.some(holdsPayloads);
 }
 
 /** True for files that are not part of the ownership itself. */

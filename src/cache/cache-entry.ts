@@ -41,6 +41,8 @@ export class CacheEntry {
   disk: DiskLocation | undefined;
   /** Accepted and not yet confirmed by the object store. A pending entry is never evicted. */
   isPending: boolean;
+  /** Accepted in memory and not in the log yet: the next process finds it there (memory-acceptance.ts). */
+  isHeld = false;
   /**
    * Uses since it came, counted up to three; one less for each time that it is written again where
    * others are evicted. With none left it is evicted.

@@ -12,6 +12,8 @@ import { encodeKeys, headerLength, recordLength } from './log-record.ts';
 import { isDamage } from './log-recovery.ts';
 import type { RecoveredLog, RecoveredPayload } from './log-recovery.ts';
 import type { LogSegment } from './log-segment.ts';
+import { RecoveredEntries } from './recovered-entries.ts';
+import type { PendingSave } from './recovered-entries.ts';
 
 /** A payload to accept. */
 export interface NewPayload {
@@ -19,11 +21,12 @@ export interface NewPayload {
   readonly payload: Uint8Array;
 }
 
-/** Pending entries of one save of an earlier process, and the keys that were given to it. */
-export interface PendingSave {
-  readonly entries: readonly CacheEntry[];
-  /** Every key of the save, or only those of the entries when the list was lost. */
-  readonly chain: readonly BlockKey[];
+/** A payload that a dead store of the directory had accepted elsewhere than in the log. */
+export interface TakenIn extends NewPayload {
+  /** Its index among the keys of its save. */
+  readonly saveIndex: number;
+  /** False: the object store has it. */
+  readonly isPending: boolean;
 }
 
 const indexNotWritten = 'disk tier: an index file could not be written; a scan serves as well';
@@ -38,8 +41,8 @@ const recordLost = 'disk tier: a record is damaged; what it told of is lost here
  * pending or was used is written again at the end of the log before.
  */
 export class DiskTier {
-  /** What was found in the log, but for its payloads: their entries are in the index. */
-  readonly recovered: Omit<RecoveredLog, 'payloads' | 'gaps'>;
+  /** What earlier processes left pending; the entries of all that was found are in the index. */
+  readonly recovered: RecoveredEntries;
   readonly #log: DiskLog;
   readonly #index: EntryIndex;
   readonly #logger: Logger;
@@ -51,7 +54,6 @@ export class DiskTier {
   readonly #occupants = new Map<LogSegment, Set<CacheEntry>>();
   /** One writer at a time: making room and appending belong together. */
   readonly #writing = new Semaphore(1);
-  #recoveredEntries: CacheEntry[] = [];
   #entries = 0;
   #evictions = 0;
   #damaged = 0;
@@ -67,8 +69,7 @@ export class DiskTier {
     onEvict: ((id: PayloadId) => void) | undefined;
   }) {
     this.#log = parts.log;
-    const { chains, lastSequence, lastSaveId } = parts.recovered;
-    this.recovered = { chains, lastSequence, lastSaveId };
+    this.recovered = new RecoveredEntries(parts.recovered);
     this.#index = parts.index;
     this.#budgetBytes = parts.budgetBytes;
     this.#logBytesMax = parts.budgetBytes - parts.reservedBytes;
@@ -126,20 +127,31 @@ export class DiskTier {
 
   /** What earlier processes left pending, once. */
   takePending(): readonly PendingSave[] {
-    const bySave = new Map<number, CacheEntry[]>();
-    for (const entry of this.#recoveredEntries) {
-      if (!entry.isPending) continue;
-      const entries = bySave.get(entry.saveId) ?? [];
-      entries.push(entry);
-      bySave.set(entry.saveId, entries);
+    return this.recovered.takePending();
+  }
+
+  /** What the log holds under that name. */
+  find(id: PayloadId): CacheEntry | undefined {
+    return this.#index.find(id);
+  }
+
+  /**
+   * Writes payloads of one save, in chain order, that a dead store accepted elsewhere: from then on they
+   * are as if they had been found in the log. Of what was found under their names they are newer.
+   */
+  async takeIn(payloads: readonly TakenIn[], chain: readonly BlockKey[]): Promise<void> {
+    const taken = this.recovered
+      .nextSave(payloads, chain)
+      .map((entry, index) => ({ entry, payload: payloads[index].payload }));
+    await this.write([...taken].reverse(), chain);
+    for (const { entry } of taken) {
+      const replaced = this.#index.put(entry);
+      if (replaced !== undefined) {
+        replaced.isCurrent = false;
+        this.forget(replaced);
+      }
+      if (entry.isPending) this.recovered.add(entry);
     }
-    this.#recoveredEntries = [];
-    return [...bySave].map(([saveId, entries]) => {
-      entries.sort((a, b) => a.saveIndex - b.saveIndex);
-      const chain = this.recovered.chains.get(saveId) ?? [];
-      const isListed = entries.every((entry) => chain[entry.saveIndex] === entry.facts.key);
-      return { entries, chain: isListed ? chain : [] };
-    });
   }
 
   /** Writes payloads of one save in the order given, after the list of its keys. */
@@ -154,7 +166,10 @@ export class DiskTier {
       batch.push({ record: recordOf('payload', entry), payload });
     }
     await this.#append(batch, (locations) => {
-      payloads.forEach(({ entry }, index) => this.#place(entry, locations[index + 1]));
+      payloads.forEach(({ entry }, index) => {
+        // It was in memory already, and may have been replaced or removed meanwhile.
+        if (entry.isCurrent) this.#place(entry, locations[index + 1]);
+      });
     });
   }
 
@@ -234,7 +249,7 @@ export class DiskTier {
       const entry = new CacheEntry(facts, { sequence, saveId, saveIndex, isPending });
       this.#index.put(entry);
       this.#place(entry, { segment, offset, length: facts.length, crc: facts.crc });
-      if (isPending) this.#recoveredEntries.push(entry);
+      if (isPending) this.recovered.add(entry);
     }
   }
 

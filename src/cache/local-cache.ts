@@ -3,12 +3,14 @@ import { messageOf, StoreError, systemErrorCode } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
+import type { PayloadLease } from '../blocks/served-store.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import { CacheEntry } from './cache-entry.ts';
 import type { PayloadFacts, PayloadId } from './cache-entry.ts';
 import type { DiskTier, NewPayload } from './disk-tier.ts';
 import type { EntryIndex } from './entry-index.ts';
 import type { Extent } from './extent.ts';
+import type { MemoryAcceptance } from './memory-acceptance.ts';
 import type { MemoryTier } from './memory-tier.ts';
 import { PrivateExtent } from './private-extent.ts';
 import type { SharedTier } from './shared-tier.ts';
@@ -44,6 +46,8 @@ export interface LocalCacheParts {
   readonly clock: Clock;
   /** Where other processes see what memory holds; absent where they do not. */
   readonly shared?: SharedTier | undefined;
+  /** Accepts payloads in the memory that is shared; without it the log does. */
+  readonly acceptance?: MemoryAcceptance | undefined;
   /** Told of a payload that no local tier has room for any more. */
   readonly onEvict?: ((id: PayloadId) => void) | undefined;
 }
@@ -58,6 +62,7 @@ export class LocalCache {
   readonly #index: EntryIndex;
   readonly #clock: Clock;
   readonly #shared: SharedTier | undefined;
+  readonly #acceptance: MemoryAcceptance | undefined;
   readonly #onEvict: LocalCacheParts['onEvict'];
   readonly #admissions: Admission[] = [];
   #admissionBytes = 0;
@@ -76,6 +81,7 @@ export class LocalCache {
     this.#disk = disk;
     this.#clock = clock;
     this.#shared = parts.shared;
+    this.#acceptance = parts.acceptance;
     this.#onEvict = parts.onEvict;
     this.#nextSequence = (disk?.recovered.lastSequence ?? 0) + 1;
     this.#firstSaveId = (disk?.recovered.lastSaveId ?? 0) + 1;
@@ -167,9 +173,19 @@ export class LocalCache {
     return this.memory.allocate(byteLength) ?? new PrivateExtent(byteLength);
   }
 
+  /** Bytes of memory that hold what was accepted there and is not on disk yet. */
+  get heldBytes(): number {
+    return this.#acceptance?.heldBytes ?? 0;
+  }
+
+  /** Memory for a payload that may be given to {@link accept}, which copies nothing then. */
+  lease(byteLength: number): PayloadLease | undefined {
+    return this.#acceptance?.lease(byteLength);
+  }
+
   /**
-   * Accepts new payloads of one save: writes them to the log from last to first, then shows them all
-   * at once. `chain` is every key given to the save.
+   * Accepts new payloads of one save: in shared memory, or else in the log, from last to first; then shows
+   * them all at once. `chain` is every key given to the save.
    */
   async accept(
     payloads: readonly (NewPayload & { readonly saveIndex: number })[],
@@ -182,12 +198,34 @@ export class LocalCache {
       const origin = { sequence: this.#takeSequence(), saveId, saveIndex, isPending: true };
       return new CacheEntry(facts, origin);
     });
+    if (await this.#acceptInMemory(entries, payloads, chain)) return entries;
     await this.#disk.write(
       entries.map((entry, index) => ({ entry, payload: payloads[index].payload })).reverse(),
       chain,
     );
     for (const entry of entries) this.#show(entry);
     return entries;
+  }
+
+  /** False when there is no room: then nothing was accepted. */
+  async #acceptInMemory(
+    entries: readonly CacheEntry[],
+    payloads: readonly NewPayload[],
+    chain: readonly BlockKey[],
+  ): Promise<boolean> {
+    const save = await this.#acceptance?.copy(entries, payloads, chain);
+    if (save === undefined) return false;
+    // What came from the object store meanwhile is not shown beside it; a raw tail stays until its next one is.
+    for (const { facts } of entries) {
+      const present = facts.kind === 'block' ? this.#index.find(facts)?.extent : undefined;
+      if (present !== undefined) this.#shared?.hide(present.bytes);
+    }
+    if (this.#acceptance?.commit(save) !== true) return false;
+    for (const { entry, extent, payload } of save.payloads) {
+      this.#makeResident(entry, extent, payload);
+      this.#show(entry);
+    }
+    return true;
   }
 
   /**
@@ -216,7 +254,9 @@ export class LocalCache {
   async markUploaded(entry: CacheEntry): Promise<void> {
     assert(entry.isPending, 'an entry is confirmed once');
     entry.isPending = false;
-    await this.#disk?.noteUploaded(entry);
+    // The log does not know of it yet.
+    if (entry.isHeld && entry.extent !== undefined) this.#acceptance?.confirm(entry, entry.extent);
+    else await this.#disk?.noteUploaded(entry);
     this.#dropIfGone(entry);
   }
 
@@ -231,6 +271,7 @@ export class LocalCache {
     this.#isClosed = true;
     this.#writeAdmissions();
     await this.#admitting;
+    await this.#acceptance?.close();
     this.#shared?.close();
     await this.#disk?.close();
   }
@@ -254,6 +295,7 @@ export class LocalCache {
   #forgetTiers(entry: CacheEntry): void {
     entry.isCurrent = false;
     if (entry.extent !== undefined) {
+      if (entry.isHeld) this.#acceptance?.settle(entry, entry.extent);
       this.#shared?.hide(entry.extent.bytes);
       this.memory.remove(entry.extent);
     }
@@ -265,6 +307,11 @@ export class LocalCache {
   /** Makes the extent the entry's copy in memory, unless it has one. */
   #keep(entry: CacheEntry, extent: Extent, payload: Uint8Array): void {
     if (entry.extent !== undefined || !entry.isCurrent || extent instanceof PrivateExtent) return;
+    this.#makeResident(entry, extent, payload);
+    this.#shared?.publish(entry.facts, extent.bytes, payload);
+  }
+
+  #makeResident(entry: CacheEntry, extent: Extent, payload: Uint8Array): void {
     entry.extent = extent;
     entry.payload = payload;
     const onEvict = (): void => {
@@ -273,7 +320,6 @@ export class LocalCache {
       this.#dropIfGone(entry);
     };
     this.memory.makeResident(extent, onEvict, entry.uses > 0);
-    this.#shared?.publish(entry.facts, extent.bytes, payload);
   }
 
   async #dropDamaged(entry: CacheEntry): Promise<void> {

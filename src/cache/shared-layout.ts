@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { PayloadKind } from '../blocks/payload-kind.ts';
 
 /**
  * The directory of a store's shared memory, 0700, one for each life of a store:
@@ -7,6 +8,7 @@ import { join } from 'node:path';
  * <directory>/index         what is where, written by the store alone; locked by it while it lives
  *             clients       what each client pins; a client locks its part while it lives
  *             segment-<n>   payloads
+ *             place         the place in the cache directory that it belongs to, see memory-link.ts
  * ```
  */
 export const sharedPaths = {
@@ -15,12 +17,12 @@ export const sharedPaths = {
   segment: (directory: string, number: number): string => join(directory, `segment-${number}`),
 };
 
-/** The kind of a block, below the number of its namespace. Other kinds are not shown. */
-const blockKind = 1;
+/** The number of each kind, below that of its namespace. Readers look for blocks alone. */
+const kindNumbers: Readonly<Record<PayloadKind, number>> = { block: 1, tail: 2, 'raw-tail': 3 };
 
-/** Whose the blocks of a namespace are, by its number. */
-export function ownerOf(namespace: number): number {
-  return namespace * 256 + blockKind;
+/** Whose the payloads of a kind are in a namespace, by its number. */
+export function ownerOf(namespace: number, kind: PayloadKind = 'block'): number {
+  return namespace * 256 + kindNumbers[kind];
 }
 
 /** Fields of the facts of an entry: tokens below, a bit for decoded ones, the fingerprint above. */

@@ -8,13 +8,16 @@ import {
   clientsMax,
   entriesStart,
   entryBytes,
+  entryOffsets,
   headerWords,
   offsetUnitBytes,
+  ownerMarks,
   skipMax,
   skipUnitBytes,
 } from '../platform/shared-memory.ts';
 import type { SharedFile, SharedIndexCode, SharedMemory } from '../platform/shared-memory.ts';
 import type { PayloadFacts } from './cache-entry.ts';
+import { extentHeaderBytes } from './extent-header.ts';
 import { factBits, fingerprintsMax, ownerOf, sharedPaths } from './shared-layout.ts';
 import { SharedNames } from './shared-names.ts';
 import { SharedSegments } from './shared-segments.ts';
@@ -29,13 +32,16 @@ export interface SharedTierParts {
 
 /**
  * The memory tier as other processes of the host see it: its memory lies in files, and an index says
- * what is where. Only this object writes the index. Acceptance does not rest on it: what it holds is
- * in the log or the object store too.
+ * what is where. Only this object writes the index. What it marks as held is in no log yet, and is
+ * for whoever follows this store (memory-acceptance.ts).
  */
 export class SharedTier implements OutsideReaders {
+  readonly #memory: SharedMemory;
   readonly #index: SharedIndexCode;
   readonly #indexFile: SharedFile;
   readonly #indexMemory: Uint8Array;
+  /** The same by words. */
+  readonly #words: Int32Array;
   readonly #clientsFile: SharedFile;
   readonly #clients: Uint8Array;
   readonly #names: SharedNames;
@@ -48,6 +54,7 @@ export class SharedTier implements OutsideReaders {
 
   /** Makes the files; the directory is there and empty. */
   constructor({ memory, directory, budgetBytes }: SharedTierParts) {
+    this.#memory = memory;
     this.#index = memory.index;
     const capacity = capacityFor(budgetBytes);
     this.#segments = new SharedSegments(memory, directory, budgetBytes);
@@ -60,6 +67,8 @@ export class SharedTier implements OutsideReaders {
     assert(this.#indexFile.lock(0, 1), 'a new index is nobody else’s');
     requireRoom(this.#indexFile);
     this.#indexMemory = this.#indexFile.map();
+    const { buffer, byteOffset, byteLength } = this.#indexMemory;
+    this.#words = new Int32Array(buffer, byteOffset, byteLength / 4);
     this.#index.create(this.#indexMemory, Math.log2(capacity), this.#segments.segmentBytes);
     this.#names = new SharedNames(this.#indexMemory);
     this.#endLife = this.#indexFile.showLife();
@@ -77,20 +86,48 @@ export class SharedTier implements OutsideReaders {
   /** Shows a payload that lies in memory of this tier and does not change any more. */
   publish(facts: PayloadFacts, extent: SlabBytes, payload: Uint8Array): void {
     // Only blocks are looked for; a raw tail changes under its key.
-    if (facts.kind !== 'block' || this.#isClosed) return;
-    const owner = this.#ownerOf(facts);
-    const fingerprint = this.#fingerprintOf(facts);
+    if (facts.kind === 'block') this.#show(facts, facts.key, extent, payload);
+  }
+
+  /**
+   * Shows a payload of any kind behind its header, and marks it as one that is in no log. `name` is
+   * what no other payload of its kind and namespace has: of a block its key. False when there is no room
+   * for it in the index, or its names or numbers do not fit; then it is not shown.
+   */
+  publishHeld(facts: PayloadFacts, name: string, extent: SlabBytes): boolean {
+    const payload = extent.subarray(extentHeaderBytes, extentHeaderBytes + facts.length);
+    const owner = this.#show(facts, name, extent, payload);
+    if (owner === undefined) return false;
+    this.#setOwner(extent, owner | ownerMarks.held);
+    return true;
+  }
+
+  /** The object store has the payload, which is still in no log. */
+  confirm(extent: SlabBytes): void {
+    const word = this.#ownerWord(extent);
+    assert(word !== undefined, 'what is confirmed is shown');
+    this.#setOwner(extent, Atomics.load(this.#words, word) | ownerMarks.confirmed);
+  }
+
+  /** The log has the payload, or it is not wanted: whoever follows has no use for it here. */
+  settle(extent: SlabBytes): void {
+    const word = this.#ownerWord(extent);
+    const marks = ownerMarks.held | ownerMarks.confirmed;
+    if (word !== undefined) this.#setOwner(extent, Atomics.load(this.#words, word) & ~marks);
+    // So that nobody takes it for one that is held when its entry is being written as the process ends.
+    extent.fill(0, 0, 4);
+  }
+
+  /** Where an extent lies in its files. */
+  placeOf(extent: SlabBytes): { readonly segment: number; readonly offset: number } {
     const segment = this.#segments.numberOf(extent.buffer);
-    if (owner === undefined || fingerprint === undefined || segment === undefined) return;
-    const skip = (payload.byteOffset - extent.byteOffset) / skipUnitBytes;
-    if (!Number.isInteger(skip) || skip > skipMax || facts.tokens > factBits.tokensMax) return;
-    assert(payload.buffer === extent.buffer && skip >= 0, 'a payload lies in its extent');
-    const decoded = facts.hasDecodedTokens ? factBits.decoded : 0;
-    const words = [segment, extent.byteOffset / offsetUnitBytes, payload.byteLength, facts.crc];
-    const bits = facts.tokens | decoded | (fingerprint << factBits.fingerprintShift);
-    this.#payload.set([...words, bits, owner, skip]);
-    const entry = this.#index.publish(this.#indexMemory, facts.key, this.#payload);
-    if (entry >= 0) this.#shownIn(extent.buffer).set(extent.byteOffset, entry);
+    assert(segment !== undefined, 'an extent lies in a segment');
+    return { segment, offset: extent.byteOffset };
+  }
+
+  /** As {@link SharedMemory.copy}. */
+  copy(target: Uint8Array, source: Uint8Array): void {
+    this.#memory.copy(target, source);
   }
 
   /** Hides a payload at once; its memory is given up by `retire` later. */
@@ -129,6 +166,45 @@ export class SharedTier implements OutsideReaders {
     this.#indexFile.close();
   }
 
+  /** The owner under which it is shown; undefined when it is not. */
+  #show(
+    facts: PayloadFacts,
+    name: string,
+    extent: SlabBytes,
+    payload: Uint8Array,
+  ): number | undefined {
+    if (this.#isClosed) return undefined;
+    const owner = this.#ownerOf(facts);
+    const fingerprint = this.#fingerprintOf(facts);
+    const segment = this.#segments.numberOf(extent.buffer);
+    if (owner === undefined || fingerprint === undefined || segment === undefined) return undefined;
+    const skip = (payload.byteOffset - extent.byteOffset) / skipUnitBytes;
+    const isFit = Number.isInteger(skip) && skip <= skipMax && facts.tokens <= factBits.tokensMax;
+    if (!isFit) return undefined;
+    assert(payload.buffer === extent.buffer && skip >= 0, 'a payload lies in its extent');
+    const decoded = facts.hasDecodedTokens ? factBits.decoded : 0;
+    const words = [segment, extent.byteOffset / offsetUnitBytes, payload.byteLength, facts.crc];
+    const bits = facts.tokens | decoded | (fingerprint << factBits.fingerprintShift);
+    this.#payload.set([...words, bits, owner, skip]);
+    const entry = this.#index.publish(this.#indexMemory, name, this.#payload);
+    if (entry < 0) return undefined;
+    this.#shownIn(extent.buffer).set(extent.byteOffset, entry);
+    return owner;
+  }
+
+  #setOwner(extent: SlabBytes, owner: number): void {
+    const word = this.#ownerWord(extent);
+    assert(word !== undefined, 'what is marked is shown');
+    Atomics.store(this.#words, word, owner);
+  }
+
+  /** The word of the extent's entry that can be changed while others read it; undefined when it is not shown. */
+  #ownerWord({ buffer, byteOffset }: SlabBytes): number | undefined {
+    const entry = this.#shown.get(buffer)?.get(byteOffset);
+    if (entry === undefined || entry < 0) return undefined;
+    return (entriesStart + entry * entryBytes + entryOffsets.owner) / 4;
+  }
+
   /** True while a living client pins the place. The pins of dead ones are forgotten. */
   #isHeld(segment: number, offset: number): boolean {
     for (;;) {
@@ -145,9 +221,9 @@ export class SharedTier implements OutsideReaders {
     }
   }
 
-  #ownerOf({ namespace }: PayloadFacts): number | undefined {
+  #ownerOf({ namespace, kind }: PayloadFacts): number | undefined {
     const number = this.#names.add('namespace', namespace);
-    return number === 0 ? undefined : ownerOf(number);
+    return number === 0 ? undefined : ownerOf(number, kind);
   }
 
   #fingerprintOf({ fingerprint }: PayloadFacts): number | undefined {

@@ -1,6 +1,6 @@
 import { messageOf } from '../base/errors.ts';
 import { announcementOf } from '../blocks/socket-path.ts';
-import { newSharedDirectory, removeSharedDirectory } from '../cache/shared-directories.ts';
+import { newSharedDirectory, removeIfSettled } from '../cache/shared-directories.ts';
 import type { BoundAddress } from '../daemon/transport.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { DaemonEvents } from './daemon-events.ts';
@@ -57,7 +57,10 @@ export class DaemonMemory {
     const { files } = this.#platform;
     await this.#orTell('shared memory is not removed', async () => {
       for (const path of this.#announcements) await files.remove(path);
-      if (directory !== undefined) await removeSharedDirectory(this.#platform, directory);
+      if (directory === undefined || (await removeIfSettled(this.#platform, directory))) return;
+      this.#events.info('shared memory stays: it holds what the cache directory did not take', {
+        directory,
+      });
     });
   }
 

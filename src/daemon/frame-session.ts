@@ -18,7 +18,7 @@ import { greet } from './greeting.ts';
 import type { GreetedClient } from './greeting.ts';
 import { serve } from './serve.ts';
 import { ServedCall } from './served-call.ts';
-import type { FrameSink } from './served-call.ts';
+import type { FrameSink, PayloadIntake } from './served-call.ts';
 
 /** What a session needs of the door that it came through. */
 export interface SessionDoor {
@@ -43,8 +43,8 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   readonly #gathered: GatheredFrames;
   readonly #calls = new Map<number, ServedCall>();
   #client: GreetedClient | undefined;
-  /** The call whose piece is being received. */
-  #receiving: ServedCall | undefined;
+  /** Where a piece is being received, also when its call has ended meanwhile. */
+  #receiving: PayloadIntake | undefined;
   #isOver = false;
   #isPaused = false;
   /** When the last whole frame came, or the one under way began. */
@@ -83,6 +83,12 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   }
 
   closed(): void {
+    this.#receiving?.lost();
+    this.#receiving = undefined;
+    this.#leave();
+  }
+
+  #leave(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     for (const call of this.#calls.values()) call.cancel('the client has left');
@@ -148,15 +154,16 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
       throw new StoreError('TOO_LARGE', `a piece of ${length} bytes is not accepted`);
     }
     // A call that has ended may have had pieces on their way.
-    const call = this.#calls.get(id);
-    this.#receiving = call?.intake === undefined ? undefined : call;
-    return call?.intake?.target(length);
+    const intake = this.#calls.get(id)?.intake;
+    const target = intake?.target(length);
+    this.#receiving = intake;
+    return target;
   }
 
   onData(_id: number, length: number, isKept: boolean): void {
     this.#aliveMs = this.#door.service.clock.nowMs();
     // Whoever ended the call meanwhile has left the memory of this piece alone.
-    if (isKept) this.#receiving?.intake?.filled(length);
+    if (isKept) this.#receiving?.filled(length);
     this.#receiving = undefined;
   }
 
@@ -257,7 +264,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
     logger.info('connection refused', { peer: this.#connection.peer, why: failure.message });
     this.#answerFailure(0, failure);
     this.#connection.end();
-    this.closed();
+    this.#leave();
     // A peer that keeps its side open does not keep ours.
     const { clock } = this.#door.service;
     clock.schedule(limits.lingerMs, () => this.#connection.destroy());

@@ -17,6 +17,7 @@ import type {
   Tier,
 } from '../blocks/kv-store.ts';
 import type {
+  PayloadLease,
   SaveWantedOptions,
   ServedStore,
   WantedBlock,
@@ -71,6 +72,10 @@ export class MeteredStore implements ServedStore {
     options?: SaveWantedOptions,
   ): Promise<SaveResult | 'payload-needed'> {
     return this.#meter.measure('save', () => this.#store.saveWanted(blocks, options));
+  }
+
+  lease(byteLength: number): PayloadLease | undefined {
+    return this.#store.lease(byteLength);
   }
 
   async loadTail(query: TailQuery, options?: LoadOptions): Promise<TailBorrow | undefined> {

@@ -73,6 +73,11 @@ export class RelayedStore implements ServedStore {
     return { saved, known: blocks.length - saved, savedBytes };
   }
 
+  /** What comes in goes on to the daemon: there is nothing here that it could be read into. */
+  lease(): undefined {
+    return undefined;
+  }
+
   lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
     return this.#client.lookup(keys, options);
   }

@@ -1,10 +1,10 @@
 import { assert } from '../base/assert.ts';
-import type { BytePool } from '../base/byte-pool.ts';
 import { deferred } from '../base/deferred.ts';
 import type { Deferred } from '../base/deferred.ts';
 import { StoreError } from '../base/errors.ts';
 import type { Checksums } from '../platform/checksums.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
+import type { IntakeMemory } from './intake-memory.ts';
 import type { PayloadIntake } from './served-call.ts';
 
 /** A payload that is to come. */
@@ -20,12 +20,12 @@ export interface ReceivedPayload extends ExpectedPayload {
 }
 
 /**
- * Takes the payloads of a save in the order in which they are expected, into memory of the pool. No
+ * Takes the payloads of a save in the order in which they are expected, into the memory given. No
  * byte is taken before it was granted.
  */
 export class SaveIntake implements PayloadIntake {
   readonly #expected: readonly ExpectedPayload[];
-  readonly #pool: BytePool;
+  readonly #memory: IntakeMemory;
   readonly #checksums: Checksums;
   #next = 0;
   /** Payloads that {@link receive} has given. */
@@ -37,13 +37,16 @@ export class SaveIntake implements PayloadIntake {
   readonly #received: (ReceivedPayload & { readonly verifying: Promise<void> })[] = [];
   #waiting: { readonly until: number; readonly arrival: Deferred<void> } | undefined;
   #failure: StoreError | undefined;
+  /** A piece is being read into the current payload. */
+  #isReading = false;
+  #isDiscarded = false;
 
   constructor(
     expected: readonly ExpectedPayload[],
-    { pool, checksums }: { readonly pool: BytePool; readonly checksums: Checksums },
+    { memory, checksums }: { readonly memory: IntakeMemory; readonly checksums: Checksums },
   ) {
     this.#expected = expected;
-    this.#pool = pool;
+    this.#memory = memory;
     this.#checksums = checksums;
   }
 
@@ -80,9 +83,16 @@ export class SaveIntake implements PayloadIntake {
     }
   }
 
-  /** Gives back what came and nobody took. A payload that is still being filled is left alone. */
+  /** Gives back what came and nobody took, and what was coming, as soon as nothing comes there any more. */
   discard(): void {
-    for (const { payload } of this.#received.splice(0)) this.#pool.give(payload);
+    this.#isDiscarded = true;
+    for (const { payload } of this.#received.splice(0)) this.#memory.give(payload);
+    this.#giveCurrent();
+  }
+
+  lost(): void {
+    this.#isReading = false;
+    this.#giveCurrent();
   }
 
   begin(notice: PayloadNotice): void {
@@ -101,7 +111,7 @@ export class SaveIntake implements PayloadIntake {
       throw new StoreError('INVALID', message);
     }
     this.#granted -= length;
-    this.#current = { notice, into: this.#pool.take(length) };
+    this.#current = { notice, into: this.#memory.take(length) };
     this.#filled = 0;
     if (length === 0) this.#finish();
   }
@@ -112,12 +122,22 @@ export class SaveIntake implements PayloadIntake {
       const rest = into.length - this.#filled;
       throw new StoreError('INVALID', `a piece of ${length} bytes; ${rest} are due`);
     }
+    this.#isReading = true;
     return into.subarray(this.#filled, this.#filled + length);
   }
 
   filled(length: number): void {
+    this.#isReading = false;
+    if (this.#isDiscarded) return this.#giveCurrent();
     this.#filled += length;
     if (this.#filled === this.#current?.into.length) this.#finish();
+  }
+
+  /** The payload that was coming when the intake was discarded. */
+  #giveCurrent(): void {
+    if (!this.#isDiscarded || this.#isReading || this.#current === undefined) return;
+    this.#memory.give(this.#current.into);
+    this.#current = undefined;
   }
 
   #finish(): void {

@@ -17,6 +17,7 @@ import type { SaveCall, SaveHead } from '../protocol/write-messages.ts';
 import { Call } from '../store/call.ts';
 import type { ClientAccount } from './client-accounts.ts';
 import type { DaemonService } from './daemon-service.ts';
+import { IntakeMemory } from './intake-memory.ts';
 import { SaveIntake } from './save-intake.ts';
 import type { ExpectedPayload, ReceivedPayload } from './save-intake.ts';
 import type { FrameSink, ServedCall } from './served-call.ts';
@@ -191,6 +192,7 @@ interface Group {
 class PayloadStream {
   readonly #run: SaveRun;
   readonly #options: StreamOptions;
+  readonly #memory: IntakeMemory;
   readonly #intake: SaveIntake;
   readonly #groups: readonly Group[];
   /** One for each group that was asked to be granted, in order. */
@@ -206,9 +208,9 @@ class PayloadStream {
     this.#options = options;
     const { save, expected } = options;
     this.#groups = groupsOf(expected);
-    const { pool } = run.service.accounts;
-    const { checksums = directChecksums } = run.service;
-    this.#intake = new SaveIntake(expected, { pool, checksums });
+    const { checksums = directChecksums, store, accounts } = run.service;
+    this.#memory = new IntakeMemory(store, accounts.pool);
+    this.#intake = new SaveIntake(expected, { memory: this.#memory, checksums });
     // What comes unasked is on its way: there is room for it now, or none.
     if (save.isUnasked) this.#grantNow(checkEager(expected));
     run.call.intake = this.#intake;
@@ -234,7 +236,7 @@ class PayloadStream {
   stored(received: readonly ReceivedPayload[]): void {
     let bytes = 0;
     for (const { payload, length } of received) {
-      this.#run.service.accounts.pool.give(payload);
+      this.#memory.give(payload);
       bytes += length;
     }
     this.#giveBack(bytes);

@@ -10,6 +10,8 @@ export interface PayloadIntake {
   target(length: number): Uint8Array;
   /** The piece is there. */
   filled(length: number): void;
+  /** Nothing more is read into the memory that {@link target} gave last. */
+  lost(): void;
 }
 
 /** One call under way at the daemon. */

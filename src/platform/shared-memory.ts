@@ -101,5 +101,12 @@ export const nameBytes = 128;
 /** Where entries begin, and the bytes of one. */
 export const entriesStart = namesStart + namesMax * nameBytes;
 export const entryBytes = 64;
+/** Words of an entry that are read and written one by one. */
+export const entryOffsets = { sequence: 0, location: 40, owner: 60 } as const;
+/**
+ * Marks in the word of an owner. `held`: the payload was accepted here and is in no file of the cache directory.
+ * `confirmed`: the object store has it.
+ */
+export const ownerMarks = { held: 0x80, confirmed: 0x40 } as const;
 /** Words of the header that are read and written one by one. */
 export const headerWords = { names: 6, isClosed: 7 } as const;

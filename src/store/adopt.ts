@@ -4,9 +4,10 @@ import { claimAbandoned } from '../cache/cache-directory.ts';
 import type { OwnedDirectory, StoreIdentity } from '../cache/cache-directory.ts';
 import type { CacheEntry, PayloadFacts } from '../cache/cache-entry.ts';
 import { DiskTier } from '../cache/disk-tier.ts';
-import type { PendingSave } from '../cache/disk-tier.ts';
 import { EntryIndex } from '../cache/entry-index.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
+import { MemoryTakeover } from '../cache/memory-takeover.ts';
+import type { PendingSave } from '../cache/recovered-entries.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { BackgroundTask } from './background-task.ts';
 import type { Counters } from './counters.ts';
@@ -80,6 +81,8 @@ export class Adoption implements BackgroundTask {
     });
     counters.damagedRecords += tier.damagedRecords + noteDamagedOwner(directory, logger);
     try {
+      const place = { place: directory.path, storeDigest, tier };
+      counters.damagedRecords += await MemoryTakeover.run({ platform, logger, ...place });
       for (const save of tier.takePending()) await this.#adoptSave(tier, save);
       await tier.empty();
       logger.info('adoption: took over a directory', { directory: directory.path });

@@ -2,16 +2,9 @@ import { assert } from '../base/assert.ts';
 import type { Logger } from '../base/logger.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
-import { claimDirectory } from '../cache/cache-directory.ts';
-import type { OwnedDirectory, StoreIdentity } from '../cache/cache-directory.ts';
+import type { StoreIdentity } from '../cache/cache-directory.ts';
 import type { PayloadId } from '../cache/cache-entry.ts';
 import { storeDigestOf } from '../cache/cache-owner.ts';
-import { DiskTier } from '../cache/disk-tier.ts';
-import { EntryIndex } from '../cache/entry-index.ts';
-import { LocalCache } from '../cache/local-cache.ts';
-import { openSharedTier } from '../cache/shared-tier.ts';
-import type { SharedTier } from '../cache/shared-tier.ts';
-import { SlabMemoryTier } from '../cache/slab-memory-tier.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import type { ObjectFormat } from '../format/object-keys.ts';
 import { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
@@ -26,6 +19,8 @@ import { Collector } from './collect.ts';
 import { Counters } from './counters.ts';
 import type { ReadLegacy } from './legacy-namespaces.ts';
 import { beginAfter } from './later-task.ts';
+import { openLocalTiers } from './local-tiers.ts';
+import type { LocalTiers } from './local-tiers.ts';
 import { ObjectTier } from './object-tier.ts';
 import type { ObjectTierParts } from './object-tier.ts';
 import { Prefault } from './prefault.ts';
@@ -85,13 +80,6 @@ export interface StoreFoundation {
   readonly background?: readonly BackgroundTask[] | undefined;
 }
 
-/** The local tiers, and the claim on the directory that holds the disk tier. */
-interface LocalTiers {
-  readonly memory: SlabMemoryTier;
-  readonly cache: LocalCache;
-  readonly own: OwnedDirectory | undefined;
-}
-
 /** Puts a store together and resumes the uploads that earlier processes left. */
 export async function assembleStore(foundation: StoreFoundation): Promise<Store> {
   const { platform, logger, transcoder, settings } = foundation;
@@ -99,8 +87,9 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const { clock } = platform;
   const objects = new MeteredObjectStore(foundation.objects, foundation.ledger);
   const catalog = new Catalog(clock, platform.random);
-  const { memory, cache, own } = await openLocalTiers(foundation, catalog);
+  const { memory, cache, own, damagedInMemory } = await openTiers(foundation, catalog);
   const counters = new Counters();
+  counters.damagedRecords += damagedInMemory;
   const catalogMemory = catalogMemoryOf(foundation, { own, catalog, counters });
   await catalogMemory?.recall();
   if (own !== undefined) counters.damagedRecords += noteDamagedOwner(own, logger);
@@ -157,49 +146,12 @@ function formatsOf({
   return { readLegacy: writeFormat === 'v1' ? 'on' : readV1, writeFormat };
 }
 
-async function openLocalTiers(foundation: StoreFoundation, catalog: Catalog): Promise<LocalTiers> {
-  const shared = await shareMemory(foundation);
-  try {
-    return await openTiersOver(foundation, catalog, shared);
-  } catch (error) {
-    shared?.close();
-    throw error;
-  }
-}
-
-async function openTiersOver(
-  foundation: StoreFoundation,
-  catalog: Catalog,
-  shared: SharedTier | undefined,
-): Promise<LocalTiers> {
+function openTiers(foundation: StoreFoundation, catalog: Catalog): Promise<LocalTiers> {
   const { platform, logger, settings } = foundation;
-  const memory = memoryTierOf(settings.memoryBytes, shared);
-  const index = new EntryIndex();
   const onEvict = (id: PayloadId): void => catalog.noteEvicted(id);
-  const common = { memory, index, shared, clock: platform.clock, onEvict };
-  const { cacheDirectory, diskBytes } = settings;
-  if (cacheDirectory === false) {
-    return { memory, cache: new LocalCache({ ...common, disk: undefined }), own: undefined };
-  }
-  const own = await claimDirectory(platform, cacheDirectory, identityOf(foundation));
-  if (own === undefined) {
-    logger.info('cache directory: all places are taken; this store has no disk tier', {
-      directory: cacheDirectory,
-    });
-    return { memory, cache: new LocalCache({ ...common, disk: undefined }), own };
-  }
-  const { files, random } = platform;
-  const storeDigest = storeDigestOf(identityOf(foundation));
-  const reservedBytes = catalogBytesOf(diskBytes);
-  const budget = { budgetBytes: diskBytes, reservedBytes };
-  const log = { files, random, directory: own.path, ...budget, storeDigest };
-  try {
-    const disk = await DiskTier.open({ ...log, index, logger, onEvict });
-    return { memory, cache: new LocalCache({ ...common, disk }), own };
-  } catch (error) {
-    await own.release();
-    throw error;
-  }
+  const identity = identityOf(foundation);
+  const reservedBytes = catalogBytesOf(settings.diskBytes);
+  return openLocalTiers({ platform, logger, settings, identity, reservedBytes, onEvict });
 }
 
 function catalogMemoryOf(
@@ -212,18 +164,6 @@ function catalogMemoryOf(
   const byteLengthMax = catalogBytesOf(foundation.settings.diskBytes);
   const place = { files: platform.files, directory: own.path, storeDigest };
   return new CatalogMemory({ ...place, catalog, counters, logger, byteLengthMax });
-}
-
-function shareMemory(foundation: StoreFoundation): Promise<SharedTier | undefined> {
-  const { platform, logger, settings } = foundation;
-  const { sharedDirectory, memoryBytes } = settings;
-  if (sharedDirectory === undefined) return Promise.resolve(undefined);
-  return openSharedTier(platform, sharedDirectory, memoryBytes, logger);
-}
-
-function memoryTierOf(budgetBytes: number, shared: SharedTier | undefined): SlabMemoryTier {
-  if (shared === undefined) return new SlabMemoryTier(budgetBytes);
-  return new SlabMemoryTier(budgetBytes, (byteLength) => shared.take(byteLength), shared);
 }
 
 function startAdoption(

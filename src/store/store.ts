@@ -22,6 +22,7 @@ import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { tailDigest } from '../blocks/prefix.ts';
 import type {
+  PayloadLease,
   SaveWantedOptions,
   ServedStore,
   WantedBlock,
@@ -167,6 +168,10 @@ export class Store implements ServedStore {
       const durable = this.#isDurable(options);
       return writePath.save({ payloads, chain: whole, durable, order: options?.order }, call);
     });
+  }
+
+  lease(byteLength: number): PayloadLease | undefined {
+    return this.#closing === undefined ? this.#parts.cache.lease(byteLength) : undefined;
   }
 
   async loadTail(query: TailQuery, options?: LoadOptions): Promise<TailBorrow | undefined> {

@@ -7,9 +7,9 @@ import type { KvStore } from '../../src/blocks/kv-store.ts';
 /**
  * What a child is doing. It says so before it begins and as soon as it has ended, so that the
  * parent knows in what a kill hit it. `announced-files.ts` says where the first four begin and end;
- * `close` is the call.
+ * `save` and `close` are the calls.
  */
-export type Phase = 'write' | 'commit' | 'upload' | 'evict' | 'close';
+export type Phase = 'write' | 'commit' | 'upload' | 'evict' | 'save' | 'close';
 
 /**
  * A line of a child's report. Written with one system call, after what it says has happened.

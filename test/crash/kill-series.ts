@@ -2,11 +2,12 @@ import { mkdir } from 'node:fs/promises';
 import { isStoreError } from '../../src/base/errors.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 import type { StoreConfig } from '../../src/config/store-config.ts';
+import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { seededRandom } from '../support/random.ts';
 import { eventually } from '../support/waiting.ts';
 import { Accepted } from './accepted.ts';
 import type { Phase } from './accepted.ts';
-import { configOf, withStore } from './crash-store.ts';
+import { configOf, sharingPlatform, withStore } from './crash-store.ts';
 import { killAt } from './killed-child.ts';
 
 const mib = 1024 * 1024;
@@ -22,6 +23,8 @@ export interface KillPlan {
   readonly phasesMax: number;
   /** … and within so many milliseconds of it. */
   readonly withinMs: number;
+  /** The child accepts in shared memory; every other process that follows has no native code. */
+  readonly sharesMemory?: boolean;
 }
 
 /** What became of the kills of a series. */
@@ -53,6 +56,7 @@ export async function runKills(plan: KillPlan, kills: number, place: string): Pr
   const accepted = new Accepted();
   const random = seededRandom(`kills/${place.split('/').at(-1)}`);
   await mkdir(place);
+  const memoryDirectory = plan.sharesMemory ? `${place}/memory` : undefined;
   let inPhase = 0;
   let pending = 0;
   for (let kill = 0; kill < kills; kill += 1) {
@@ -60,14 +64,18 @@ export async function runKills(plan: KillPlan, kills: number, place: string): Pr
       phases: 1 + random.below(plan.phasesMax),
       ms: (plan.withinMs * random.below(1000)) / 1000,
     };
-    const job = { config, seed: `${plan.phase}/${kill}`, phase: plan.phase, instant };
+    const { phase } = plan;
+    const job = { config, seed: `${phase}/${kill}`, phase, instant, memoryDirectory };
     const phases = await killAt(job, `${place}/report`, accepted);
     if (phases.has(plan.phase)) inPhase += 1;
-    await withStore(config, async (store) => {
+    const check = async (store: KvStore): Promise<void> => {
       pending += (await store.stats()).pending;
       await accepted.check(store);
       await finishUploads(store);
-    });
+    };
+    const isSharing = memoryDirectory !== undefined && kill % 2 === 0;
+    const platform = isSharing ? sharingPlatform(nodePlatform(), memoryDirectory) : nodePlatform();
+    await withStore(config, check, platform);
   }
   await checkFreshHost(config, accepted);
   return { inPhase, pending, accepted: accepted.count, evictions: accepted.evictions };

@@ -11,7 +11,7 @@ import { randomPayload } from '../support/payloads.ts';
 import { seededRandom } from '../support/random.ts';
 import type { Phase, ReportLine } from './accepted.ts';
 import { announcedPlatform } from './announced-files.ts';
-import { openCrashStore } from './crash-store.ts';
+import { openCrashStore, sharingPlatform } from './crash-store.ts';
 import type { Instant, KillOrder } from './killer-thread.ts';
 
 /** What the parent tells a child by its only argument, as JSON. */
@@ -22,6 +22,8 @@ export interface SaveJob {
   /** What to be killed in. */
   readonly phase: Phase;
   readonly instant: Instant;
+  /** Where file systems in memory are, for a store that accepts in shared memory. */
+  readonly memoryDirectory?: string | undefined;
 }
 
 const job = JSON.parse(process.argv[2] ?? '') as SaveJob;
@@ -33,7 +35,10 @@ let saves = 0;
 
 const order: KillOrder = { cells, ms: job.instant.ms };
 new Worker(new URL('./killer-thread.js', import.meta.url), { workerData: order }).unref();
-const platform = announcedPlatform(nodePlatform(), { begin, end });
+const { memoryDirectory } = job;
+const plain = nodePlatform();
+const base = memoryDirectory === undefined ? plain : sharingPlatform(plain, memoryDirectory);
+const platform = announcedPlatform(base, { begin, end });
 let store = await openCrashStore(job.config, platform);
 for (;;) {
   const burst = job.phase === 'close' ? 6 : 12;
@@ -54,12 +59,14 @@ async function saveSomething(to: KvStore): Promise<void> {
   const name = `${job.seed}/${saves}`;
   try {
     const kind = random.below(6);
+    begin('save');
     if (kind === 0) await saveTail(to, name);
     else if (kind === 1) await saveRawTail(to, name);
     else await saveChain(to, name);
   } catch (error) {
     // The backlog is full: what was not accepted is not told.
     if (!isStoreError(error, 'BUSY')) throw error;
+    end('save');
     await sleep(3);
   }
 }
@@ -99,6 +106,7 @@ async function saveRawTail(to: KvStore, name: string): Promise<void> {
 /** A save is over for its caller when the caller knows. */
 function tellAccepted(lines: readonly ReportLine[]): void {
   say(lines);
+  end('save');
   if (isCommitting) end('commit');
 }
 

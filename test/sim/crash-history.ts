@@ -40,6 +40,7 @@ export const historyProfile: Profile = {
   compression: 'off',
   payloadBytesMax: 2500,
   readV1: 'off',
+  sharesMemory: false,
   extra: {},
 };
 

@@ -25,10 +25,11 @@ export class FileNode {
   modifiedMs: number;
   /** Names and open handles. */
   users = 0;
-  #bytes = new Uint8Array(256);
+  #bytes: Uint8Array = new Uint8Array(256);
   #length = 0;
   #synced = new Uint8Array(0);
   #unsynced: FileMutation[] = [];
+  #isInMemory = false;
 
   constructor(serial: number, inode: number, modifiedMs: number) {
     this.serial = serial;
@@ -38,6 +39,18 @@ export class FileNode {
 
   get byteLength(): number {
     return this.#length;
+  }
+
+  /** True for a file of a file system in memory, which takes no room on the disk. */
+  get isInMemory(): boolean {
+    return this.#isInMemory;
+  }
+
+  /** Lets the file be that memory from now on: who writes there writes to the file. */
+  mapOnto(memory: Uint8Array): void {
+    this.#isInMemory = true;
+    this.#bytes = memory;
+    this.#length = memory.length;
   }
 
   /** The bytes now; a view that later changes may show in. */

@@ -28,6 +28,8 @@ export const faultKinds = [
   'process killed in mid-close',
   'process killed as it opened',
   'torn write at a kill',
+  'process killed as it wrote shared memory',
+  'shared memory of a dead process damaged',
   'machine lost its power',
   'cache wiped',
   'call aborted',

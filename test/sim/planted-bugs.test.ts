@@ -9,6 +9,7 @@ import { projectRoot } from '../../tools/project.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import { plantedBugs } from './planted-bugs.ts';
 import type { PlantedBug, TextChange } from './planted-bugs.ts';
+import { sharingSeeds } from './profile.ts';
 import type { SeedsReport } from './sim-child.ts';
 
 const root = projectRoot();
@@ -67,10 +68,11 @@ async function runSeeds(directory: string, seeds: readonly number[]): Promise<st
 /** The seed that is known to find it first, then the others of a usual run, its theme before. */
 async function find(directory: string, seed: number): Promise<string | undefined> {
   let found = await runSeeds(directory, [seed]);
+  const start = seed >= sharingSeeds ? sharingSeeds : 0;
   const theme = Array.from({ length: seedCount / themeCount }, (_, index) => {
-    return (seed % themeCount) + index * themeCount;
+    return start + (seed % themeCount) + index * themeCount;
   });
-  const all = Array.from({ length: seedCount }, (_, index) => index);
+  const all = Array.from({ length: seedCount }, (_, index) => start + index);
   for (const seeds of [theme, all]) found ??= await runSeeds(directory, seeds);
   return found;
 }

@@ -253,4 +253,47 @@ export const plantedBugs: readonly PlantedBug[] = [
       },
     ],
   },
+  {
+    name: 'memory of a pending payload used again',
+    seed: 1_000_000_015,
+    changes: [
+      {
+        file: 'src/cache/memory-acceptance.ts',
+        from: 'for (const { entry } of save.payloads) entry.isHeld = true;',
+        to: 'for (const { entry, extent } of save.payloads) {\n      entry.isHeld = true;\n      queueMicrotask(() => extent.unpin());\n    }',
+      },
+      {
+        file: 'src/cache/memory-acceptance.ts',
+        from: '    entry.isHeld = false;\n    extent.unpin();',
+        to: '    entry.isHeld = false;',
+      },
+    ],
+  },
+  {
+    name: 'takeover that compares no checksum of a payload',
+    seed: 1_000_000_158,
+    changes: [
+      {
+        file: 'src/cache/memory-takeover.ts',
+        from: 'crc32cAppend(0, payload) === payloadCrc',
+        to: 'payloadCrc >= 0',
+      },
+      {
+        file: 'src/cache/memory-takeover.ts',
+        from: 'facts: factsOf(left.record), payload, saveIndex, isPending',
+        to: 'facts: { ...factsOf(left.record), crc: crc32c(payload) }, payload, saveIndex, isPending',
+      },
+    ],
+  },
+  {
+    name: 'a mark for pending ones that goes before the log has them',
+    seed: 1_000_000_020,
+    changes: [
+      {
+        file: 'src/cache/memory-acceptance.ts',
+        from: 'for (const { entry } of save.payloads) entry.isHeld = true;',
+        to: 'for (const { entry, extent } of save.payloads) {\n      entry.isHeld = true;\n      this.#parts.shared.settle(extent.bytes);\n    }',
+      },
+    ],
+  },
 ];

@@ -25,6 +25,8 @@ export interface Profile {
   readonly objectStoreBytesMax: number | false;
   readonly compression: 'zstd' | 'off';
   readonly payloadBytesMax: number;
+  /** Stores accept in shared memory, which outlives their processes. */
+  readonly sharesMemory: boolean;
   /** `auto` asks before the first object of the v1 format comes: it mostly reads none. */
   readonly readV1: 'auto' | 'on' | 'off';
   /** Kinds of operations that this theme makes beside the usual ones, with their weights. */
@@ -45,8 +47,12 @@ const usual: Omit<Profile, 'theme'> = {
   compression: 'off',
   payloadBytesMax: 4000,
   readV1: 'auto',
+  sharesMemory: false,
   extra: {},
 };
+
+/** Seeds from here on make worlds whose stores share memory. */
+export const sharingSeeds = 1_000_000_000;
 
 const stormy: NetworkShares = { trouble: 0.06, altered: 0, damaged: 0, staleLists: 0 };
 const pressed = { memoryBytes: 32 * kib, diskBytes: 96 * kib };
@@ -105,5 +111,6 @@ export function profileOf(seed: number): Profile {
   const compression = dice.chance(0.05) ? { compression: 'zstd' as const } : {};
   const isStrange = theme.extra?.['strange-object'] !== undefined;
   const readV1 = isStrange && dice.chance(0.6) ? { readV1: 'on' as const } : {};
-  return { theme: '', ...usual, ...mixed, ...compression, ...theme, ...readV1 };
+  const sharing = { sharesMemory: seed >= sharingSeeds };
+  return { theme: '', ...usual, ...mixed, ...compression, ...theme, ...readV1, ...sharing };
 }

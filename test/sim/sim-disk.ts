@@ -46,7 +46,7 @@ export class SimDisk {
   /** Bytes of all files that have a name or are open. */
   get usedBytes(): number {
     let sum = 0;
-    for (const file of this.#files.values()) sum += file.byteLength;
+    for (const file of this.#files.values()) if (!file.isInMemory) sum += file.byteLength;
     return sum;
   }
 

@@ -287,5 +287,7 @@ function statusOf(node: DiskNode): FileStatus {
     modifiedMs: isFile ? node.modifiedMs : 0,
     changedMs: isFile ? node.modifiedMs : 0,
     identity: isFile ? `1:${node.inode}` : '1:0',
+    permissions: isFile ? 0o600 : 0o700,
+    isOwn: true,
   };
 }

@@ -26,15 +26,22 @@ export const noDiskFaults: DiskFaultShares = { read: 0, write: 0, sync: 0, open:
 /** The moment at which every world begins, by the clock of the bucket. */
 export const epochMs = 1_700_000_000_000;
 
+/** The file system in memory: its files outlive processes, and nothing of it outlives the machine's power. */
+export const memoryDirectory = '/sim-memory';
+
 /** A machine: a disk, a clock that may be wrong, and processes. */
 export class SimMachine {
   readonly name: string;
   readonly disk: SimDisk;
   diskFaults: DiskFaultShares = noDiskFaults;
+  /** How often a process is killed at a step of the writing of shared memory. */
+  memoryKillShare = 0;
   /** How far its wall clock is ahead of the bucket's. */
   skewMs: number;
   /** Path of each socket that a living process listens on. */
   readonly listening = new Set<string>();
+  /** Who has locked which file of shared memory. */
+  readonly locks = new Map<string, object>();
   /** Processes that run on it. */
   readonly processes = new Set<{ kill(): void }>();
   processesStarted = 0;
@@ -46,7 +53,7 @@ export class SimMachine {
     this.name = name;
     this.skewMs = skewMs;
     this.disk = new SimDisk(() => this.wallMs);
-    for (const path of ['/sim']) this.disk.apply({ kind: 'make-directory', path });
+    for (const path of ['/sim', memoryDirectory]) this.disk.apply({ kind: 'make-directory', path });
     this.disk.root.sync();
   }
 
@@ -64,7 +71,16 @@ export class SimMachine {
     trace.add(this.name, 'power lost');
     for (const process of this.processes) process.kill();
     this.processes.clear();
+    this.#forgetMemory();
     this.disk.losePower(dice, counts);
     this.#boots += 1;
+  }
+
+  #forgetMemory(): void {
+    const memory = this.disk.directory(memoryDirectory);
+    for (const name of [...memory.entries.keys()])
+      this.disk.removeTree(`${memoryDirectory}/${name}`);
+    memory.sync();
+    this.locks.clear();
   }
 }

@@ -6,7 +6,9 @@ import type { ProcessDoor } from './process-door.ts';
 import type { Scheduler, SimEvent } from './scheduler.ts';
 import { SimEndpoints } from './sim-endpoints.ts';
 import { SimFiles } from './sim-files.ts';
+import { memoryDirectory } from './sim-machine.ts';
 import type { SimMachine, SimWorldParts } from './sim-machine.ts';
+import { SimSharedFiles } from './sim-shared-memory.ts';
 
 /** Something that the process asked of the world and that has not happened yet. */
 interface Flight {
@@ -35,10 +37,11 @@ export class SimProcess implements ProcessDoor {
   readonly #timers = new Set<SimEvent>();
   readonly #startMs: number;
   readonly #deathListeners = new Set<() => void>();
+  readonly #sharedFiles: SimSharedFiles | undefined;
   #isAlive = true;
 
-  /** A new process of the machine. */
-  constructor(machine: SimMachine, parts: SimWorldParts) {
+  /** A new process of the machine. `sharesMemory`: it has native code, and a file system in memory. */
+  constructor(machine: SimMachine, parts: SimWorldParts, sharesMemory = false) {
     machine.processesStarted += 1;
     machine.processes.add(this);
     this.machine = machine;
@@ -47,7 +50,9 @@ export class SimProcess implements ProcessDoor {
     this.#startMs = parts.scheduler.nowMs;
     this.files = new SimFiles(this, machine, parts);
     this.endpoints = new SimEndpoints(this, machine);
+    this.#sharedFiles = sharesMemory ? new SimSharedFiles(machine, this, parts) : undefined;
     this.platform = {
+      sharedMemory: this.#sharedFiles,
       clock: this.#clock(),
       random: { fraction: () => parts.dice.fraction(), hex: (count) => parts.dice.hex(count) },
       files: this.files,
@@ -61,7 +66,7 @@ export class SimProcess implements ProcessDoor {
         hostName: machine.name,
         homeDirectory: '/sim',
         temporaryDirectory: '/sim',
-        memoryDirectory: undefined,
+        memoryDirectory: sharesMemory ? memoryDirectory : undefined,
         processors: 2,
       },
       environment: {},
@@ -108,6 +113,7 @@ export class SimProcess implements ProcessDoor {
     this.#timers.clear();
     this.files.releaseAll();
     this.endpoints.releaseAll();
+    this.#sharedFiles?.releaseAll();
     for (const onDeath of this.#deathListeners) onDeath();
   }
 

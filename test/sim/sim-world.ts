@@ -1,10 +1,12 @@
 import { silentLogger } from '../../src/base/logger.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 import { parseNamespace } from '../../src/blocks/namespace.ts';
+import { newSharedDirectory, removeIfSettled } from '../../src/cache/shared-directories.ts';
 import { loadZstd } from '../../src/format/zstd.ts';
 import type { Zstd } from '../../src/format/zstd.ts';
 import { DirectoryObjectStore } from '../../src/objectstore/directory-object-store.ts';
 import type { ObjectStore } from '../../src/objectstore/object-store.ts';
+import type { Platform } from '../../src/platform/platform.ts';
 import { assembleStore } from '../../src/store/assemble-store.ts';
 import { Dice } from './dice.ts';
 import { DirectoryTruth, watchedDirectory } from './directory-truth.ts';
@@ -296,6 +298,7 @@ export class SimWorld {
 
   #setDisks(): void {
     for (const machine of this.machines) {
+      machine.memoryKillShare = this.isTroubled ? 0.004 : 0;
       machine.diskFaults = this.isTroubled ? this.profile.disk : noDiskFaults;
       machine.disk.capacityBytes = this.isTroubled
         ? this.profile.capacityBytes
@@ -304,9 +307,9 @@ export class SimWorld {
   }
 
   async #open(slot: Slot, prefix: string): Promise<void> {
-    const process = new SimProcess(slot.machine, this.#parts);
-    slot.process = process;
     const { profile } = this;
+    const process = new SimProcess(slot.machine, this.#parts, profile.sharesMemory);
+    slot.process = process;
     const settings = {
       ...{ namespace: this.namespaces[0], keyPrefix: prefix, cacheDirectory, putDurable: false },
       ...{ memoryBytes: profile.memoryBytes, diskBytes: profile.diskBytes },
@@ -314,14 +317,20 @@ export class SimWorld {
       ...{ compression: profile.compression, compressionLevel: 1, readV1: profile.readV1 },
       ...{ lookupDeadlineMs: 250, loadDeadlineMs: 10_000, callDeadlineMsMax: 30_000 },
     };
-    const opening = (): Promise<KvStore> =>
-      assembleStore({
-        platform: process.platform,
+    const { platform } = process;
+    const opening = async (): Promise<KvStore> => {
+      const sharedDirectory = profile.sharesMemory ? await newSharedDirectory(platform) : undefined;
+      const store = await assembleStore({
+        platform,
         logger: silentLogger,
         objects: this.#objectsFor(process),
         transcoder: simTranscoder(process, () => (this.#zstd ??= loadZstd())),
-        settings,
+        settings: { ...settings, sharedDirectory },
       });
+      return sharedDirectory === undefined
+        ? store
+        : removingMemory(store, platform, sharedDirectory);
+    };
     const outcome = await this.#watch(process, 'open', 60_000, () =>
       process.during('open', opening()),
     );
@@ -403,6 +412,17 @@ export class SimWorld {
       );
     });
   }
+}
+
+/** The store, which removes its shared memory when it has closed, as a daemon does. */
+function removingMemory(store: KvStore, platform: Platform, directory: string): KvStore {
+  const close = store.close.bind(store);
+  return Object.assign(store, {
+    close: async () => {
+      await close();
+      await removeIfSettled(platform, directory);
+    },
+  });
 }
 
 /** Whatever a killed process had sent has arrived after so long. */

@@ -6,11 +6,13 @@ import { fileURLToPath } from 'node:url';
 import { FaultCounts, faultKinds } from './fault-counts.ts';
 import { readKeptSeeds } from './kept-seeds.ts';
 import { planOf } from './plan.ts';
+import { sharingSeeds } from './profile.ts';
 import type { SeedsReport } from './sim-child.ts';
 import { simulate } from './simulate.ts';
 
 /** Seeds of every test run, and how often each kind of fault must have happened in them. */
 const seedCount = 200;
+const sharingCount = 40;
 const faultsMin = 20;
 const processes = 2;
 
@@ -35,8 +37,10 @@ describe('simulation', () => {
   // Goal: whatever goes wrong around it, the store never gives a wrong byte, loses nothing that it
   // accepted, and everything comes right when the faults end (oracle.ts has the whole list). Method:
   // the real store in worlds of virtual time, disks, network and bucket, each made from a seed.
-  it(`holds in ${seedCount} worlds, and in those where it did not hold once`, async (t) => {
-    const seeds = Array.from({ length: seedCount }, (_, seed) => seed);
+  it(`holds in ${seedCount} worlds, in ${sharingCount} that share memory, and in those where it did not hold once`, async (t) => {
+    const usual = Array.from({ length: seedCount }, (_, seed) => seed);
+    const sharing = Array.from({ length: sharingCount }, (_, index) => sharingSeeds + index);
+    const seeds = [...usual, ...sharing];
     const kept = readKeptSeeds().map(({ seed }) => seed);
     const reports = await runSeeds([...new Set([...seeds, ...kept])]);
     const counts = new FaultCounts();
@@ -60,7 +64,7 @@ describe('simulation', () => {
   });
 
   it('does the same, event by event, for the same seed', async () => {
-    for (const seed of [1, 6, 7, 8]) {
+    for (const seed of [1, 6, 7, 8, sharingSeeds + 6]) {
       const [first, second] = [
         await simulate(planOf(seed), { keepsTrace: true }),
         await simulate(planOf(seed), { keepsTrace: true }),

@@ -1,7 +1,7 @@
 import type { Slot } from './slot.ts';
 
 /**
- * True while a place of the cache directory that is not the process's own holds segments. One whose
+ * True while a place of the cache directory that is not the process's own holds payloads. One whose
  * claim of its predecessor's place failed by an error of the disk takes another, and adopts that one
  * in the background: until then it need not find what was accepted there.
  */
@@ -12,6 +12,8 @@ export function hasUnadoptedPlace({ machine, process }: Slot, cacheDirectory: st
   const own = process?.endpoints.firstListening ?? '';
   return [...places.entries].some(([name, place]) => {
     if (place.kind !== 'directory' || own.startsWith(`${root}/${name}/`)) return false;
-    return [...place.entries.keys()].some((file) => file.endsWith('.log'));
+    return [...place.entries.keys()].some(
+      (file) => file.endsWith('.log') || file.startsWith('memory-'),
+    );
   });
 }

@@ -7,8 +7,9 @@ import {
 } from '../../src/format/object-keys.ts';
 import { allowErrors } from './allowed-errors.ts';
 import { blocksOf, callLimitMs, loadAndCheck, saveBlocks, saveFresh } from './block-operations.ts';
-import { FileNode } from './disk-nodes.ts';
+import { DirectoryNode, FileNode } from './disk-nodes.ts';
 import type { Dice } from './dice.ts';
+import { memoryDirectory } from './sim-machine.ts';
 import { cacheDirectory, keyPrefix } from './sim-world.ts';
 import type { SimWorld } from './sim-world.ts';
 import { newSlot } from './slot.ts';
@@ -190,6 +191,7 @@ export async function removeObject(world: SimWorld, slot: Slot, dice: Dice): Pro
 export async function damageLog(world: SimWorld, slot: Slot, dice: Dice): Promise<void> {
   if (dice.chance(0.5)) world.kill(slot);
   const files = segmentsOf(slot);
+  if (slot.process === undefined && world.profile.sharesMemory) damageMemory(world, slot, dice);
   world.oracle.forgetMachine(slot.machine.name);
   if (files.length > 0) {
     const { serial, bytes } = dice.pick(files);
@@ -203,6 +205,28 @@ export async function damageLog(world: SimWorld, slot: Slot, dice: Dice): Promis
     world.trace.add(slot.machine.name, 'log damaged');
   }
   await world.open(slot);
+}
+
+/** Changes bytes of what dead processes of the machine left in shared memory. */
+function damageMemory(world: SimWorld, slot: Slot, dice: Dice): void {
+  for (const file of filesBelow(slot.machine.disk.directory(memoryDirectory))) {
+    // The living write theirs: what is resident is not read again, as memory is not that nobody shares.
+    if (slot.machine.processes.size > 0) return;
+    const pages = file.byteLength / 4096;
+    for (let page = 0; page < pages; page += 1) {
+      const at = page * 4096 + dice.below(4096);
+      if (file.bytes[page * 4096] === 0 || at >= file.byteLength || !dice.chance(0.3)) continue;
+      file.bytes[at] ^= 1 << dice.below(8);
+      world.counts.add('shared memory of a dead process damaged');
+    }
+  }
+}
+
+function filesBelow(directory: DirectoryNode): readonly FileNode[] {
+  return [...directory.entries].flatMap(([name, node]) => {
+    if (node instanceof DirectoryNode) return filesBelow(node);
+    return node instanceof FileNode && name.startsWith('segment-') ? [node] : [];
+  });
 }
 
 /** Leaves a segment of a newer version in the place of a process that is dead. */

@@ -2,10 +2,12 @@ import { rm } from 'node:fs/promises';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 import { limits } from '../../src/blocks/limits.ts';
+import { newSharedDirectory } from '../../src/cache/shared-directories.ts';
 import { resolveStoreConfig } from '../../src/config/store-config.ts';
 import type { ObjectStore } from '../../src/objectstore/object-store.ts';
 import { withNative } from '../../src/platform/native.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
+import type { Platform } from '../../src/platform/platform.ts';
 import { WorkerPool } from '../../src/platform/worker-pool.ts';
 import { assembleStore } from '../../src/store/assemble-store.ts';
 import { borrowed, WorkerTranscoder } from '../../src/store/transcoder.ts';
@@ -20,8 +22,14 @@ import type { TemporaryDirectory } from './temporary-directory.ts';
 /** Opens the bucket of a world; `directory` is an empty one of its own. */
 export type BucketOpener = (directory: string) => ObjectStore;
 
-/** Worlds whose stores run in this process: the real store over the real file system. */
-export function inProcessHarness(openBucket: BucketOpener): KvStoreHarness & {
+/**
+ * Worlds whose stores run in this process: the real store over the real file system. With `sharesMemory` they
+ * accept in shared memory, as those of daemons do.
+ */
+export function inProcessHarness(
+  openBucket: BucketOpener,
+  sharesMemory = false,
+): KvStoreHarness & {
   close(): Promise<void>;
 } {
   const transcoder = new WorkerTranscoder(
@@ -37,7 +45,8 @@ export function inProcessHarness(openBucket: BucketOpener): KvStoreHarness & {
     concurrency: 4,
     createWorld: async () => {
       const directory = await makeTemporaryDirectory('world');
-      return new InProcessWorld(directory, openBucket(`${directory.path}/bucket`), transcoder);
+      const bucket = openBucket(`${directory.path}/bucket`);
+      return new InProcessWorld({ directory, bucket, transcoder, sharesMemory });
     },
     close: () => transcoder.close(),
   };
@@ -49,17 +58,27 @@ class InProcessWorld implements World {
   readonly #directory: TemporaryDirectory;
   /** Shared by all worlds: starting threads for each store would be most of the suite's time. */
   readonly #transcoder: Transcoder;
+  readonly #sharesMemory: boolean;
   readonly #open = new Map<KvStore, KillablePlatform>();
 
-  constructor(directory: TemporaryDirectory, bucket: ObjectStore, transcoder: Transcoder) {
-    this.#directory = directory;
-    this.bucket = bucket;
-    this.#transcoder = transcoder;
+  constructor(parts: {
+    readonly directory: TemporaryDirectory;
+    readonly bucket: ObjectStore;
+    readonly transcoder: Transcoder;
+    readonly sharesMemory: boolean;
+  }) {
+    this.#directory = parts.directory;
+    this.bucket = parts.bucket;
+    this.#transcoder = parts.transcoder;
+    this.#sharesMemory = parts.sharesMemory;
   }
 
   async open(host: string, options: WorldStoreOptions = {}): Promise<KvStore> {
     const process = killablePlatform(nodePlatform());
-    const { backlogBytes, sharedDirectory, ...rest } = options;
+    const { backlogBytes, sharedDirectory: given, ...rest } = options;
+    const isShared = given !== undefined || this.#sharesMemory;
+    const platform = isShared ? this.#sharing(process.platform) : process.platform;
+    const sharedDirectory = this.#sharesMemory ? await newSharedDirectory(platform) : given;
     const config = {
       objectStore: 'memory:',
       objectStoreBytesMax: false as const,
@@ -71,11 +90,6 @@ class InProcessWorld implements World {
       backlogBytesMax: backlogBytes,
       sharedDirectory,
     };
-    const isShared = sharedDirectory !== undefined;
-    // Its locks would outlive a crash, for this process lives on.
-    const platform = isShared
-      ? { ...withNative(process.platform, 'auto'), locks: undefined }
-      : process.platform;
     const transcoder = borrowed(this.#transcoder);
     const objects = switchedBucket(this.bucket, this.faults, process.gate);
     const foundation = { platform, logger: silentLogger, objects, transcoder };
@@ -98,6 +112,13 @@ class InProcessWorld implements World {
     for (const store of [...this.#open.keys()]) await this.crash(store);
     await this.bucket.close();
     await this.#directory.remove();
+  }
+
+  #sharing(platform: Platform): Platform {
+    const native = withNative(platform, 'auto');
+    const host = { ...native.host, memoryDirectory: `${this.#directory.path}/memory` };
+    // Its locks would outlive a crash, for this process lives on.
+    return { ...native, host, locks: undefined };
   }
 
   #hostDirectory(host: string): string {

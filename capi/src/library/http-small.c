@@ -21,7 +21,7 @@ static bool run(struct wmbt_remote *remote, struct wmbt_http_question *question,
 /* The keys from the first one on, as many as a call takes. */
 static struct wmbt_keys part_of(const struct wmbt_keys *keys, size_t first) {
   struct wmbt_keys part = *keys;
-  /* Of no keys there may be no array. */
+  /* Of a namespace there are none. */
   if (first > 0) part.keys += first;
   part.count -= first;
   if (part.count > WMBT_KEYS_PER_CALL_MAX) part.count = WMBT_KEYS_PER_CALL_MAX;

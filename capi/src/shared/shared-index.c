@@ -60,7 +60,7 @@ static uint64_t home_of(const uint64_t key[4], uint32_t owner) {
 
 static bool has_key(const struct wmbt_index_entry *entry, const uint64_t key[4], uint32_t owner) {
   const uint64_t facts = atomic_load_explicit(&entry->facts, memory_order_relaxed);
-  uint64_t difference = (facts >> 32) ^ owner;
+  uint64_t difference = ((facts >> 32) & ~(uint64_t)WMBT_OWNER_MARKS) ^ owner;
   for (int i = 0; i < 4; i += 1) difference |= atomic_load_explicit(&entry->key[i], memory_order_relaxed) ^ key[i];
   return difference == 0;
 }

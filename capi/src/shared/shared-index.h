@@ -58,6 +58,11 @@ _Static_assert(sizeof(struct wmbt_index_entry) == 64, "an entry is one line of t
 /* The part of a location that says where in its extent the payload begins. */
 #define WMBT_LOCATION_SKIP (UINT64_C(127) << 56)
 
+/* Marks in the owner of an entry: the payload is in no file of the cache directory; the object store has it. They are
+   for whoever follows a store that died; readers find the payload like any other. The store changes them by one
+   store of 32 bits, without a new sequence. */
+#define WMBT_OWNER_MARKS UINT32_C(0xc0)
+
 struct wmbt_index {
   struct wmbt_index_header *header;
   struct wmbt_index_entry *entries;

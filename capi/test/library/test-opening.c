@@ -94,6 +94,11 @@ static void tls_or_nothing(void) {
   CHECK(wmbt_kv_open_tcp(address) == NULL, "a near-cache of much is opened");
   check_text(wmbt_kv_last_error(), "WMBT_KV_NEAR_CACHE_BYTES is \"much\"", "a near-cache of much");
   (void)unsetenv("WMBT_KV_NEAR_CACHE_BYTES");
+  wmbt_kv_open_t options = WMBT_KV_OPEN_INIT;
+  options.tcp_addr = text;
+  options.token = "secret";
+  CHECK(wmbt_kv_open(&options) == NULL, "a token of options goes to another process");
+  check_text(wmbt_kv_last_error(), "options->token is not taken with TLS or a near-cache", "a token of options");
 }
 
 static void nobody_there(void) {

@@ -1,0 +1,335 @@
+import { join } from 'node:path';
+import { crc32c, crc32cAppend } from '../base/crc32c.ts';
+import { isStoreError, messageOf, systemErrorCode } from '../base/errors.ts';
+import { bytesFromHex, hexFromBytes } from '../base/hex.ts';
+import type { Logger } from '../base/logger.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import type { OpenFile } from '../platform/files.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { DiskTier, TakenIn } from './disk-tier.ts';
+import { factsOf } from './entry-records.ts';
+import { extentHeaderBytes, readExtentHeader } from './extent-header.ts';
+import type { ExtentHeader } from './extent-header.ts';
+import { parentOfSharedMemory, removeSharedDirectory } from './shared-directories.ts';
+import { isLinkTemporary, memoryNameOf, readLinkOfMemory, readLinkOfPlace } from './memory-link.ts';
+import type { MemoryLink } from './memory-link.ts';
+import { scanIndex, UnreadableIndex } from './memory-scan.ts';
+import type { HeldPlace } from './memory-scan.ts';
+import { sharedPaths } from './shared-layout.ts';
+
+export interface TakeoverParts {
+  readonly platform: Platform;
+  readonly logger: Logger;
+  /** The place in the cache directory, which this process owns: whoever had it before is dead. */
+  readonly place: string;
+  readonly storeDigest: Uint8Array;
+  /** The log of the place. */
+  readonly tier: DiskTier;
+}
+
+/** A payload that lies in the memory of a dead store, and what its header says. */
+interface LeftPayload extends ExtentHeader {
+  readonly place: HeldPlace;
+}
+
+/** Bytes that are copied at a time. */
+const copiedBytesMax = 32 * 1024 * 1024;
+
+const lost = 'memory takeover: a payload that was accepted in memory is damaged and lost';
+const dropped = 'memory takeover: a payload that the object store has is damaged here';
+
+/**
+ * Takes over what dead stores of the place had accepted in memory and not written to the log yet: copies
+ * it there, from where it is served and uploaded like anything that was found in the log, and removes
+ * their files. It only reads from these, by plain reads, and works without native code.
+ */
+export class MemoryTakeover {
+  readonly #parts: TakeoverParts;
+  /** Payloads and files that were not as they were written. */
+  #damaged = 0;
+  #taken = 0;
+  #takenBytes = 0;
+
+  private constructor(parts: TakeoverParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves to how many damaged things there were. What the log does not take waits for the next process. */
+  static async run(parts: TakeoverParts): Promise<number> {
+    const takeover = new MemoryTakeover(parts);
+    const { files } = parts.platform;
+    for (const { name } of await files.list(parts.place)) {
+      if (isLinkTemporary(name)) await files.remove(join(parts.place, name));
+      else if (memoryNameOf(name) !== undefined) await takeover.#takeOrLeave(name);
+    }
+    return takeover.#damaged;
+  }
+
+  async #takeOrLeave(linkName: string): Promise<void> {
+    const { logger, place } = this.#parts;
+    try {
+      await this.#take(linkName);
+    } catch (error) {
+      if (!isStoreError(error) && systemErrorCode(error) === undefined) throw error;
+      logger.error(
+        'memory takeover: payloads of a dead store stay in memory for the next process',
+        {
+          place,
+          link: linkName,
+          reason: messageOf(error),
+        },
+      );
+    }
+  }
+
+  async #take(linkName: string): Promise<void> {
+    const { platform, logger, storeDigest } = this.#parts;
+    const { files } = platform;
+    const link = await this.#linkOf(linkName);
+    if (link === undefined) {
+      this.#noteDamage('memory takeover: both ends of a link are damaged or gone', { linkName });
+      return this.#unlink(linkName);
+    }
+    const { directory } = link;
+    // A place has one object store; a link that says otherwise was put there by somebody.
+    if (link.storeDigest !== hexFromBytes(storeDigest)) {
+      logger.error('memory takeover: the memory is of another object store; it is left alone', {
+        directory,
+      });
+      return;
+    }
+    if ((await files.status(directory))?.kind !== 'directory') {
+      this.#noteGone(link);
+      return this.#unlink(linkName);
+    }
+    this.#taken = 0;
+    this.#takenBytes = 0;
+    const segments = new SegmentFiles(platform, directory);
+    try {
+      await this.#copyAll(link, segments);
+    } finally {
+      await segments.close();
+    }
+    logger.info('memory takeover: took over the memory of a dead store', {
+      directory,
+      payloads: this.#taken,
+      bytes: this.#takenBytes,
+    });
+    // First the link: a directory that is half removed must not look like one that was damaged.
+    await this.#unlink(linkName);
+    await removeSharedDirectory(platform, directory);
+  }
+
+  async #unlink(linkName: string): Promise<void> {
+    const { platform, place } = this.#parts;
+    await platform.files.remove(join(place, linkName));
+  }
+
+  /** By the end in the place, else by the one in the memory, where that lies where memory does. */
+  async #linkOf(linkName: string): Promise<MemoryLink | undefined> {
+    const { platform, place } = this.#parts;
+    const link = await readLinkOfPlace(platform.files, place, linkName);
+    if (link !== undefined) return link;
+    const parent = parentOfSharedMemory(platform);
+    const name = memoryNameOf(linkName);
+    if (parent === undefined || name === undefined) return undefined;
+    const other = await readLinkOfMemory(platform.files, join(parent, name));
+    this.#noteDamage('memory takeover: a link is damaged; its other end served', { linkName });
+    return other?.place === place ? other : undefined;
+  }
+
+  #noteGone({ directory, bootId }: MemoryLink): void {
+    const { logger, platform } = this.#parts;
+    const isSameBoot = bootId === platform.host.bootId;
+    const event = 'memory takeover: the memory of a dead store is gone with what it alone held';
+    if (isSameBoot) logger.error(event, { directory });
+    else logger.info(event, { directory, why: 'the machine was started anew' });
+  }
+
+  async #copyAll(link: MemoryLink, segments: SegmentFiles): Promise<void> {
+    for (const run of runsOf(await this.#leftIn(link, segments)))
+      await this.#copyRun(run, segments);
+  }
+
+  /** What the index says is held and the log has not, the newest of each. */
+  async #leftIn(link: MemoryLink, segments: SegmentFiles): Promise<readonly LeftPayload[]> {
+    const { files } = this.#parts.platform;
+    const seed = crc32c(bytesFromHex(link.salt) ?? new Uint8Array(0));
+    const newest = new Map<string, LeftPayload>();
+    try {
+      for await (const place of scanIndex(files, link.directory)) {
+        const left = await this.#headerAt(place, segments, seed);
+        if (left === undefined || this.#isInLog(left)) continue;
+        const { kind, key, namespace, sequence } = left.record;
+        const id = `${kind} ${key} ${namespace}`;
+        if ((newest.get(id)?.record.sequence ?? -1) < sequence) newest.set(id, left);
+      }
+    } catch (error) {
+      if (!(error instanceof UnreadableIndex)) throw error;
+      const { directory } = link;
+      this.#noteDamage('memory takeover: an index is damaged; what it alone told of is lost', {
+        directory,
+        why: error.message,
+      });
+    }
+    return [...newest.values()];
+  }
+
+  async #headerAt(
+    place: HeldPlace,
+    segments: SegmentFiles,
+    seed: number,
+  ): Promise<LeftPayload | undefined> {
+    const { segment, offset } = place;
+    const bytes = new Uint8Array(extentHeaderBytes);
+    const isWhole = place.hasHeader && (await segments.read(segment, offset, bytes));
+    const header = isWhole ? readExtentHeader(bytes, { segment, offset, seed }) : undefined;
+    if (header === undefined) {
+      // One that was being written had perhaps not come so far, or was just given up.
+      if (place.isCertain)
+        this.#noteDamage(place.isConfirmed ? dropped : lost, { segment, offset });
+      return undefined;
+    }
+    if (header.following === undefined) {
+      const { key } = header.record;
+      this.#noteDamage('memory takeover: the keys that follow a payload are damaged', { key });
+    }
+    return { ...header, place };
+  }
+
+  /** Any bytes saved under a block's key are valid; of a raw tail the last ones are. */
+  #isInLog({ record }: LeftPayload): boolean {
+    const known = this.#parts.tier.find(record);
+    if (known === undefined) return false;
+    return record.kind !== 'raw-tail' || known.sequence >= record.sequence;
+  }
+
+  /** From the last block to the first, so that a save shows from its head only when it is whole. */
+  async #copyRun({ payloads, chain }: SavedRun, segments: SegmentFiles): Promise<void> {
+    const { tier } = this.#parts;
+    let chunk: TakenIn[] = [];
+    let bytes = 0;
+    for (const { left, saveIndex } of [...payloads].reverse()) {
+      const payload = await this.#payloadOf(left, segments);
+      if (payload === undefined) continue;
+      const isPending = !left.place.isConfirmed;
+      chunk.unshift({ facts: factsOf(left.record), payload, saveIndex, isPending });
+      bytes += payload.length;
+      if (bytes < copiedBytesMax) continue;
+      await tier.takeIn(chunk, chain);
+      chunk = [];
+      bytes = 0;
+    }
+    if (chunk.length > 0) await tier.takeIn(chunk, chain);
+  }
+
+  async #payloadOf(
+    { record, place }: LeftPayload,
+    segments: SegmentFiles,
+  ): Promise<Uint8Array | undefined> {
+    const { segment, offset } = place;
+    const { payloadLength, payloadCrc, key } = record;
+    const start = offset + extentHeaderBytes;
+    // The length is looked at before memory is taken for it.
+    if (start + payloadLength <= (await segments.byteLength(segment))) {
+      const payload = new Uint8Array(payloadLength);
+      const isWhole = await segments.read(segment, start, payload);
+      if (isWhole && crc32cAppend(0, payload) === payloadCrc) {
+        this.#taken += 1;
+        this.#takenBytes += payloadLength;
+        return payload;
+      }
+    }
+    if (place.isCertain) this.#noteDamage(place.isConfirmed ? dropped : lost, { key });
+    return undefined;
+  }
+
+  #noteDamage(event: string, where: Readonly<Record<string, string | number>>): void {
+    this.#damaged += 1;
+    this.#parts.logger.error(event, { place: this.#parts.place, ...where });
+  }
+}
+
+/** Segment files of a dead store, opened as they are needed. */
+class SegmentFiles {
+  readonly #platform: Platform;
+  readonly #directory: string;
+  readonly #open = new Map<number, { readonly file: OpenFile; readonly byteLength: number }>();
+
+  constructor(platform: Platform, directory: string) {
+    this.#platform = platform;
+    this.#directory = directory;
+  }
+
+  /** False when the segment ends before, or is not there. */
+  async read(number: number, position: number, into: Uint8Array): Promise<boolean> {
+    const segment = await this.#segment(number);
+    if (segment === undefined || position + into.length > segment.byteLength) return false;
+    return (await segment.file.read(into, position)) === into.length;
+  }
+
+  async byteLength(number: number): Promise<number> {
+    return (await this.#segment(number))?.byteLength ?? 0;
+  }
+
+  async close(): Promise<void> {
+    for (const { file } of this.#open.values()) await file.close();
+    this.#open.clear();
+  }
+
+  async #segment(
+    number: number,
+  ): Promise<{ readonly file: OpenFile; readonly byteLength: number } | undefined> {
+    const known = this.#open.get(number);
+    if (known !== undefined) return known;
+    try {
+      const path = sharedPaths.segment(this.#directory, number);
+      const file = await this.#platform.files.open(path, 'read');
+      const segment = { file, byteLength: await file.byteLength() };
+      this.#open.set(number, segment);
+      return segment;
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Payloads of one save whose headers tell a part of its chain without a gap, by their index in that part. */
+interface SavedRun {
+  readonly payloads: readonly { readonly left: LeftPayload; readonly saveIndex: number }[];
+  readonly chain: readonly BlockKey[];
+}
+
+function runsOf(payloads: readonly LeftPayload[]): readonly SavedRun[] {
+  const saves = new Map<number, LeftPayload[]>();
+  for (const left of payloads) {
+    const save = saves.get(left.record.saveId);
+    if (save === undefined) saves.set(left.record.saveId, [left]);
+    else save.push(left);
+  }
+  return [...saves.values()].flatMap((save) =>
+    splitSave(save.sort((a, b) => a.record.saveIndex - b.record.saveIndex)),
+  );
+}
+
+/** Each header tells the keys behind its own: where these do not reach the next one a run ends. */
+function splitSave(save: readonly LeftPayload[]): readonly SavedRun[] {
+  const runs: { payloads: { left: LeftPayload; saveIndex: number }[]; chain: BlockKey[] }[] = [];
+  let start = 0;
+  for (const left of save) {
+    const { saveIndex, key, kind } = left.record;
+    let run = runs.at(-1);
+    if (run === undefined || saveIndex - start > run.chain.length) {
+      run = { payloads: [], chain: [] };
+      runs.push(run);
+      start = saveIndex;
+    }
+    const at = saveIndex - start;
+    run.payloads.push({ left, saveIndex: at });
+    // Only blocks have a chain.
+    const known = kind === 'block' ? [key, ...(left.following ?? [])] : [];
+    run.chain.splice(at, known.length, ...known);
+  }
+  return runs;
+}

@@ -1,0 +1,76 @@
+import type { BlockKey } from '../blocks/block-key.ts';
+import { CacheEntry } from './cache-entry.ts';
+import type { PayloadFacts } from './cache-entry.ts';
+import type { RecoveredLog } from './log-recovery.ts';
+
+/** Pending entries of one save of an earlier process, and the keys that were given to it. */
+export interface PendingSave {
+  readonly entries: readonly CacheEntry[];
+  /** Every key of the save, or only those of the entries when the list was lost. */
+  readonly chain: readonly BlockKey[];
+}
+
+/** What earlier processes left pending in a directory, and the numbers that they had come to. */
+export class RecoveredEntries {
+  readonly #chains: Map<number, readonly BlockKey[]>;
+  #lastSequence: number;
+  #lastSaveId: number;
+  #entries: CacheEntry[] = [];
+
+  constructor({ chains, lastSequence, lastSaveId }: RecoveredLog) {
+    this.#chains = new Map(chains);
+    this.#lastSequence = lastSequence;
+    this.#lastSaveId = lastSaveId;
+  }
+
+  /** Highest sequence number and save id in use. */
+  get lastSequence(): number {
+    return this.#lastSequence;
+  }
+
+  get lastSaveId(): number {
+    return this.#lastSaveId;
+  }
+
+  /** Notes an entry that was found pending. */
+  add(entry: CacheEntry): void {
+    this.#entries.push(entry);
+  }
+
+  /** Entries of payloads of one more save, in chain order; each with its index among the save's keys. */
+  nextSave(
+    payloads: readonly {
+      readonly facts: PayloadFacts;
+      readonly saveIndex: number;
+      readonly isPending: boolean;
+    }[],
+    chain: readonly BlockKey[],
+  ): readonly CacheEntry[] {
+    this.#lastSaveId += 1;
+    const saveId = this.#lastSaveId;
+    this.#chains.set(saveId, chain);
+    return payloads.map(({ facts, saveIndex, isPending }) => {
+      this.#lastSequence += 1;
+      const sequence = this.#lastSequence;
+      return new CacheEntry(facts, { sequence, saveId, saveIndex, isPending });
+    });
+  }
+
+  /** What is pending, once. */
+  takePending(): readonly PendingSave[] {
+    const bySave = new Map<number, CacheEntry[]>();
+    for (const entry of this.#entries) {
+      if (!entry.isPending || !entry.isCurrent) continue;
+      const entries = bySave.get(entry.saveId) ?? [];
+      entries.push(entry);
+      bySave.set(entry.saveId, entries);
+    }
+    this.#entries = [];
+    return [...bySave].map(([saveId, entries]) => {
+      entries.sort((a, b) => a.saveIndex - b.saveIndex);
+      const chain = this.#chains.get(saveId) ?? [];
+      const isListed = entries.every((entry) => chain[entry.saveIndex] === entry.facts.key);
+      return { entries, chain: isListed ? chain : [] };
+    });
+  }
+}

@@ -1,0 +1,35 @@
+import type { BytePool } from '../base/byte-pool.ts';
+import type { PayloadLease, ServedStore } from '../blocks/served-store.ts';
+
+/** Shorter payloads are copied as fast as memory for them is lent. */
+const lentBytesMin = 64 * 1024;
+
+/**
+ * Memory for the payloads of a save on their way in: that of the store, where they are accepted as they lie,
+ * as long as it lends any, and else of the pool.
+ */
+export class IntakeMemory {
+  readonly #store: Pick<ServedStore, 'lease'>;
+  readonly #pool: BytePool;
+  readonly #leases = new Map<Uint8Array, PayloadLease>();
+
+  constructor(store: Pick<ServedStore, 'lease'>, pool: BytePool) {
+    this.#store = store;
+    this.#pool = pool;
+  }
+
+  take(length: number): Uint8Array {
+    const lease = length < lentBytesMin ? undefined : this.#store.lease(length);
+    if (lease === undefined) return this.#pool.take(length);
+    this.#leases.set(lease.payload, lease);
+    return lease.payload;
+  }
+
+  /** Nobody writes there any more, and whoever wanted it has it. */
+  give(payload: Uint8Array): void {
+    const lease = this.#leases.get(payload);
+    if (lease === undefined) return this.#pool.give(payload);
+    this.#leases.delete(payload);
+    lease.release();
+  }
+}

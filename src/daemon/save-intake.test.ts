@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { BytePool } from '../base/byte-pool.ts';
+import { crc32c } from '../base/crc32c.ts';
+import type { PayloadLease } from '../blocks/served-store.ts';
+import { directChecksums } from '../platform/checksums.ts';
+import type { PayloadNotice } from '../protocol/read-messages.ts';
+import { IntakeMemory } from './intake-memory.ts';
+import { SaveIntake } from './save-intake.ts';
+
+const bytes = 100_000;
+
+/** Lends memory, and knows what of it is lent. */
+class Lender {
+  readonly lent = new Set<Uint8Array>();
+
+  lease(byteLength: number): PayloadLease | undefined {
+    if (this.lent.size === 2) return undefined;
+    const payload = new Uint8Array(byteLength);
+    this.lent.add(payload);
+    return { payload, release: () => void this.lent.delete(payload) };
+  }
+}
+
+function intakeOf(lender: Lender, count: number): { memory: IntakeMemory; intake: SaveIntake } {
+  const memory = new IntakeMemory(lender, new BytePool(1024 * 1024));
+  const expected = Array.from({ length: count }, (_, index) => ({ index, length: bytes }));
+  const intake = new SaveIntake(expected, { memory, checksums: directChecksums });
+  intake.grant(count * bytes);
+  return { memory, intake };
+}
+
+function noticeOf(index: number, crc = 0): PayloadNotice {
+  return { index, length: bytes, crc, tokens: 0, hasDecodedTokens: false, tier: 'memory' };
+}
+
+function send(intake: SaveIntake, index: number): void {
+  const payload = new Uint8Array(bytes).fill(index + 1);
+  intake.begin(noticeOf(index, crc32c(payload)));
+  intake.target(bytes).set(payload);
+  intake.filled(bytes);
+}
+
+describe('intake of a save', () => {
+  it('takes payloads into memory of the store while it lends any, and gives it back', async () => {
+    const lender = new Lender();
+    const { memory, intake } = intakeOf(lender, 3);
+    for (const index of [0, 1, 2]) send(intake, index);
+    const received = await intake.receive(3, new AbortController().signal);
+    assert.deepEqual(
+      received.map(({ payload }) => [payload[0], lender.lent.has(payload)]),
+      [
+        [1, true],
+        [2, true],
+        [3, false],
+      ],
+    );
+    for (const { payload } of received) memory.give(payload);
+    assert.equal(lender.lent.size, 0);
+  });
+
+  it('asks the store for no memory for short payloads', () => {
+    const lender = new Lender();
+    const memory = new IntakeMemory(lender, new BytePool(1024));
+    memory.give(memory.take(4096));
+    assert.equal(lender.lent.size, 0);
+  });
+
+  it('gives memory back between two pieces when the save ends', () => {
+    const lender = new Lender();
+    const { intake } = intakeOf(lender, 2);
+    send(intake, 0);
+    intake.begin(noticeOf(1));
+    intake.target(1000);
+    intake.filled(1000);
+    intake.discard();
+    assert.equal(lender.lent.size, 0);
+  });
+
+  for (const how of ['has come', 'will never come, for the connection is gone'] as const) {
+    it(`keeps memory that a piece is read into until the piece ${how}`, () => {
+      const lender = new Lender();
+      const { intake } = intakeOf(lender, 1);
+      intake.begin(noticeOf(0));
+      intake.target(1000);
+      intake.discard();
+      assert.equal(lender.lent.size, 1);
+      if (how === 'has come') intake.filled(1000);
+      else intake.lost();
+      assert.equal(lender.lent.size, 0);
+    });
+  }
+});

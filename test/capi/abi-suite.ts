@@ -1,0 +1,122 @@
+import { after, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { buildAbiTest, reportTests, runProgram, withoutTestCompiler } from './c-program.ts';
+import { startDaemonHome } from './daemon-home.ts';
+import type { DaemonHome } from './daemon-home.ts';
+
+/**
+ * Goal: the functions do what the header says, over every door of a real daemon, and with
+ * the memory that it shares.
+ * Method: capi/test/library, linked to the shared library as an engine is; every sentence that it
+ * prints is a test here. In an outage it says what is to happen to the daemon, and goes on when that
+ * has happened.
+ */
+const skip = withoutTestCompiler();
+
+type Act = (home: DaemonHome) => Promise<unknown>;
+
+/** What the program may ask for. */
+const acts: ReadonlyMap<string, Act> = new Map<string, Act>([
+  ['kill', (home) => home.daemon().stop('SIGKILL')],
+  ['start', (home) => home.restart()],
+  ['stop', (home) => Promise.resolve(home.daemon().child.kill('SIGSTOP'))],
+  ['continue', (home) => Promise.resolve(home.daemon().child.kill('SIGCONT'))],
+]);
+
+/**
+ * How the library reaches a store: `shm` is a daemon's Unix socket and its memory; `tls` and `https` go
+ * through a process that is the daemon's client.
+ */
+export type Way = 'shm' | 'unix' | 'tcp' | 'http' | 'tls' | 'https' | 'embedded';
+
+async function runGroup(
+  context: TestContext,
+  group: string,
+  place: { readonly home: DaemonHome; readonly way: Way },
+): Promise<void> {
+  const { home, way } = place;
+  const program = await buildAbiTest();
+  const onLine = (line: string): Promise<void> | undefined =>
+    acts
+      .get(line)?.(home)
+      .then(() => undefined);
+  const environment = home[way === 'shm' ? 'unix' : way];
+  const end = await runProgram(program, [group], { environment, onLine });
+  await reportTests(context, end);
+}
+
+function startHome(way: Way): Promise<DaemonHome> {
+  const isSecure = way === 'tls' || way === 'https';
+  return startDaemonHome({ sharesMemory: way === 'shm', isSecure });
+}
+
+/** Groups that leave the daemon as it is. The socket alone is what the others have in common. */
+const steady: Readonly<Record<Way, readonly string[]>> = {
+  shm: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  unix: ['blocks', 'threads', 'extended'],
+  tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  http: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  tls: ['blocks', 'tails', 'threads', 'extended'],
+  https: ['blocks', 'tails'],
+  embedded: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+};
+/** Groups that kill or stop their daemon, fill its memory, or change its files. */
+const harsh: Readonly<Record<Way, readonly string[]>> = {
+  shm: ['outage', 'shared', 'shared-processes', 'shared-files'],
+  unix: ['outage', 'stopped', 'cancelled'],
+  tcp: ['outage', 'stopped', 'cancelled'],
+  http: ['outage', 'stopped', 'cancelled'],
+  tls: [],
+  https: [],
+  // What kills a store of one's own is in embedded.test.ts.
+  embedded: [],
+};
+
+/** One test for each group of each way. */
+export function registerAbiTests(ways: readonly Way[]): void {
+  // One daemon for the groups that leave it as it is.
+  const shared = new Map<Way, Promise<DaemonHome>>();
+  const sharedHome = (way: Way): Promise<DaemonHome> => {
+    const known = shared.get(way) ?? startHome(way);
+    shared.set(way, known);
+    return known;
+  };
+  after(async () => {
+    for (const home of shared.values()) await home.then((one) => one.close());
+  });
+  for (const way of ways) {
+    for (const group of steady[way]) {
+      test(`${group} of the C library over ${way}`, { skip }, async (context) => {
+        await runGroup(context, group, { home: await sharedHome(way), way });
+      });
+    }
+    for (const group of harsh[way]) {
+      test(`${group} of the C library over ${way}`, { skip }, async (context) => {
+        const home = await startHome(way);
+        try {
+          await runGroup(context, group, { home, way });
+        } finally {
+          await home.close();
+        }
+      });
+    }
+  }
+}
+
+/** A daemon elsewhere through a process that is its client, over that door and with a near-cache. */
+export function registerRelayedTests(door: 'tls' | 'http'): void {
+  test(`relayed of the C library over ${door}`, { skip }, async (context) => {
+    const home = await startDaemonHome({ isSecure: door === 'tls' });
+    try {
+      const onLine = (line: string): Promise<void> | undefined =>
+        acts
+          .get(line)?.(home)
+          .then(() => undefined);
+      const environment = { ...home[door], WMBT_KV_NEAR_CACHE_BYTES: '64MiB' };
+      const program = await buildAbiTest();
+      await reportTests(context, await runProgram(program, ['relayed'], { environment, onLine }));
+    } finally {
+      await home.close();
+    }
+  });
+}
