@@ -97,17 +97,9 @@ static bool read_loaded(const struct wmbt_json *answer, const struct wmbt_http_q
 /* Begins with the keys that one call takes. */
 static bool begin_prefetch(struct wmbt_remote *remote, struct wmbt_http_question *question, int64_t end_ms,
                            bool *is_begun, struct wmbt_failure *failure) {
-  *is_begun = wmbt_peer_begin_owing(remote->peer);
-  if (!*is_begun) return true;
-  struct wmbt_call call = {.remote = remote,
-                           .use = wmbt_small,
-                           .end_ms = end_ms,
-                           .attempt = attempt,
-                           .state = question,
-                           .is_left_owing = true};
-  if (wmbt_call_run(&call, failure)) return true;
-  wmbt_peer_give_up_owing(remote->peer);
-  return false;
+  struct wmbt_call call = {
+      .remote = remote, .use = wmbt_small, .end_ms = end_ms, .attempt = attempt, .state = question};
+  return wmbt_call_begin(&call, is_begun, failure);
 }
 
 bool wmbt_http_prefetch(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *count, bool *is_begun,

@@ -122,17 +122,8 @@ static bool decode_number(const struct small *small, struct wmbt_reader body, st
 /* Begins with the keys that one call takes. */
 static bool begin_prefetch(struct wmbt_remote *remote, struct small *small, int64_t end_ms, bool *is_begun,
                            struct wmbt_failure *failure) {
-  *is_begun = wmbt_peer_begin_owing(remote->peer);
-  if (!*is_begun) return true;
-  struct wmbt_call call = {.remote = remote,
-                           .use = wmbt_small,
-                           .end_ms = end_ms,
-                           .attempt = attempt,
-                           .state = small,
-                           .is_left_owing = true};
-  if (wmbt_call_run(&call, failure)) return true;
-  wmbt_peer_give_up_owing(remote->peer);
-  return false;
+  struct wmbt_call call = {.remote = remote, .use = wmbt_small, .end_ms = end_ms, .attempt = attempt, .state = small};
+  return wmbt_call_begin(&call, is_begun, failure);
 }
 
 bool wmbt_remote_prefetch(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *count, bool *is_begun,

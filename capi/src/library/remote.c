@@ -71,6 +71,16 @@ bool wmbt_call_run(struct wmbt_call *call, struct wmbt_failure *failure) {
   return false;
 }
 
+bool wmbt_call_begin(struct wmbt_call *call, bool *is_begun, struct wmbt_failure *failure) {
+  struct wmbt_peer *peer = call->remote->peer;
+  *is_begun = wmbt_peer_begin_owing(peer);
+  if (!*is_begun) return true;
+  call->is_left_owing = true;
+  if (wmbt_call_run(call, failure)) return true;
+  wmbt_peer_give_up_owing(peer);
+  return false;
+}
+
 void wmbt_remote_close(struct wmbt_mode *mode) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
   wmbt_peer_free(remote->peer);

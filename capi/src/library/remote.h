@@ -51,6 +51,10 @@ struct wmbt_call {
 /* Makes attempts until one is done, none is right any more, or time is over. */
 bool wmbt_call_run(struct wmbt_call *call, struct wmbt_failure *failure);
 
+/* The same for a call whose answer nobody waits for. `is_begun` is false, and nothing is sent, while there are as many
+ * of them as may be. */
+bool wmbt_call_begin(struct wmbt_call *call, bool *is_begun, struct wmbt_failure *failure);
+
 /* The head for a message that is sent now. */
 struct wmbt_head wmbt_call_head(const struct wmbt_call *call, const char *ns);
 
