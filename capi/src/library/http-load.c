@@ -8,14 +8,9 @@
 
 /* A load over all its attempts, as that of remote-load.c. */
 struct load {
-  const struct wmbt_keys *keys;
-  struct wmbt_borrow *borrow;
-  /* Keys before this one are loaded; those of this call end there. */
-  size_t end;
+  struct wmbt_load_progress progress;
   const char *operation;
   enum wmbt_http_form form;
-  /* The daemon has ended it. */
-  bool has_missed;
 };
 
 /* The beginning of a bulk body. */
@@ -81,17 +76,17 @@ static bool read_payload(struct wmbt_http_answer *answer, struct wmbt_borrow *bo
 /* What the attributes say, when all payloads have come. */
 static bool take_attributes(struct load *load, const struct table *table, struct wmbt_failure *failure) {
   const char *text = (const char *)table->bytes + table->records * wmbt_bulk_record_bytes;
-  struct wmbt_borrow *borrow = load->borrow;
+  struct wmbt_borrow *borrow = load->progress.borrow;
   struct wmbt_json object;
   uint64_t tokens;
   if (!wmbt_json_object(text, table->attribute_bytes, &object)) {
     return wmbt_fail(failure, wmbt_lost, "a bulk body whose attributes are no JSON object");
   }
-  load->has_missed = borrow->filled < load->end;
-  if (load->has_missed) {
+  load->progress.has_missed = borrow->filled < load->progress.end;
+  if (load->progress.has_missed) {
     const enum wmbt_miss reason = wmbt_http_reason(&object);
     /* Of a tail that is not there no reason comes. */
-    load->keys->terms->miss = reason == wmbt_miss_none ? wmbt_miss_unknown : reason;
+    load->progress.keys->terms->miss = reason == wmbt_miss_none ? wmbt_miss_unknown : reason;
   } else if (load->form == wmbt_http_of_tail && wmbt_http_number(&object, "tokens", &tokens) && borrow->shown != NULL) {
     /* How many of the tokens the tail covers. */
     borrow->shown[0].tokens = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens;
@@ -104,7 +99,7 @@ static bool read_answer(struct load *load, struct wmbt_http_answer *answer, cons
   struct table table = {.bytes = NULL};
   bool is_read = read_table(answer, rest, &table, wait_ms, failure);
   for (size_t i = 0; is_read && i < table.records; i += 1) {
-    is_read = read_payload(answer, load->borrow, &table, i, wait_ms, failure);
+    is_read = read_payload(answer, load->progress.borrow, &table, i, wait_ms, failure);
   }
   is_read = is_read && wmbt_http_read_end(answer, wait_ms, failure) && take_attributes(load, &table, failure);
   free(table.bytes);
@@ -116,11 +111,12 @@ static bool attempt_load(struct wmbt_call *call, struct wmbt_connection *connect
   (void)id;
   struct load *load = call->state;
   const int64_t wait_ms = wmbt_call_wait_ms(call);
-  const size_t first = load->borrow->filled;
+  const size_t first = load->progress.borrow->filled;
+  const struct wmbt_keys *keys = load->progress.keys;
   const struct wmbt_http_question question = {
       .operation = load->operation,
       .form = load->form,
-      .keys = {load->keys->ns, load->keys->keys + first, load->end - first, load->keys->terms},
+      .keys = {keys->ns, keys->keys + first, load->progress.end - first, keys->terms},
   };
   /* All had come before the last answer broke off. */
   if (question.keys.count == 0) return true;
@@ -133,26 +129,15 @@ static bool attempt_load(struct wmbt_call *call, struct wmbt_connection *connect
 
 static enum wmbt_outcome run(struct wmbt_remote *remote, struct load *load, int64_t end_ms,
                              struct wmbt_failure *failure) {
-  do {
-    const size_t rest = load->keys->count - load->borrow->filled;
-    load->end = load->borrow->filled + (rest < WMBT_KEYS_PER_CALL_MAX ? rest : WMBT_KEYS_PER_CALL_MAX);
-    struct wmbt_call call = {
-        .remote = remote, .use = wmbt_bulk, .end_ms = end_ms, .attempt = attempt_load, .state = load};
-    if (!wmbt_call_run(&call, failure)) {
-      /* What cannot be had in time is a miss, as long as the daemon is there. */
-      if (failure->kind != wmbt_slow) return wmbt_failed;
-      load->keys->terms->miss = wmbt_miss_deadline;
-      return wmbt_missed;
-    }
-    if (load->has_missed) return wmbt_missed;
-  } while (load->borrow->filled < load->keys->count);
-  return wmbt_had;
+  struct wmbt_call call = {
+      .remote = remote, .use = wmbt_bulk, .end_ms = end_ms, .attempt = attempt_load, .state = load};
+  return wmbt_call_load(&call, &load->progress, failure);
 }
 
 enum wmbt_outcome wmbt_http_load(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
                                  struct wmbt_failure *failure) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
-  struct load load = {.keys = keys, .borrow = borrow, .operation = "load", .form = wmbt_http_of_load};
+  struct load load = {.progress = {.keys = keys, .borrow = borrow}, .operation = "load", .form = wmbt_http_of_load};
   const struct wmbt_call_settings *settings = &remote->settings;
   return run(remote, &load, wmbt_call_end_ms(keys->terms, settings->load_ms, settings->most_ms), failure);
 }
@@ -161,8 +146,7 @@ enum wmbt_outcome wmbt_http_load_tail(struct wmbt_mode *mode, const struct wmbt_
                                       struct wmbt_failure *failure) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
   const bool is_bound = keys->terms->tokens != NULL;
-  struct load load = {.keys = keys,
-                      .borrow = borrow,
+  struct load load = {.progress = {.keys = keys, .borrow = borrow},
                       .operation = is_bound ? "load-tail" : "load-raw-tail",
                       .form = is_bound ? wmbt_http_of_tail : wmbt_http_of_raw_tail};
   const struct wmbt_call_settings *settings = &remote->settings;

@@ -10,21 +10,17 @@
  * says how far it got.
  */
 struct load {
-  const struct wmbt_keys *keys;
-  struct wmbt_borrow *borrow;
-  /* Keys before this one are loaded; those of this call end there. */
-  size_t end;
+  struct wmbt_load_progress progress;
   bool is_tail;
-  /* The daemon has ended it. */
-  bool has_missed;
 };
 
 static bool send_load(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
                       struct wmbt_failure *failure) {
   const struct load *load = call->state;
-  const struct wmbt_head head = wmbt_call_head(call, load->keys->ns);
-  const size_t first = load->borrow->filled;
-  const struct wmbt_keys rest = {load->keys->ns, load->keys->keys + first, load->end - first, load->keys->terms};
+  const struct wmbt_keys *keys = load->progress.keys;
+  const struct wmbt_head head = wmbt_call_head(call, keys->ns);
+  const size_t first = load->progress.borrow->filled;
+  const struct wmbt_keys rest = {keys->ns, keys->keys + first, load->progress.end - first, keys->terms};
   struct wmbt_writer body = {0};
   enum wmbt_frame_type type = wmbt_frame_load;
   if (!load->is_tail) {
@@ -65,7 +61,7 @@ static bool receive_pieces(struct wmbt_call *call, struct wmbt_connection *conne
 /* The payload that the frame announces becomes the borrow's next one, or nothing does. */
 static bool receive_payload(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
                             const struct wmbt_payload_notice *notice, struct wmbt_failure *failure) {
-  struct wmbt_borrow *borrow = ((struct load *)call->state)->borrow;
+  struct wmbt_borrow *borrow = ((struct load *)call->state)->progress.borrow;
   uint8_t *into = wmbt_borrow_add(borrow, notice->length);
   if (into == NULL) {
     /* The rest of the answer is not worth reading. */
@@ -87,27 +83,28 @@ static bool receive_payload(struct wmbt_call *call, struct wmbt_connection *conn
 static bool attempt_load(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
                          struct wmbt_failure *failure) {
   struct load *load = call->state;
-  const size_t first = load->borrow->filled;
+  const size_t first = load->progress.borrow->filled;
   if (!send_load(call, connection, id, failure)) return false;
   for (;;) {
     struct wmbt_frame frame;
     if (!wmbt_connection_receive(connection, id, wmbt_call_wait_ms(call), &frame, failure)) return false;
-    const size_t came = load->borrow->filled - first;
+    const size_t came = load->progress.borrow->filled - first;
     if (frame.type == wmbt_frame_loaded) {
       struct wmbt_loaded loaded;
       if (!wmbt_decode_loaded("loaded", frame.body, &loaded, failure)) return false;
       if (loaded.count != came) {
         return wmbt_fail(failure, wmbt_lost, "%u payloads were announced, and %zu came", (unsigned)loaded.count, came);
       }
-      load->has_missed = load->borrow->filled < load->end;
+      load->progress.has_missed = load->progress.borrow->filled < load->progress.end;
       /* Of a tail that is not there no reason comes. */
-      if (load->has_missed) load->keys->terms->miss = loaded.miss == wmbt_miss_none ? wmbt_miss_unknown : loaded.miss;
+      const enum wmbt_miss miss = loaded.miss == wmbt_miss_none ? wmbt_miss_unknown : loaded.miss;
+      if (load->progress.has_missed) load->progress.keys->terms->miss = miss;
       return true;
     }
     if (frame.type != wmbt_frame_payload) return wmbt_call_unexpected(&frame, "a load", failure);
     struct wmbt_payload_notice notice;
     if (!wmbt_decode_payload_notice(frame.body, &notice, failure)) return false;
-    if (notice.index != came || load->borrow->filled >= load->end) {
+    if (notice.index != came || load->progress.borrow->filled >= load->progress.end) {
       return wmbt_fail(failure, wmbt_lost, "payload %u of a load is not expected", (unsigned)notice.index);
     }
     if (!receive_payload(call, connection, id, &notice, failure)) return false;
@@ -116,26 +113,15 @@ static bool attempt_load(struct wmbt_call *call, struct wmbt_connection *connect
 
 static enum wmbt_outcome run(struct wmbt_remote *remote, struct load *load, int64_t end_ms,
                              struct wmbt_failure *failure) {
-  do {
-    const size_t rest = load->keys->count - load->borrow->filled;
-    load->end = load->borrow->filled + (rest < WMBT_KEYS_PER_CALL_MAX ? rest : WMBT_KEYS_PER_CALL_MAX);
-    struct wmbt_call call = {
-        .remote = remote, .use = wmbt_bulk, .end_ms = end_ms, .attempt = attempt_load, .state = load};
-    if (!wmbt_call_run(&call, failure)) {
-      /* What cannot be had in time is a miss, as long as the daemon is there. */
-      if (failure->kind != wmbt_slow) return wmbt_failed;
-      load->keys->terms->miss = wmbt_miss_deadline;
-      return wmbt_missed;
-    }
-    if (load->has_missed) return wmbt_missed;
-  } while (load->borrow->filled < load->keys->count);
-  return wmbt_had;
+  struct wmbt_call call = {
+      .remote = remote, .use = wmbt_bulk, .end_ms = end_ms, .attempt = attempt_load, .state = load};
+  return wmbt_call_load(&call, &load->progress, failure);
 }
 
 enum wmbt_outcome wmbt_remote_load(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
                                    struct wmbt_failure *failure) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
-  struct load load = {.keys = keys, .borrow = borrow};
+  struct load load = {.progress = {.keys = keys, .borrow = borrow}};
   const struct wmbt_call_settings *settings = &remote->settings;
   return run(remote, &load, wmbt_call_end_ms(keys->terms, settings->load_ms, settings->most_ms), failure);
 }
@@ -143,7 +129,7 @@ enum wmbt_outcome wmbt_remote_load(struct wmbt_mode *mode, const struct wmbt_key
 enum wmbt_outcome wmbt_remote_load_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys,
                                         struct wmbt_borrow *borrow, struct wmbt_failure *failure) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
-  struct load load = {.keys = keys, .borrow = borrow, .is_tail = true};
+  struct load load = {.progress = {.keys = keys, .borrow = borrow}, .is_tail = true};
   const struct wmbt_call_settings *settings = &remote->settings;
   return run(remote, &load, wmbt_call_end_ms(keys->terms, settings->tail_ms, settings->most_ms), failure);
 }

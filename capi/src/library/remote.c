@@ -81,6 +81,24 @@ bool wmbt_call_begin(struct wmbt_call *call, bool *is_begun, struct wmbt_failure
   return false;
 }
 
+enum wmbt_outcome wmbt_call_load(struct wmbt_call *call, struct wmbt_load_progress *progress,
+                                 struct wmbt_failure *failure) {
+  const struct wmbt_keys *keys = progress->keys;
+  const struct wmbt_borrow *borrow = progress->borrow;
+  do {
+    const size_t rest = keys->count - borrow->filled;
+    progress->end = borrow->filled + (rest < WMBT_KEYS_PER_CALL_MAX ? rest : WMBT_KEYS_PER_CALL_MAX);
+    if (!wmbt_call_run(call, failure)) {
+      /* What cannot be had in time is a miss, as long as the daemon is there. */
+      if (failure->kind != wmbt_slow) return wmbt_failed;
+      keys->terms->miss = wmbt_miss_deadline;
+      return wmbt_missed;
+    }
+    if (progress->has_missed) return wmbt_missed;
+  } while (borrow->filled < keys->count);
+  return wmbt_had;
+}
+
 void wmbt_remote_close(struct wmbt_mode *mode) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
   wmbt_peer_free(remote->peer);

@@ -55,6 +55,21 @@ bool wmbt_call_run(struct wmbt_call *call, struct wmbt_failure *failure);
  * of them as may be. */
 bool wmbt_call_begin(struct wmbt_call *call, bool *is_begun, struct wmbt_failure *failure);
 
+/* How far a load of blocks, or of a tail, has come over all its calls. */
+struct wmbt_load_progress {
+  const struct wmbt_keys *keys;
+  /* What came; its owner is whoever asked. */
+  struct wmbt_borrow *borrow;
+  /* Keys before this one are loaded by the call under way. */
+  size_t end;
+  /* The daemon has ended it. */
+  bool has_missed;
+};
+
+/* Makes the call for as many keys at a time as one may have, until all have come, or one is missed. */
+enum wmbt_outcome wmbt_call_load(struct wmbt_call *call, struct wmbt_load_progress *progress,
+                                 struct wmbt_failure *failure);
+
 /* The head for a message that is sent now. */
 struct wmbt_head wmbt_call_head(const struct wmbt_call *call, const char *ns);
 
