@@ -11,11 +11,17 @@ export type Group = readonly [string, ...string[]];
  */
 export const longestFiles: readonly string[] = [
   'test/sim/simulation.test.ts',
+  'test/capi/abi.test.ts',
   'test/store/store-over-directory.test.ts',
   'src/store/store.test.ts',
+  'src/store/store-shared.test.ts',
+  'test/capi/abi-remote.test.ts',
   'test/engine/equality.test.ts',
   'test/sim/planted-bugs.test.ts',
+  'test/sim/simulation-shared.test.ts',
   'test/cli/demo.test.ts',
+  'test/capi/embedded.test.ts',
+  'test/capi/abi-hostile.test.ts',
   'src/objectstore/s3/s3-object-store.test.ts',
   'test/engine/conversation.test.ts',
   'test/engine/safety.test.ts',

@@ -1,5 +1,4 @@
-import { createServer } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { concatBytes } from '../../src/base/bytes.ts';
 import { crc32c } from '../../src/base/crc32c.ts';
@@ -14,6 +13,8 @@ import {
 } from '../../src/protocol/read-messages.ts';
 import { encodeWelcome } from '../../src/protocol/session-messages.ts';
 import { encodeSaved, encodeWanted } from '../../src/protocol/write-messages.ts';
+import { listenLocally } from './peer-server.ts';
+import type { PeerServer } from './peer-server.ts';
 
 /** What a peer does with a call; what it returns is sent. */
 export type Misbehaviour = (call: {
@@ -281,25 +282,8 @@ async function flood(socket: Socket, bytes: Uint8Array): Promise<void> {
 }
 
 /** Listens as the peer; gives the address and how to end it. */
-export async function listenAs(
-  peer: HostilePeer,
-): Promise<{ readonly address: string; close(): Promise<void> }> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket)).on('error', () => socket.destroy());
-    serve(socket, peer);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    address: `127.0.0.1:${port}`,
-    close: () =>
-      new Promise((resolve) => {
-        for (const socket of sockets) socket.destroy();
-        server.close(() => resolve());
-      }),
-  };
+export function listenAs(peer: HostilePeer): Promise<PeerServer> {
+  return listenLocally((socket) => serve(socket, peer));
 }
 
 /** Takes frames apart; what has no answer is passed over. */

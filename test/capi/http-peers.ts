@@ -1,11 +1,12 @@
-import { createServer } from 'node:net';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { concatBytes } from '../../src/base/bytes.ts';
 import { parseBlockKey } from '../../src/blocks/block-key.ts';
 import type { BlockKey } from '../../src/blocks/block-key.ts';
 import { bulkParts, bulkType, encodeBulkHead } from '../../src/protocol/http1-bulk.ts';
 import type { BulkRecord } from '../../src/protocol/http1-bulk.ts';
+import { listenLocally } from './peer-server.ts';
+import type { PeerServer } from './peer-server.ts';
 
 /** What the peer was asked, as far as it matters. */
 export interface Asked {
@@ -292,25 +293,8 @@ async function drip(socket: Socket, text: string): Promise<void> {
 }
 
 /** Listens as the peer; gives the address and how to end it. */
-export async function listenAsHttp(
-  peer: HostileHttpPeer,
-): Promise<{ readonly address: string; close(): Promise<void> }> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket)).on('error', () => socket.destroy());
-    serve(socket, peer);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  return {
-    address: `127.0.0.1:${port}`,
-    close: () =>
-      new Promise((resolve) => {
-        for (const socket of sockets) socket.destroy();
-        server.close(() => resolve());
-      }),
-  };
+export function listenAsHttp(peer: HostileHttpPeer): Promise<PeerServer> {
+  return listenLocally((socket) => serve(socket, peer));
 }
 
 /** Takes requests apart, one after another. */

@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { planOf } from './plan.ts';
+import { sharingSeeds } from './profile.ts';
+import { assertHeld, runSeeds } from './run-seeds.ts';
+import { simulate } from './simulate.ts';
+
+/** Seeds of every test run. */
+const sharingCount = 40;
+
+describe('simulation of stores that share memory', () => {
+  it(`holds in ${sharingCount} worlds whose memory outlives processes and no power`, async () => {
+    assertHeld(
+      await runSeeds(Array.from({ length: sharingCount }, (_, index) => sharingSeeds + index)),
+    );
+  });
+});
+
+describe('a simulated world', () => {
+  it('does the same, event by event, for the same seed', async () => {
+    for (const seed of [1, 6, 7, 8, sharingSeeds + 6]) {
+      const [first, second] = [
+        await simulate(planOf(seed), { keepsTrace: true }),
+        await simulate(planOf(seed), { keepsTrace: true }),
+      ];
+      assert.equal(first.lines.join('\n'), second.lines.join('\n'));
+      assert.equal(first.digest, second.digest);
+      assert.ok(first.lines.length > 1000);
+    }
+    const [one, other] = [await simulate(planOf(10)), await simulate(planOf(20))];
+    assert.notEqual(one.digest, other.digest);
+  });
+});
