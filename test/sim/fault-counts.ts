@@ -50,6 +50,12 @@ export const faultKinds = [
 
 export type FaultKind = (typeof faultKinds)[number];
 
+/** Those that only happen where stores share their memory. */
+export const sharingKinds: readonly FaultKind[] = [
+  'process killed as it wrote shared memory',
+  'shared memory of a dead process damaged',
+];
+
 /** How often each fault took effect. */
 export class FaultCounts {
   readonly #counts = new Map<FaultKind, number>(faultKinds.map((kind) => [kind, 0]));
@@ -66,9 +72,9 @@ export class FaultCounts {
     for (const kind of faultKinds) this.add(kind, other.get(kind));
   }
 
-  /** Kinds that happened less often than that. */
-  below(least: number): readonly FaultKind[] {
-    return faultKinds.filter((kind) => this.get(kind) < least);
+  /** Which of these kinds happened less often than that. */
+  below(least: number, kinds: readonly FaultKind[] = faultKinds): readonly FaultKind[] {
+    return kinds.filter((kind) => this.get(kind) < least);
   }
 
   toString(): string {

@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { FaultCounts, faultKinds } from './fault-counts.ts';
 import type { SeedsReport } from './sim-child.ts';
 
 const processes = 2;
+/** How often each kind of fault must have happened in the seeds of a test run. */
+export const faultsMin = 20;
 
 /** Runs the seeds in processes side by side, and adds up what they tell. */
 export async function runSeeds(seeds: readonly number[]): Promise<readonly SeedsReport[]> {
@@ -21,6 +24,15 @@ export async function runSeeds(seeds: readonly number[]): Promise<readonly Seeds
       return report;
     }),
   );
+}
+
+/** How often each kind of fault took effect in them all. */
+export function faultsIn(reports: readonly SeedsReport[]): FaultCounts {
+  const counts = new FaultCounts();
+  for (const { faults } of reports) {
+    faultKinds.forEach((kind, index) => counts.add(kind, faults[index]));
+  }
+  return counts;
 }
 
 /** The property of every world: what did not hold is named by the command that shows it again. */
