@@ -10,6 +10,7 @@
 
 #include "../src/hex.h"
 #include "../src/shared/shared-index.h"
+#include "../src/shared/shared-lent.h"
 #include "arguments.h"
 
 /* Most keys of one call, and the words of a found payload: segment below where the payload begins in its extent,
@@ -278,4 +279,37 @@ napi_value wmbt_node_client_clear(napi_env env, napi_callback_info info) {
   if (!read_client(env, arguments[0], arguments[1], &client)) return NULL;
   wmbt_client_clear(client);
   return NULL;
+}
+
+/*
+ * lentFill(clients, [client, hazard], segment, [segment, offset, salt, number], payload): the CRC32C of the payload, which
+ * was copied to the place; -1 when that is lent no more.
+ */
+napi_value wmbt_node_lent_fill(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max], number;
+  struct wmbt_client *client;
+  struct wmbt_bytes whose, segment, words, payload;
+  if (!wmbt_read_arguments(env, info, arguments) || !read_words(env, arguments[1], 2, &whose)) return NULL;
+  const uint32_t *own = (const uint32_t *)(const void *)whose.data;
+  if (napi_create_uint32(env, own[0], &number) != napi_ok) return NULL;
+  if (!read_client(env, arguments[0], number, &client) || !wmbt_read_bytes(env, arguments[2], &segment) ||
+      !read_words(env, arguments[3], 4, &words) || !wmbt_read_bytes(env, arguments[4], &payload)) {
+    return NULL;
+  }
+  if (!are_hazards(&own[1], 1)) {
+    napi_throw_range_error(env, NULL, "there is no such hazard");
+    return NULL;
+  }
+  const uint32_t *word = (const uint32_t *)(const void *)words.data;
+  const struct wmbt_lent lent = {.segment = word[0], .offset = word[1], .salt = word[2], .number = word[3]};
+  uint32_t crc = 0;
+  switch (wmbt_lent_fill(client, own[1], segment.data, segment.length, &lent, payload.data, payload.length, &crc)) {
+    case wmbt_filled:
+      return wmbt_number(env, crc);
+    case wmbt_fill_over:
+      return wmbt_number(env, -1);
+    default:
+      napi_throw_range_error(env, NULL, "a payload that is lent memory lies within its segment");
+      return NULL;
+  }
 }

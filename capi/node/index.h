@@ -13,5 +13,6 @@ napi_value wmbt_node_unpin(napi_env env, napi_callback_info info);
 napi_value wmbt_node_clients_hold(napi_env env, napi_callback_info info);
 napi_value wmbt_node_client_begin(napi_env env, napi_callback_info info);
 napi_value wmbt_node_client_clear(napi_env env, napi_callback_info info);
+napi_value wmbt_node_lent_fill(napi_env env, napi_callback_info info);
 
 #endif

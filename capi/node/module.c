@@ -10,7 +10,7 @@
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 6 };
+enum { interface_version = 7 };
 
 struct function {
   const char *name;
@@ -47,6 +47,7 @@ static const struct function index_functions[] = {
     {"holder", wmbt_node_clients_hold},
     {"beginClient", wmbt_node_client_begin},
     {"clearClient", wmbt_node_client_clear},
+    {"fill", wmbt_node_lent_fill},
 };
 
 enum {

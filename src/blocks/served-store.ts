@@ -33,8 +33,23 @@ export interface ServedStore extends KvStore {
 /** Memory that is lent until it is released, or its payload is accepted. */
 export interface PayloadLease {
   readonly payload: Uint8Array;
+  /**
+   * Lets another process of this host fill the memory, until the lease is released or its payload accepted.
+   * However late that process writes, it writes only there.
+   */
+  lend(): LentPlace;
   /** Nobody writes there any more. Harmless when the payload was accepted, and when called again. */
   release(): void;
+}
+
+/** Where another process of this host fills lent memory (docs/FORMAT.md, Shared memory). */
+export interface LentPlace {
+  readonly segment: number;
+  /** Of the extent, in units of 4 KiB. */
+  readonly offset: number;
+  /** The stamp that the extent bears as long as it is lent. */
+  readonly salt: number;
+  readonly number: number;
 }
 
 export interface WantsOptions extends CallOptions {

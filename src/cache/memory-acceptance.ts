@@ -5,8 +5,9 @@ import { bytesFromHex } from '../base/hex.ts';
 import type { Logger } from '../base/logger.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
-import type { PayloadLease } from '../blocks/served-store.ts';
+import type { LentPlace, PayloadLease } from '../blocks/served-store.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
+import { offsetUnitBytes } from '../platform/shared-memory.ts';
 import type { CacheEntry } from './cache-entry.ts';
 import type { DiskTier, NewPayload } from './disk-tier.ts';
 import { recordOf } from './entry-records.ts';
@@ -29,6 +30,9 @@ export interface MemoryAcceptanceParts {
   /** Nothing is held any more and nothing will be: the link can go. */
   readonly onSettled: () => Promise<void>;
 }
+
+/** The numbers of loans have 32 bits, and 0 is none. */
+const loansMax = 2 ** 32 - 1;
 
 /** A payload in memory whose extent is pinned for this. */
 interface Held {
@@ -67,6 +71,8 @@ export class MemoryAcceptance {
   readonly #budgetBytes: number;
   /** Extents that are lent, by the memory of their payloads. */
   readonly #lent = new Map<Uint8Array, Extent>();
+  /** Loans to other processes that were made so far. */
+  #loans = 0;
   /** Saves that are not in the log yet, the oldest first. */
   #held: HeldSave[] = [];
   #heldBytes = 0;
@@ -101,9 +107,18 @@ export class MemoryAcceptance {
     const release = (): void => {
       if (!this.#lent.delete(payload)) return;
       this.#heldBytes -= bytes;
+      this.#parts.shared.endLoan(extent.bytes);
       extent.unpin();
     };
-    return { payload, release };
+    return { payload, lend: () => this.#lend(extent), release };
+  }
+
+  #lend(extent: Extent): LentPlace {
+    const { shared } = this.#parts;
+    this.#loans = (this.#loans % loansMax) + 1;
+    shared.lend(extent.bytes, this.#seed, this.#loans);
+    const { segment, offset } = shared.placeOf(extent.bytes);
+    return { segment, offset: offset / offsetUnitBytes, salt: this.#seed, number: this.#loans };
   }
 
   /**
@@ -209,7 +224,8 @@ export class MemoryAcceptance {
     const isLent = this.#lent.has(source);
     const payload = isLent ? source : extent.bytes.subarray(extentHeaderBytes);
     assert(payload.length === entry.facts.length, 'an entry knows its length');
-    if (!isLent) shared.copy(payload, source);
+    if (isLent) shared.endLoan(extent.bytes);
+    else shared.copy(payload, source);
     const place = { ...shared.placeOf(extent.bytes), seed: this.#seed };
     writeExtentHeader(extent.bytes, recordOf('payload', entry), keys, place);
     return { entry, extent, payload, isLent };

@@ -2,6 +2,7 @@ import { assert } from '../base/assert.ts';
 import { systemErrorCode } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import type { LentPlace } from '../blocks/served-store.ts';
 import {
   clientBytes,
   clientsMax,
@@ -39,6 +40,14 @@ export interface SharedPins {
   release(): void;
 }
 
+/** Fills memory that the store has lent for the payloads of a save. */
+export interface SharedFiller {
+  /** Copies the payload to its place and gives its CRC32C; undefined when the memory is lent no more. */
+  fill(place: LentPlace, payload: Uint8Array): number | undefined;
+  /** Nothing is filled any more. Harmless when called again. */
+  end(): void;
+}
+
 const noPins: SharedPins = { blocks: [], release: () => undefined };
 
 /**
@@ -56,6 +65,8 @@ export class SharedReader {
   readonly #clients: Uint8Array;
   readonly #client: number;
   readonly #segments: Uint8Array[] = [];
+  /** The same once more, where something was filled. */
+  readonly #writable: Uint8Array[] = [];
   /** Hazards that pin nothing: the first so many, the lowest number last. */
   readonly #free = Uint32Array.from({ length: hazardsMax }, (_, i) => hazardsMax - 1 - i);
   #freeCount = hazardsMax;
@@ -146,6 +157,31 @@ export class SharedReader {
     return this.#pins(blocks, kept);
   }
 
+  /** Takes a hazard to fill lent memory with; undefined when all are in use. */
+  filler(): SharedFiller | undefined {
+    if (this.#freeCount === 0 || !this.isOpen) return undefined;
+    this.#freeCount -= 1;
+    const hazard = this.#free[this.#freeCount];
+    const request = Uint32Array.of(this.#client, hazard);
+    let hasEnded = false;
+    return {
+      fill: ({ segment, offset, salt, number }, payload) => {
+        assert(!hasEnded, 'what has ended fills nothing');
+        const lent = Uint32Array.of(segment, offset, salt, number);
+        const memory = this.#writableSegment(segment);
+        const crc = this.#code.fill(this.#clients, request, memory, lent, payload);
+        return crc < 0 ? undefined : crc;
+      },
+      end: () => {
+        if (hasEnded) return;
+        hasEnded = true;
+        this.#free[this.#freeCount] = hazard;
+        this.#freeCount += 1;
+        this.#leaveWhenDone();
+      },
+    };
+  }
+
   /** Looks no more. What is pinned stays pinned until it is released. */
   close(): void {
     this.#isClosed = true;
@@ -204,11 +240,23 @@ export class SharedReader {
 
   /** Mapped when something in it is first found. */
   #segment(number: number): Uint8Array {
-    const known = this.#segments[number];
-    if (known !== undefined) return known;
-    const file = this.#files.open(sharedPaths.segment(this.#directory, number), 'read');
+    return (this.#segments[number] ??= this.#mapSegment(number, 'read'));
+  }
+
+  #writableSegment(number: number): Uint8Array {
     try {
-      return (this.#segments[number] = file.map());
+      return (this.#writable[number] ??= this.#mapSegment(number, 'read-write'));
+    } catch (error) {
+      // As for what is read: the socket takes the payloads from now on.
+      this.close();
+      throw error;
+    }
+  }
+
+  #mapSegment(number: number, access: 'read' | 'read-write'): Uint8Array {
+    const file = this.#files.open(sharedPaths.segment(this.#directory, number), access);
+    try {
+      return file.map();
     } finally {
       file.close();
     }

@@ -14,6 +14,7 @@ import {
   ownerMarks,
   skipMax,
   skipUnitBytes,
+  stampOffsets,
 } from '../platform/shared-memory.ts';
 import type { SharedFile, SharedIndexCode, SharedMemory } from '../platform/shared-memory.ts';
 import type { PayloadFacts } from './cache-entry.ts';
@@ -123,6 +124,23 @@ export class SharedTier implements OutsideReaders {
     const segment = this.#segments.numberOf(extent.buffer);
     assert(segment !== undefined, 'an extent lies in a segment');
     return { segment, offset: extent.byteOffset };
+  }
+
+  /**
+   * Lets a client fill the extent, which bears that stamp until {@link endLoan}. The client pins it while it
+   * writes, so what is given up by `retire` before it is done is not used again.
+   */
+  lend(extent: SlabBytes, salt: number, number: number): void {
+    assert(number > 0, 'a loan has a number');
+    this.#shownIn(extent.buffer).set(extent.byteOffset, -1);
+    const stamp = stampOf(extent);
+    Atomics.store(stamp, 0, salt);
+    Atomics.store(stamp, 1, number);
+  }
+
+  /** Whoever has not begun to fill the extent does not any more. */
+  endLoan(extent: SlabBytes): void {
+    Atomics.store(stampOf(extent), 1, 0);
   }
 
   /** As {@link SharedMemory.copy}. */
@@ -267,6 +285,10 @@ export async function openSharedTier(
     if (systemErrorCode(error) === undefined) throw error;
     return refuse(messageOf(error));
   }
+}
+
+function stampOf({ buffer, byteOffset }: SlabBytes): Int32Array<SharedArrayBuffer> {
+  return new Int32Array(buffer, byteOffset + stampOffsets.salt, 2);
 }
 
 /** Somebody else may have taken what was free a moment ago. */

@@ -1,6 +1,8 @@
 import { StoreError } from '../base/errors.ts';
 import type { SaveResult } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
+import type { SharedFiller } from '../cache/shared-reader.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
 import type { Loaded } from '../protocol/read-messages.ts';
 import type { SaveHead } from '../protocol/write-messages.ts';
@@ -60,12 +62,20 @@ export function loadPlan(
   };
 }
 
-/** A save of payloads. */
+/**
+ * A save of payloads. `fillerOf` gives what fills the daemon's memory from here; undefined: they go over the
+ * connection.
+ */
 export function savePlan(
-  type: FrameType,
+  call: {
+    readonly type: FrameType;
+    readonly encode: (head: Omit<SaveHead, 'namespace' | 'durable' | 'fingerprint'>) => Uint8Array;
+  },
   payloads: readonly Uint8Array[],
-  encode: (head: Omit<SaveHead, 'namespace' | 'durable' | 'fingerprint'>) => Uint8Array,
+  clock: Clock,
+  fillerOf?: () => SharedFiller | undefined,
 ): CallPlan<SaveResult> {
+  const { type, encode } = call;
   const byteLength = payloads.reduce((sum, { length }) => sum + length, 0);
   let isWhole = false;
   const onResend = (): void => {
@@ -73,10 +83,11 @@ export function savePlan(
   };
   return {
     use: byteLength <= limits.eagerBytesMax ? 'small' : 'bulk',
-    attempt: (deadlineMs, eagerBytesMax) => {
+    attempt: (deadlineMs, { eagerBytesMax, mayFill }) => {
       const isUnasked = byteLength <= eagerBytesMax;
-      const body = encode({ deadlineMs, isUnasked, isWhole });
-      return new SaveAttempt({ type, body, isUnasked, onResend }, payloads);
+      const filler = mayFill && !isUnasked ? fillerOf?.() : undefined;
+      const body = encode({ deadlineMs, isUnasked, isWhole, mayFill: filler !== undefined });
+      return new SaveAttempt({ type, body, isUnasked, onResend, filler, clock }, payloads);
     },
   };
 }

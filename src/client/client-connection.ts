@@ -16,8 +16,14 @@ import type { FrameHandler } from '../protocol/frame-reader.ts';
 import { GatheredFrames, payloadFrames } from '../protocol/gathered-frames.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
 import { encodePayloadNotice } from '../protocol/read-messages.ts';
-import { decodeFailure, decodeWelcome, encodeHello } from '../protocol/session-messages.ts';
+import {
+  decodeFailure,
+  decodeWelcome,
+  encodeHello,
+  features,
+} from '../protocol/session-messages.ts';
 import type { Hello, Welcome } from '../protocol/session-messages.ts';
+import { encodeFilled } from '../protocol/write-messages.ts';
 
 /** What a call does with what comes for it. What a handler throws ends the connection. */
 export interface CallHandler {
@@ -119,6 +125,11 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
     return this.#calls.size;
   }
 
+  /** True when the daemon lends memory to clients that fill it themselves, where it has such memory. */
+  get mayFill(): boolean {
+    return ((this.#welcome?.features ?? 0) & features.lending) !== 0;
+  }
+
   get eagerBytesMax(): number {
     return Math.min(this.#welcome?.eagerBytesMax ?? 0, limits.eagerBytesMax);
   }
@@ -155,6 +166,11 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
     const notice = encodePayloadNotice({ ...facts, hasDecodedTokens: false, tier: 'memory' });
     const most = this.#welcome?.dataBytesMax ?? limits.pieceBytesMax;
     this.#gathered.add(payloadFrames(id, notice, payload, most));
+  }
+
+  /** Says what was put into memory that the daemon lent first for that save. */
+  sendFilled(id: number, crcs: readonly number[]): void {
+    this.#send('filled', id, encodeFilled(crcs));
   }
 
   /** Resolves when the system has what was sent; rejects when the connection ends. */

@@ -5,6 +5,7 @@ import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { socketPathOf } from '../blocks/socket-path.ts';
 import { checksumsFor } from '../platform/checksums.ts';
+import type { SharedFiller } from '../cache/shared-reader.ts';
 import { withNative } from '../platform/native.ts';
 import type { NativeMode } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
@@ -19,6 +20,7 @@ import type { ReadDeadlines } from './http-client-store.ts';
 import { httpClientLimits } from './http-limits.ts';
 import { RemotePeer } from './remote-peer.ts';
 import { RemoteStore } from './remote-store.ts';
+import type { RemoteStoreParts } from './remote-store.ts';
 import { AnnouncedMemory } from './shared-access.ts';
 import { SharedStore } from './shared-store.ts';
 import { isTokenText, tokenRule } from './token.ts';
@@ -105,7 +107,9 @@ async function connectShared(
   const platform = withNative(nodePlatform(), options.native ?? 'auto');
   const path = name.startsWith('/') ? name : socketPathOf(await runtimeDirectory(platform), name);
   const address = { kind: 'unix' as const, path };
-  const { peer, store: remote } = remoteOf(address, nodeSockets, namespace, options);
+  const fillerOf = (): SharedFiller | undefined => access.current()?.filler();
+  const filling = { ...options, fillerOf };
+  const { peer, store: remote } = remoteOf(address, nodeSockets, namespace, filling);
   const access = new AnnouncedMemory(platform, peer, path);
   return opened(new SharedStore({ remote, access, namespace }), async () => {
     await peer.connection('small', new AbortController().signal);
@@ -118,7 +122,7 @@ function remoteOf(
   address: SocketAddress,
   sockets: Sockets,
   namespace: Namespace,
-  options: ConnectOptions,
+  options: ConnectOptions & Pick<RemoteStoreParts, 'fillerOf'>,
 ): { readonly peer: RemotePeer; readonly store: RemoteStore } {
   const { native = 'auto', token = '' } = options;
   const { clock, random, host } = withNative(nodePlatform(), native);
@@ -128,7 +132,8 @@ function remoteOf(
     saveMs: capOf(options)(limits.saveDeadlineMs),
   };
   const checksums = checksumsFor(host, native);
-  return { peer, store: new RemoteStore({ peer, clock, namespace, deadlines, checksums }) };
+  const parts = { peer, clock, namespace, deadlines, checksums, fillerOf: options.fillerOf };
+  return { peer, store: new RemoteStore(parts) };
 }
 
 /** The store when `reach` has reached it; it is closed when that fails. */

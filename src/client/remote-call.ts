@@ -23,11 +23,14 @@ export interface Attempt<Result> extends Pick<CallHandler, 'dataTarget' | 'onDat
   ended(): Promise<StoreError | undefined> | undefined;
 }
 
+/** What a daemon permits: payload bytes that may go unasked, and whether it lends memory to fill. */
+export type Permits = Pick<ClientConnection, 'eagerBytesMax' | 'mayFill'>;
+
 /** What a kind of call is. */
 export interface CallPlan<Result> {
   readonly use: Use;
-  /** Makes the next attempt: milliseconds that are left, payload bytes that may go unasked. */
-  attempt(leftMs: number, eagerBytesMax: number): Attempt<Result>;
+  /** Makes the next attempt: milliseconds that are left, and what the daemon permits on this connection. */
+  attempt(leftMs: number, permits: Permits): Attempt<Result>;
   /** The result of a call that has run out of time, or whose daemon has gone; undefined: none. */
   partial?(why: 'deadline' | 'unavailable'): Result | undefined;
 }
@@ -72,7 +75,11 @@ async function attemptUntilDone<Result>(
     const connection = await peer.connection(plan.use, limit.signal);
     // Who gave up while it was being had is not told of by an event any more.
     limit.throwIfOver();
-    const attempt = plan.attempt(limit.leftMs, connection.eagerBytesMax);
+    if (!connection.isOpen) {
+      failure = new StoreError('UNAVAILABLE', 'the connection was lost');
+      continue;
+    }
+    const attempt = plan.attempt(limit.leftMs, connection);
     const outcome = await attemptOnce(connection, attempt, limit);
     if (outcome.kind === 'done') return outcome.result;
     if (outcome.kind === 'lost') failure = outcome.failure;
@@ -107,19 +114,16 @@ async function attemptOnce<Result>(
       else outcome.reject(failure);
     },
   };
-  if (!connection.isOpen) {
-    const failure = new StoreError('UNAVAILABLE', 'the connection was lost');
-    return { kind: 'lost', failure };
-  }
-  const id = connection.begin(attempt.type, attempt.body, handler);
+  let id = 0;
   const onOver = (): void => {
     connection.cancel(id);
     outcome.reject(limit.signal.reason);
   };
-  limit.signal.addEventListener('abort', onOver, { once: true });
   let damage: StoreError | undefined;
   let result: Outcome<Result>;
   try {
+    id = connection.begin(attempt.type, attempt.body, handler);
+    limit.signal.addEventListener('abort', onOver, { once: true });
     attempt.started(connection, id);
     result = await outcome.promise;
   } finally {

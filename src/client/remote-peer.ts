@@ -4,7 +4,7 @@ import { limits } from '../blocks/limits.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
 import type { SocketAddress, Sockets } from '../platform/sockets.ts';
-import { protocolVersions } from '../protocol/session-messages.ts';
+import { features, protocolVersions } from '../protocol/session-messages.ts';
 import type { Hello } from '../protocol/session-messages.ts';
 import { ClientConnection, unreachable } from './client-connection.ts';
 
@@ -50,7 +50,7 @@ export class RemotePeer {
     this.#hello = {
       versionOldest: protocolVersions.oldest,
       versionNewest: protocolVersions.newest,
-      features: 0,
+      features: features.lending,
       clientId: parts.random.hex(16),
       token: parts.token,
       agent: parts.agent,

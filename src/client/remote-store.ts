@@ -21,6 +21,7 @@ import type {
 } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import type { SharedFiller } from '../cache/shared-reader.ts';
 import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
@@ -50,6 +51,8 @@ export interface RemoteStoreParts {
   readonly deadlines: RemoteDeadlines;
   /** Where payloads that come are checked. The store closes it. */
   readonly checksums: Checksums;
+  /** What fills memory of the daemon, on its host, while there is any. */
+  readonly fillerOf?: (() => SharedFiller | undefined) | undefined;
 }
 
 /**
@@ -235,9 +238,13 @@ export class RemoteStore implements KvStore {
   ): Promise<SaveResult> {
     const namespace = this.#namespaceOf(options);
     const { durable, fingerprint } = options ?? {};
-    const plan = savePlan(type, payloads, (rest) =>
-      encode({ namespace, durable, fingerprint, ...rest }),
-    );
+    const { clock, fillerOf } = this.#parts;
+    const call = {
+      type,
+      encode: (rest: Omit<SaveHead, 'namespace' | 'durable' | 'fingerprint'>) =>
+        encode({ namespace, durable, fingerprint, ...rest }),
+    };
+    const plan = savePlan(call, payloads, clock, fillerOf);
     return this.#run(options, this.#parts.deadlines.saveMs, plan);
   }
 

@@ -1,9 +1,13 @@
 import { StoreError } from '../base/errors.ts';
 import type { SaveResult } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
+import type { LentPlace } from '../blocks/served-store.ts';
+import type { SharedFiller } from '../cache/shared-reader.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
 import { decodeNumber } from '../protocol/read-messages.ts';
-import { decodeSaved, decodeWanted } from '../protocol/write-messages.ts';
+import { decodeLent, decodeSaved, decodeWanted } from '../protocol/write-messages.ts';
+import { unreachable } from './client-connection.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Attempt } from './remote-call.ts';
 
@@ -13,19 +17,28 @@ export interface SaveToAttempt {
   readonly isUnasked: boolean;
   /** The daemon has lost what it said to have: the next attempt sends every payload. */
   readonly onResend: () => void;
+  /** Fills memory that the daemon lends; the attempt ends it. Undefined: the daemon lends none. */
+  readonly filler: SharedFiller | undefined;
+  readonly clock: Clock;
 }
 
-/** One attempt to save: says what there is, and sends what the daemon wants, from last to first. */
+/** What the daemon lets come next: so many bytes, or payloads in these places. */
+type Turn = { bytes: number } | { readonly places: readonly LentPlace[] };
+
+/**
+ * One attempt to save: says what there is, and sends what the daemon wants, from last to first; or puts it
+ * into memory that the daemon lends.
+ */
 export class SaveAttempt implements Attempt<SaveResult> {
   readonly type: FrameType;
   readonly body: Uint8Array;
   readonly #payloads: readonly Uint8Array[];
-  readonly #isUnasked: boolean;
-  readonly #onResend: () => void;
+  readonly #call: SaveToAttempt;
   #connection: ClientConnection | undefined;
   #id = 0;
-  #granted = 0;
-  /** Places of the payloads to send, in order; the rest of them. */
+  /** What came and is not used up yet. */
+  readonly #turns: Turn[] = [];
+  /** Indexes of the payloads to send, in order; the rest of them. */
   #toSend: number[] = [];
   #isSending = false;
   #hasEnded = false;
@@ -34,14 +47,13 @@ export class SaveAttempt implements Attempt<SaveResult> {
     this.type = call.type;
     this.body = call.body;
     this.#payloads = payloads;
-    this.#isUnasked = call.isUnasked;
-    this.#onResend = call.onResend;
+    this.#call = call;
   }
 
   started(connection: ClientConnection, id: number): void {
     this.#connection = connection;
     this.#id = id;
-    if (!this.#isUnasked) return;
+    if (!this.#call.isUnasked) return;
     for (let index = this.#payloads.length - 1; index >= 0; index -= 1) {
       connection.sendPayload(id, index, this.#payloads[index]);
     }
@@ -50,11 +62,13 @@ export class SaveAttempt implements Attempt<SaveResult> {
 
   ended(): undefined {
     this.#hasEnded = true;
+    this.#call.filler?.end();
   }
 
   onFrame(type: FrameType, body: Uint8Array): void {
     if (type === 'wanted') this.#begin(body);
-    else if (type === 'grant') this.#granted += decodeNumber(body);
+    else if (type === 'grant') this.#grant(decodeNumber(body));
+    else if (type === 'lent') this.#turns.push({ places: decodeLent(body) });
     else throw new StoreError('INVALID', `a save is not answered by ${type}`);
     void this.#send();
   }
@@ -62,7 +76,7 @@ export class SaveAttempt implements Attempt<SaveResult> {
   answer(type: FrameType, body: Uint8Array): SaveResult | 'again' {
     if (type === 'saved') return decodeSaved(body);
     if (type === 'resend') {
-      this.#onResend();
+      this.#call.onResend();
       return 'again';
     }
     throw new StoreError('INVALID', `a save is not answered by ${type}`);
@@ -76,33 +90,76 @@ export class SaveAttempt implements Attempt<SaveResult> {
 
   #begin(body: Uint8Array): void {
     const { isWanted, grantBytes } = decodeWanted(body);
-    if (this.#isUnasked || isWanted.length !== this.#payloads.length) {
+    if (this.#call.isUnasked || isWanted.length !== this.#payloads.length) {
       throw new StoreError('INVALID', `${isWanted.length} payloads are wanted or not`);
     }
-    this.#granted += grantBytes;
+    this.#grant(grantBytes);
     this.#toSend = isWanted.flatMap((wanted, index) => (wanted ? [index] : [])).reverse();
   }
 
-  /** Sends what is granted, no faster than the system takes it. */
+  #grant(bytes: number): void {
+    const last = this.#turns.at(-1);
+    if (last !== undefined && 'bytes' in last) last.bytes += bytes;
+    else this.#turns.push({ bytes });
+  }
+
+  /** Sends what is granted, no faster than the system takes it, and fills what is lent. */
   async #send(): Promise<void> {
-    const connection = this.#connection;
-    if (this.#isSending || connection === undefined) return;
+    if (this.#isSending) return;
     this.#isSending = true;
     try {
-      for (let index = this.#toSend.at(0); index !== undefined; index = this.#toSend.at(0)) {
-        const payload = this.#payloads[index];
-        if (this.#hasEnded || payload.length > this.#granted) return;
-        this.#granted -= payload.length;
-        this.#toSend.shift();
-        connection.sendPayload(this.#id, index, payload);
-        if (connection.queuedBytes > limits.queuedBytesMax / 2) await connection.flushed();
+      for (let turn = this.#turns.at(0); turn !== undefined; turn = this.#turns.at(0)) {
+        if ('places' in turn) await this.#fill(turn.places);
+        else await this.#sendGranted(turn);
+        // More may be granted for the payload that is next.
+        if (this.#hasEnded || ('bytes' in turn && this.#turns.length === 1)) return;
+        this.#turns.shift();
       }
-    } catch {
-      // The connection has ended, and so has the call by it.
+    } catch (error) {
       this.#hasEnded = true;
+      // It has ended already, or what it said is wrong, or memory cannot be had: the call is made again.
+      this.#connection?.destroy(unreachable(error));
     } finally {
-      connection.writeOut();
+      this.#connection?.writeOut();
       this.#isSending = false;
     }
+  }
+
+  async #sendGranted(turn: { bytes: number }): Promise<void> {
+    const connection = this.#connection;
+    for (let index = this.#toSend.at(0); index !== undefined; index = this.#toSend.at(0)) {
+      const payload = this.#payloads[index];
+      if (this.#hasEnded || connection === undefined || payload.length > turn.bytes) return;
+      turn.bytes -= payload.length;
+      this.#toSend.shift();
+      connection.sendPayload(this.#id, index, payload);
+      if (connection.queuedBytes > limits.queuedBytesMax / 2) await connection.flushed();
+    }
+  }
+
+  /** Ends early where the daemon has taken the memory back: what it has to say of that is on its way. */
+  async #fill(places: readonly LentPlace[]): Promise<void> {
+    const { filler, clock } = this.#call;
+    const due = this.#toSend.splice(0, places.length);
+    if (filler === undefined || due.length < places.length) {
+      throw new StoreError(
+        'INVALID',
+        `memory for ${places.length} payloads is lent; that many are not due`,
+      );
+    }
+    const crcs: number[] = [];
+    let turnBytes = 0;
+    for (const [at, place] of places.entries()) {
+      const payload = this.#payloads[due[at]];
+      turnBytes += payload.length;
+      if (turnBytes > limits.turnBytesMax) {
+        await clock.yield();
+        turnBytes = payload.length;
+      }
+      const crc = this.#hasEnded ? undefined : filler.fill(place, payload);
+      if (crc === undefined) return;
+      crcs.push(crc);
+    }
+    this.#connection?.sendFilled(this.#id, crcs);
   }
 }

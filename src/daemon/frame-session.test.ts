@@ -141,7 +141,13 @@ const announced = chain.blocks.map(({ key, payload }) => ({
   ...{ key, length: payload.length, tokens: 128, position: undefined, hasDecodedTokens: false },
 }));
 const save = (id: number, deadlineMs = 5000): readonly Uint8Array[] => {
-  const flags = { durable: undefined, fingerprint: undefined, isUnasked: false, isWhole: false };
+  const flags = {
+    durable: undefined,
+    fingerprint: undefined,
+    isUnasked: false,
+    isWhole: false,
+    mayFill: false,
+  };
   const call = { ...head, deadlineMs, ...flags, parent: undefined, blocks: announced };
   return encodeFrame('save', id, encodeSaveCall(call));
 };

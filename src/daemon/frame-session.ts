@@ -10,6 +10,7 @@ import type { FrameHandler } from '../protocol/frame-reader.ts';
 import { GatheredFrames, payloadFrames } from '../protocol/gathered-frames.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
 import { decodePayloadNotice, readHead } from '../protocol/read-messages.ts';
+import { decodeFilled } from '../protocol/write-messages.ts';
 import { encodeFailure } from '../protocol/session-messages.ts';
 import type { DaemonService } from './daemon-service.ts';
 import { needOfFrame } from './access.ts';
@@ -136,6 +137,9 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
     switch (header.type) {
       case 'payload':
         this.#calls.get(header.id)?.intake?.begin(decodePayloadNotice(body));
+        return;
+      case 'filled':
+        this.#calls.get(header.id)?.intake?.fill(decodeFilled(body));
         return;
       case 'cancel':
         this.#calls.get(header.id)?.cancel('the client cancelled the call');

@@ -1,7 +1,12 @@
 import { StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { FrameHeader } from '../protocol/frame.ts';
-import { commonVersion, decodeHello, encodeWelcome } from '../protocol/session-messages.ts';
+import {
+  commonVersion,
+  decodeHello,
+  encodeWelcome,
+  features,
+} from '../protocol/session-messages.ts';
 import type { Access, Credential, Grant } from './access.ts';
 import type { ClientAccount } from './client-accounts.ts';
 import type { DaemonService } from './daemon-service.ts';
@@ -41,7 +46,7 @@ export function greet(
   const account = accounts.join(id, tenant);
   const welcome = encodeWelcome({
     version,
-    features: 0,
+    features: hello.features & features.lending,
     bodyBytesMax: limits.messageBytesMax,
     dataBytesMax: limits.pieceBytesMax,
     eagerBytesMax: limits.eagerBytesMax,

@@ -1,8 +1,14 @@
 import type { BytePool } from '../base/byte-pool.ts';
-import type { PayloadLease, ServedStore } from '../blocks/served-store.ts';
+import type { LentPlace, PayloadLease, ServedStore } from '../blocks/served-store.ts';
 
 /** Shorter payloads are copied as fast as memory for them is lent. */
 const lentBytesMin = 64 * 1024;
+
+/** Memory that another process fills. */
+export interface LentMemory {
+  readonly payload: Uint8Array;
+  readonly place: LentPlace;
+}
 
 /**
  * Memory for the payloads of a save on their way in: that of the store, where they are accepted as they lie,
@@ -23,6 +29,24 @@ export class IntakeMemory {
     if (lease === undefined) return this.#pool.take(length);
     this.#leases.set(lease.payload, lease);
     return lease.payload;
+  }
+
+  /**
+   * Memory of the store for payloads of these lengths that a process of this host fills itself. Undefined when the
+   * store does not lend all of it, or when they are so short that they come as fast over a socket.
+   */
+  lend(lengths: readonly number[]): readonly LentMemory[] | undefined {
+    const lent: LentMemory[] = [];
+    for (const length of lengths) {
+      const lease = length < lentBytesMin ? undefined : this.#store.lease(length);
+      if (lease === undefined) {
+        for (const { payload } of lent) this.give(payload);
+        return undefined;
+      }
+      this.#leases.set(lease.payload, lease);
+      lent.push({ payload: lease.payload, place: lease.lend() });
+    }
+    return lent;
   }
 
   /** Nobody writes there any more, and whoever wanted it has it. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BytePool } from '../base/byte-pool.ts';
 import { crc32c } from '../base/crc32c.ts';
-import type { PayloadLease } from '../blocks/served-store.ts';
+import type { LentPlace, PayloadLease } from '../blocks/served-store.ts';
 import { directChecksums } from '../platform/checksums.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
 import { IntakeMemory } from './intake-memory.ts';
@@ -18,7 +18,9 @@ class Lender {
     if (this.lent.size === 2) return undefined;
     const payload = new Uint8Array(byteLength);
     this.lent.add(payload);
-    return { payload, release: () => void this.lent.delete(payload) };
+    const number = this.lent.size;
+    const lend = (): LentPlace => ({ segment: 0, offset: number, salt: 7, number });
+    return { payload, lend, release: () => void this.lent.delete(payload) };
   }
 }
 

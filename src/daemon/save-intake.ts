@@ -37,6 +37,8 @@ export class SaveIntake implements PayloadIntake {
   readonly #received: (ReceivedPayload & { readonly verifying: Promise<void> })[] = [];
   #waiting: { readonly until: number; readonly arrival: Deferred<void> } | undefined;
   #failure: StoreError | undefined;
+  /** Memory that the client fills by itself, by groups; the first is due first. */
+  #lent: { readonly start: number; readonly payloads: readonly Uint8Array[] }[] = [];
   /** A piece is being read into the current payload. */
   #isReading = false;
   #isDiscarded = false;
@@ -53,6 +55,11 @@ export class SaveIntake implements PayloadIntake {
   /** Lets so many more bytes come. */
   grant(bytes: number): void {
     this.#granted += bytes;
+  }
+
+  /** Lets the payloads from that one on be put into this memory, by a process of this host. */
+  lend(start: number, payloads: readonly Uint8Array[]): void {
+    this.#lent.push({ start, payloads });
   }
 
   /** Resolves when the first `count` of all payloads are there; gives those not given before. */
@@ -87,12 +94,34 @@ export class SaveIntake implements PayloadIntake {
   discard(): void {
     this.#isDiscarded = true;
     for (const { payload } of this.#received.splice(0)) this.#memory.give(payload);
+    for (const { payloads } of this.#lent.splice(0)) {
+      for (const payload of payloads) this.#memory.give(payload);
+    }
     this.#giveCurrent();
   }
 
   lost(): void {
     this.#isReading = false;
     this.#giveCurrent();
+  }
+
+  fill(crcs: readonly number[]): void {
+    const group = this.#lent.at(0);
+    if (group?.start !== this.#next || this.#current !== undefined) {
+      throw new StoreError('INVALID', 'memory is said to be filled that is not lent, or not due');
+    }
+    if (crcs.length !== group.payloads.length) {
+      const got = `${crcs.length} payloads are said to be filled`;
+      throw new StoreError('INVALID', `${got}; ${group.payloads.length} are due`);
+    }
+    this.#lent.shift();
+    // Whoever filled it computed the checksum from what it copied; it is compared before an upload.
+    group.payloads.forEach((payload, at) => {
+      const { index, length } = this.#expected[group.start + at];
+      this.#received.push({ index, length, payload, crc: crcs[at], verifying: Promise.resolve() });
+    });
+    this.#next += crcs.length;
+    this.#noteArrival();
   }
 
   begin(notice: PayloadNotice): void {
@@ -153,6 +182,10 @@ export class SaveIntake implements PayloadIntake {
     const verifying = typeof sum === 'number' ? Promise.resolve() : sum.then(compare);
     if (typeof sum === 'number') compare(sum);
     this.#received.push({ index, length, payload: into, crc, verifying });
+    this.#noteArrival();
+  }
+
+  #noteArrival(): void {
     if (this.#next >= (this.#waiting?.until ?? Infinity)) this.#waiting?.arrival.resolve();
   }
 

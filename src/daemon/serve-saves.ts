@@ -3,13 +3,14 @@ import { deferred } from '../base/deferred.ts';
 import { StoreError } from '../base/errors.ts';
 import type { SaveResult } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
-import type { UploadOrder, WantedBlock } from '../blocks/served-store.ts';
+import type { LentPlace, UploadOrder, WantedBlock } from '../blocks/served-store.ts';
 import { directChecksums } from '../platform/checksums.ts';
 import { encodeNumber } from '../protocol/read-messages.ts';
 import {
   decodeSaveCall,
   decodeSaveRawTailCall,
   decodeSaveTailCall,
+  encodeLent,
   encodeSaved,
   encodeWanted,
 } from '../protocol/write-messages.ts';
@@ -267,10 +268,26 @@ class PayloadStream {
     if (save.isUnasked) return;
     const { bytes } = this.#groups[index];
     await this.#take(bytes);
-    this.#intake.grant(bytes);
+    const lent = save.mayFill ? this.#lend(index) : undefined;
+    const grantBytes = lent === undefined ? bytes : 0;
+    this.#intake.grant(grantBytes);
     const { sink, call } = this.#run;
-    if (index > 0) sink.send('grant', call.id, encodeNumber(bytes));
-    else sink.send('wanted', call.id, encodeWanted({ isWanted, grantBytes: bytes }));
+    if (index === 0) sink.send('wanted', call.id, encodeWanted({ isWanted, grantBytes }));
+    else if (lent === undefined) sink.send('grant', call.id, encodeNumber(bytes));
+    if (lent !== undefined) sink.send('lent', call.id, encodeLent(lent));
+  }
+
+  /** Memory of the store for all payloads of a group; undefined when it does not lend that much. */
+  #lend(index: number): readonly LentPlace[] | undefined {
+    const start = index === 0 ? 0 : this.#groups[index - 1].end;
+    const due = this.#options.expected.slice(start, this.#groups[index].end);
+    const lent = due.length === 0 ? undefined : this.#memory.lend(due.map(({ length }) => length));
+    if (lent === undefined) return undefined;
+    this.#intake.lend(
+      start,
+      lent.map(({ payload }) => payload),
+    );
+    return lent.map(({ place }) => place);
   }
 
   #grantNow(bytes: number): void {

@@ -10,6 +10,11 @@ export interface PayloadIntake {
   target(length: number): Uint8Array;
   /** The piece is there. */
   filled(length: number): void;
+  /**
+   * The client has filled the memory that was lent first, with payloads of these checksums. What it throws ends the
+   * connection.
+   */
+  fill(crcs: readonly number[]): void;
   /** Nothing more is read into the memory that {@link target} gave last. */
   lost(): void;
 }

@@ -83,6 +83,20 @@ export interface SharedIndexCode {
   beginClient(clients: Uint8Array, client: number): void;
   /** Nobody has the client; what it pinned is forgotten. */
   clearClient(clients: Uint8Array, client: number): void;
+  /**
+   * Copies a payload to memory that the store has lent for it, given as [segment, offset, salt, number],
+   * for [client, hazard]; the hazard pins it meanwhile. Gives its CRC32C; -1 when the memory is lent no
+   * more, and nothing was written. `memory` is the file of the segment, writable.
+   *
+   * @throws RangeError when the payload would not lie within the segment.
+   */
+  fill(
+    clients: Uint8Array,
+    request: Uint32Array,
+    memory: Uint8Array,
+    lent: Uint32Array,
+    payload: Uint8Array,
+  ): number;
 }
 
 export const offsetUnitBytes = 4096;
@@ -108,5 +122,7 @@ export const entryOffsets = { sequence: 0, location: 40, owner: 60 } as const;
  * `confirmed`: the object store has it.
  */
 export const ownerMarks = { held: 0x80, confirmed: 0x40 } as const;
+/** The stamp of a loan, from the beginning of its extent: the salt of the memory, and the loan's number or 0. */
+export const stampOffsets = { salt: 2296, number: 2300 } as const;
 /** Words of the header that are read and written one by one. */
 export const headerWords = { names: 6, isClosed: 7 } as const;

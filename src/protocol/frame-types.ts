@@ -31,6 +31,8 @@ export const frameTypeCodes = {
   stats: 36,
   statistics: 37,
   resend: 38,
+  lent: 39,
+  filled: 40,
 } as const;
 
 export type FrameType = keyof typeof frameTypeCodes;

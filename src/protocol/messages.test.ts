@@ -57,7 +57,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     {
       versionOldest: 1,
       versionNewest: 1,
-      features: 0,
+      features: 1,
       clientId: '000102030405060708090a0b0c0d0e0f',
       token: 's3cret',
       agent: 'c-library 1.1',
@@ -68,7 +68,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     ['welcome', 0],
     {
       version: 1,
-      features: 0,
+      features: 1,
       bodyBytesMax: 8_388_608,
       dataBytesMax: 1_048_576,
       eagerBytesMax: 131_072,
@@ -139,6 +139,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     {
       ...{ ...head, durable: true, fingerprint: key(200), parent: key(100), isUnasked: false },
       isWhole: true,
+      mayFill: false,
       blocks: [
         { key: key(1), length: 5, tokens: 128, position: 0, hasDecodedTokens: false },
         { key: key(33), length: 0, tokens: 0, position: undefined, hasDecodedTokens: true },
@@ -151,10 +152,20 @@ const goldens: Readonly<Record<string, Golden>> = {
     {
       ...{ ...head, durable: true, fingerprint: undefined, parent: key(100), isUnasked: true },
       isWhole: true,
+      mayFill: false,
       blocks: [
         { key: key(1), length: 5, tokens: 0, position: undefined, hasDecodedTokens: false },
         { key: key(33), length: 0, tokens: 0, position: undefined, hasDecodedTokens: false },
       ],
+    },
+    [writes.encodeSaveCall, writes.decodeSaveCall],
+  ),
+  'save-filling': golden(
+    ['save', 17],
+    {
+      ...{ ...head, durable: undefined, fingerprint: undefined, parent: undefined },
+      ...{ isUnasked: false, isWhole: false, mayFill: true },
+      blocks: [{ key: key(1), length: 131_072, tokens: 128, position: 0, hasDecodedTokens: false }],
     },
     [writes.encodeSaveCall, writes.decodeSaveCall],
   ),
@@ -167,6 +178,7 @@ const goldens: Readonly<Record<string, Golden>> = {
         fingerprint: undefined,
         isUnasked: true,
         isWhole: false,
+        mayFill: false,
         tip: key(7),
       },
       ...{ length: 5, position: undefined, hasDecodedTokens: true, tokens: [5, 6] },
@@ -177,7 +189,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     ['save-raw-tail', 8],
     {
       ...{ ...head, durable: undefined, fingerprint: undefined, isUnasked: false },
-      ...{ isWhole: false, tip: key(7), length: 5 },
+      ...{ isWhole: false, mayFill: false, tip: key(7), length: 5 },
     },
     [writes.encodeSaveRawTailCall, writes.decodeSaveRawTailCall],
   ),
@@ -186,6 +198,12 @@ const goldens: Readonly<Record<string, Golden>> = {
     writes.decodeWanted,
   ]),
   grant: golden(['grant', 6], 1_048_576, number),
+  lent: golden(
+    ['lent', 17],
+    [{ segment: 2, offset: 769, salt: 0xdeadbeef, number: 7 }],
+    [writes.encodeLent, writes.decodeLent],
+  ),
+  filled: golden(['filled', 17], [0xe3069283], [writes.encodeFilled, writes.decodeFilled]),
   saved: golden(['saved', 6], { saved: 1, known: 1, savedBytes: 5 }, [
     writes.encodeSaved,
     writes.decodeSaved,

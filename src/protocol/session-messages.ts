@@ -7,11 +7,14 @@ import { ByteWriter } from './byte-writer.ts';
 /** The version of the messages that this one speaks: the newest and the oldest. */
 export const protocolVersions = { newest: 1, oldest: 1 } as const;
 
+/** Bits of features. `lending`: payloads of a save may be put into memory that the daemon lends (`lent`). */
+export const features = { lending: 1 } as const;
+
 /** The first message of a client on every connection. */
 export interface Hello {
   readonly versionOldest: number;
   readonly versionNewest: number;
-  /** Bits of features that the client knows; none is defined yet. */
+  /** Bits of {@link features} that the client knows. */
   readonly features: number;
   /** 16 random bytes in hex: connections with the same ones are one client's. */
   readonly clientId: string;

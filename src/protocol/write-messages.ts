@@ -1,6 +1,7 @@
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { SaveResult } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
+import type { LentPlace } from '../blocks/served-store.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ByteWriter } from './byte-writer.ts';
 import { headWriter, readHead, readTokens, writeTokens } from './read-messages.ts';
@@ -15,6 +16,8 @@ export interface SaveHead extends CallHead {
   readonly isUnasked: boolean;
   /** The daemon is to want every payload: it turned out not to have what it thought it had. */
   readonly isWhole: boolean;
+  /** The client fills memory that the daemon lends, where it lends any. */
+  readonly mayFill: boolean;
 }
 
 export interface SaveCall extends SaveHead {
@@ -55,19 +58,23 @@ const fingerprintFlag = 4;
 const parentFlag = 8;
 const unaskedFlag = 16;
 const wholeFlag = 32;
+const fillFlag = 64;
 const decodedFlag = 1;
+/** Bytes of a {@link LentPlace}. */
+const placeBytes = 16;
 const noPosition = 0xffffffff;
 /** Bytes of a {@link BlockAnnouncement}. */
 const announcementBytes = 45;
 
 function writeSaveHead(call: SaveHead, parent: BlockKey | undefined, bytes: number): ByteWriter {
-  const { durable, fingerprint, isUnasked, isWhole } = call;
+  const { durable, fingerprint, isUnasked, isWhole, mayFill } = call;
   let flags = 0;
   if (durable !== undefined) flags |= durable ? durableFlag : notDurableFlag;
   if (fingerprint !== undefined) flags |= fingerprintFlag;
   if (parent !== undefined) flags |= parentFlag;
   if (isUnasked) flags |= unaskedFlag;
   if (isWhole) flags |= wholeFlag;
+  if (mayFill) flags |= fillFlag;
   const writer = headWriter(call, 256 + bytes).u8(flags);
   if (fingerprint !== undefined) writer.key(fingerprint);
   return parent === undefined ? writer : writer.key(parent);
@@ -77,13 +84,14 @@ function readSaveHead(reader: ByteReader): SaveHead & { readonly parent: BlockKe
   const head = readHead(reader);
   const flags = reader.u8();
   const both = durableFlag | notDurableFlag;
-  if (flags > 63 || (flags & both) === both) throw reader.invalid(`unknown flags ${flags}`);
+  if (flags > 127 || (flags & both) === both) throw reader.invalid(`unknown flags ${flags}`);
   const durable = (flags & both) === 0 ? undefined : (flags & durableFlag) !== 0;
   const fingerprint = (flags & fingerprintFlag) === 0 ? undefined : reader.key();
   const parent = (flags & parentFlag) === 0 ? undefined : reader.key();
   const isUnasked = (flags & unaskedFlag) !== 0;
   const isWhole = (flags & wholeFlag) !== 0;
-  return { ...head, durable, fingerprint, parent, isUnasked, isWhole };
+  const mayFill = (flags & fillFlag) !== 0;
+  return { ...head, durable, fingerprint, parent, isUnasked, isWhole, mayFill };
 }
 
 export function encodeSaveCall(call: SaveCall): Uint8Array {
@@ -185,6 +193,43 @@ export function decodeWanted(body: Uint8Array): Wanted {
   const isWanted = reader.bits(limits.keysPerCallMax);
   reader.end();
   return { isWanted, grantBytes };
+}
+
+/** Places for the payloads that are due next, in their order. */
+export function encodeLent(places: readonly LentPlace[]): Uint8Array {
+  const writer = new ByteWriter(4 + placeBytes * places.length).u32(places.length);
+  for (const { segment, offset, salt, number } of places) {
+    writer.u32(segment).u32(offset).u32(salt).u32(number);
+  }
+  return writer.finish();
+}
+
+export function decodeLent(body: Uint8Array): readonly LentPlace[] {
+  const reader = new ByteReader(body, 'lent');
+  const count = reader.count(limits.keysPerCallMax, placeBytes);
+  const places = Array.from({ length: count }, () => ({
+    segment: reader.u32(),
+    offset: reader.u32(),
+    salt: reader.u32(),
+    number: reader.u32(),
+  }));
+  reader.end();
+  return places;
+}
+
+/** CRC32C of each payload that was put into the places of the oldest `lent`. */
+export function encodeFilled(crcs: readonly number[]): Uint8Array {
+  const writer = new ByteWriter(4 + 4 * crcs.length).u32(crcs.length);
+  for (const crc of crcs) writer.u32(crc);
+  return writer.finish();
+}
+
+export function decodeFilled(body: Uint8Array): readonly number[] {
+  const reader = new ByteReader(body, 'filled');
+  const count = reader.count(limits.keysPerCallMax, 4);
+  const crcs = Array.from({ length: count }, () => reader.u32());
+  reader.end();
+  return crcs;
 }
 
 export function encodeSaved({ saved, known, savedBytes }: SaveResult): Uint8Array {

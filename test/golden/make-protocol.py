@@ -15,6 +15,7 @@ TYPES = {
     "load-tail": 22, "load-raw-tail": 23, "save": 24, "save-tail": 25, "save-raw-tail": 26,
     "wanted": 27, "grant": 28, "saved": 29, "prefetch": 30, "prefetched": 31, "flush": 32,
     "flushed": 33, "delete": 34, "deleted": 35, "stats": 36, "statistics": 37, "resend": 38,
+    "lent": 39, "filled": 40,
 }  # fmt: skip
 
 
@@ -59,8 +60,8 @@ def tokens(*values):
 NONE = 0xFFFFFFFF
 
 GOLDEN = {
-    "hello": frame("hello", 0, struct.pack("<HHI", 1, 1, 0) + bytes(range(16)) + text("s3cret") + text("c-library 1.1")),
-    "welcome": frame("welcome", 0, struct.pack("<HIIIIII", 1, 0, 8388608, 1048576, 131072, 256, 16) + text("wombatkv 0.1.0")),
+    "hello": frame("hello", 0, struct.pack("<HHI", 1, 1, 1) + bytes(range(16)) + text("s3cret") + text("c-library 1.1")),
+    "welcome": frame("welcome", 0, struct.pack("<HIIIIII", 1, 1, 8388608, 1048576, 131072, 256, 16) + text("wombatkv 0.1.0")),
     "error": frame("error", 7, b"\x01" + text("the backlog limit is 4 bytes")),
     "cancel": frame("cancel", 7),
     "ping": frame("ping", 9),
@@ -88,6 +89,10 @@ GOLDEN = {
         + key(1) + struct.pack("<IIIB", 5, 0, NONE, 0)
         + key(33) + struct.pack("<IIIB", 0, 0, NONE, 0),
     ),
+    "save-filling": frame(
+        "save", 17,
+        head("default", 10000) + bytes([64]) + struct.pack("<I", 1) + key(1) + struct.pack("<IIIB", 131072, 128, 0, 0),
+    ),
     "save-tail": frame(
         "save-tail", 7,
         head("default", 10000) + bytes([2 | 16]) + key(7) + struct.pack("<IIB", 5, NONE, 1) + tokens(5, 6),
@@ -97,6 +102,8 @@ GOLDEN = {
     "grant": frame("grant", 6, struct.pack("<Q", 1048576)),
     "saved": frame("saved", 6, struct.pack("<IIQ", 1, 1, 5)),
     "resend": frame("resend", 6),
+    "lent": frame("lent", 17, struct.pack("<IIIII", 1, 2, 769, 0xDEADBEEF, 7)),
+    "filled": frame("filled", 17, struct.pack("<II", 1, 0xE3069283)),
     "prefetched": frame("prefetched", 10, struct.pack("<Q", 40)),
     "flush": frame("flush", 11, head("default", 60000)),
     "flushed": frame("flushed", 11),

@@ -45,7 +45,13 @@ function lookup(keys: readonly BlockKey[]): Uint8Array {
 function promise(bytes: number): Uint8Array {
   const [key] = chainOf(`limits/${Math.random()}`, 1).keys;
   const blocks = [{ key, length: bytes, tokens: 0, position: undefined, hasDecodedTokens: false }];
-  const flags = { durable: undefined, fingerprint: undefined, isUnasked: false, isWhole: true };
+  const flags = {
+    durable: undefined,
+    fingerprint: undefined,
+    isUnasked: false,
+    isWhole: true,
+    mayFill: false,
+  };
   return encodeSaveCall({ namespace, deadlineMs: 20_000, parent: undefined, blocks, ...flags });
 }
 

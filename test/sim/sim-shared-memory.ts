@@ -149,6 +149,7 @@ const simIndex: SharedIndexCode = {
   unpin: () => assert.fail('nobody pins in a simulation'),
   beginClient: () => assert.fail('no client joins in a simulation'),
   clearClient: () => assert.fail('no client joins in a simulation'),
+  fill: () => assert.fail('no client fills memory in a simulation'),
 };
 
 function placeOf(view: DataView, digest: Uint8Array, owner: number): number {

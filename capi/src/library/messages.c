@@ -18,13 +18,14 @@ enum {
   exact_wish = 1,
   fingerprint_wish = 2,
   decoded_flag = 1,
+  /* Payloads of a save may be put into memory that the daemon lends. */
+  feature_lending = 1,
 };
 
 void wmbt_encode_hello(struct wmbt_writer *writer, const struct wmbt_hello *hello) {
   wmbt_write_u16(writer, protocol_version);
   wmbt_write_u16(writer, protocol_version);
-  /* No feature is defined. */
-  wmbt_write_u32(writer, 0);
+  wmbt_write_u32(writer, feature_lending);
   wmbt_write_bytes(writer, hello->client_id, sizeof hello->client_id);
   wmbt_write_text(writer, hello->token);
   wmbt_write_text(writer, hello->agent);
@@ -177,7 +178,9 @@ bool wmbt_decode_welcome(struct wmbt_reader body, struct wmbt_welcome *welcome, 
   }
   /* A newer daemon may say more, which is not read. */
   const struct wmbt_reader read = {body.bytes, body.at, body.at, body.is_short};
-  return is_whole("welcome", &read, has_agent && features == 0 && welcome->data_bytes_max > 0, failure);
+  welcome->may_fill = (features & feature_lending) != 0;
+  const bool are_known = (features & ~(uint32_t)feature_lending) == 0;
+  return is_whole("welcome", &read, has_agent && are_known && welcome->data_bytes_max > 0, failure);
 }
 
 bool wmbt_decode_loaded(const char *name, struct wmbt_reader body, struct wmbt_loaded *loaded,

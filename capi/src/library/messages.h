@@ -26,6 +26,8 @@ struct wmbt_hello {
 /* What the daemon allows. */
 struct wmbt_welcome {
   uint32_t body_bytes_max, data_bytes_max, eager_bytes_max;
+  /* It lends memory for payloads of saves, where it has any, to who fills it by itself. */
+  bool may_fill;
 };
 
 /* A payload that comes next, in pieces. */

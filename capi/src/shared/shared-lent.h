@@ -1,0 +1,48 @@
+/*
+ * Memory that the store lends to a client for one payload of a save (docs/decisions/0087). The client is told the place,
+ * fills it, and says so; then the store accepts the payload where it lies.
+ *
+ * A lent extent bears a stamp that no other loan has, and the store takes the stamp away before it uses the memory for
+ * anything else. A client announces a hazard, looks for the stamp behind a full fence, and only then writes: so however
+ * long it was stopped in between, either it finds no stamp, or the store finds the hazard and leaves the memory alone.
+ */
+#ifndef WMBT_SHARED_LENT_H
+#define WMBT_SHARED_LENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shared-index.h"
+
+enum {
+  /* Where in its extent the payload begins, and the stamp: two words, the salt of the store's memory and the loan's
+     number, which is not 0. */
+  wmbt_lent_payload_at = 2304,
+  wmbt_lent_stamp_at = 2296,
+  wmbt_offset_unit_bytes = 4096,
+};
+
+/* What the store says of a loan. The offset is in units of 4 KiB. */
+struct wmbt_lent {
+  uint32_t segment;
+  uint32_t offset;
+  uint32_t salt;
+  uint32_t number;
+};
+
+enum wmbt_fill {
+  wmbt_filled,
+  /* The memory is lent no more: nothing was written. */
+  wmbt_fill_over,
+  /* The payload would not lie within the segment. */
+  wmbt_fill_outside,
+};
+
+/*
+ * Copies the payload to the place and gives its CRC32C. `segment` is the writable mapping of the loan's segment. The
+ * hazard is the caller's, and is free again afterwards. The bytes are ordered before every later store.
+ */
+enum wmbt_fill wmbt_lent_fill(struct wmbt_client *client, uint32_t hazard, uint8_t *segment, size_t segment_bytes,
+                              const struct wmbt_lent *lent, const uint8_t *payload, size_t length, uint32_t *crc);
+
+#endif
