@@ -41,11 +41,21 @@ export function checkBlocks(blocks: readonly BlockToSave[]): void {
     throw new RangeError(`blocks has ${blocks.length} entries; at most ${most} fit one call`);
   }
   blocks.forEach((block, index) => {
-    checkKey(block.key, `blocks[${index}].key`);
-    checkPayload(block.payload, `blocks[${index}].payload`);
-    checkCount(block.tokens, `blocks[${index}].tokens`);
-    checkCount(block.position, `blocks[${index}].position`);
+    // The names are made only for a block that is refused.
+    if (!isBlockToSave(block)) refuseBlock(block, `blocks[${index}]`);
   });
+}
+
+function isBlockToSave({ key, payload, tokens, position }: BlockToSave): boolean {
+  const isKey = typeof key === 'string' && isBlockKey(key);
+  return isKey && payload instanceof Uint8Array && isCount(tokens) && isCount(position);
+}
+
+function refuseBlock({ key, payload, tokens, position }: BlockToSave, name: string): void {
+  checkKey(key, `${name}.key`);
+  checkPayload(payload, `${name}.payload`);
+  checkCount(tokens, `${name}.tokens`);
+  checkCount(position, `${name}.position`);
 }
 
 export function checkTail(tail: TailToSave): void {
@@ -83,8 +93,10 @@ function checkPayload(payload: unknown, name: string): void {
 
 /** A count or an index in the range that the frames keep. */
 function checkCount(count: number | undefined, name: string): void {
-  if (count === undefined) return;
-  if (!Number.isInteger(count) || count < 0 || count >= 0xffffffff) {
-    throw new RangeError(`${name} must be an integer from 0 to 4294967294; got ${count}`);
-  }
+  if (isCount(count)) return;
+  throw new RangeError(`${name} must be an integer from 0 to 4294967294; got ${count}`);
+}
+
+function isCount(count: number | undefined): boolean {
+  return count === undefined || (Number.isInteger(count) && count >= 0 && count < 0xffffffff);
 }

@@ -1,7 +1,6 @@
 import { viewOf } from '../base/bytes.ts';
 import { StoreError } from '../base/errors.ts';
-import { hexFromBytes } from '../base/hex.ts';
-import { isBlockKey } from '../blocks/block-key.ts';
+import { blockKeyAt } from '../blocks/block-key.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 
@@ -52,9 +51,8 @@ export class ByteReader {
   }
 
   key(): BlockKey {
-    const hex = hexFromBytes(this.bytes(32));
-    if (!isBlockKey(hex)) throw this.invalid('a key is none');
-    return hex;
+    const { buffer, byteOffset, byteLength } = this.bytes(32);
+    return blockKeyAt(Buffer.from(buffer, byteOffset, byteLength), 0);
   }
 
   /** A count and so many keys. */
