@@ -134,6 +134,8 @@ async function serve(parts: PrivateParts): Promise<void> {
       ...{ store, clock, sockets: nodeSockets, logger: events, checksums },
       ...{ accounts: new ClientAccounts(), counters: new DaemonCounters() },
       agent: `wombatkv ${await packageVersion(platform.files)}`,
+      // A daemon elsewhere decides by its own settings.
+      putDurable: parts.daemonUrl === undefined ? config.putDurable : undefined,
     };
     const directory = await runtimeDirectoryOf(doors, platform);
     const door = new FrameTransport(privateBinder(platform, directory));

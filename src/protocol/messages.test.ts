@@ -57,7 +57,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     {
       versionOldest: 1,
       versionNewest: 1,
-      features: 1,
+      features: 3,
       clientId: '000102030405060708090a0b0c0d0e0f',
       token: 's3cret',
       agent: 'c-library 1.1',
@@ -68,7 +68,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     ['welcome', 0],
     {
       version: 1,
-      features: 1,
+      features: 3,
       bodyBytesMax: 8_388_608,
       dataBytesMax: 1_048_576,
       eagerBytesMax: 131_072,

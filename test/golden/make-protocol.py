@@ -60,8 +60,8 @@ def tokens(*values):
 NONE = 0xFFFFFFFF
 
 GOLDEN = {
-    "hello": frame("hello", 0, struct.pack("<HHI", 1, 1, 1) + bytes(range(16)) + text("s3cret") + text("c-library 1.1")),
-    "welcome": frame("welcome", 0, struct.pack("<HIIIIII", 1, 1, 8388608, 1048576, 131072, 256, 16) + text("wombatkv 0.1.0")),
+    "hello": frame("hello", 0, struct.pack("<HHI", 1, 1, 3) + bytes(range(16)) + text("s3cret") + text("c-library 1.1")),
+    "welcome": frame("welcome", 0, struct.pack("<HIIIIII", 1, 3, 8388608, 1048576, 131072, 256, 16) + text("wombatkv 0.1.0")),
     "error": frame("error", 7, b"\x01" + text("the backlog limit is 4 bytes")),
     "cancel": frame("cancel", 7),
     "ping": frame("ping", 9),

@@ -52,6 +52,8 @@
 #define WMBT_READ_BYTES 65536
 /* Pause between two looks for a daemon's shared memory that was not there. */
 #define WMBT_SHARED_AGAIN_MS 1000
+/* Between two times that a daemon is told of what was used without asking it, and how long that may take. */
+#define WMBT_NOTE_MS 1000
 /* Bytes of an answer of HTTP that is text; bytes of one request of a save, and those below which nobody is asked first. */
 #define WMBT_HTTP_TEXT_BYTES_MAX 1048576
 #define WMBT_HTTP_SAVE_BYTES_MAX 268435456

@@ -20,12 +20,14 @@ enum {
   decoded_flag = 1,
   /* Payloads of a save may be put into memory that the daemon lends. */
   feature_lending = 1,
+  /* A save that says nothing of it is answered when it is accepted. */
+  feature_accepting = 2,
 };
 
 void wmbt_encode_hello(struct wmbt_writer *writer, const struct wmbt_hello *hello) {
   wmbt_write_u16(writer, protocol_version);
   wmbt_write_u16(writer, protocol_version);
-  wmbt_write_u32(writer, feature_lending);
+  wmbt_write_u32(writer, feature_lending | feature_accepting);
   wmbt_write_bytes(writer, hello->client_id, sizeof hello->client_id);
   wmbt_write_text(writer, hello->token);
   wmbt_write_text(writer, hello->agent);
@@ -179,7 +181,8 @@ bool wmbt_decode_welcome(struct wmbt_reader body, struct wmbt_welcome *welcome, 
   /* A newer daemon may say more, which is not read. */
   const struct wmbt_reader read = {body.bytes, body.at, body.at, body.is_short};
   welcome->may_fill = (features & feature_lending) != 0;
-  const bool are_known = (features & ~(uint32_t)feature_lending) == 0;
+  welcome->is_accepting = (features & feature_accepting) != 0;
+  const bool are_known = (features & ~(uint32_t)(feature_lending | feature_accepting)) == 0;
   return is_whole("welcome", &read, has_agent && are_known && welcome->data_bytes_max > 0, failure);
 }
 

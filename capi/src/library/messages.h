@@ -28,6 +28,8 @@ struct wmbt_welcome {
   uint32_t body_bytes_max, data_bytes_max, eager_bytes_max;
   /* It lends memory for payloads of saves, where it has any, to who fills it by itself. */
   bool may_fill;
+  /* A save that says nothing of it is answered when it is accepted, and not when it is durable. */
+  bool is_accepting;
 };
 
 /* A payload that comes next, in pieces. */

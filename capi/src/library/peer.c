@@ -212,6 +212,13 @@ uint64_t wmbt_peer_generation(struct wmbt_peer *peer) {
   return generation;
 }
 
+bool wmbt_peer_is_accepting(struct wmbt_peer *peer) {
+  (void)pthread_mutex_lock(&peer->lock);
+  const bool is_accepting = peer->is_accepting;
+  (void)pthread_mutex_unlock(&peer->lock);
+  return is_accepting;
+}
+
 /* Calls with payloads leave connections to the others. The lock is held. */
 static bool has_turn(const struct wmbt_peer *peer, enum wmbt_use use) {
   return use == wmbt_small || peer->bulk_count < WMBT_BULK_CONNECTIONS_MAX;
@@ -318,7 +325,10 @@ static struct wmbt_connection *open_connection(struct wmbt_peer *peer, struct pa
   if (stands) {
     peer->failures = 0;
     peer->is_silent = false;
+    peer->is_accepting = connection->welcome.is_accepting;
   } else if (connection != NULL) {
+    /* Another one may be there next. */
+    peer->is_accepting = false;
     note_failure(peer, connection, failure);
   }
   (void)pthread_cond_broadcast(&peer->changed);

@@ -51,6 +51,8 @@ struct wmbt_peer {
   uint64_t generation;
   /* It takes connections and does not answer: that it can be reached says nothing. */
   bool is_silent;
+  /* What the daemon said last: saves that say nothing of it are answered when they are accepted. */
+  bool is_accepting;
   int64_t attempted_ms;
   /* How a connection that is reached comes to stand: wmbt_connection_greet, or that of HTTP. */
   bool (*greet)(struct wmbt_connection *, const struct wmbt_hello *, int64_t deadline_ms, struct wmbt_failure *);
@@ -75,6 +77,9 @@ bool wmbt_peer_move(struct wmbt_peer *peer, const char *path, uint64_t generatio
 
 /* The number of the last move. */
 uint64_t wmbt_peer_generation(struct wmbt_peer *peer);
+
+/* Whether it is known that a save which says nothing of it is answered when it is accepted. */
+bool wmbt_peer_is_accepting(struct wmbt_peer *peer);
 
 /*
  * A connection that stands, for this thread alone; NULL with a failure, `wmbt_lost` when trying again is right.

@@ -2,6 +2,7 @@
 
 #include "bounds.h"
 #include "clock.h"
+#include "remote-use.h"
 #include "remote.h"
 
 /* A save of one call of the protocol, over all its attempts. */
@@ -161,6 +162,13 @@ static struct wmbt_save_options options_of(const struct wmbt_remote *remote, con
   const bool is_unsaid = options.durability == wmbt_as_the_settings_say;
   if (is_unsaid && remote->settings.is_durable) options.durability = wmbt_when_durable;
   return options;
+}
+
+bool wmbt_remote_is_for_acceptance(const struct wmbt_mode *mode, const struct wmbt_terms *terms) {
+  const struct wmbt_remote *remote = (const struct wmbt_remote *)mode;
+  const enum wmbt_durability durability = options_of(remote, terms).durability;
+  if (durability != wmbt_as_the_settings_say) return durability == wmbt_when_accepted;
+  return wmbt_peer_is_accepting(remote->peer);
 }
 
 static void add_result(struct wmbt_terms *terms, const struct wmbt_saved *result) {

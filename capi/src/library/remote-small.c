@@ -3,6 +3,7 @@
 
 #include "bounds.h"
 #include "clock.h"
+#include "remote-use.h"
 #include "remote.h"
 #include "text.h"
 
@@ -113,6 +114,22 @@ bool wmbt_remote_contains(struct wmbt_mode *mode, const struct wmbt_keys *keys, 
     first += part.count;
   }
   return true;
+}
+
+void wmbt_remote_note_use(struct wmbt_mode *mode, const struct wmbt_keys *keys) {
+  struct wmbt_remote *remote = (struct wmbt_remote *)mode;
+  const struct wmbt_keys part = part_of(keys, 0);
+  struct small small = {
+      .name = "contains", .type = wmbt_frame_contains, .answer = wmbt_frame_present, .keys = &part};
+  struct wmbt_call call = {.remote = remote,
+                           .use = wmbt_small,
+                           .end_ms = wmbt_now_ms() + WMBT_NOTE_MS,
+                           .attempt = attempt,
+                           .state = &small};
+  bool is_begun;
+  struct wmbt_failure ignored;
+  /* A use that it does not hear of costs nothing but a place in an order. */
+  (void)wmbt_call_begin(&call, &is_begun, &ignored);
 }
 
 static bool decode_number(const struct small *small, struct wmbt_reader body, struct wmbt_failure *failure) {

@@ -1,7 +1,11 @@
 #include "shared-mode.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
+#include "bounds.h"
+#include "clock.h"
+#include "remote-use.h"
 #include "shared-access.h"
 
 struct shared {
@@ -9,6 +13,8 @@ struct shared {
   struct wmbt_mode mode;
   struct wmbt_mode *below;
   struct wmbt_access access;
+  /* When the daemon was last told of what was used without asking it. */
+  _Atomic int64_t noted_ms;
 };
 
 static bool lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *matched,
@@ -34,10 +40,35 @@ static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *ke
   return shared->below->calls->load(shared->below, keys, borrow, failure);
 }
 
+/* Whether all blocks lie in the daemon's memory, and so are accepted. */
+static bool is_known(struct shared *shared, const struct wmbt_keys *keys) {
+  if (keys->count == 0 || !wmbt_remote_is_for_acceptance(shared->below, keys->terms)) return false;
+  struct wmbt_reader *reader = wmbt_access_use(&shared->access);
+  if (reader == NULL) return false;
+  const size_t found = wmbt_reader_find(reader, keys);
+  wmbt_reader_leave(reader);
+  return found == keys->count;
+}
+
+/* Tells the daemon that the blocks are used, now and then: what it hears nothing of it evicts first. */
+static void note_use(struct shared *shared, const struct wmbt_keys *keys) {
+  const int64_t now = wmbt_now_ms();
+  int64_t before = atomic_load_explicit(&shared->noted_ms, memory_order_relaxed);
+  if (now - before < WMBT_NOTE_MS) return;
+  if (!atomic_compare_exchange_strong_explicit(&shared->noted_ms, &before, now, memory_order_relaxed,
+                                               memory_order_relaxed)) {
+    return;
+  }
+  wmbt_remote_note_use(shared->below, keys);
+}
+
 static bool save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *const *payloads,
                  const size_t *lens, struct wmbt_failure *failure) {
-  struct wmbt_mode *below = ((struct shared *)mode)->below;
-  return below->calls->save(below, keys, payloads, lens, failure);
+  struct shared *shared = (struct shared *)mode;
+  if (!is_known(shared, keys)) return shared->below->calls->save(shared->below, keys, payloads, lens, failure);
+  keys->terms->saved = (struct wmbt_saved){.known = (uint32_t)keys->count};
+  note_use(shared, keys);
+  return true;
 }
 
 static bool save_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *bytes, size_t length,
@@ -111,6 +142,7 @@ struct wmbt_mode *wmbt_shared_open(struct wmbt_mode *below, const char *socket_p
   }
   shared->mode.calls = &shared_calls;
   shared->below = below;
+  atomic_init(&shared->noted_ms, INT64_MIN / 2);
   wmbt_access_init(&shared->access, socket_path);
   struct wmbt_reader *reader = wmbt_access_use(&shared->access);
   if (reader != NULL) wmbt_reader_leave(reader);

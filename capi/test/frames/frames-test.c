@@ -158,7 +158,7 @@ static void decoders(void) {
   expect(wmbt_decode_welcome(golden_body("welcome", wmbt_frame_welcome, 0, memory), &welcome, &failure), "welcome");
   expect(welcome.body_bytes_max == 8388608 && welcome.data_bytes_max == 1048576, "limits of welcome");
   expect(welcome.eager_bytes_max == 131072, "eager bytes of welcome");
-  expect(welcome.may_fill, "features of welcome");
+  expect(welcome.may_fill && welcome.is_accepting, "features of welcome");
   wmbt_decode_error(golden_body("error", wmbt_frame_error, 7, memory), &failure);
   expect(failure.kind == wmbt_busy && strcmp(failure.text, "busy: the backlog limit is 4 bytes") == 0, "error");
   struct wmbt_loaded end = {0, wmbt_miss_none};
