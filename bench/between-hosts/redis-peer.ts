@@ -142,7 +142,8 @@ export class RedisClient implements SocketReceiver {
   }
 
   closed(cause: Error | undefined): void {
-    this.#done.reject(cause ?? new Error('Redis has gone'));
+    // Nobody waits for what is closed between two batches.
+    if (this.#left > 0) this.#done.reject(cause ?? new Error('Redis has gone'));
   }
 
   /** Reads one line; the empty one behind a value is what is left of its end. False: not whole yet. */

@@ -3,11 +3,12 @@ import type { BlockKey } from '../../src/blocks/block-key.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 import { connect } from '../../src/client.ts';
 import { chainOf } from '../chain.ts';
+import type { ChainShape } from '../chain.ts';
 import { atLeast, atMost, rowOf } from '../report.ts';
 import type { Table } from '../report.ts';
 import { medianOf } from '../statistics.ts';
 import { keyOf } from './index-memory.ts';
-import { restMs } from './puts.ts';
+import type { PutRounds } from './puts.ts';
 import { Samples } from './samples.ts';
 
 const mib = 1024 * 1024;
@@ -18,23 +19,25 @@ const lookups = 500;
 const gets = 1000;
 const smallGets = 5000;
 
-interface Sizes {
+interface ReadRounds extends PutRounds {
   readonly known: number;
-  readonly rounds: number;
 }
 
 /** Lookups of a client in Node in the memory of many blocks, and its gets from another daemon's. */
 export async function measureNodeReads(
   manyPath: string,
   otherPath: string,
-  { known, rounds }: Sizes,
+  { known, rounds, restMs }: ReadRounds,
 ): Promise<Table> {
   const index = await connect(`shm:${manyPath}`);
   const store = await connect(`shm:${otherPath}`);
   const samples = new Samples();
   try {
-    const batch = await storedKeys(store, 'read', mib);
-    const small = await storedKeys(store, 'read small', smallBytes);
+    const batch = await storedKeys(store, { seed: 'read', blocks: batchBlocks, blockBytes: mib });
+    const small = await storedKeys(store, {
+      ...{ seed: 'read small', blocks: batchBlocks, blockBytes: smallBytes },
+    });
+    await sleep(restMs);
     for (let round = 0; round <= rounds; round += 1) {
       const lookup = await lookUp(index, known);
       const get = await getAll(store, batch);
@@ -52,15 +55,10 @@ export async function measureNodeReads(
 }
 
 /** Keys of blocks that are in memory, and come back as they were saved. */
-async function storedKeys(
-  store: KvStore,
-  seed: string,
-  blockBytes: number,
-): Promise<readonly BlockKey[]> {
-  const blocks = chainOf({ seed, blocks: batchBlocks, blockBytes });
+async function storedKeys(store: KvStore, shape: ChainShape): Promise<readonly BlockKey[]> {
+  const blocks = chainOf(shape);
   await store.save(blocks);
   await store.flush();
-  await sleep(restMs);
   const keys = blocks.map(({ key }) => key);
   const borrow = await store.load(keys);
   const isRight = blocks.every(({ payload }, at) => {

@@ -15,7 +15,7 @@ import { startPeers } from './peers.ts';
 import type { Peers } from './peers.ts';
 import { measurePutsInC, putTable } from './puts-in-c.ts';
 import type { PutClients } from './puts-in-c.ts';
-import { measurePuts, putMemoryBytes } from './puts.ts';
+import { measurePuts, putMemoryBytes, usualRestMs } from './puts.ts';
 import { Samples } from './samples.ts';
 
 /** Clients beside a daemon, in C and in Node, and what an engine could use instead. */
@@ -50,6 +50,7 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
   mkdirSync(place);
   const known = isQuick ? 20_000 : 500_000;
   const rounds = context.rounds ?? (isQuick ? 2 : 9);
+  const turns = { rounds, restMs: isQuick ? 0 : usualRestMs };
   const stops: (() => Promise<unknown>)[] = [];
   try {
     progress.begin('one host, Redis, plain files and LMDB');
@@ -65,11 +66,11 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
     const table = tableOf(samples, known, await countCalls());
     progress.begin('one host, puts of a client in C and its peers');
     const puts = await putsInC(place, stops);
-    await measurePutsInC(puts, peers, rounds, samples);
+    await measurePutsInC(puts, peers, turns, samples);
     progress.begin('one host, a client in Node');
     const home = await startDaemon(place, 'puts', stops, putSettings(place, 'puts'));
-    const node = await measureNodeReads(many.socketPath, home.socketPath, { known, rounds });
-    const nodePuts = await measurePuts(home.socketPath, rounds);
+    const node = await measureNodeReads(many.socketPath, home.socketPath, { known, ...turns });
+    const nodePuts = await measurePuts(home.socketPath, turns);
     progress.end('done');
     const settings = { known, batchBlocks, smallBlocks, countedCalls };
     const { versions } = peers;

@@ -3,7 +3,8 @@ import { atMost, rowOf } from '../report.ts';
 import type { Table } from '../report.ts';
 import type { CClient } from './c-client.ts';
 import type { Peer, Peers } from './peers.ts';
-import { growingRounds, phaseOf, putRows, restMs } from './puts.ts';
+import { growingRounds, phaseOf, putRows } from './puts.ts';
+import type { PutRounds } from './puts.ts';
 import type { Samples } from './samples.ts';
 
 /** Clients in C whose blocks are filled and not stored. */
@@ -26,12 +27,14 @@ const smallPuts = 1000;
 export async function measurePutsInC(
   clients: PutClients,
   { list }: Peers,
-  rounds: number,
+  { rounds, restMs }: PutRounds,
   samples: Samples,
 ): Promise<void> {
   const { batch, one, many, own } = clients;
   for (let round = 0; round < growingRounds + 1 + rounds; round += 1) {
     await measureBatch(clients, list, round, samples);
+    await sleep(restMs);
+    samples.keep('again', (await batch.order('again 9'))[0] / 1000);
   }
   for (let round = 0; round <= rounds; round += 1) {
     const keep = (what: string, [, , mean]: readonly number[], blocks: number): void => {
@@ -39,9 +42,11 @@ export async function measurePutsInC(
     };
     for (const peer of list) await measureSmallOf(peer, keep);
     keep('put one', await one.order(`put ${smallPuts}`), 1);
-    await settle([one]);
+    await one.order('settle');
+    await sleep(restMs);
     keep('put many', await many.order(`put ${smallPuts / batchBlocks}`), batchBlocks);
-    await settle([many]);
+    await many.order('settle');
+    await sleep(restMs);
     // A store of one's own and a daemon, with batches that both have in memory.
     const get = (await batch.order('get 2000'))[0] / 1000;
     const ownGet = (await own.order('get 2000'))[0] / 1000;
@@ -50,6 +55,7 @@ export async function measurePutsInC(
   }
 }
 
+/** A batch in each; what is put comes back as it was, and is uploaded, before the next one. */
 async function measureBatch(
   { batch, own }: PutClients,
   peers: readonly Peer[],
@@ -69,8 +75,7 @@ async function measureBatch(
   keep('', await batch.order('put 1'));
   await batch.order('settle');
   keep('own ', await own.order('put 1'));
-  await settle([own]);
-  samples.keep('again', (await batch.order('again 9'))[0] / 1000);
+  await own.order('settle');
 }
 
 async function measureSmallOf(
@@ -83,12 +88,6 @@ async function measureSmallOf(
   keep(`${name} put many`, await many.order(`put ${smallPuts / batchBlocks}`), batchBlocks);
   await many.order('verify');
   await many.order('drop');
-}
-
-/** What was put has come back as it was, is uploaded, and is in the log. */
-async function settle(clients: readonly CClient[]): Promise<void> {
-  for (const client of clients) await client.order('settle');
-  await sleep(restMs);
 }
 
 /** The client's own rows; those of its peers are in a table of theirs. */

@@ -13,8 +13,15 @@ const batchBytes = batchBlocks * mib;
 const smallBytes = 4096;
 /** Blocks of 4 KiB whose saves are timed together. */
 const smallBlocks = 1000;
+/** How puts are measured. */
+export interface PutRounds {
+  readonly rounds: number;
+  /** What is waited after uploads have ended, before the next put is timed. */
+  readonly restMs: number;
+}
+
 /** Longer than a daemon rests before it writes to its log what it accepted in memory. */
-export const restMs = 1500;
+export const usualRestMs = 1500;
 
 /** Memory that the daemon of these rows may have: the first batches take new memory, later ones use it again. */
 export const putMemoryBytes = 256 * mib;
@@ -32,7 +39,10 @@ export function phaseOf(round: number): 'growing' | 'warm' | undefined {
  * Puts of a client in Node on the daemon's host. Uploads have ended, and the log has everything, before the next
  * one is timed.
  */
-export async function measurePuts(socketPath: string, rounds: number): Promise<Table> {
+export async function measurePuts(
+  socketPath: string,
+  { rounds, restMs }: PutRounds,
+): Promise<Table> {
   const store = await connect(`shm:${socketPath}`);
   const samples = new Samples();
   const keep = samples.keep.bind(samples);
@@ -44,13 +54,15 @@ export async function measurePuts(socketPath: string, rounds: number): Promise<T
       const rate = batchBytes / (await timed(() => store.save(batch))) / 1e6;
       const phase = phaseOf(round);
       if (phase !== undefined) keep(phase, rate);
-      await settle(store);
+      await settle(store, restMs);
       keep('again', (await timed(() => store.save(batch))) * 1000);
     }
     const small = chainOf({ seed: 'small', blocks: 1, blockBytes: smallBytes })[0].payload;
     for (let round = 0; round <= rounds; round += 1) {
       const one = await smallRate(store, small, { count: 1, seed: `one ${round}` });
+      await settle(store, restMs);
       const many = await smallRate(store, small, { count: batchBlocks, seed: `many ${round}` });
+      await settle(store, restMs);
       if (round > 0) keep('put one', one);
       if (round > 0) keep('put many', many);
     }
@@ -71,7 +83,7 @@ function copyRate(payloads: readonly BlockToSave[]): number {
 
 let target: Uint8Array | undefined;
 
-async function settle(store: KvStore): Promise<void> {
+async function settle(store: KvStore, restMs: number): Promise<void> {
   await store.flush();
   await new Promise((resolve) => setTimeout(resolve, restMs));
 }
@@ -96,7 +108,6 @@ async function smallRate(
   const ms = await timed(async () => {
     for (const blocks of calls) await store.save(blocks);
   });
-  await settle(store);
   return Math.round((smallBlocks * 1000) / ms);
 }
 
