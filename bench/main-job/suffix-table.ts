@@ -6,7 +6,6 @@ import { atMost, rowOf } from '../report.ts';
 import type { Row, Table } from '../report.ts';
 import { formatQuantity } from '../report-text.ts';
 import type { BenchContext } from '../scenario.ts';
-import { medianOf } from '../statistics.ts';
 import type { JobSetup } from './job-setup.ts';
 
 const suffixLengths = [256, 2048];
@@ -52,8 +51,9 @@ function rowsOf(length: number, results: readonly SuffixResult[]): Row[] {
   const what = `TTFT with ${length} new tokens`;
   const unit = 'ms';
   const samples = results.map(({ restoredMs }) => restoredMs);
-  const alone = medianOf(results.map(({ aloneMs }) => aloneMs));
-  const sameCuts = medianOf(results.map(({ aloneSameCutsMs }) => aloneSameCutsMs));
+  // By rounds: neighbours ran on the same machine, which another minute's processes did not.
+  const alone = results.map(({ aloneMs }) => aloneMs);
+  const sameCuts = results.map(({ aloneSameCutsMs }) => aloneSameCutsMs);
   return [
     rowOf({
       ...{ what, unit, samples, bar: atMost(1.05) },

@@ -149,7 +149,8 @@ function tableOf(samples: Samples): Table {
 }
 
 const notes = [
-  'Through `shm:`: payloads go over the Unix socket into memory that the daemon shares, and are accepted there. M ' +
-    'copies the batch within the client. Before the next put is timed uploads have ended and the log has what ' +
-    'came before.',
+  'Through `shm:`: the client copies payloads of 64 KiB and more into memory that the daemon lends, and they are ' +
+    'accepted there; shorter ones go over the Unix socket. What is stored already the client finds in shared memory ' +
+    'itself. M copies the batch within the client. Before the next put is timed uploads have ended and the log has ' +
+    'what came before, so both processes have rested for a second and a half.',
 ];

@@ -121,6 +121,12 @@ export class LocalCache {
     return this.#index.find(id);
   }
 
+  /** The payload is of use: memory that holds it is given up later than before. */
+  touch(id: PayloadId): void {
+    const extent = this.#index.find(id)?.extent;
+    if (extent !== undefined) this.memory.touch(extent);
+  }
+
   entriesOf(namespace: Namespace, kind: PayloadKind): Iterable<CacheEntry> {
     return this.#index.of(namespace, kind);
   }

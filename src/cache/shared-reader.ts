@@ -12,6 +12,7 @@ import {
   offsetUnitBytes,
   pinKeysMax,
   skipUnitBytes,
+  touchedBytesOf,
 } from '../platform/shared-memory.ts';
 import type { SharedFile, SharedIndexCode, SharedMemory } from '../platform/shared-memory.ts';
 import { factBits, ownerOf, sharedPaths } from './shared-layout.ts';
@@ -66,7 +67,7 @@ export class SharedReader {
   readonly #client: number;
   readonly #segments: Uint8Array[] = [];
   /** The same once more, where something was filled. */
-  readonly #writable: Uint8Array[] = [];
+  readonly #writable: { readonly memory: Uint8Array; readonly touched: Uint8Array }[] = [];
   /** Hazards that pin nothing: the first so many, the lowest number last. */
   readonly #free = Uint32Array.from({ length: hazardsMax }, (_, i) => hazardsMax - 1 - i);
   #freeCount = hazardsMax;
@@ -168,8 +169,8 @@ export class SharedReader {
       fill: ({ segment, offset, salt, number }, payload) => {
         assert(!hasEnded, 'what has ended fills nothing');
         const lent = Uint32Array.of(segment, offset, salt, number);
-        const memory = this.#writableSegment(segment);
-        const crc = this.#code.fill(this.#clients, request, memory, lent, payload);
+        const { memory, touched } = this.#writableSegment(segment);
+        const crc = this.#code.fill(this.#clients, request, memory, lent, payload, touched);
         return crc < 0 ? undefined : crc;
       },
       end: () => {
@@ -243,9 +244,13 @@ export class SharedReader {
     return (this.#segments[number] ??= this.#mapSegment(number, 'read'));
   }
 
-  #writableSegment(number: number): Uint8Array {
+  #writableSegment(number: number): { readonly memory: Uint8Array; readonly touched: Uint8Array } {
+    const known = this.#writable[number];
+    if (known !== undefined) return known;
     try {
-      return (this.#writable[number] ??= this.#mapSegment(number, 'read-write'));
+      const memory = this.#mapSegment(number, 'read-write');
+      const touched = new Uint8Array(touchedBytesOf(memory.byteLength));
+      return (this.#writable[number] = { memory, touched });
     } catch (error) {
       // As for what is read: the socket takes the payloads from now on.
       this.close();

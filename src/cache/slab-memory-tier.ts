@@ -42,6 +42,8 @@ export class SlabMemoryTier implements MemoryTier {
   #evictions = 0;
   #pinnedBytes = 0;
   readonly #readers: OutsideReaders;
+  /** Told when memory was taken for extents. */
+  onGrowth: (() => void) | undefined;
   /** Slots whose extent has ended and whose memory another process still reads. */
   #limbo: Slot[] = [];
   readonly #events: ExtentEvents = {
@@ -143,6 +145,11 @@ export class SlabMemoryTier implements MemoryTier {
   /** Sets up to how many bytes `prefaultStep` makes slabs. */
   planPrefault(byteLength: number): void {
     this.#memory.planPrefault(byteLength);
+  }
+
+  /** As {@link SlabMemory.planAhead}. */
+  planAhead(byteLength: number): void {
+    this.#memory.planAhead(byteLength);
   }
 
   /** Touches the pages of at most one mebibyte. False when the plan is fulfilled. */
@@ -312,6 +319,7 @@ export class SlabMemoryTier implements MemoryTier {
     const blank = this.#memory.takeBlank((memory) => fits(memory, sizeClass, mostBytes));
     if (blank !== undefined) {
       this.#addSlab(blank, sizeClass);
+      this.onGrowth?.();
       return true;
     }
     const newBytes = Math.min(wantedBytes, this.#memory.roomBytes);
@@ -319,6 +327,7 @@ export class SlabMemoryTier implements MemoryTier {
     const memory = byteLength > 0 ? this.#memory.take(byteLength) : undefined;
     if (memory === undefined) return false;
     this.#addSlab(memory, sizeClass);
+    this.onGrowth?.();
     return true;
   }
 

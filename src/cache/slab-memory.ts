@@ -23,6 +23,8 @@ export class SlabMemory {
   /** Buffers made ahead of need, and not used since. Part of the bytes taken. */
   readonly #blanks: SlabBytes[] = [];
   #prefaultBytes = 0;
+  /** What was made ahead of need was not what was needed. */
+  #isAheadVain = false;
   /** The blank whose pages are being touched, and how far that has come. */
   #cold: Uint8Array | undefined = undefined;
   #coldOffset = 0;
@@ -89,6 +91,7 @@ export class SlabMemory {
     if (this.#blanks.length === 0) return false;
     this.giveBack(this.#removeBlank(this.#blanks.length - 1));
     this.#prefaultBytes = 0;
+    this.#isAheadVain = true;
     return true;
   }
 
@@ -96,6 +99,13 @@ export class SlabMemory {
   planPrefault(byteLength: number): void {
     assert(Number.isSafeInteger(byteLength) && byteLength >= 0, `prefault of ${byteLength} bytes`);
     this.#prefaultBytes = byteLength;
+  }
+
+  /** The same for as much as that beside what is in use now, unless such memory suited nobody before. */
+  planAhead(byteLength: number): void {
+    if (this.#isAheadVain) return;
+    const blankBytes = this.#blanks.reduce((sum, blank) => sum + blank.byteLength, 0);
+    this.planPrefault(this.#takenBytes - blankBytes + byteLength);
   }
 
   /** Touches the pages of at most one mebibyte. False when the plan is fulfilled. */

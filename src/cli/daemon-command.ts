@@ -106,7 +106,7 @@ async function serveUntilStopped(
       const store = new MeteredStore(await openServedStore(config, platform, options), meter);
       const service = {
         ...{ store, clock, sockets: nodeSockets, logger: events, agent },
-        ...{ accounts, counters, checksums },
+        ...{ accounts, counters, checksums, putDurable: config.putDurable },
       };
       const daemon = await startOrClose(service, transports, doors.drainMs);
       signals.onReload(() => void reloaded.reload());

@@ -130,6 +130,11 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
     return ((this.#welcome?.features ?? 0) & features.lending) !== 0;
   }
 
+  /** True when the daemon answers saves when they are accepted, unless they say otherwise. */
+  get isAccepting(): boolean {
+    return ((this.#welcome?.features ?? 0) & features.accepting) !== 0;
+  }
+
   get eagerBytesMax(): number {
     return Math.min(this.#welcome?.eagerBytesMax ?? 0, limits.eagerBytesMax);
   }

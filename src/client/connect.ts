@@ -24,6 +24,7 @@ import type { RemoteStoreParts } from './remote-store.ts';
 import { AnnouncedMemory } from './shared-access.ts';
 import { SharedStore } from './shared-store.ts';
 import { isTokenText, tokenRule } from './token.ts';
+import { UseNotes } from './use-notes.ts';
 
 /** How a client is connected. Every field may be left out. */
 export interface ConnectOptions {
@@ -111,7 +112,9 @@ async function connectShared(
   const filling = { ...options, fillerOf };
   const { peer, store: remote } = remoteOf(address, nodeSockets, namespace, filling);
   const access = new AnnouncedMemory(platform, peer, path);
-  return opened(new SharedStore({ remote, access, namespace }), async () => {
+  const uses = new UseNotes(remote, platform.clock);
+  const isAccepting = (): boolean => peer.isAccepting;
+  return opened(new SharedStore({ remote, access, namespace, uses, isAccepting }), async () => {
     await peer.connection('small', new AbortController().signal);
     await access.look();
   });

@@ -50,7 +50,7 @@ export class RemotePeer {
     this.#hello = {
       versionOldest: protocolVersions.oldest,
       versionNewest: protocolVersions.newest,
-      features: features.lending,
+      features: features.lending | features.accepting,
       clientId: parts.random.hex(16),
       token: parts.token,
       agent: parts.agent,
@@ -93,6 +93,11 @@ export class RemotePeer {
   /** True while a connection for small calls stands. */
   get isConnected(): boolean {
     return this.#idlest('small') !== undefined;
+  }
+
+  /** True while it is known that saves are answered when they are accepted, unless they say otherwise. */
+  get isAccepting(): boolean {
+    return this.#idlest('small')?.isAccepting === true;
   }
 
   /** Ends all connections; calls under way fail with `CLOSED`. */

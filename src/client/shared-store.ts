@@ -20,6 +20,7 @@ import type {
 } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { SharedPins, SharedReader } from '../cache/shared-reader.ts';
+import type { UseNotes } from './use-notes.ts';
 
 /** Gives what reads the daemon's memory now; undefined while there is nothing to read. */
 export interface SharedAccess {
@@ -32,18 +33,23 @@ export interface SharedStoreParts {
   readonly remote: KvStore;
   readonly access: SharedAccess;
   readonly namespace: Namespace;
+  /** What is used without a call is noted there; closed with this store. */
+  readonly uses: Pick<UseNotes, 'note' | 'close'>;
+  /** Whether the daemon answers a save when it is accepted, unless that says otherwise. */
+  isAccepting(): boolean;
 }
 
 /**
  * A daemon on this host as a store. Leading blocks in its memory are found and borrowed where they
- * lie: no call, no copy. The others, and everything else, go over the socket; a load of blocks brings
- * them into the daemon's memory, where the next load finds them. Without shared memory it is the
- * store over the socket.
+ * lie: no call, no copy; and a save of blocks that are all there is answered by that. The others, and
+ * everything else, go over the socket; a load of blocks brings them into the daemon's memory, where
+ * the next load finds them. Without shared memory it is the store over the socket.
  */
 export class SharedStore implements KvStore {
   readonly #parts: SharedStoreParts;
   #hits = 0;
   #hitBytes = 0;
+  #known = 0;
   #isClosed = false;
 
   constructor(parts: SharedStoreParts) {
@@ -73,6 +79,8 @@ export class SharedStore implements KvStore {
           ? await this.#parts.remote.load(length === 0 ? keys : keys.slice(length), options)
           : undefined;
       this.#count(pins);
+      if (length > 0)
+        this.#parts.uses.note(namespace, length < keys.length ? keys.slice(0, length) : keys);
       return borrowOf(keys, pins, rest);
     } catch (error) {
       pins.release();
@@ -84,7 +92,8 @@ export class SharedStore implements KvStore {
     return this.#parts.remote.contains(keys, options);
   }
 
-  save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult> {
+  async save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult> {
+    if (this.#isKnown(blocks, options)) return { saved: 0, known: blocks.length, savedBytes: 0 };
     return this.#parts.remote.save(blocks, options);
   }
 
@@ -116,7 +125,7 @@ export class SharedStore implements KvStore {
     return this.#parts.remote.delete(selection, options);
   }
 
-  /** Those of the daemon, and what this client took from its memory, of which the daemon knows nothing. */
+  /** Those of the daemon, and what this client found in its memory, which the daemon does not count. */
   async stats(options?: CallOptions): Promise<StoreStats> {
     const stats = await this.#parts.remote.stats(options);
     const { hits, hitBytes } = stats.memory;
@@ -125,13 +134,28 @@ export class SharedStore implements KvStore {
       hits: hits + this.#hits,
       hitBytes: hitBytes + this.#hitBytes,
     };
-    return { ...stats, memory };
+    return { ...stats, memory, known: stats.known + this.#known };
   }
 
   close(): Promise<void> {
     this.#isClosed = true;
+    this.#parts.uses.close();
     this.#parts.access.close();
     return this.#parts.remote.close();
+  }
+
+  /** True when all blocks are accepted already, which is all that is asked, and the daemon's memory says so. */
+  #isKnown(blocks: readonly BlockToSave[], options: SaveOptions | undefined): boolean {
+    const { uses } = this.#parts;
+    const reader = this.#reader(options);
+    const isDurable = options?.durable ?? !this.#parts.isAccepting();
+    if (reader === undefined || blocks.length === 0 || isDurable) return false;
+    const namespace = this.#namespaceOf(options);
+    const keys = blocks.map(({ key }) => key);
+    if (reader.find(namespace, keys) < keys.length) return false;
+    uses.note(namespace, keys);
+    this.#known += keys.length;
+    return true;
   }
 
   /** Undefined where the socket answers: it refuses what is to be refused, too. */

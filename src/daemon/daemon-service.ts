@@ -19,4 +19,6 @@ export interface DaemonService {
   readonly counters: DaemonCounters;
   /** Name and version of this program. */
   readonly agent: string;
+  /** Whether a save that says nothing of it waits until it is durable; undefined: that is decided elsewhere. */
+  readonly putDurable?: boolean | undefined;
 }

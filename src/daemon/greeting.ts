@@ -40,13 +40,14 @@ export function greet(
   const hello = decodeHello(body);
   const version = commonVersion(hello);
   const credential = door.access.present(hello.token);
-  const { accounts, agent } = door.service;
+  const { accounts, agent, putDurable } = door.service;
+  const known = putDurable === false ? features.lending | features.accepting : features.lending;
   const tenant = grantOf(credential, hello.token).name;
   const id = tenant === undefined ? hello.clientId : `${tenant} ${hello.clientId}`;
   const account = accounts.join(id, tenant);
   const welcome = encodeWelcome({
     version,
-    features: hello.features & features.lending,
+    features: hello.features & known,
     bodyBytesMax: limits.messageBytesMax,
     dataBytesMax: limits.pieceBytesMax,
     eagerBytesMax: limits.eagerBytesMax,

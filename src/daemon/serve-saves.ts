@@ -226,7 +226,9 @@ class PayloadStream {
     const index = this.#given;
     // A group that is granted comes whatever becomes of the next one, so no save waits for another.
     const granted = this.#grantUpTo(index);
-    if (index + 1 < this.#groups.length) void this.#grantUpTo(index + 1);
+    // Filled by the client while the daemon accepts one; what comes over a socket takes its time here, too.
+    const ahead = this.#options.save.mayFill ? 2 : 1;
+    void this.#grantUpTo(Math.min(index + ahead, this.#groups.length - 1));
     await call.race(granted);
     const received = await this.#intake.receive(this.#groups[index].end, call.signal);
     this.#given += 1;

@@ -86,7 +86,8 @@ export interface SharedIndexCode {
   /**
    * Copies a payload to memory that the store has lent for it, given as [segment, offset, salt, number],
    * for [client, hazard]; the hazard pins it meanwhile. Gives its CRC32C; -1 when the memory is lent no
-   * more, and nothing was written. `memory` is the file of the segment, writable.
+   * more, and nothing was written. `memory` is the file of the segment, writable; `touched` says of which
+   * parts this mapping has pages, a bit for each 64 KiB and one byte more, zeros at first.
    *
    * @throws RangeError when the payload would not lie within the segment.
    */
@@ -96,6 +97,7 @@ export interface SharedIndexCode {
     memory: Uint8Array,
     lent: Uint32Array,
     payload: Uint8Array,
+    touched: Uint8Array,
   ): number;
 }
 
@@ -122,6 +124,9 @@ export const entryOffsets = { sequence: 0, location: 40, owner: 60 } as const;
  * `confirmed`: the object store has it.
  */
 export const ownerMarks = { held: 0x80, confirmed: 0x40 } as const;
+/** Bytes of the bits that say which parts of a segment a mapping has pages for. */
+export const touchedBytesOf = (segmentBytes: number): number =>
+  Math.floor(segmentBytes / (8 * 64 * 1024)) + 1;
 /** The stamp of a loan, from the beginning of its extent: the salt of the memory, and the loan's number or 0. */
 export const stampOffsets = { salt: 2296, number: 2300 } as const;
 /** Words of the header that are read and written one by one. */

@@ -7,8 +7,11 @@ import { ByteWriter } from './byte-writer.ts';
 /** The version of the messages that this one speaks: the newest and the oldest. */
 export const protocolVersions = { newest: 1, oldest: 1 } as const;
 
-/** Bits of features. `lending`: payloads of a save may be put into memory that the daemon lends (`lent`). */
-export const features = { lending: 1 } as const;
+/**
+ * Bits of features. `lending`: payloads of a save may be put into memory that the daemon lends (`lent`).
+ * `accepting`: a save that says nothing of it is answered when it is accepted, not when it is durable.
+ */
+export const features = { lending: 1, accepting: 2 } as const;
 
 /** The first message of a client on every connection. */
 export interface Hello {

@@ -114,8 +114,11 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const tails = new Tails({ ...common, objectTier, readPath });
   const removal = new Removal({ ...common, objectTier, uploads });
   for (const { entries, chain } of cache.takePending()) uploads.enqueue({ entries, chain });
+  const { prefaultBytes = 0, sharedDirectory } = settings;
+  // Memory of shared files is dearer than that of the process, and a daemon has time between calls.
+  const isShared = sharedDirectory !== undefined;
   const background: BackgroundTask[] = [
-    beginAfter(foundation.begin, () => new Prefault(memory, clock, settings.prefaultBytes ?? 0)),
+    beginAfter(foundation.begin, () => new Prefault(memory, clock, prefaultBytes, isShared)),
     ...(foundation.background ?? []),
   ];
   if (own !== undefined) {

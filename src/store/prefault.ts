@@ -1,27 +1,51 @@
 import type { SlabMemoryTier } from '../cache/slab-memory-tier.ts';
-import type { Clock } from '../platform/clock.ts';
+import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import type { BackgroundTask } from './background-task.ts';
+
+/** Memory is made again so long after some was taken: whoever took it is not done by then. */
+const restMs = 100;
 
 /**
  * Touches the first part of the memory tier in small steps between other work: the first touch of a
- * page costs eight times its reuse (memory-tier.bench.ts), and would be paid by the first load.
+ * page costs eight times its reuse (memory-tier.bench.ts), and would be paid by the first load. Where
+ * that is kept up, as much is made again behind whatever is taken.
  */
 export class Prefault implements BackgroundTask {
-  readonly #running: Promise<void>;
+  readonly #memory: SlabMemoryTier;
+  readonly #clock: Clock;
+  readonly #byteLength: number;
+  #running: Promise<void>;
+  #timer: ScheduledCall | undefined;
   #isStopped = false;
 
   /** Begins at once. */
-  constructor(memory: SlabMemoryTier, clock: Clock, byteLength: number) {
-    this.#running = this.#run(memory, clock, byteLength);
+  constructor(memory: SlabMemoryTier, clock: Clock, byteLength: number, isKeptUp: boolean) {
+    this.#memory = memory;
+    this.#clock = clock;
+    this.#byteLength = byteLength;
+    memory.planPrefault(byteLength);
+    this.#running = this.#run();
+    if (isKeptUp) memory.onGrowth = () => this.#goOnLater();
   }
 
   stop(): Promise<void> {
     this.#isStopped = true;
+    this.#memory.onGrowth = undefined;
+    this.#timer?.cancel();
     return this.#running;
   }
 
-  async #run(memory: SlabMemoryTier, clock: Clock, byteLength: number): Promise<void> {
-    memory.planPrefault(byteLength);
-    while (!this.#isStopped && memory.prefaultStep()) await clock.yield();
+  #goOnLater(): void {
+    this.#timer ??= this.#clock.schedule(restMs, () => {
+      this.#timer = undefined;
+      this.#running = this.#running.then(() => {
+        this.#memory.planAhead(this.#byteLength);
+        return this.#run();
+      });
+    });
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isStopped && this.#memory.prefaultStep()) await this.#clock.yield();
   }
 }

@@ -82,6 +82,7 @@ export class ReadPath {
     keys: readonly BlockKey[],
     call: Call,
   ): Promise<readonly boolean[]> {
+    const { cache } = this.#parts;
     const isThere = async (key: BlockKey): Promise<boolean> => {
       const ref = blockRef(namespace, key);
       if (this.#isCertain(ref)) return true;
@@ -93,7 +94,10 @@ export class ReadPath {
         return false;
       }
     };
-    return mapBounded(keys, limits.fetchesInFlightMax, isThere);
+    const present = await mapBounded(keys, limits.fetchesInFlightMax, isThere);
+    // The first is touched last, and evicted last: without it the others are worth nothing.
+    for (let i = keys.length - 1; i >= 0; i -= 1) cache.touch(blockRef(namespace, keys[i]));
+    return present;
   }
 
   /** The leading blocks, pinned, and why the next one could not be had. */

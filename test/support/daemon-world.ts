@@ -41,7 +41,7 @@ export async function startDaemon(
 ): Promise<Daemon> {
   const service = {
     ...{ store, clock, sockets: nodeSockets, logger: silentLogger, agent: 'wombatkv test' },
-    ...{ accounts: new ClientAccounts(), counters: new DaemonCounters() },
+    ...{ accounts: new ClientAccounts(), counters: new DaemonCounters(), putDurable: false },
   };
   return Daemon.start(service, [door], 10_000);
 }

@@ -20,7 +20,22 @@ enum {
   wmbt_lent_payload_at = 2304,
   wmbt_lent_stamp_at = 2296,
   wmbt_offset_unit_bytes = 4096,
+  /* Memory whose pages a mapping gets at once. */
+  wmbt_lent_touch_bytes = 64 * 1024,
 };
+
+/* A segment as a client maps it to fill what it is lent. */
+struct wmbt_lent_segment {
+  uint8_t *memory;
+  size_t bytes;
+  /* A bit for each wmbt_lent_touch_bytes that this mapping has pages for; zeros at first. */
+  _Atomic uint8_t *touched;
+};
+
+/* Bytes of `touched` for a segment of that length. */
+static inline size_t wmbt_lent_touched_bytes(size_t segment_bytes) {
+  return segment_bytes / wmbt_lent_touch_bytes / 8 + 1;
+}
 
 /* What the store says of a loan. The offset is in units of 4 KiB. */
 struct wmbt_lent {
@@ -39,10 +54,10 @@ enum wmbt_fill {
 };
 
 /*
- * Copies the payload to the place and gives its CRC32C. `segment` is the writable mapping of the loan's segment. The
- * hazard is the caller's, and is free again afterwards. The bytes are ordered before every later store.
+ * Copies the payload to the place and gives its CRC32C. The segment is that of the loan. The hazard is the caller's,
+ * and is free again afterwards. The bytes are ordered before every later store.
  */
-enum wmbt_fill wmbt_lent_fill(struct wmbt_client *client, uint32_t hazard, uint8_t *segment, size_t segment_bytes,
+enum wmbt_fill wmbt_lent_fill(struct wmbt_client *client, uint32_t hazard, const struct wmbt_lent_segment *segment,
                               const struct wmbt_lent *lent, const uint8_t *payload, size_t length, uint32_t *crc);
 
 #endif
