@@ -240,7 +240,7 @@ function tableOf(samples: Samples, known: number, calls: number | undefined): Ta
 
 const notes = [
   'One thread, linked to the shared library as an engine is; p50 and p99 are of single calls, by the clock ' +
-    'around each, and the samples are those of 9 rounds in turns. The hashes of a lookup are text that was just ' +
+    'around each, and the samples are those of rounds in turns. The hashes of a lookup are text that was just ' +
     'written, as an engine has it. The index of many blocks is that of the memory tier itself, in a process that ' +
     'published them without saving them; the other blocks were put through a daemon. M copies the same bytes ' +
     'from memory of the client’s own. System calls are counted by strace; a test lets the ' +
