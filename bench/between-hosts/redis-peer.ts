@@ -18,13 +18,20 @@ const startMs = 10_000;
 /** A Redis of this machine, in memory only, behind a Unix socket and a TCP port. */
 export class RedisPeer {
   readonly version: string;
+  /** Of its Unix socket. */
+  readonly path: string;
   readonly unix: RedisClient;
   readonly tcp: RedisClient;
   readonly #child: ChildProcess;
 
-  private constructor(child: ChildProcess, version: string, clients: readonly RedisClient[]) {
+  private constructor(
+    child: ChildProcess,
+    { version, path }: { readonly version: string; readonly path: string },
+    clients: readonly RedisClient[],
+  ) {
     this.#child = child;
     this.version = version;
+    this.path = path;
     [this.unix, this.tcp] = clients;
   }
 
@@ -42,7 +49,7 @@ export class RedisPeer {
     const child = spawn('redis-server', settings, { stdio: 'ignore' });
     const unix = await RedisClient.connect({ kind: 'unix', path });
     const tcp = await RedisClient.connect({ kind: 'tcp', host: '127.0.0.1', port });
-    return new RedisPeer(child, version, [unix, tcp]);
+    return new RedisPeer(child, { version, path }, [unix, tcp]);
   }
 
   async stop(): Promise<void> {
@@ -135,7 +142,8 @@ export class RedisClient implements SocketReceiver {
   }
 
   closed(cause: Error | undefined): void {
-    this.#done.reject(cause ?? new Error('Redis has gone'));
+    // Nobody waits for what is closed between two batches.
+    if (this.#left > 0) this.#done.reject(cause ?? new Error('Redis has gone'));
   }
 
   /** Reads one line; the empty one behind a value is what is left of its end. False: not whole yet. */

@@ -10,7 +10,7 @@ import { projectRoot } from '../../tools/project.ts';
 /** Numbers that the client gives for an order; what they are is said in client.c. */
 export type Numbers = readonly number[];
 
-/** bench/one-host/client.c, linked to the shared library as an engine is. */
+/** A program in C that takes orders: bench/one-host/client.c, linked to the shared library as an engine is, or peers.c. */
 export class CClient {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -28,16 +28,24 @@ export class CClient {
   static async build(directory: string): Promise<string> {
     const { prefix } = await cachedLibrary({ compiler: 'cc', flavour: 'plain' });
     const program = join(directory, 'one-host-client');
-    const source = join(projectRoot(), 'bench', 'one-host', 'client.c');
-    const flags = ['-O2', `-I${prefix}/include`, `-L${prefix}/lib`, `-Wl,-rpath,${prefix}/lib`];
-    const args = [...flags, source, '-lwombatkv', '-o', program];
-    const { status } = spawnSync('cc', args, { stdio: 'inherit' });
-    if (status !== 0) throw new Error('the client in C cannot be compiled');
+    const flags = [`-I${prefix}/include`, `-L${prefix}/lib`, `-Wl,-rpath,${prefix}/lib`];
+    if (!compile('client.c', program, [...flags, '-lwombatkv'])) {
+      throw new Error('the client in C cannot be compiled');
+    }
     return program;
   }
 
-  static start(program: string, environment: Readonly<Record<string, string>>): CClient {
-    return new CClient([program], environment);
+  /** Compiles the client of the peers into the directory; undefined where a library of theirs is missing. */
+  static buildPeers(directory: string): string | undefined {
+    const program = join(directory, 'one-host-peers');
+    return compile('peers.c', program, ['-lhiredis', '-llmdb']) ? program : undefined;
+  }
+
+  static start(
+    command: readonly [string, ...string[]],
+    environment: Readonly<Record<string, string>>,
+  ): CClient {
+    return new CClient(command, environment);
   }
 
   /**
@@ -72,4 +80,10 @@ export class CClient {
     this.#child.stdin?.end();
     await this.#ended;
   }
+}
+
+function compile(source: string, program: string, flags: readonly string[]): boolean {
+  const path = join(projectRoot(), 'bench', 'one-host', source);
+  const { status } = spawnSync('cc', ['-O2', path, ...flags, '-o', program], { stdio: 'inherit' });
+  return status === 0;
 }

@@ -4,26 +4,27 @@
  * unless said otherwise:
  *
  *   hashes COUNT          makes the hashes of bench/one-host/index-memory.ts, and keeps those that are found: how many
- *   lookup CALLS          lookups of 80 of them, other ones each time: median and 99th percentile of a call
+ *   lookup CALLS          lookups of 80 of them, other ones each time: median, 99th percentile and mean of a call
  *   marked CALLS          lookups and gets of such hashes, getppid() before and after them: CALLS
- *   blocks COUNT BYTES    puts blocks and gets them until they lie in shared memory: COUNT
- *   get CALLS             all blocks in one get, and their release: median and 99th percentile
+ *   fill COUNT BYTES      makes blocks under new names, and puts none: COUNT
+ *   blocks COUNT BYTES    the same, puts them, and gets them until they lie in shared memory: COUNT
+ *   get CALLS             all blocks in one get, and their release: median, 99th percentile and mean of a call
+ *   touch CALLS           the same, and a byte of each page is read before the release
  *   one CALLS             one block in a get, and its release: mean of a call
- *   out CALLS             all blocks in one get, copied out: median
- *   copy CALLS            the same bytes copied from memory of its own: median
+ *   out CALLS             all blocks in one get, copied out: as of get
+ *   copy CALLS            the same bytes copied from memory of its own: as of get
+ *   put CALLS             all blocks in one put, under new names in each: as of get
+ *   again CALLS           all blocks in one put, under the names they have: as of get
+ *   settle                waits for all uploads; gets what was put last and compares it: how many blocks
  */
 #define _GNU_SOURCE
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <wombatkv.h>
 
-enum { chain_blocks = 80, blocks_max = 4096, part_blocks = 400, times_max = 100000, tries_max = 500 };
+#include "timing.h"
+
+enum { chain_blocks = 80, blocks_max = 4096, part_blocks = 400, tries_max = 500 };
 
 typedef char hash[65];
 
@@ -34,50 +35,14 @@ static hash names[blocks_max];
 static const char *block_hashes[blocks_max];
 static uint8_t *payloads[blocks_max], *target;
 static size_t lens[blocks_max], block_count;
-static uint64_t state = 88172645463325252u;
-
-static void check(int is_well, const char *what) {
-  if (is_well) return;
-  const char *why = wmbt_kv_last_error();
-  fprintf(stderr, "%s: %s\n", what, why == NULL ? "no error" : why);
-  exit(1);
-}
-
-static uint64_t next_random(void) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return state;
-}
-
-static int64_t now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return time.tv_sec * 1000000000ll + time.tv_nsec;
+static const char *reason(void) {
+  return wmbt_kv_last_error();
 }
 
 static void hash_of(char kind, uint32_t number, hash digits) {
   const uint8_t text[5] = {(uint8_t)kind, (uint8_t)number, (uint8_t)(number >> 8), (uint8_t)(number >> 16),
                            (uint8_t)(number >> 24)};
   wmbt_kv_blake3_64hex(text, sizeof text, digits);
-}
-
-static int compare(const void *one, const void *other) {
-  const int64_t a = *(const int64_t *)one, b = *(const int64_t *)other;
-  return (a > b) - (a < b);
-}
-
-/* Prints the median and the 99th percentile. */
-static void print_times(int64_t *times, size_t count) {
-  qsort(times, count, sizeof *times, compare);
-  printf("%lld %lld\n", (long long)times[count / 2], (long long)times[count - 1 - count / 100]);
-}
-
-/* For any number of calls the same: it would be counted among the calls to the system. */
-static int64_t *new_times(size_t count) {
-  static int64_t times[times_max];
-  check(count > 0 && count <= times_max, "number of calls");
-  return times;
 }
 
 static void make_hashes(size_t count) {
@@ -167,41 +132,82 @@ static int are_lent(void) {
   return are;
 }
 
-static void make_blocks(size_t count, size_t length) {
+/* Names that no process has given to blocks before. */
+static void name_blocks(void) {
   static uint32_t made;
+  for (size_t i = 0; i < block_count; i += 1) {
+    const uint32_t text[2] = {(uint32_t)getpid(), made++};
+    wmbt_kv_blake3_64hex((const uint8_t *)text, sizeof text, names[i]);
+    block_hashes[i] = names[i];
+  }
+}
+
+static void fill_blocks(size_t count, size_t length) {
   check(count <= blocks_max, "number of blocks");
   check(block_count == 0, "blocks are made once");
   uint8_t *memory = malloc(count * length);
   target = malloc(count * length);
   check(target != NULL && memory != NULL, "memory");
   memset(target, 1, count * length);
+  fill_random(memory, count * length);
   for (size_t i = 0; i < count; i += 1) {
-    hash_of('b', made++, names[i]);
-    block_hashes[i] = names[i];
     lens[i] = length;
     payloads[i] = memory + i * length;
-    for (size_t at = 0; at < length; at += 8) {
-      const uint64_t word = next_random();
-      memcpy(payloads[i] + at, &word, length - at < 8 ? length - at : 8);
-    }
   }
   block_count = count;
-  check(wmbt_kv_put_kv_blocks(handle, "", block_hashes, (const uint8_t *const *)payloads, lens, count) ==
-            (int64_t)(count * length),
+  name_blocks();
+}
+
+static void put_all(void) {
+  int64_t bytes = 0;
+  for (size_t i = 0; i < block_count; i += 1) bytes += (int64_t)lens[i];
+  check(wmbt_kv_put_kv_blocks(handle, "", block_hashes, (const uint8_t *const *)payloads, lens, block_count) == bytes,
         "put");
-  int tries = 0;
-  for (; !are_lent(); tries += 1) {
+}
+
+static void make_blocks(size_t count, size_t length) {
+  fill_blocks(count, length);
+  put_all();
+  for (int tries = 0; !are_lent(); tries += 1) {
     check(tries < tries_max, "the blocks do not come to lie in shared memory");
     usleep(10000);
   }
   printf("%zu\n", count);
 }
 
-static void get_all(size_t calls) {
+/* Hashes are made before the clock runs, as an engine has them for its lookup. */
+static void put_often(size_t calls, int is_new) {
+  int64_t *times = new_times(calls);
+  for (size_t call = 0; call < calls; call += 1) {
+    if (is_new) name_blocks();
+    const int64_t start = now();
+    put_all();
+    times[call] = now() - start;
+  }
+  print_times(times, calls);
+}
+
+/* After this nothing of what was put is under way; what was put last is read back and compared. */
+static void settle(void) {
+  check(wmbt_kv_flush(handle, "", NULL) == 0, "flush");
+  for (size_t first = 0; first < block_count; first += part_blocks) {
+    const size_t count = block_count - first < part_blocks ? block_count - first : part_blocks;
+    const struct loan loan = borrow_from(first, count);
+    for (size_t i = 0; i < count; i += 1) {
+      check(loan.lens[i] == lens[first + i] && memcmp(loan.bytes[i], payloads[first + i], loan.lens[i]) == 0,
+            "a block comes back otherwise than it was put");
+    }
+    wmbt_kv_release_borrow(loan.borrow);
+  }
+  printf("%zu\n", block_count);
+}
+
+static void get_all(size_t calls, int is_touched) {
   int64_t *times = new_times(calls);
   for (size_t call = 0; call < calls; call += 1) {
     const int64_t start = now();
     const struct loan loan = borrow_from(0, block_count);
+    for (size_t i = 0; is_touched && i < block_count; i += 1) touch(loan.bytes[i], loan.lens[i]);
     wmbt_kv_release_borrow(loan.borrow);
     times[call] = now() - start;
   }
@@ -231,21 +237,32 @@ static void copy_out(size_t calls, int is_store) {
   print_times(times, calls);
 }
 
+static void obey(const char *order, size_t number, size_t length) {
+  if (strcmp(order, "hashes") == 0) return make_hashes(number);
+  if (strcmp(order, "lookup") == 0) return look_up(number);
+  if (strcmp(order, "marked") == 0) return look_up_marked(number);
+  if (strcmp(order, "blocks") == 0) return make_blocks(number, length);
+  if (strcmp(order, "get") == 0) return get_all(number, 0);
+  if (strcmp(order, "touch") == 0) return get_all(number, 1);
+  if (strcmp(order, "one") == 0) return get_one(number);
+  if (strcmp(order, "out") == 0) return copy_out(number, 1);
+  if (strcmp(order, "copy") == 0) return copy_out(number, 0);
+  if (strcmp(order, "put") == 0) return put_often(number, 1);
+  if (strcmp(order, "again") == 0) return put_often(number, 0);
+  if (strcmp(order, "settle") == 0) return settle();
+  check(strcmp(order, "fill") == 0, order);
+  fill_blocks(number, length);
+  printf("%zu\n", block_count);
+}
+
 int main(void) {
   handle = wmbt_kv_init_from_env();
   check(handle != NULL, "open");
   char line[128], order[16];
   while (fgets(line, sizeof line, stdin) != NULL) {
     size_t number = 0, length = 0;
-    check(sscanf(line, "%15s %zu %zu", order, &number, &length) >= 2, line);
-    if (strcmp(order, "hashes") == 0) make_hashes(number);
-    if (strcmp(order, "lookup") == 0) look_up(number);
-    if (strcmp(order, "marked") == 0) look_up_marked(number);
-    if (strcmp(order, "blocks") == 0) make_blocks(number, length);
-    if (strcmp(order, "get") == 0) get_all(number);
-    if (strcmp(order, "one") == 0) get_one(number);
-    if (strcmp(order, "out") == 0) copy_out(number, 1);
-    if (strcmp(order, "copy") == 0) copy_out(number, 0);
+    check(sscanf(line, "%15s %zu %zu", order, &number, &length) >= 1, line);
+    obey(order, number, length);
     fflush(stdout);
   }
   wmbt_kv_free(handle);

@@ -46,8 +46,8 @@ export async function shareManyBlocks(
   };
 }
 
-/** As `hash_of` of bench/one-host/client.c has it. */
-function keyOf(index: number): BlockKey {
+/** The key of one of them, as `hash_of` of bench/one-host/client.c has it. */
+export function keyOf(index: number): BlockKey {
   const text = new Uint8Array(5);
   text[0] = 'i'.charCodeAt(0);
   new DataView(text.buffer).setUint32(1, index, true);

@@ -8,12 +8,20 @@ import type { BenchContext, Scenario } from '../scenario.ts';
 import { medianOf } from '../statistics.ts';
 import { CClient } from './c-client.ts';
 import { shareManyBlocks } from './index-memory.ts';
-import { measurePuts, putMemoryBytes } from './puts.ts';
+import { measureNodeReads } from './node-reads.ts';
+import { measurePeerReads } from './peer-reads.ts';
+import { peerTable } from './peer-table.ts';
+import { startPeers } from './peers.ts';
+import type { Peers } from './peers.ts';
+import { measurePutsInC, putTable } from './puts-in-c.ts';
+import type { PutClients } from './puts-in-c.ts';
+import { measurePuts, putMemoryBytes, usualRestMs } from './puts.ts';
+import { Samples } from './samples.ts';
 
-/** Clients beside a daemon: one in C that reads its memory, one in Node that saves. */
+/** Clients beside a daemon, in C and in Node, and what an engine could use instead. */
 export const oneHost: Scenario = {
   name: 'one-host',
-  about: 'a client in C reads the memory of a daemon on its host, one in Node saves there',
+  about: 'clients in C and Node of a daemon on their host, beside Redis, plain files and LMDB',
   run,
 };
 
@@ -24,9 +32,6 @@ const smallBlocks = 4000;
 const smallBytes = 4096;
 /** Lookups and gets whose system calls are counted. */
 const countedCalls = 1000;
-
-/** Numbers by the name of what was done, one for each round. */
-type Samples = Map<string, number[]>;
 
 /** What is measured, and what it needs. */
 interface Rig {
@@ -45,26 +50,73 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
   mkdirSync(place);
   const known = isQuick ? 20_000 : 500_000;
   const rounds = context.rounds ?? (isQuick ? 2 : 9);
+  const turns = { rounds, restMs: isQuick ? 0 : usualRestMs };
   const stops: (() => Promise<unknown>)[] = [];
   try {
+    progress.begin('one host, Redis, plain files and LMDB');
+    const batch = { batchBlocks, batchBlockBytes: mib };
+    const peers = await startPeers(place, { known, ...batch, smallBlocks, smallBytes }, stops);
     progress.begin(`one host, an index of ${known} blocks`);
-    const { rig, countCalls } = await makeRig(context, place, known, stops);
-    progress.begin('one host, a client in C');
-    const samples: Samples = new Map();
-    for (let round = 0; round <= rounds; round += 1) await measure(rig, round > 0, samples);
+    const { rig, many, countCalls } = await makeRig(context, place, known, stops);
+    progress.begin('one host, a client in C and its peers');
+    const samples = new Samples();
+    for (let round = 0; round <= rounds; round += 1) {
+      await measure(rig, peers, round > 0, samples);
+    }
     const table = tableOf(samples, known, await countCalls());
-    progress.begin('one host, puts of a client in Node');
-    const home = await startDaemon(place, 'puts', stops, {
-      WMBT_KV_OBJECT_STORE: `file://${encodeURI(join(place, 'objects'))}`,
-      WMBT_KV_PUFFER_RAM_BYTES: String(putMemoryBytes),
-    });
-    const puts = await measurePuts(home.socketPath, rounds);
+    progress.begin('one host, puts of a client in C and its peers');
+    const puts = await putsInC(place, stops);
+    await measurePutsInC(puts, peers, turns, samples);
+    progress.begin('one host, a client in Node');
+    const home = await startDaemon(place, 'puts', stops, putSettings(place, 'puts'));
+    const node = await measureNodeReads(many.socketPath, home.socketPath, { known, ...turns });
+    const nodePuts = await measurePuts(home.socketPath, turns);
     progress.end('done');
     const settings = { known, batchBlocks, smallBlocks, countedCalls };
-    return { tables: [table, puts], settings, versions: {}, voidReasons: [] };
+    const { versions } = peers;
+    const tables = [table, putTable(samples), peerTable(peers, samples), node, nodePuts];
+    return { tables, settings, versions, voidReasons: [] };
   } finally {
     for (const stop of stops.reverse()) await stop();
   }
+}
+
+/** A bucket on the disk of the cache, and little memory. */
+function putSettings(directory: string, name: string): Readonly<Record<string, string>> {
+  return {
+    WMBT_KV_OBJECT_STORE: `file://${encodeURI(join(directory, `${name}-objects`))}`,
+    WMBT_KV_PUFFER_RAM_BYTES: String(putMemoryBytes),
+  };
+}
+
+/** Clients of a daemon of their own, and one whose store is its own. */
+async function putsInC(directory: string, stops: (() => Promise<unknown>)[]): Promise<PutClients> {
+  const program = await CClient.build(directory);
+  const { environment } = await startDaemon(
+    ...([directory, 'c-puts', stops, putSettings(directory, 'c-puts')] as const),
+  );
+  const home = join(directory, 'own');
+  mkdirSync(home);
+  const own = {
+    ...{ HOME: home, WMBT_KV_RUNTIME_DIR: join(home, 'run'), WMBT_KV_NODE: process.execPath },
+    ...{ WMBT_KV_PUFFER_DIR: join(home, 'cache'), ...putSettings(directory, 'own') },
+  };
+  const filled = async (
+    settings: Readonly<Record<string, string>>,
+    blocks: number,
+    bytes: number,
+  ): Promise<CClient> => {
+    const client = CClient.start([program], settings);
+    stops.push(() => client.stop());
+    await client.order(`fill ${blocks} ${bytes}`);
+    return client;
+  };
+  return {
+    batch: await filled(environment, batchBlocks, mib),
+    one: await filled(environment, 1, smallBytes),
+    many: await filled(environment, batchBlocks, smallBytes),
+    own: await filled(own, batchBlocks, mib),
+  };
 }
 
 interface Place {
@@ -100,14 +152,14 @@ async function makeRig(
   directory: string,
   known: number,
   stops: (() => Promise<unknown>)[],
-): Promise<{ rig: Rig; countCalls: () => Promise<number | undefined> }> {
+): Promise<{ rig: Rig; many: Place; countCalls: () => Promise<number | undefined> }> {
   const program = await CClient.build(directory);
   const many = await startDaemon(directory, 'many', stops);
   stops.push(await shareManyBlocks(withNative(platform, 'auto'), many.socketPath, known));
   const usual = await startDaemon(directory, 'usual', stops);
   let shown = 0;
   const clientOf = async ({ environment }: Place, order: string): Promise<CClient> => {
-    const client = CClient.start(program, environment);
+    const client = CClient.start([program], environment);
     stops.push(() => client.stop());
     [shown] = await client.order(order);
     return client;
@@ -124,12 +176,17 @@ async function makeRig(
     const orders = [`hashes ${known}`, `marked ${countedCalls}`];
     return CClient.countCalls(program, many.environment, orders, directory);
   };
-  return { rig, countCalls };
+  return { rig, many, countCalls };
 }
 
-async function measure(rig: Rig, isCounted: boolean, samples: Samples): Promise<void> {
-  const keep = (what: string, value: number): void => {
-    if (isCounted) samples.set(what, [...(samples.get(what) ?? []), value]);
+async function measure(
+  rig: Rig,
+  { list }: Peers,
+  isCounted: boolean,
+  samples: Samples,
+): Promise<void> {
+  const keep: Samples['keep'] = (what, value) => {
+    if (isCounted) samples.keep(what, value);
   };
   const [lookup, slowLookup] = await rig.index.order('lookup 5000');
   keep('lookup', lookup / 1000);
@@ -137,14 +194,16 @@ async function measure(rig: Rig, isCounted: boolean, samples: Samples): Promise<
   const [get, slowGet] = await rig.batch.order('get 5000');
   keep('get', get / 1000);
   keep('get p99', slowGet / 1000);
+  keep('touch', (await rig.batch.order('touch 50'))[0] / 1000);
   keep('copy', batchBytes / (await rig.batch.order('copy 9'))[0]);
   keep('out', batchBytes / (await rig.batch.order('out 9'))[0]);
-  keep('one', 1e9 / (await rig.small.order('one 200000'))[0]);
-  keep('few', (batchBlocks * 1e9) / (await rig.few.order('get 20000'))[0]);
+  keep('one', Math.round(1e9 / (await rig.small.order('one 200000'))[0]));
+  keep('few', Math.round((batchBlocks * 1e9) / (await rig.few.order('get 20000'))[0]));
+  for (const peer of list) await measurePeerReads(peer, batchBlocks, batchBytes, keep);
 }
 
 function tableOf(samples: Samples, known: number, calls: number | undefined): Table {
-  const of = (what: string): number[] => samples.get(what) ?? [];
+  const of = samples.of.bind(samples);
   const copyRate = medianOf(of('copy'));
   const get = `get of ${batchBlocks} × 1 MiB, borrowed and released`;
   const lookup = `lookup of 80, other ones each time, of ${known.toLocaleString('en-US')}`;
@@ -164,11 +223,11 @@ function tableOf(samples: Samples, known: number, calls: number | undefined): Ta
     }),
     rowOf({
       ...{ what: 'gets of 4 KiB a second, one in a call', unit: 'count' },
-      ...{ samples: of('one').map(Math.round), bar: atLeast(1_000_000) },
+      ...{ samples: of('one'), bar: atLeast(1_000_000) },
     }),
     rowOf({
       ...{ what: 'gets of 4 KiB a second, 40 in a call', unit: 'count' },
-      ...{ samples: of('few').map(Math.round), bar: atLeast(3_000_000) },
+      ...{ samples: of('few'), bar: atLeast(3_000_000) },
     }),
   ];
   const shownCalls = countedCalls.toLocaleString('en-US');
@@ -181,10 +240,10 @@ function tableOf(samples: Samples, known: number, calls: number | undefined): Ta
 
 const notes = [
   'One thread, linked to the shared library as an engine is; p50 and p99 are of single calls, by the clock ' +
-    'around each, and the samples are those of 9 rounds in turns. The hashes of a lookup are text that was just ' +
+    'around each, and the samples are those of rounds in turns. The hashes of a lookup are text that was just ' +
     'written, as an engine has it. The index of many blocks is that of the memory tier itself, in a process that ' +
     'published them without saving them; the other blocks were put through a daemon. M copies the same bytes ' +
     'from memory of the client’s own. System calls are counted by strace; a test lets the ' +
     'system kill a process that makes one.',
-  'Not measured yet: puts in C, reads of the client in Node, LMDB and Redis from C, the Rust version.',
+  'Not measured: the Rust version.',
 ];

@@ -3,52 +3,68 @@ import { connect } from '../../src/client.ts';
 import { chainOf } from '../chain.ts';
 import { timed } from '../measure.ts';
 import { atLeast, atMost, rowOf } from '../report.ts';
-import type { Table } from '../report.ts';
+import type { Row, Table } from '../report.ts';
 import { medianOf } from '../statistics.ts';
+import { Samples } from './samples.ts';
 
 const mib = 1024 * 1024;
 const batchBlocks = 40;
 const batchBytes = batchBlocks * mib;
 const smallBytes = 4096;
-/** Saves of 4 KiB that are timed together. */
-const smallSaves = 200;
+/** Blocks of 4 KiB whose saves are timed together. */
+const smallBlocks = 1000;
+/** How puts are measured. */
+export interface PutRounds {
+  readonly rounds: number;
+  /** What is waited after uploads have ended, before the next put is timed. */
+  readonly restMs: number;
+}
+
 /** Longer than a daemon rests before it writes to its log what it accepted in memory. */
-const restMs = 1500;
+export const usualRestMs = 1500;
 
 /** Memory that the daemon of these rows may have: the first batches take new memory, later ones use it again. */
 export const putMemoryBytes = 256 * mib;
 
-type Samples = Map<string, number[]>;
+/** Rounds in which batches go to memory that is new. */
+export const growingRounds = Math.floor(putMemoryBytes / batchBytes) - 1;
+
+/** What memory the batch of the round goes to: the first connects, and the one between the two has some of both. */
+export function phaseOf(round: number): 'growing' | 'warm' | undefined {
+  if (round > growingRounds) return 'warm';
+  return round > 0 && round < growingRounds ? 'growing' : undefined;
+}
 
 /**
  * Puts of a client in Node on the daemon's host. Uploads have ended, and the log has everything, before the next
  * one is timed.
  */
-export async function measurePuts(socketPath: string, rounds: number): Promise<Table> {
+export async function measurePuts(
+  socketPath: string,
+  { rounds, restMs }: PutRounds,
+): Promise<Table> {
   const store = await connect(`shm:${socketPath}`);
-  const samples: Samples = new Map();
-  const keep = (what: string, value: number): void => {
-    samples.set(what, [...(samples.get(what) ?? []), value]);
-  };
+  const samples = new Samples();
+  const keep = samples.keep.bind(samples);
   try {
     const payloads = chainOf({ seed: 'puts', blocks: batchBlocks, blockBytes: mib });
-    const growing = Math.floor(putMemoryBytes / batchBytes) - 1;
-    for (let round = 0; round < growing + 1 + rounds; round += 1) {
+    for (let round = 0; round < growingRounds + 1 + rounds; round += 1) {
       keep('M', copyRate(payloads));
       const batch = newBatch(payloads, `batch ${round}`);
       const rate = batchBytes / (await timed(() => store.save(batch))) / 1e6;
-      // The first connects, and the one between the two has some of both.
-      if (round > 0 && round < growing) keep('growing', rate);
-      if (round > growing) keep('warm', rate);
-      await settle(store);
+      const phase = phaseOf(round);
+      if (phase !== undefined) keep(phase, rate);
+      await settle(store, restMs);
       keep('again', (await timed(() => store.save(batch))) * 1000);
     }
     const small = chainOf({ seed: 'small', blocks: 1, blockBytes: smallBytes })[0].payload;
     for (let round = 0; round <= rounds; round += 1) {
       const one = await smallRate(store, small, { count: 1, seed: `one ${round}` });
+      await settle(store, restMs);
       const many = await smallRate(store, small, { count: batchBlocks, seed: `many ${round}` });
-      if (round > 0) keep('one', one);
-      if (round > 0) keep('many', many);
+      await settle(store, restMs);
+      if (round > 0) keep('put one', one);
+      if (round > 0) keep('put many', many);
     }
   } finally {
     await store.close();
@@ -67,7 +83,7 @@ function copyRate(payloads: readonly BlockToSave[]): number {
 
 let target: Uint8Array | undefined;
 
-async function settle(store: KvStore): Promise<void> {
+async function settle(store: KvStore, restMs: number): Promise<void> {
   await store.flush();
   await new Promise((resolve) => setTimeout(resolve, restMs));
 }
@@ -83,7 +99,7 @@ async function smallRate(
   payload: Uint8Array,
   { count, seed }: { readonly count: number; readonly seed: string },
 ): Promise<number> {
-  const calls = Array.from({ length: smallSaves }, (_, call) =>
+  const calls = Array.from({ length: smallBlocks / count }, (_, call) =>
     chainOf({ seed: `${seed} ${call}`, blocks: count, blockBytes: 1 }).map((block) => ({
       ...block,
       payload,
@@ -92,28 +108,43 @@ async function smallRate(
   const ms = await timed(async () => {
     for (const blocks of calls) await store.save(blocks);
   });
-  await settle(store);
-  return Math.round((smallSaves * count * 1000) / ms);
+  return Math.round((smallBlocks * 1000) / ms);
+}
+
+/** What is asked of the rows, by client. */
+export interface PutBars {
+  readonly one: number;
+  readonly many: number;
+}
+
+/** The rows of a client's puts. */
+export function putRows(samples: Samples, bars: PutBars): Row[] {
+  const against = { what: 'M', value: medianOf(samples.of('M')) };
+  const put = `put of ${batchBlocks} × 1 MiB`;
+  const rate = { unit: 'GB/s' as const, against };
+  const each = 'puts of 4 KiB a second';
+  const warm = samples.of('warm');
+  const growing = samples.of('growing');
+  return [
+    rowOf({ what: `${put}, memory used before`, ...rate, samples: warm, bar: atLeast(1.1) }),
+    rowOf({ what: `${put}, memory new`, ...rate, samples: growing, bar: atLeast(0.7) }),
+    rowOf({
+      ...{ what: `${put}, stored already`, unit: 'µs', samples: samples.of('again') },
+      bar: atMost(100),
+    }),
+    rowOf({
+      ...{ what: `${each}, one in a call`, unit: 'count', samples: samples.of('put one') },
+      bar: atLeast(bars.one),
+    }),
+    rowOf({
+      ...{ what: `${each}, 40 in a call`, unit: 'count', samples: samples.of('put many') },
+      bar: atLeast(bars.many),
+    }),
+  ];
 }
 
 function tableOf(samples: Samples): Table {
-  const of = (what: string): number[] => samples.get(what) ?? [];
-  const against = { what: 'M', value: medianOf(of('M')) };
-  const put = `put of ${batchBlocks} × 1 MiB`;
-  const rate = { unit: 'GB/s' as const, against };
-  const rows = [
-    rowOf({ what: `${put}, memory used before`, ...rate, samples: of('warm'), bar: atLeast(1.1) }),
-    rowOf({ what: `${put}, memory new`, ...rate, samples: of('growing'), bar: atLeast(0.7) }),
-    rowOf({ what: `${put}, stored already`, unit: 'µs', samples: of('again'), bar: atMost(100) }),
-    rowOf({
-      ...{ what: 'puts of 4 KiB a second, one in a call', unit: 'count', samples: of('one') },
-      bar: atLeast(30_000),
-    }),
-    rowOf({
-      ...{ what: 'puts of 4 KiB a second, 40 in a call', unit: 'count', samples: of('many') },
-      bar: atLeast(30_000),
-    }),
-  ];
+  const rows = putRows(samples, { one: 30_000, many: 30_000 });
   return { name: 'one-host-puts', title: 'One host: puts of a client in Node', rows, notes };
 }
 
