@@ -71,6 +71,18 @@ async function assertWhole(store: KvStore, name: string): Promise<void> {
   }
 }
 
+/** The client's call runs out of time, and its memory is used by saves of another; gives their names. */
+async function saveWhileStopped(client: FillingClient, store: KvStore): Promise<string[]> {
+  const names = [0, 1, 2].map((i) => `beside ${client.name}/${i}`);
+  client.child.kill('SIGSTOP');
+  for (const name of names) {
+    await store.save(chainOf(name, filledBlocks, filledBytes).blocks);
+    await sleep(100);
+  }
+  client.child.kill('SIGCONT');
+  return names;
+}
+
 describe('clients that fill lent memory', { skip: withoutNative() }, () => {
   // Goal: a client that is killed or stopped as it fills memory harms nobody: what was accepted has its
   // bytes, and memory is used again without being written to by whoever had it before. Method: processes
@@ -97,16 +109,8 @@ describe('clients that fill lent memory', { skip: withoutNative() }, () => {
         const client = await FillingClient.start(`shm:${socket}`, `client ${index}`);
         await sleep(20 + random.below(150));
         if (index % 2 === 0) {
-          client.child.kill('SIGSTOP');
           counts.stopped += 1;
-          // Its call runs out of time, and its memory is used by this one.
-          for (let i = 0; i < 3; i += 1) {
-            const name = `beside ${index}/${i}`;
-            await store.save(chainOf(name, filledBlocks, filledBytes).blocks);
-            saved.push(name);
-            await sleep(100);
-          }
-          client.child.kill('SIGCONT');
+          saved.push(...(await saveWhileStopped(client, store)));
           await sleep(random.below(60));
         }
         await client.kill();
