@@ -51,9 +51,15 @@ export class IntakeMemory {
 
   /** Nobody writes there any more, and whoever wanted it has it. */
   give(payload: Uint8Array): void {
+    if (!this.giveLent(payload)) this.#pool.give(payload);
+  }
+
+  /** The same, unless it is memory of the pool: then false, and nothing is given. */
+  giveLent(payload: Uint8Array): boolean {
     const lease = this.#leases.get(payload);
-    if (lease === undefined) return this.#pool.give(payload);
+    if (lease === undefined) return false;
     this.#leases.delete(payload);
     lease.release();
+    return true;
   }
 }

@@ -200,6 +200,8 @@ class PayloadStream {
   readonly #grants: Promise<void>[] = [];
   /** Groups that were given. */
   #given = 0;
+  /** Of the group given last, until the store has them. */
+  #unstored: readonly ReceivedPayload[] = [];
   /** Bytes taken from the budgets and not given back. */
   #taken = 0;
   readonly #ending = new AbortController();
@@ -232,6 +234,7 @@ class PayloadStream {
     await call.race(granted);
     const received = await this.#intake.receive(this.#groups[index].end, call.signal);
     this.#given += 1;
+    this.#unstored = received;
     return { received, isLast: this.#given === this.#groups.length };
   }
 
@@ -242,13 +245,17 @@ class PayloadStream {
       this.#memory.give(payload);
       bytes += length;
     }
+    this.#unstored = [];
     this.#giveBack(bytes);
   }
 
+  /** Once nothing of the save is under way: the store has answered what it was asked to store. */
   close(): void {
     this.#run.call.intake = undefined;
     this.#ending.abort(new StoreError('ABORTED', 'the save has ended'));
     this.#intake.discard();
+    // The store refused them. An upload that nobody waits for may still read what came into other memory.
+    for (const { payload } of this.#unstored) this.#memory.giveLent(payload);
     this.#giveBack(this.#taken);
   }
 
