@@ -92,4 +92,65 @@ describe('intake of a save', () => {
       assert.equal(lender.lent.size, 0);
     });
   }
+
+  /** Lends memory for the payloads from that one on, as a group. */
+  function lendTo(rig: ReturnType<typeof intakeOf>, start: number, count: number): void {
+    const lent = rig.memory.lend(new Array<number>(count).fill(bytes));
+    assert.ok(lent !== undefined);
+    rig.intake.lend(
+      start,
+      lent.map(({ payload }) => payload),
+    );
+  }
+
+  it('takes payloads where a client has put them, beside what is sent', async () => {
+    const lender = new Lender();
+    const rig = intakeOf(lender, 3);
+    lendTo(rig, 0, 2);
+    rig.intake.fill([11, 22]);
+    send(rig.intake, 2);
+    const received = await rig.intake.receive(3, new AbortController().signal);
+    assert.deepEqual(
+      received.map(({ index, crc, payload }) => [index, crc, lender.lent.has(payload)]),
+      [
+        [0, 11, true],
+        [1, 22, true],
+        [2, crc32c(new Uint8Array(bytes).fill(3)), false],
+      ],
+    );
+    for (const { payload } of received) rig.memory.give(payload);
+    assert.equal(lender.lent.size, 0);
+  });
+
+  it('refuses to be told of memory that is not lent, not due, or of another number', () => {
+    const rig = intakeOf(new Lender(), 3);
+    const refused = { code: 'INVALID' };
+    assert.throws(() => rig.intake.fill([1]), refused);
+    lendTo(rig, 1, 2);
+    assert.throws(() => rig.intake.fill([1, 2]), refused, 'the first payload is due');
+    send(rig.intake, 0);
+    assert.throws(() => rig.intake.fill([1]), refused);
+    assert.throws(() => rig.intake.fill([1, 2, 3]), refused);
+    rig.intake.fill([1, 2]);
+    assert.throws(() => rig.intake.fill([1, 2]), refused);
+  });
+
+  it('gives back what it lent when the save ends, filled or not', () => {
+    const lender = new Lender();
+    const rig = intakeOf(lender, 2);
+    lendTo(rig, 0, 1);
+    lendTo(rig, 1, 1);
+    rig.intake.fill([1]);
+    assert.equal(lender.lent.size, 2);
+    rig.intake.discard();
+    assert.equal(lender.lent.size, 0);
+  });
+
+  it('lends all memory of a group or none', () => {
+    const lender = new Lender();
+    const memory = new IntakeMemory(lender, new BytePool(1024));
+    assert.equal(memory.lend([bytes, bytes, bytes]), undefined, 'the store has two pieces');
+    assert.equal(memory.lend([bytes, 4096]), undefined, 'a short payload is sent');
+    assert.equal(lender.lent.size, 0);
+  });
 });

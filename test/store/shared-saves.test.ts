@@ -1,29 +1,41 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { withoutNative } from '../support/c-compiler.ts';
 import { chainOf, sliceChain } from '../support/chains.ts';
+import type { Chain } from '../support/chains.ts';
 import { doorOf, startDaemon } from '../support/daemon-world.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
+import { crc32c } from '../../src/base/crc32c.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 import { parseNamespace } from '../../src/blocks/namespace.ts';
+import type { LentPlace } from '../../src/blocks/served-store.ts';
 import { announcementOf } from '../../src/blocks/socket-path.ts';
 import { resolveStoreConfig } from '../../src/config/store-config.ts';
 import type { Daemon } from '../../src/daemon/daemon.ts';
 import { openServedStore } from '../../src/open-store.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
+import {
+  decodeLent,
+  decodeWanted,
+  encodeFilled,
+  encodeSaveCall,
+} from '../../src/protocol/write-messages.ts';
+import { RawFrames } from '../support/raw-frames.ts';
 import { connect } from '../../src/client/connect.ts';
 
 const memoryBytes = 64 * 1024 * 1024;
 
-describe('a save of what is in the memory of a daemon', { skip: withoutNative() }, () => {
+describe('saves to a daemon that shares its memory', { skip: withoutNative() }, () => {
   let temporary: TemporaryDirectory;
   let daemon: Daemon;
   let store: KvStore;
   /** The same daemon as another client sees it. */
   let other: KvStore;
+  let url: string;
+  let memoryPath: string;
 
   before(async () => {
     temporary = await makeTemporaryDirectory('known');
@@ -36,7 +48,8 @@ describe('a save of what is in the memory of a daemon', { skip: withoutNative() 
       ...{ logger: silentLogger, drainMs: 5000, sharedDirectory },
     });
     daemon = await startDaemon(served, doorOf('shm', path, 'daemon'));
-    const { url } = daemon.addresses[0];
+    ({ url } = daemon.addresses[0]);
+    memoryPath = sharedDirectory;
     await writeFile(announcementOf(url.slice('unix:'.length)), sharedDirectory);
     store = await connect(url.replace('unix:', 'shm:'));
     other = await connect(url);
@@ -92,5 +105,91 @@ describe('a save of what is in the memory of a daemon', { skip: withoutNative() 
     await store.save(chain.blocks);
     const signal = AbortSignal.abort();
     await assert.rejects(store.save(chain.blocks, { signal }), { code: 'ABORTED' });
+  });
+
+  /** Bytes of one block of these saves: long enough to be put into lent memory. */
+  const length = 200_000;
+  const fillingFlags = {
+    ...{ durable: undefined, fingerprint: undefined, parent: undefined },
+    ...{ isUnasked: false, isWhole: false, mayFill: true },
+    ...{ namespace: parseNamespace('default'), deadlineMs: 5000 },
+  };
+
+  async function greeted(id: string): Promise<RawFrames> {
+    const raw = await RawFrames.open(url, id.repeat(16));
+    assert.equal((await raw.frame(0)).type, 'welcome');
+    return raw;
+  }
+
+  /** Announces a save by hand; gives the places that the daemon lends for it. */
+  async function announce(
+    raw: RawFrames,
+    chain: Chain,
+    deadlineMs = 5000,
+  ): Promise<readonly LentPlace[]> {
+    const blocks = chain.blocks.map(({ key, payload }) => ({
+      ...{ key, length: payload.length, tokens: 128, position: undefined },
+      hasDecodedTokens: false,
+    }));
+    raw.send('save', 1, encodeSaveCall({ ...fillingFlags, deadlineMs, blocks }));
+    const wanted = await raw.frame(1);
+    assert.equal(wanted.type, 'wanted');
+    assert.equal(decodeWanted(wanted.body).grantBytes, 0);
+    const lent = await raw.frame(1);
+    assert.equal(lent.type, 'lent');
+    return decodeLent(lent.body);
+  }
+
+  it('takes what another program wrote into its files by the rules of the protocol', async () => {
+    const chain = chainOf('by hand', 3, length);
+    const raw = await greeted('ab');
+    const places = await announce(raw, chain);
+    assert.equal(places.length, 3);
+    const payloads = chain.blocks.map(({ payload }) => payload).reverse();
+    for (const [index, { segment, offset, salt, number }] of places.entries()) {
+      const file = await open(`${memoryPath}/segment-${segment}`, 'r+');
+      const stamp = Buffer.alloc(8);
+      await file.read(stamp, 0, 8, offset * 4096 + 2296);
+      assert.deepEqual([stamp.readUInt32LE(0), stamp.readUInt32LE(4)], [salt, number]);
+      await file.write(payloads[index], 0, length, offset * 4096 + 2304);
+      await file.close();
+    }
+    raw.send('filled', 1, encodeFilled(payloads.map((payload) => crc32c(payload))));
+    assert.equal(await raw.outcome(1), 'saved');
+    raw.close();
+    for (const reading of [store, other]) {
+      const borrow = await reading.load(chain.keys);
+      assert.deepEqual(
+        borrow.blocks.map(({ payload }) => Buffer.from(payload)),
+        chain.blocks.map(({ payload }) => Buffer.from(payload)),
+      );
+      borrow.release();
+    }
+    await other.flush();
+  });
+
+  for (const [what, crcs] of [
+    ['more payloads than there are', [1, 2, 3]],
+    ['fewer payloads than are due', [1]],
+  ] as const) {
+    it(`ends the connection of a client that says to have filled ${what}`, async () => {
+      const raw = await greeted('ac');
+      await announce(raw, chainOf(`wrong count ${what}`, 2, length));
+      raw.send('filled', 1, encodeFilled(crcs));
+      assert.match(await raw.outcome(0), /^INVALID /);
+      raw.close();
+    });
+  }
+
+  it('gets its memory back from clients that leave, and from calls that run out of time', async () => {
+    await other.flush();
+    // Thirty times four MiB are more than may be lent at a time: without them the socket would be offered.
+    for (let i = 0; i < 30; i += 1) {
+      const raw = await greeted('ad');
+      await announce(raw, chainOf(`leaves ${i}`, 4, 1024 * 1024), i % 2 === 0 ? 5000 : 50);
+      if (i % 2 === 1) assert.match(await raw.outcome(1), /^ABORTED the deadline/);
+      raw.close();
+    }
+    assert.equal((await store.save(chainOf('after them', 8, 1024 * 1024).blocks)).saved, 8);
   });
 });
