@@ -130,7 +130,8 @@ napi_value wmbt_node_index_publish(napi_env env, napi_callback_info info) {
       .extent = (uint64_t)word[3] << 32 | word[2],
       .facts = (uint64_t)word[5] << 32 | word[4],
   };
-  const int64_t place = wmbt_index_place(&index, key, word[5]);
+  /* It is looked for without the marks, which change. */
+  const int64_t place = wmbt_index_place(&index, key, word[5] & ~WMBT_OWNER_MARKS);
   if (place >= 0) wmbt_index_publish(&index, (uint32_t)place, key, &payload);
   return wmbt_number(env, (double)place);
 }

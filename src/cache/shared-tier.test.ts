@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { copyFile, mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +9,7 @@ import { withoutNative } from '../../test/support/c-compiler.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import { blake3Hex } from '../base/blake3.ts';
+import { viewOf } from '../base/bytes.ts';
 import { silentLogger } from '../base/logger.ts';
 import { parseBlockKey } from '../blocks/block-key.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
@@ -15,6 +17,7 @@ import { parseNamespace } from '../blocks/namespace.ts';
 import { withNative } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import type { Platform } from '../platform/platform.ts';
+import { entriesStart } from '../platform/shared-memory.ts';
 import type { SharedMemory } from '../platform/shared-memory.ts';
 import type { PayloadFacts } from './cache-entry.ts';
 import type { Extent } from './extent.ts';
@@ -73,6 +76,35 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
     extent.unpin();
     return extent;
   }
+
+  it('never shows what is held without the mark that says so', () => {
+    const shown: (readonly [owner: number, isMarked: boolean])[] = [];
+    const { index } = shared();
+    const publish: typeof index.publish = (bytes, key, words) => {
+      const entry = index.publish(bytes, key, words);
+      shown.push([
+        words[5] & ~0xff,
+        viewOf(bytes).getUint8(entriesStart + entry * 64 + 60) >= 0x80,
+      ]);
+      return entry;
+    };
+    const watched = { ...shared(), index: { ...index, publish } };
+    const place = join(temporary.path, 'watched');
+    mkdirSync(place, { mode: 0o700 });
+    const held = new SharedTier({ memory: watched, directory: place, budgetBytes });
+    const slabs = new SlabMemoryTier(budgetBytes, (bytes) => held.take(bytes), held);
+    const extent = slabs.allocate(2 * unit);
+    assert(extent !== undefined);
+    const facts = { ...factsOf('held'), length: unit };
+    assert.equal(held.publishHeld(facts, facts.key, extent.bytes), true);
+    assert.deepEqual(shown, [[256, true]]);
+    // It is found like any other, and once.
+    const found = SharedReader.open(shared(), place);
+    assert.equal(found?.find(namespace, [facts.key]), 1);
+    found.close();
+    assert.equal(held.publishHeld(facts, facts.key, extent.bytes), false);
+    held.close();
+  });
 
   it('shows that it lives in a word of its index, until it closes', async () => {
     const index = join(directory, 'index');

@@ -87,20 +87,19 @@ export class SharedTier implements OutsideReaders {
   /** Shows a payload that lies in memory of this tier and does not change any more. */
   publish(facts: PayloadFacts, extent: SlabBytes, payload: Uint8Array): void {
     // Only blocks are looked for; a raw tail changes under its key.
-    if (facts.kind === 'block') this.#show(facts, facts.key, extent, payload);
+    if (facts.kind === 'block') this.#show(facts, facts.key, { extent, payload, marks: 0 });
   }
 
   /**
-   * Shows a payload of any kind behind its header, and marks it as one that is in no log. `name` is
-   * what no other payload of its kind and namespace has: of a block its key. False when there is no room
-   * for it in the index, or its names or numbers do not fit; then it is not shown.
+   * Shows a payload of any kind behind its header, marked as one that is in no log. `name` is what no other
+   * payload of its kind and namespace has: of a block its key. False when there is no room for it in the
+   * index, or its names or numbers do not fit; then it is not shown.
+   *
+   * It is never shown without the mark: whoever sees a block takes it for accepted (docs/decisions/0095).
    */
   publishHeld(facts: PayloadFacts, name: string, extent: SlabBytes): boolean {
     const payload = extent.subarray(extentHeaderBytes, extentHeaderBytes + facts.length);
-    const owner = this.#show(facts, name, extent, payload);
-    if (owner === undefined) return false;
-    this.#setOwner(extent, owner | ownerMarks.held);
-    return true;
+    return this.#show(facts, name, { extent, payload, marks: ownerMarks.held });
   }
 
   /** The object store has the payload, which is still in no log. */
@@ -184,30 +183,33 @@ export class SharedTier implements OutsideReaders {
     this.#indexFile.close();
   }
 
-  /** The owner under which it is shown; undefined when it is not. */
+  /** False when it is not shown. */
   #show(
     facts: PayloadFacts,
     name: string,
-    extent: SlabBytes,
-    payload: Uint8Array,
-  ): number | undefined {
-    if (this.#isClosed) return undefined;
+    {
+      extent,
+      payload,
+      marks,
+    }: { readonly extent: SlabBytes; readonly payload: Uint8Array; readonly marks: number },
+  ): boolean {
+    if (this.#isClosed) return false;
     const owner = this.#ownerOf(facts);
     const fingerprint = this.#fingerprintOf(facts);
     const segment = this.#segments.numberOf(extent.buffer);
-    if (owner === undefined || fingerprint === undefined || segment === undefined) return undefined;
+    if (owner === undefined || fingerprint === undefined || segment === undefined) return false;
     const skip = (payload.byteOffset - extent.byteOffset) / skipUnitBytes;
     const isFit = Number.isInteger(skip) && skip <= skipMax && facts.tokens <= factBits.tokensMax;
-    if (!isFit) return undefined;
+    if (!isFit) return false;
     assert(payload.buffer === extent.buffer && skip >= 0, 'a payload lies in its extent');
     const decoded = facts.hasDecodedTokens ? factBits.decoded : 0;
     const words = [segment, extent.byteOffset / offsetUnitBytes, payload.byteLength, facts.crc];
     const bits = facts.tokens | decoded | (fingerprint << factBits.fingerprintShift);
-    this.#payload.set([...words, bits, owner, skip]);
+    this.#payload.set([...words, bits, owner | marks, skip]);
     const entry = this.#index.publish(this.#indexMemory, name, this.#payload);
-    if (entry < 0) return undefined;
+    if (entry < 0) return false;
     this.#shownIn(extent.buffer).set(extent.byteOffset, entry);
-    return owner;
+    return true;
   }
 
   #setOwner(extent: SlabBytes, owner: number): void {

@@ -55,9 +55,9 @@ export interface SharedIndexCode {
   /** False for memory that is no index, or of another version. */
   isValid(memory: Uint8Array): boolean;
   /**
-   * Shows a payload, given as [segment, offset, length, crc, facts, owner, skip]: it begins `skip`
-   * times {@link skipUnitBytes} behind the offset of its extent. Gives the number of its entry, or -1
-   * when it found none.
+   * Shows a payload, given as [segment, offset, length, crc, facts, owner, skip]; the owner may bear
+   * {@link ownerMarks}. It begins `skip` times {@link skipUnitBytes} behind the offset of its extent. Gives
+   * the number of its entry, or -1 when it found none.
    */
   publish(memory: Uint8Array, key: string, payload: Uint32Array): number;
   retire(memory: Uint8Array, entry: number): void;

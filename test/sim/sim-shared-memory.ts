@@ -124,7 +124,7 @@ const simIndex: SharedIndexCode = {
     const view = viewOf(memory);
     const digest = Buffer.from(key, 'hex');
     const [segment, offset, length, crc, facts, owner, skip] = payload;
-    const entry = placeOf(view, digest, owner);
+    const entry = placeOf(view, digest, owner & ~Number(marks >> 32n));
     if (entry < 0) return -1;
     const at = entriesStart + entry * entryBytes;
     memory.set(digest, at + 8);
