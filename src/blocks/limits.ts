@@ -211,6 +211,12 @@ export const limits = {
   stalledLookMs: 1000,
   /** Time for a client to connect and be let in. */
   connectMs: 5000,
+  /**
+   * Pause between two times that a client tells a daemon what it used of its memory without a call, and how long that
+   * may take; chains that it tells of, those used last.
+   */
+  noteMs: 1000,
+  notedChainsMax: 32,
   /** What a client waits beyond a call's deadline for the answer that the daemon gives by it. */
   answerGraceMs: 250,
   /** How long a call waits for a daemon that was away when it was last tried; 50 ms is the promise. */

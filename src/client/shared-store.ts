@@ -79,8 +79,7 @@ export class SharedStore implements KvStore {
           ? await this.#parts.remote.load(length === 0 ? keys : keys.slice(length), options)
           : undefined;
       this.#count(pins);
-      if (length > 0)
-        this.#parts.uses.note(namespace, length < keys.length ? keys.slice(0, length) : keys);
+      this.#parts.uses.note(namespace, keys.slice(0, length));
       return borrowOf(keys, pins, rest);
     } catch (error) {
       pins.release();

@@ -1,14 +1,8 @@
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { KvStore } from '../blocks/kv-store.ts';
+import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
-
-/** Uses are told together, so long after the first of them. */
-const noteMs = 1000;
-/** Chains of that time that are told of: those used last. */
-const chainsMax = 32;
-/** A note that the daemon does not take by then is none. */
-const noteDeadlineMs = 1000;
 
 interface UsedChain {
   readonly namespace: Namespace;
@@ -40,11 +34,11 @@ export class UseNotes {
     const id = `${tip}${namespace}`;
     this.#chains.delete(id);
     this.#chains.set(id, { namespace, keys });
-    if (this.#chains.size > chainsMax) {
+    if (this.#chains.size > limits.notedChainsMax) {
       const [oldest] = this.#chains.keys();
       this.#chains.delete(oldest);
     }
-    if (!this.#isTelling) this.#timer ??= this.#clock.schedule(noteMs, () => void this.#tell());
+    if (!this.#isTelling) this.#tellLater();
   }
 
   close(): void {
@@ -61,12 +55,16 @@ export class UseNotes {
     for (const { namespace, keys } of chains) {
       if (this.#isClosed) return;
       try {
-        await this.#store.contains(keys, { namespace, deadlineMs: noteDeadlineMs });
+        await this.#store.contains(keys, { namespace, deadlineMs: limits.noteMs });
       } catch {
         // Away, or busy: a use that nobody hears of costs nothing but a place in an order.
       }
     }
     this.#isTelling = false;
-    if (this.#chains.size > 0) this.#timer = this.#clock.schedule(noteMs, () => void this.#tell());
+    if (this.#chains.size > 0) this.#tellLater();
+  }
+
+  #tellLater(): void {
+    this.#timer ??= this.#clock.schedule(limits.noteMs, () => void this.#tell());
   }
 }

@@ -6,6 +6,8 @@ import { storeErrorCodes } from '../../src/base/errors.ts';
 import { ABI_MAJOR, ABI_MINOR } from '../../src/blocks/abi-version.ts';
 import { limits } from '../../src/blocks/limits.ts';
 import { httpClientLimits } from '../../src/client/http-limits.ts';
+import { extentHeaderBytes } from '../../src/cache/extent-header.ts';
+import { offsetUnitBytes, stampOffsets, touchedBytesOf } from '../../src/platform/shared-memory.ts';
 import { frameTypeCodes } from '../../src/protocol/frame-types.ts';
 import { http1Limits } from '../../src/protocol/http1-head.ts';
 import { missReasons } from '../../src/protocol/miss-reasons.ts';
@@ -45,10 +47,28 @@ describe('the constants of the C library', () => {
       WMBT_AWAY_WAIT_MS: limits.awayWaitMs,
       WMBT_AWAY_GAP_MS: limits.awayGapMs,
       WMBT_CALL_ATTEMPTS_MAX: limits.callAttemptsMax,
+      WMBT_NOTE_MS: limits.noteMs,
     };
     for (const [name, value] of Object.entries(pairs)) {
       assert.equal(numberIn(bounds, name), value, name);
     }
+  });
+
+  it('say where in its extent lent memory and its stamp are', () => {
+    const header = 'src/shared/shared-lent.h';
+    const numbers: Readonly<Record<string, number>> = {
+      wmbt_lent_payload_at: extentHeaderBytes,
+      wmbt_lent_stamp_at: stampOffsets.salt,
+      wmbt_offset_unit_bytes: offsetUnitBytes,
+    };
+    for (const [name, value] of Object.entries(numbers)) {
+      assert.equal(numberIn(header, name), value, name);
+    }
+    assert.equal(stampOffsets.number, stampOffsets.salt + 4);
+    // One bit for so many bytes, and a byte more.
+    const touchBytes = 8 * (64 * 1024);
+    assert.equal(touchedBytesOf(16 * touchBytes), 17);
+    assert.match(source(header), /wmbt_lent_touch_bytes = 64 \* 1024,/);
   });
 
   it('leave room for the longest message', () => {
