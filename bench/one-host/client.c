@@ -145,14 +145,11 @@ static void name_blocks(void) {
 static void fill_blocks(size_t count, size_t length) {
   check(count <= blocks_max, "number of blocks");
   check(block_count == 0, "blocks are made once");
-  uint8_t *memory = malloc(count * length);
-  target = malloc(count * length);
-  check(target != NULL && memory != NULL, "memory");
-  memset(target, 1, count * length);
-  fill_random(memory, count * length);
+  const struct block_memory memory = new_blocks(count, length);
+  target = memory.target;
   for (size_t i = 0; i < count; i += 1) {
     lens[i] = length;
-    payloads[i] = memory + i * length;
+    payloads[i] = memory.payloads + i * length;
   }
   block_count = count;
   name_blocks();

@@ -238,13 +238,10 @@ static void look_up(size_t calls) {
 
 static void fill_blocks(size_t count, size_t length) {
   check(count <= blocks_max && block_count == 0, "number of blocks");
-  uint8_t *memory = malloc(count * length);
-  target = malloc(count * length);
-  check(memory != NULL && target != NULL, "memory");
-  memset(target, 1, count * length);
-  fill_random(memory, count * length);
+  const struct block_memory memory = new_blocks(count, length);
+  target = memory.target;
   for (size_t i = 0; i < count; i += 1) {
-    payloads[i] = memory + i * length;
+    payloads[i] = memory.payloads + i * length;
     lens[i] = length;
   }
   block_count = count;

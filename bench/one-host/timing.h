@@ -33,6 +33,19 @@ static void fill_random(uint8_t *bytes, size_t length) {
   }
 }
 
+/* Random payloads, one behind another, and memory of the same length that was touched before. */
+struct block_memory {
+  uint8_t *payloads, *target;
+};
+
+static struct block_memory new_blocks(size_t count, size_t length) {
+  const struct block_memory memory = {malloc(count * length), malloc(count * length)};
+  check(memory.payloads != NULL && memory.target != NULL, "memory");
+  memset(memory.target, 1, count * length);
+  fill_random(memory.payloads, count * length);
+  return memory;
+}
+
 static int64_t now(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);

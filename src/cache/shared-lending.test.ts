@@ -1,83 +1,44 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { withoutNative } from '../../test/support/c-compiler.ts';
+import { LendingRig, rigSalt } from '../../test/support/lending-rig.ts';
 import { randomPayload } from '../../test/support/payloads.ts';
-import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
-import type { TemporaryDirectory } from '../../test/support/temporary-directory.ts';
-import { withNative } from '../platform/native.ts';
-import { nodePlatform } from '../platform/node-platform.ts';
-import { clientBytes } from '../platform/shared-memory.ts';
-import type { SharedMemory } from '../platform/shared-memory.ts';
-import type { LentPlace } from '../blocks/served-store.ts';
+import { clientBytes, offsetUnitBytes } from '../platform/shared-memory.ts';
 import type { Extent } from './extent.ts';
 import { extentHeaderBytes } from './extent-header.ts';
-import { SharedReader } from './shared-reader.ts';
-import { SharedTier } from './shared-tier.ts';
-import { SlabMemoryTier } from './slab-memory-tier.ts';
+import type { SharedFiller } from './shared-reader.ts';
 
 const mib = 1024 * 1024;
 const budgetBytes = 8 * mib;
-const salt = 0x12345678;
 /** Four of these and their headers are all that there is room for. */
 const big = 1.75 * mib;
 
 describe('memory that a store lends to a client', { skip: withoutNative() }, () => {
-  let temporary: TemporaryDirectory;
-  let directory: string;
-  let shared: SharedMemory;
-  let tier: SharedTier;
-  let memory: SlabMemoryTier;
-  let reader: SharedReader;
-  let loans = 0;
-
+  let rig: LendingRig;
   beforeEach(async () => {
-    temporary = await makeTemporaryDirectory('lending');
-    directory = join(temporary.path, 'memory');
-    await mkdir(directory, { mode: 0o700 });
-    const { sharedMemory } = withNative(nodePlatform(), 'auto');
-    assert(sharedMemory !== undefined);
-    shared = sharedMemory;
-    tier = new SharedTier({ memory: shared, directory, budgetBytes });
-    memory = new SlabMemoryTier(budgetBytes, (bytes) => tier.take(bytes), tier);
-    const opened = SharedReader.open(shared, directory);
-    assert(opened !== undefined);
-    reader = opened;
+    rig = await LendingRig.open(budgetBytes);
   });
-  afterEach(async () => {
-    reader.close();
-    tier.close();
-    await temporary.remove();
-  });
+  afterEach(() => rig.close());
 
-  /** An extent that is lent, with room for a payload of that length. */
-  function lend(length: number): { extent: Extent; place: LentPlace } {
-    const extent = memory.allocate(extentHeaderBytes + length);
-    assert(extent !== undefined);
-    loans += 1;
-    tier.lend(extent.bytes, salt, loans);
-    const { segment, offset } = tier.placeOf(extent.bytes);
-    return { extent, place: { segment, offset: offset / 4096, salt, number: loans } };
-  }
-
-  function filler(): NonNullable<ReturnType<SharedReader['filler']>> {
-    const opened = reader.filler();
+  function filler(): SharedFiller {
+    const opened = rig.reader.filler();
     assert(opened !== undefined);
     return opened;
   }
 
   /** Ends a loan as the store does that wants its memory back. */
   function takeBack(extent: Extent): void {
-    tier.endLoan(extent.bytes);
+    rig.tier.endLoan(extent.bytes);
     extent.unpin();
   }
 
   it('holds what the client copied, whose checksum it gives', () => {
     const filling = filler();
     for (const length of [0, 1, 65_537, 262_143, 262_144, 262_145, 1_500_000]) {
-      const { extent, place } = lend(length);
+      const { extent, place } = rig.lend(length);
       const payload = randomPayload(`lent ${length}`, length);
       const crc = filling.fill(place, payload);
       assert.equal(crc, bitwiseCrc32c(payload), `${length} bytes`);
@@ -90,14 +51,14 @@ describe('memory that a store lends to a client', { skip: withoutNative() }, () 
 
   it('is left alone when it is lent no more, or not to this save', () => {
     const filling = filler();
-    const { extent, place } = lend(100_000);
+    const { extent, place } = rig.lend(100_000);
     const before = digestOf(extent.bytes);
     const payload = randomPayload('late', 100_000);
     assert.equal(filling.fill({ ...place, number: place.number + 1 }, payload), undefined);
     assert.equal(filling.fill({ ...place, number: 0 }, payload), undefined);
-    assert.equal(filling.fill({ ...place, salt: salt + 1 }, payload), undefined);
+    assert.equal(filling.fill({ ...place, salt: rigSalt + 1 }, payload), undefined);
     assert.equal(digestOf(extent.bytes), before);
-    tier.endLoan(extent.bytes);
+    rig.tier.endLoan(extent.bytes);
     const after = digestOf(extent.bytes);
     assert.equal(filling.fill(place, payload), undefined);
     assert.equal(digestOf(extent.bytes), after);
@@ -107,9 +68,9 @@ describe('memory that a store lends to a client', { skip: withoutNative() }, () 
 
   it('is not written beyond its segment', () => {
     const filling = filler();
-    const { extent, place } = lend(100_000);
+    const { extent, place } = rig.lend(100_000);
     const payload = randomPayload('long', 100_000);
-    const beyond = { ...place, offset: (2 * budgetBytes) / 4096 - 1 };
+    const beyond = { ...place, offset: (2 * budgetBytes) / offsetUnitBytes - 1 };
     assert.throws(() => filling.fill(beyond, payload), RangeError);
     assert.throws(() => filling.fill({ ...place, offset: 0xffffffff }, payload), RangeError);
     assert.throws(() => filling.fill({ ...place, segment: 7 }, payload), { code: 'ENOENT' });
@@ -118,30 +79,32 @@ describe('memory that a store lends to a client', { skip: withoutNative() }, () 
   });
 
   it('is not used again while a client that was stopped may still write there', async () => {
-    const lent = [1, 2, 3, 4].map(() => lend(big));
-    assert.equal(memory.allocate(big), undefined);
+    const lent = [1, 2, 3, 4].map(() => rig.lend(big));
+    assert.equal(rig.memory.allocate(big), undefined);
     // What the client's memory holds when it is stopped behind its look at the stamp: its hazard.
-    const clients = join(directory, 'clients');
+    const clients = join(rig.directory, 'clients');
     const { segment, offset } = lent[2].place;
     const location = (1n << 63n) | (BigInt(segment) << 40n) | BigInt(offset);
     await writeHazard(clients, location);
     for (const { extent } of lent) takeBack(extent);
-    const again = [1, 2, 3].map(() => memory.allocate(big));
-    const places = again.map((extent) => extent && tier.placeOf(extent.bytes).offset / 4096);
+    const again = [1, 2, 3].map(() => rig.memory.allocate(big));
+    const places = again.map(
+      (extent) => extent && rig.tier.placeOf(extent.bytes).offset / offsetUnitBytes,
+    );
     assert.ok(!places.includes(undefined) && !places.includes(offset));
-    assert.equal(memory.allocate(big), undefined);
+    assert.equal(rig.memory.allocate(big), undefined);
     await writeHazard(clients, 0n);
-    const last = memory.allocate(big);
-    assert.equal(last && tier.placeOf(last.bytes).offset / 4096, offset);
+    const last = rig.memory.allocate(big);
+    assert.equal(last && rig.tier.placeOf(last.bytes).offset / offsetUnitBytes, offset);
   });
 
   it('takes one hazard for all that is filled one after another', () => {
     const fillers = Array.from({ length: 1016 }, () => filler());
-    assert.equal(reader.filler(), undefined);
+    assert.equal(rig.reader.filler(), undefined);
     fillers[0].end();
     fillers[0].end();
     const another = filler();
-    assert.equal(reader.filler(), undefined);
+    assert.equal(rig.reader.filler(), undefined);
     for (const one of [...fillers, another]) one.end();
   });
 
@@ -151,7 +114,7 @@ describe('memory that a store lends to a client', { skip: withoutNative() }, () 
     bytes.writeUInt32LE(1, 0);
     bytes.writeUInt32LE(1, 4);
     bytes.writeBigUInt64LE(location, 64);
-    const file = shared.open(clients, 'read-write');
+    const file = rig.shared.open(clients, 'read-write');
     file.map().set(bytes.subarray(0, clientBytes));
     file.close();
   }

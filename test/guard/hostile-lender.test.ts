@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { join } from 'node:path';
@@ -8,11 +8,7 @@ import type { KvStore } from '../../src/blocks/kv-store.ts';
 import { limits } from '../../src/blocks/limits.ts';
 import { parseNamespace } from '../../src/blocks/namespace.ts';
 import type { LentPlace } from '../../src/blocks/served-store.ts';
-import { extentHeaderBytes } from '../../src/cache/extent-header.ts';
-import { SharedReader } from '../../src/cache/shared-reader.ts';
 import type { SharedFiller } from '../../src/cache/shared-reader.ts';
-import { SharedTier } from '../../src/cache/shared-tier.ts';
-import { SlabMemoryTier } from '../../src/cache/slab-memory-tier.ts';
 import { RemotePeer } from '../../src/client/remote-peer.ts';
 import { RemoteStore } from '../../src/client/remote-store.ts';
 import { directChecksums } from '../../src/platform/checksums.ts';
@@ -20,7 +16,6 @@ import { withNative } from '../../src/platform/native.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { nodeSockets } from '../../src/platform/node-sockets.ts';
 import { clientBytes, hazardsMax, offsetUnitBytes } from '../../src/platform/shared-memory.ts';
-import type { SharedMemory } from '../../src/platform/shared-memory.ts';
 import { encodeFrame } from '../../src/protocol/frame.ts';
 import { FrameReader } from '../../src/protocol/frame-reader.ts';
 import type { FrameType } from '../../src/protocol/frame-types.ts';
@@ -33,12 +28,10 @@ import {
 } from '../../src/protocol/write-messages.ts';
 import { withoutNative } from '../support/c-compiler.ts';
 import { chainOf } from '../support/chains.ts';
-import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
-import type { TemporaryDirectory } from '../support/temporary-directory.ts';
+import { LendingRig, rigSalt } from '../support/lending-rig.ts';
 
 const mib = 1024 * 1024;
 const budgetBytes = 16 * mib;
-const salt = 0x600d5a17;
 const chain = chainOf('hostile lender', 3, 100_000);
 const deadlineMs = 250;
 
@@ -110,29 +103,14 @@ const welcome = encodeWelcome({
 });
 
 describe('a client whose daemon lends what it should not', { skip: withoutNative() }, () => {
-  let temporary: TemporaryDirectory;
-  let directory: string;
-  let shared: SharedMemory;
-  let tier: SharedTier;
-  let memory: SlabMemoryTier;
-  let reader: SharedReader;
+  let rig: LendingRig;
   let daemon: HostileDaemon;
   let store: KvStore;
-  let loans = 0;
 
   beforeEach(async () => {
-    temporary = await makeTemporaryDirectory('hostile-lender');
-    directory = join(temporary.path, 'memory');
-    await mkdir(directory, { mode: 0o700 });
-    const { sharedMemory, clock, random } = withNative(nodePlatform(), 'auto');
-    assert(sharedMemory !== undefined);
-    shared = sharedMemory;
-    tier = new SharedTier({ memory: shared, directory, budgetBytes });
-    memory = new SlabMemoryTier(budgetBytes, (bytes) => tier.take(bytes), tier);
-    const opened = SharedReader.open(shared, directory);
-    assert(opened !== undefined);
-    reader = opened;
-    const path = join(temporary.path, 'daemon.sock');
+    rig = await LendingRig.open(budgetBytes);
+    const { clock, random } = withNative(nodePlatform(), 'auto');
+    const path = join(rig.temporary.path, 'daemon.sock');
     daemon = new HostileDaemon(path);
     const address = { kind: 'unix', path } as const;
     const sockets = nodeSockets;
@@ -140,26 +118,19 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
     const deadlines = { lookupMs: 1000, loadMs: 1000, saveMs: 1000, tailMs: 1000 };
     store = new RemoteStore({
       ...{ peer, clock, namespace: parseNamespace('default'), deadlines },
-      ...{ checksums: directChecksums, fillerOf: () => reader.filler() },
+      ...{ checksums: directChecksums, fillerOf: () => rig.reader.filler() },
     });
   });
 
   afterEach(async () => {
     await store.close();
     await daemon.close();
-    reader.close();
-    tier.close();
-    await temporary.remove();
+    await rig.close();
   });
 
   /** A place for a block of the chain, that is really lent. */
   function place(): LentPlace {
-    const extent = memory.allocate(extentHeaderBytes + 100_000);
-    assert(extent !== undefined);
-    loans += 1;
-    tier.lend(extent.bytes, salt, loans);
-    const { segment, offset } = tier.placeOf(extent.bytes);
-    return { segment, offset: offset / offsetUnitBytes, salt, number: loans };
+    return rig.lend(100_000).place;
   }
 
   /** The save fails, soon and with that message; the client's hazards are all free and name nothing. */
@@ -177,7 +148,7 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
     assert(!daemon.heard.includes('filled'), daemon.heard.join());
     assert(!daemon.heard.includes('payload'), daemon.heard.join());
     assertHazardsFree();
-    const clients = await readFile(join(directory, 'clients'));
+    const clients = await readFile(join(rig.directory, 'clients'));
     assert(
       clients.subarray(64, clientBytes).every((byte) => byte === 0),
       'no hazard names anything',
@@ -186,7 +157,8 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
 
   function assertHazardsFree(): void {
     const fillers: SharedFiller[] = [];
-    for (let one = reader.filler(); one !== undefined; one = reader.filler()) fillers.push(one);
+    for (let one = rig.reader.filler(); one !== undefined; one = rig.reader.filler())
+      fillers.push(one);
     for (const one of fillers) one.end();
     assert.equal(fillers.length, hazardsMax);
   }
@@ -224,7 +196,7 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
   ] as const) {
     it(`refuses a place ${what}`, async () => {
       const good = place();
-      const { size } = await stat(join(directory, 'segment-0'));
+      const { size } = await stat(join(rig.directory, 'segment-0'));
       const offset = offsetIn(size / offsetUnitBytes);
       await assertFails([wanted, lent({ ...good, offset })], /lies within its segment/);
     });
@@ -232,12 +204,12 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
 
   it('writes nothing to places whose stamp is another, and waits no longer than its deadline', async () => {
     const good = [place(), place(), place()];
-    const segment = await readFile(join(directory, 'segment-0'));
+    const segment = await readFile(join(rig.directory, 'segment-0'));
     const stale = good.map((one, at) =>
-      at === 1 ? { ...one, salt: salt + 1 } : { ...one, number: 77 },
+      at === 1 ? { ...one, salt: rigSalt + 1 } : { ...one, number: 77 },
     );
     await assertFails([wanted, lent(...stale)], /by the deadline of 250 ms/);
-    assert(segment.equals(await readFile(join(directory, 'segment-0'))), 'nothing was written');
+    assert(segment.equals(await readFile(join(rig.directory, 'segment-0'))), 'nothing was written');
   });
 
   it('says of no group that it is filled behind one that is lent no more', async () => {
@@ -248,8 +220,8 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
   it('leaves the memory of a daemon where a segment is not there, and pins nothing in it', async () => {
     daemon.answer = [wanted, lent({ ...place(), segment: 9 })];
     await assert.rejects(store.save(chain.blocks, { deadlineMs }), { code: 'UNAVAILABLE' });
-    assert.equal(reader.isOpen, false);
-    const clients = shared.open(join(directory, 'clients'), 'read-write');
+    assert.equal(rig.reader.isOpen, false);
+    const clients = rig.shared.open(join(rig.directory, 'clients'), 'read-write');
     assert.equal(clients.isLocked(0, clientBytes), false, 'its lock is given up');
     clients.close();
   });
