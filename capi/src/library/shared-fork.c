@@ -80,7 +80,10 @@ static void prepare_child(struct wmbt_reader *reader) {
   const struct wmbt_client *own = &reader->clients[reader->slot];
   atomic_store(&other->hazards_end, wmbt_client_hazards);
   atomic_store(&other->is_active, 1);
-  for (unsigned i = 0; i < wmbt_client_hazards; i += 1) atomic_store(&other->hazards[i], atomic_load(&own->hazards[i]));
+  for (unsigned i = 0; i < wmbt_client_hazards; i += 1) {
+    /* What another thread fills is not the child's, which would never give it up. */
+    if (!reader->is_filling[i]) atomic_store(&other->hazards[i], atomic_load(&own->hazards[i]));
+  }
 }
 
 static void before_fork(void) {
