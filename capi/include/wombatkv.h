@@ -627,9 +627,11 @@ typedef struct wmbt_kv_statistics {
   /* Blocks, and their bytes, that this handle borrowed from the store's memory itself: the store does not count them. */
   uint64_t lent_blocks;
   uint64_t lent_bytes;
+  /* Blocks that this handle was given to save and found in the store's memory: the store does not count them as known. */
+  uint64_t found_blocks;
 } wmbt_kv_stats_t;
 
-#define WMBT_KV_STATS_INIT {sizeof(wmbt_kv_stats_t), NULL, 0, 0, 0}
+#define WMBT_KV_STATS_INIT {sizeof(wmbt_kv_stats_t), NULL, 0, 0, 0, 0}
 
 /*
  * Counters since the store was opened, and what its tiers hold now. Takes up to the time of a lookup.

@@ -137,7 +137,10 @@ export class SaveAttempt implements Attempt<SaveResult> {
     }
   }
 
-  /** Ends early where the daemon has taken the memory back: what it has to say of that is on its way. */
+  /**
+   * Ends early where the daemon has taken the memory back: what it has to say of that is on its way. Nothing is filled
+   * behind it, for the daemon would take what is said of the next group as said of this one.
+   */
   async #fill(places: readonly LentPlace[]): Promise<void> {
     const { filler, clock } = this.#call;
     const due = this.#toSend.splice(0, places.length);
@@ -157,7 +160,10 @@ export class SaveAttempt implements Attempt<SaveResult> {
         turnBytes = payload.length;
       }
       const crc = this.#hasEnded ? undefined : filler.fill(place, payload);
-      if (crc === undefined) return;
+      if (crc === undefined) {
+        this.#hasEnded = true;
+        return;
+      }
       crcs.push(crc);
     }
     this.#connection?.sendFilled(this.#id, crcs);

@@ -140,6 +140,25 @@ describe('saves to a daemon that shares its memory', { skip: withoutNative() }, 
     return decodeLent(lent.body);
   }
 
+  /** The number of the loan that the daemon makes now; each has the one after the last. */
+  async function nextLoan(name: string): Promise<number> {
+    const raw = await greeted('ae');
+    const [{ number }] = await announce(raw, chainOf(name, 1, length));
+    raw.close();
+    return number;
+  }
+
+  it('is lent memory for each long block that is wanted of a client on the host, and of no other', async () => {
+    const chain = chainOf('loans', 7, length);
+    await other.save(sliceChain(chain, 0, 2).blocks);
+    const first = await nextLoan('loans/first');
+    assert.equal((await store.save(chain.blocks)).saved, 5);
+    assert.equal(await nextLoan('loans/second'), first + 1 + 5);
+    await store.save(chainOf('loans/short', 20, 20_000).blocks);
+    await other.save(chainOf('loans/over the socket', 4, length).blocks);
+    assert.equal(await nextLoan('loans/third'), first + 7);
+  });
+
   it('takes what another program wrote into its files by the rules of the protocol', async () => {
     const chain = chainOf('by hand', 3, length);
     const raw = await greeted('ab');

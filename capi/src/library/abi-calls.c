@@ -114,6 +114,7 @@ int64_t wmbt_kv_put_kv_blocks(wmbt_kv_handle_t *handle, const char *ns, const ch
   bool is_done = check_blocks(handle, ns, hashes, &keys, &parsed, &failure) &&
                  wmbt_check_payloads(payloads, lens, n, &sum, &failure);
   if (is_done && n > 0) is_done = handle->mode->calls->save(handle->mode, &keys, payloads, lens, &failure);
+  if (is_done) wmbt_handle_count_saved(handle, &terms.saved);
   wmbt_free_parsed_keys(&parsed);
   return is_done ? sum : fail(&failure, none);
 }

@@ -51,6 +51,7 @@ static wmbt_kv_handle_t *handle_of(struct wmbt_mode *mode, const char *ns, struc
   handle->mode = mode;
   atomic_init(&handle->lent_blocks, 0);
   atomic_init(&handle->lent_bytes, 0);
+  atomic_init(&handle->found_blocks, 0);
   (void)memcpy(handle->ns, ns, strlen(ns) + 1);
   return handle;
 }

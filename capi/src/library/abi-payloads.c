@@ -170,6 +170,7 @@ int32_t wmbt_kv_save(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_blo
   if (is_done && n > 0) {
     is_done = handle->mode->calls->save(handle->mode, &request.keys, batch.payloads, batch.lens, &request.failure);
   }
+  if (is_done) wmbt_handle_count_saved(handle, &request.terms.saved);
   free(batch.payloads);
   return end_save(&request, is_done, out);
 }
@@ -233,6 +234,7 @@ int32_t wmbt_kv_stats(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_ca
   out_stats->json_length = borrow->lengths[0] - 1;
   out_stats->lent_blocks = atomic_load_explicit(&handle->lent_blocks, memory_order_relaxed);
   out_stats->lent_bytes = atomic_load_explicit(&handle->lent_bytes, memory_order_relaxed);
+  out_stats->found_blocks = atomic_load_explicit(&handle->found_blocks, memory_order_relaxed);
   *out = (wmbt_kv_borrow_t *)borrow;
   wmbt_request_end(&request);
   return 0;

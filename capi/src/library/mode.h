@@ -40,6 +40,8 @@ struct wmbt_announced {
 /* What a save came to. */
 struct wmbt_saved {
   uint64_t saved, known, saved_bytes;
+  /* Those of the known that the store was not asked for, so that it does not count them. */
+  uint64_t found;
 };
 
 /*

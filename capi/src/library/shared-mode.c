@@ -66,7 +66,7 @@ static bool save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uin
                  const size_t *lens, struct wmbt_failure *failure) {
   struct shared *shared = (struct shared *)mode;
   if (!is_known(shared, keys)) return shared->below->calls->save(shared->below, keys, payloads, lens, failure);
-  keys->terms->saved = (struct wmbt_saved){.known = (uint32_t)keys->count};
+  keys->terms->saved = (struct wmbt_saved){.known = keys->count, .found = keys->count};
   note_use(shared, keys);
   return true;
 }

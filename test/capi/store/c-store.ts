@@ -169,15 +169,16 @@ export class CStore implements KvStore {
   }
 
   async stats(options?: CallOptions): Promise<StoreStats> {
-    const stats = new Structure(40).u64(0, 40);
+    const stats = new Structure(48).u64(0, 48);
     const out = new Structure(8);
     await this.#call('stats', options, (call) => [call, stats, out]);
     try {
       const json = bytesAt(stats.readU64(8), Number(stats.readU64(16)));
-      const known = decodeStatistics(Uint8Array.from(json));
-      const hits = known.memory.hits + Number(stats.readU64(24));
-      const hitBytes = known.memory.hitBytes + Number(stats.readU64(32));
-      return { ...known, memory: { ...known.memory, hits, hitBytes } };
+      const ofStore = decodeStatistics(Uint8Array.from(json));
+      const hits = ofStore.memory.hits + Number(stats.readU64(24));
+      const hitBytes = ofStore.memory.hitBytes + Number(stats.readU64(32));
+      const known = ofStore.known + Number(stats.readU64(40));
+      return { ...ofStore, known, memory: { ...ofStore.memory, hits, hitBytes } };
     } finally {
       this.#library.release(out.readU64(0));
     }
