@@ -11,10 +11,9 @@ bool wmbt_turns_begin(struct wmbt_turns *turns, const struct wmbt_wanted *wanted
   size_t count = 0;
   for (uint32_t i = 0; i < wanted->count; i += 1) count += is_wanted(wanted, i) ? 1 : 0;
   *turns = (struct wmbt_turns){.count = count, .lengths = lengths};
-  turns->turns = count == 0 ? NULL : calloc(count, sizeof *turns->turns + sizeof *turns->crcs);
-  if (count > 0 && turns->turns == NULL) {
-    return wmbt_fail(failure, wmbt_no_memory, "unavailable: no memory for a save");
-  }
+  if (count == 0) return true;
+  turns->turns = calloc(count, sizeof *turns->turns + sizeof *turns->crcs);
+  if (turns->turns == NULL) return wmbt_fail(failure, wmbt_no_memory, "unavailable: no memory for a save");
   turns->crcs = (uint32_t *)(void *)(turns->turns + count);
   for (uint32_t left = wanted->count, at = 0; left > 0; left -= 1) {
     if (is_wanted(wanted, left - 1)) turns->turns[at++].index = left - 1;

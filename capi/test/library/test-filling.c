@@ -128,7 +128,7 @@ static void threads_fill(void) {
 /* Puts until it is over, and counts what is accepted; a put that fails is left. */
 static void *put_on(void *argument) {
   struct worker *worker = argument;
-  for (unsigned round = 0; !atomic_load(worker->is_over); round += 1) {
+  while (!atomic_load(worker->is_over)) {
     struct batch batch = numbered("on-and-on", worker->number, worker->accepted, 3, 500000);
     const int64_t rc = wmbt_kv_put_kv_blocks(worker->handle, "", batch.hashes, batch_payloads(&batch), batch.lens, 3);
     if (rc == 1500000) worker->accepted += 1;
