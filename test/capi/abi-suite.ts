@@ -62,7 +62,7 @@ const steady: Readonly<Record<Way, readonly string[]>> = {
 };
 /** Groups that kill or stop their daemon, fill its memory, or change its files. */
 const harsh: Readonly<Record<Way, readonly string[]>> = {
-  shm: ['outage', 'shared', 'shared-processes', 'shared-files'],
+  shm: ['outage', 'shared', 'shared-processes', 'shared-files', 'filling'],
   unix: ['outage', 'stopped', 'cancelled'],
   tcp: ['outage', 'stopped', 'cancelled'],
   http: ['outage', 'stopped', 'cancelled'],

@@ -39,6 +39,8 @@ enum wmbt_frame_type {
   wmbt_frame_stats = 36,
   wmbt_frame_statistics = 37,
   wmbt_frame_resend = 38,
+  wmbt_frame_lent = 39,
+  wmbt_frame_filled = 40,
 };
 
 struct wmbt_frame_header {

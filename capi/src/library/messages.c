@@ -13,6 +13,7 @@ enum {
   parent_flag = 8,
   unasked_flag = 16,
   whole_flag = 32,
+  filling_flag = 64,
   reasons_max = 9,
   tiers_max = 2,
   exact_wish = 1,
@@ -22,6 +23,8 @@ enum {
   feature_lending = 1,
   /* A save that says nothing of it is answered when it is accepted. */
   feature_accepting = 2,
+  /* Of one place in `lent`. */
+  place_bytes = 16,
 };
 
 void wmbt_encode_hello(struct wmbt_writer *writer, const struct wmbt_hello *hello) {
@@ -93,6 +96,7 @@ static void write_save_head(struct wmbt_writer *writer, const struct wmbt_head *
   if (options->parent != NULL) flags |= parent_flag;
   if (options->is_unasked) flags |= unasked_flag;
   if (options->is_whole) flags |= whole_flag;
+  if (options->is_filling) flags |= filling_flag;
   write_head(writer, head);
   wmbt_write_u8(writer, (uint8_t)flags);
   write_key(writer, options->fingerprint);
@@ -150,6 +154,11 @@ void wmbt_encode_payload_notice(uint8_t bytes[wmbt_payload_notice_bytes], const 
   wmbt_put_u32(bytes, notice->index);
   wmbt_put_u32(bytes + 4, notice->length);
   wmbt_put_u32(bytes + 8, notice->crc);
+}
+
+void wmbt_encode_filled(struct wmbt_writer *writer, const uint32_t *crcs, size_t count) {
+  wmbt_write_u32(writer, (uint32_t)count);
+  for (size_t i = 0; i < count; i += 1) wmbt_write_u32(writer, crcs[i]);
 }
 
 /* The end of every decoder. */
@@ -222,6 +231,21 @@ bool wmbt_decode_wanted(struct wmbt_reader body, struct wmbt_wanted *wanted, str
   const bool fits = wanted->count <= WMBT_KEYS_PER_CALL_MAX;
   wanted->bits = fits ? wmbt_read_bytes(&body, (wanted->count + 7) / 8) : NULL;
   return is_whole("wanted", &body, wanted->bits != NULL, failure);
+}
+
+bool wmbt_decode_lent(struct wmbt_reader body, struct wmbt_places *places, struct wmbt_failure *failure) {
+  places->count = wmbt_read_u32(&body);
+  const bool fits = places->count > 0 && places->count <= WMBT_KEYS_PER_CALL_MAX;
+  places->bytes = fits ? wmbt_read_bytes(&body, (size_t)places->count * place_bytes) : NULL;
+  return is_whole("lent", &body, places->bytes != NULL, failure);
+}
+
+struct wmbt_lent wmbt_place_at(const struct wmbt_places *places, uint32_t index) {
+  const uint8_t *place = places->bytes + (size_t)index * place_bytes;
+  return (struct wmbt_lent){.segment = wmbt_u32_at(place),
+                            .offset = wmbt_u32_at(place + 4),
+                            .salt = wmbt_u32_at(place + 8),
+                            .number = wmbt_u32_at(place + 12)};
 }
 
 bool wmbt_decode_number(const char *name, struct wmbt_reader body, uint64_t *number, struct wmbt_failure *failure) {

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../shared/shared-lent.h"
 #include "bytes.h"
 #include "failure.h"
 #include "mode.h"
@@ -47,6 +48,12 @@ struct wmbt_wanted {
   const uint8_t *bits;
 };
 
+/* Where the next payloads of a save are to be put; they lie in the body. */
+struct wmbt_places {
+  uint32_t count;
+  const uint8_t *bytes;
+};
+
 /* The head of a call: namespace, and the milliseconds that it may still take. */
 struct wmbt_head {
   const char *ns;
@@ -66,6 +73,8 @@ struct wmbt_save_options {
   bool is_unasked;
   /* The daemon is to want every payload. */
   bool is_whole;
+  /* The daemon may lend memory for the payloads instead of granting their bytes. */
+  bool is_filling;
   /* The model, and the key before the first one; NULL: none. */
   const struct wmbt_key *fingerprint, *parent;
 };
@@ -87,6 +96,8 @@ void wmbt_encode_save_raw_tail(struct wmbt_writer *writer, const struct wmbt_hea
                                const struct wmbt_save_options *options, const struct wmbt_key *tip, size_t length);
 void wmbt_encode_delete(struct wmbt_writer *writer, const struct wmbt_head *head, enum wmbt_selection selection,
                         const struct wmbt_keys *keys);
+/* One checksum for each place of a `lent`. */
+void wmbt_encode_filled(struct wmbt_writer *writer, const uint32_t *crcs, size_t count);
 void wmbt_encode_payload_notice(uint8_t bytes[wmbt_payload_notice_bytes], const struct wmbt_payload_notice *notice);
 
 /* Each is false, with a failure `wmbt_lost`, for a body that is not what it should be. */
@@ -99,6 +110,9 @@ bool wmbt_decode_present(struct wmbt_reader body, size_t count, uint8_t *present
 bool wmbt_decode_payload_notice(struct wmbt_reader body, struct wmbt_payload_notice *notice,
                                 struct wmbt_failure *failure);
 bool wmbt_decode_wanted(struct wmbt_reader body, struct wmbt_wanted *wanted, struct wmbt_failure *failure);
+/* At least one place. */
+bool wmbt_decode_lent(struct wmbt_reader body, struct wmbt_places *places, struct wmbt_failure *failure);
+struct wmbt_lent wmbt_place_at(const struct wmbt_places *places, uint32_t index);
 /* `grant`, `prefetched` and `deleted`: one number. */
 bool wmbt_decode_number(const char *name, struct wmbt_reader body, uint64_t *number, struct wmbt_failure *failure);
 bool wmbt_decode_saved(struct wmbt_reader body, struct wmbt_saved *saved, struct wmbt_failure *failure);

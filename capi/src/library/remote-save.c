@@ -1,9 +1,12 @@
 #include <stdlib.h>
 
 #include "bounds.h"
+#include "cancel.h"
 #include "clock.h"
 #include "remote-use.h"
 #include "remote.h"
+#include "save-turns.h"
+#include "shared-filler.h"
 
 /* A save of one call of the protocol, over all its attempts. */
 struct save {
@@ -13,8 +16,11 @@ struct save {
   size_t byte_count;
   bool is_tail;
   struct wmbt_save_options options;
-  /* Of the attempt: bytes that may still be sent, and the answer has come. */
-  uint64_t granted;
+  /* Memory that was lent could not be filled: the next attempt sends everything over the connection. */
+  bool is_unfilled;
+  /* Of the attempt: what fills memory that is lent (NULL: nothing), what is to be sent, and the answer has come. */
+  struct wmbt_filler *filler;
+  struct wmbt_turns turns;
   bool is_saved;
   struct wmbt_saved result;
 };
@@ -23,8 +29,6 @@ static bool send_call(struct wmbt_call *call, struct wmbt_connection *connection
                       struct wmbt_failure *failure) {
   struct save *save = call->state;
   const struct wmbt_head head = wmbt_call_head(call, save->keys.ns);
-  const size_t eager = connection->welcome.eager_bytes_max;
-  save->options.is_unasked = save->byte_count <= (eager < WMBT_EAGER_BYTES_MAX ? eager : WMBT_EAGER_BYTES_MAX);
   struct wmbt_writer body = {0};
   enum wmbt_frame_type type = wmbt_frame_save;
   if (!save->is_tail) {
@@ -54,19 +58,24 @@ static bool send_payload(struct wmbt_call *call, struct wmbt_connection *connect
   return wmbt_connection_send_payload(connection, id, (uint32_t)index, &payload, wait_ms, failure);
 }
 
-/* Reads one frame that is not `wanted`: more is granted, or the call has ended. */
+/* Reads one frame that is not `wanted`: more is granted or lent, or the call has ended. */
 static bool take_answer(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
                         struct wmbt_failure *failure) {
   struct save *save = call->state;
   struct wmbt_frame frame;
+  struct wmbt_places places;
+  uint64_t more;
   if (!wmbt_connection_receive(connection, id, wmbt_call_wait_ms(call), &frame, failure)) return false;
   switch (frame.type) {
-    case wmbt_frame_grant: {
-      uint64_t more;
+    case wmbt_frame_grant:
       if (!wmbt_decode_number("grant", frame.body, &more, failure)) return false;
-      save->granted = more > UINT64_MAX - save->granted ? UINT64_MAX : save->granted + more;
+      wmbt_turns_grant(&save->turns, more);
       return true;
-    }
+    case wmbt_frame_lent:
+      if (save->filler == NULL) return wmbt_call_unexpected(&frame, "a save that fills nothing", failure);
+      if (wmbt_decode_lent(frame.body, &places, failure) && wmbt_turns_lend(&save->turns, &places, failure)) return true;
+      save->is_unfilled = true;
+      return false;
     case wmbt_frame_saved:
       save->is_saved = true;
       return wmbt_decode_saved(frame.body, &save->result, failure);
@@ -79,75 +88,112 @@ static bool take_answer(struct wmbt_call *call, struct wmbt_connection *connecti
   }
 }
 
-/* Sends one payload when it is granted. Reads what comes meanwhile, so that a refusal stops the sending. */
-static bool send_when_granted(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id, size_t index,
-                              struct wmbt_failure *failure) {
-  struct save *save = call->state;
-  while (save->lens[index] > save->granted || wmbt_connection_has_news(connection)) {
-    if (!take_answer(call, connection, id, failure)) return false;
-    if (save->is_saved) return wmbt_fail(failure, wmbt_lost, "a save was answered before its payloads were sent");
-  }
-  save->granted -= save->lens[index];
-  return send_payload(call, connection, id, index, failure);
-}
-
-/* Reads `wanted`; gives one byte a payload, which is not 0 where it is. The caller frees it; NULL with a failure. */
-static uint8_t *receive_wanted(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
-                               struct wmbt_failure *failure) {
+/* Reads `wanted`, and begins the turns with it. */
+static bool receive_wanted(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                           struct wmbt_failure *failure) {
   struct save *save = call->state;
   struct wmbt_frame frame;
   struct wmbt_wanted wanted;
-  if (!wmbt_connection_receive(connection, id, wmbt_call_wait_ms(call), &frame, failure)) return NULL;
-  if (frame.type != wmbt_frame_wanted) {
-    (void)wmbt_call_unexpected(&frame, "a save", failure);
-    return NULL;
-  }
-  if (!wmbt_decode_wanted(frame.body, &wanted, failure)) return NULL;
+  if (!wmbt_connection_receive(connection, id, wmbt_call_wait_ms(call), &frame, failure)) return false;
+  if (frame.type != wmbt_frame_wanted) return wmbt_call_unexpected(&frame, "a save", failure);
+  if (!wmbt_decode_wanted(frame.body, &wanted, failure)) return false;
   if (wanted.count != save->keys.count) {
-    (void)wmbt_fail(failure, wmbt_lost, "%u payloads are wanted or not; %zu were offered", (unsigned)wanted.count,
-                    save->keys.count);
-    return NULL;
+    return wmbt_fail(failure, wmbt_lost, "%u payloads are wanted or not; %zu were offered", (unsigned)wanted.count,
+                     save->keys.count);
   }
-  save->granted = wanted.granted;
-  uint8_t *is_wanted = malloc(wanted.count);
-  if (is_wanted == NULL) {
-    (void)wmbt_fail(failure, wmbt_no_memory, "unavailable: no memory for a save");
-    return NULL;
-  }
-  for (uint32_t i = 0; i < wanted.count; i += 1) is_wanted[i] = (wanted.bits[i >> 3] >> (i & 7)) & 1;
-  return is_wanted;
+  return wmbt_turns_begin(&save->turns, &wanted, save->lens, failure);
 }
 
-/* Sends what the daemon wants, from the last payload to the first. */
+/* Copies the next payload to its place, and says so when it is the last one of its `lent`. */
+static enum wmbt_filling fill_next(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                                   struct wmbt_failure *failure) {
+  struct save *save = call->state;
+  const struct wmbt_turn *turn = wmbt_turns_next(&save->turns);
+  uint32_t crc = 0;
+  const enum wmbt_filling filling = wmbt_filler_fill(save->filler, &turn->place, save->payloads[turn->index],
+                                                     save->lens[turn->index], &crc, failure);
+  save->is_unfilled = save->is_unfilled || filling == wmbt_filling_failed;
+  if (filling != wmbt_filling_done) return filling;
+  size_t count;
+  const uint32_t *crcs = wmbt_turns_filled(&save->turns, crc, &count);
+  if (crcs == NULL) return wmbt_filling_done;
+  struct wmbt_writer body = {0};
+  wmbt_encode_filled(&body, crcs, count);
+  const int64_t wait_ms = wmbt_call_wait_ms(call);
+  const bool is_sent = wmbt_connection_send_message(connection, wmbt_frame_filled, id, &body, wait_ms, failure);
+  wmbt_writer_free(&body);
+  return is_sent ? wmbt_filling_done : wmbt_filling_failed;
+}
+
+static enum wmbt_filling send_next(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                                   struct wmbt_failure *failure) {
+  struct save *save = call->state;
+  const struct wmbt_turn *turn = wmbt_turns_next(&save->turns);
+  if (wmbt_cancel_is_set()) {
+    (void)wmbt_cancel_fail(failure);
+    return wmbt_filling_failed;
+  }
+  if (turn->is_lent) return fill_next(call, connection, id, failure);
+  if (!send_payload(call, connection, id, turn->index, failure)) return wmbt_filling_failed;
+  wmbt_turns_sent(&save->turns);
+  return wmbt_filling_done;
+}
+
+/*
+ * Sends what the daemon wants, from the last payload to the first, as it may be. Reads what comes meanwhile, so that a
+ * refusal stops the sending. What is lent no more stops it too: what the daemon has to say of that is on its way.
+ */
 static bool send_wanted(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
                         struct wmbt_failure *failure) {
-  const struct save *save = call->state;
-  uint8_t *is_wanted = receive_wanted(call, connection, id, failure);
-  bool is_sent = is_wanted != NULL;
-  for (size_t left = save->keys.count; is_sent && left > 0; left -= 1) {
-    if (is_wanted[left - 1] != 0) is_sent = send_when_granted(call, connection, id, left - 1, failure);
+  struct save *save = call->state;
+  if (!receive_wanted(call, connection, id, failure)) return false;
+  while (save->turns.done < save->turns.count) {
+    while (wmbt_turns_next(&save->turns) == NULL || wmbt_connection_has_news(connection)) {
+      if (!take_answer(call, connection, id, failure)) return false;
+      if (save->is_saved) return wmbt_fail(failure, wmbt_lost, "a save was answered before its payloads were sent");
+    }
+    const enum wmbt_filling filling = send_next(call, connection, id, failure);
+    if (filling == wmbt_filling_over) return true;
+    if (filling == wmbt_filling_failed) return false;
   }
-  free(is_wanted);
-  return is_sent;
+  return true;
+}
+
+static bool send_unasked(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                         struct wmbt_failure *failure) {
+  const struct save *save = call->state;
+  for (size_t left = save->keys.count; left > 0; left -= 1) {
+    if (!send_payload(call, connection, id, left - 1, failure)) return false;
+  }
+  return true;
+}
+
+static bool send_and_wait(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
+                          struct wmbt_failure *failure) {
+  const struct save *save = call->state;
+  if (!send_call(call, connection, id, failure)) return false;
+  const bool is_sent = save->options.is_unasked ? send_unasked(call, connection, id, failure)
+                                                : send_wanted(call, connection, id, failure);
+  if (!is_sent) return false;
+  while (!save->is_saved) {
+    if (!take_answer(call, connection, id, failure)) return false;
+  }
+  return true;
 }
 
 static bool attempt_save(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
                          struct wmbt_failure *failure) {
   struct save *save = call->state;
+  const size_t eager = connection->welcome.eager_bytes_max;
   save->is_saved = false;
-  save->granted = 0;
-  if (!send_call(call, connection, id, failure)) return false;
-  if (save->options.is_unasked) {
-    for (size_t left = save->keys.count; left > 0; left -= 1) {
-      if (!send_payload(call, connection, id, left - 1, failure)) return false;
-    }
-  } else if (!send_wanted(call, connection, id, failure)) {
-    return false;
-  }
-  while (!save->is_saved) {
-    if (!take_answer(call, connection, id, failure)) return false;
-  }
-  return true;
+  save->options.is_unasked = save->byte_count <= (eager < WMBT_EAGER_BYTES_MAX ? eager : WMBT_EAGER_BYTES_MAX);
+  const bool may_fill = !save->options.is_unasked && !save->is_unfilled && connection->welcome.may_fill;
+  save->filler = may_fill && call->remote->access != NULL ? wmbt_filler_begin(call->remote->access) : NULL;
+  save->options.is_filling = save->filler != NULL;
+  const bool is_done = send_and_wait(call, connection, id, failure);
+  wmbt_turns_free(&save->turns);
+  wmbt_filler_end(save->filler);
+  return is_done;
 }
 
 static size_t sum_of(const size_t *lens, size_t count) {
@@ -162,6 +208,10 @@ static struct wmbt_save_options options_of(const struct wmbt_remote *remote, con
   const bool is_unsaid = options.durability == wmbt_as_the_settings_say;
   if (is_unsaid && remote->settings.is_durable) options.durability = wmbt_when_durable;
   return options;
+}
+
+void wmbt_remote_fill_by(struct wmbt_mode *mode, struct wmbt_access *access) {
+  ((struct wmbt_remote *)mode)->access = access;
 }
 
 bool wmbt_remote_is_for_acceptance(const struct wmbt_mode *mode, const struct wmbt_terms *terms) {

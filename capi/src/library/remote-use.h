@@ -4,10 +4,15 @@
 
 #include "mode.h"
 
+struct wmbt_access;
+
 /* Whether a save with these terms is done when its blocks are accepted, as far as is known of the daemon. */
 bool wmbt_remote_is_for_acceptance(const struct wmbt_mode *remote, const struct wmbt_terms *terms);
 
 /* Begins to tell the daemon that the blocks are used, and waits for nothing: asking for them counts as a use. */
 void wmbt_remote_note_use(struct wmbt_mode *remote, const struct wmbt_keys *keys);
+
+/* From now on saves fill memory that the daemon lends, which is found there. It lasts until the mode is closed. */
+void wmbt_remote_fill_by(struct wmbt_mode *remote, struct wmbt_access *access);
 
 #endif

@@ -5,6 +5,8 @@
 #include "mode.h"
 #include "peer.h"
 
+struct wmbt_access;
+
 /* Milliseconds that calls may take, and what the environment says of saves. */
 struct wmbt_call_settings {
   int64_t lookup_ms, load_ms, save_ms, tail_ms, delete_ms, connect_ms;
@@ -18,6 +20,8 @@ struct wmbt_remote {
   struct wmbt_mode mode;
   struct wmbt_peer *peer;
   struct wmbt_call_settings settings;
+  /* Where memory is found that the daemon lends for saves; NULL: they go over the connection. */
+  struct wmbt_access *access;
 };
 
 /* Owns the peer from now on, also when it fails: connects, to see that the daemon is there. NULL with a failure. */

@@ -80,7 +80,10 @@ static void prepare_child(struct wmbt_reader *reader) {
   const struct wmbt_client *own = &reader->clients[reader->slot];
   atomic_store(&other->hazards_end, wmbt_client_hazards);
   atomic_store(&other->is_active, 1);
-  for (unsigned i = 0; i < wmbt_client_hazards; i += 1) atomic_store(&other->hazards[i], atomic_load(&own->hazards[i]));
+  for (unsigned i = 0; i < wmbt_client_hazards; i += 1) {
+    /* What another thread fills is not the child's, which would never give it up. */
+    if (!reader->is_filling[i]) atomic_store(&other->hazards[i], atomic_load(&own->hazards[i]));
+  }
 }
 
 static void before_fork(void) {
@@ -153,7 +156,11 @@ bool wmbt_readers_join(struct wmbt_reader *reader) {
 
 void wmbt_readers_part(struct wmbt_reader *reader) {
   remove_from_list(reader);
-  /* When the engine has closed the lock the place may be another's. */
-  if (wmbt_descriptor_is_ours(&reader->lock) && wmbt_reader_has_place(reader)) wmbt_client_clear(&reader->clients[reader->slot]);
+  /*
+   * When the engine has closed the lock the place may be another's, and the number of the descriptor that of the lock of
+   * another reader, which is of the same file.
+   */
+  if (!wmbt_reader_has_place(reader)) reader->lock.fd = -1;
+  if (wmbt_descriptor_is_ours(&reader->lock)) wmbt_client_clear(&reader->clients[reader->slot]);
   wmbt_descriptor_close(&reader->lock);
 }

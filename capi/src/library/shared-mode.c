@@ -144,6 +144,7 @@ struct wmbt_mode *wmbt_shared_open(struct wmbt_mode *below, const char *socket_p
   shared->below = below;
   atomic_init(&shared->noted_ms, INT64_MIN / 2);
   wmbt_access_init(&shared->access, socket_path);
+  wmbt_remote_fill_by(below, &shared->access);
   struct wmbt_reader *reader = wmbt_access_use(&shared->access);
   if (reader != NULL) wmbt_reader_leave(reader);
   return &shared->mode;

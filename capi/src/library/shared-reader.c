@@ -41,6 +41,7 @@ void wmbt_reader_free(struct wmbt_reader *reader) {
     uint8_t *segment = atomic_load_explicit(&reader->segments[i], memory_order_relaxed);
     if (segment != NULL) (void)munmap(segment, reader->segment_bytes);
   }
+  wmbt_filler_unmap(reader);
   if (reader->clients != NULL) (void)munmap(reader->clients, reader->clients_bytes);
   if (reader->index.header != NULL) (void)munmap(reader->index.header, reader->index_bytes);
   free(reader);
@@ -53,6 +54,7 @@ struct wmbt_reader *wmbt_reader_open(const char *directory) {
   (void)memcpy(reader->directory, directory, length + 1);
   reader->lock.fd = reader->child_lock.fd = -1;
   reader->uses = 1;
+  reader->fill_again_ms = INT64_MIN / 2;
   reader->free_count = wmbt_client_hazards;
   for (unsigned i = 0; i < wmbt_client_hazards; i += 1) reader->free[i] = (uint16_t)(wmbt_client_hazards - 1 - i);
   if (map_index(reader) && map_clients(reader) && wmbt_readers_join(reader)) return reader;

@@ -21,6 +21,8 @@ enum { wmbt_segments_max = 256, wmbt_directory_max = 4096 };
 /* Bytes that a file of clients has at least. */
 enum { wmbt_clients_bytes_min = wmbt_client_slots * sizeof(struct wmbt_client) };
 
+struct wmbt_lent_segment;
+
 struct wmbt_reader {
   /* Of the list of all readers, under the lock: fork() has to find them (shared-fork.c). */
   struct wmbt_reader *next;
@@ -31,6 +33,8 @@ struct wmbt_reader {
   uint64_t segment_bytes;
   /* Mapped when something in them is first found, and as long as the reader is there. */
   _Atomic(uint8_t *) segments[wmbt_segments_max];
+  /* The same once more, as they are written to, where something was filled (shared-filler.c). */
+  _Atomic(struct wmbt_lent_segment *) writable[wmbt_segments_max];
   /* Something of it cannot be had: it finds nothing any more, and what is pinned stays. */
   _Atomic bool is_broken;
 
@@ -47,6 +51,10 @@ struct wmbt_reader {
   uint64_t child_owner;
   /* Two processes have the same pins, so neither gives them up. */
   bool is_frozen;
+  /* Hazards by which saves are filled: a forked child does not take them over. */
+  bool is_filling[wmbt_client_hazards];
+  /* Until then nothing is filled: memory could not be mapped. */
+  int64_t fill_again_ms;
   /* Hazards that pin nothing: the first so many. */
   uint32_t free_count;
   uint16_t free[wmbt_client_hazards];
@@ -73,6 +81,9 @@ void wmbt_reader_leave(struct wmbt_reader *reader);
 
 /* Unmaps and frees what has no place among the clients, or none any more. */
 void wmbt_reader_free(struct wmbt_reader *reader);
+
+/* The part of that which is for memory that was filled (shared-filler.c). */
+void wmbt_filler_unmap(struct wmbt_reader *reader);
 
 /* How many leading keys are in memory now. */
 size_t wmbt_reader_find(struct wmbt_reader *reader, const struct wmbt_keys *keys);

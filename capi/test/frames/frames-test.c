@@ -15,6 +15,7 @@
 #include "frames-test.h"
 #include "hostile-peer.h"
 #include "http-test.h"
+#include "turns-test.h"
 
 enum { header_bytes = wmbt_frame_header_bytes };
 
@@ -122,6 +123,17 @@ static void encoders_with_terms(void) {
   const struct wmbt_keys end = {"default", &tip, 1, &terms};
   wmbt_encode_save_tail(&body, &head, &options, &end, 5);
   expect_golden("save-tail", wmbt_frame_save_tail, 7, &body);
+  static const struct wmbt_announced first = {128, 0, false};
+  static const size_t long_one = 131072;
+  terms = (struct wmbt_terms){.announced = &first};
+  options = (struct wmbt_save_options){.is_filling = true};
+  list.count = 1;
+  wmbt_encode_save(&body, &head, &options, &list, &long_one);
+  expect_golden("save-filling", wmbt_frame_save, 17, &body);
+  list.count = 2;
+  static const uint32_t crc = 0xe3069283;
+  wmbt_encode_filled(&body, &crc, 1);
+  expect_golden("filled", wmbt_frame_filled, 17, &body);
   terms = (struct wmbt_terms){.tokens = asked, .token_count = 3};
   head.left_ms = 1;
   wmbt_encode_load_tail(&body, &head, &end);
@@ -183,6 +195,13 @@ static void decoders(void) {
   uint64_t granted = 0;
   expect(wmbt_decode_number("grant", golden_body("grant", wmbt_frame_grant, 6, memory), &granted, &failure), "grant");
   expect(granted == 1048576, "bytes of grant");
+  struct wmbt_places places = {0};
+  expect(wmbt_decode_lent(golden_body("lent", wmbt_frame_lent, 17, memory), &places, &failure), "lent");
+  const struct wmbt_lent place = wmbt_place_at(&places, 0);
+  expect(places.count == 1 && place.segment == 2 && place.offset == 769, "place of lent");
+  expect(place.salt == 0xdeadbeef && place.number == 7, "stamp of lent");
+  expect(!wmbt_decode_lent((struct wmbt_reader){.bytes = (const uint8_t *)"\0\0\0\0", .length = 4}, &places, &failure),
+         "a lent of no place");
   struct wmbt_saved saved = {0};
   expect(wmbt_decode_saved(golden_body("saved", wmbt_frame_saved, 6, memory), &saved, &failure), "saved");
   expect(saved.saved == 1 && saved.known == 1 && saved.saved_bytes == 5, "fields of saved");
@@ -199,6 +218,7 @@ static bool decode(uint8_t type, struct wmbt_reader body, struct wmbt_failure *f
   struct wmbt_welcome welcome;
   struct wmbt_payload_notice notice;
   struct wmbt_wanted wanted;
+  struct wmbt_places places;
   struct wmbt_loaded end;
   struct wmbt_saved saved_now;
   uint8_t present[10];
@@ -219,6 +239,10 @@ static bool decode(uint8_t type, struct wmbt_reader body, struct wmbt_failure *f
       if (!wmbt_decode_wanted(body, &wanted, failure)) return false;
       for (uint32_t i = 0; i < wanted.count; i += 1) present[i % sizeof present] = wanted.bits[i >> 3];
       return true;
+    case wmbt_frame_lent:
+      if (!wmbt_decode_lent(body, &places, failure)) return false;
+      for (uint32_t i = 0; i < places.count; i += 1) present[i % sizeof present] = (uint8_t)wmbt_place_at(&places, i).offset;
+      return true;
     default: return false;
   }
 }
@@ -231,7 +255,7 @@ static const struct {
     {"payload", wmbt_frame_payload},     {"loaded", wmbt_frame_loaded}, {"wanted", wmbt_frame_wanted},
     {"grant", wmbt_frame_grant},         {"saved", wmbt_frame_saved},   {"present", wmbt_frame_present},
     {"deleted", wmbt_frame_deleted},     {"flushed", wmbt_frame_flushed},
-    {"prefetched", wmbt_frame_prefetched},
+    {"prefetched", wmbt_frame_prefetched}, {"lent", wmbt_frame_lent},
 };
 
 enum { answer_count = sizeof answers / sizeof answers[0] };
@@ -335,6 +359,7 @@ static const struct {
     {"no bit of a header can flip unseen", flipped_headers},
     {"changed bodies are read within their bounds", changed_bodies},
     {"spoiled streams end in a failure, in time", spoiled_streams},
+    {"whatever is granted and lent for a save is for the payloads that are due, in order", turns_of_saves},
     {"a save of more keys than a message holds goes in several", saves_of_many_keys},
     {"calls on spoiled answers fail or give the right bytes, in time", calls_on_spoiled_answers},
     {"bulk bodies are written and read as the golden ones", http_bulk_bodies},

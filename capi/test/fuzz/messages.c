@@ -5,13 +5,33 @@
 #include "../../src/library/bounds.h"
 #include "../../src/library/frame.h"
 #include "../../src/library/messages.h"
+#include "../../src/library/save-turns.h"
 #include "fuzz.h"
+
+/* A save of a few payloads takes no more places than it has payloads, and gives each its own. */
+static void take_places(const struct wmbt_places *places) {
+  static const size_t lengths[8];
+  static const uint8_t bits = 0x5d;
+  const struct wmbt_wanted wanted = {.count = 8, .bits = &bits};
+  struct wmbt_turns turns;
+  struct wmbt_failure failure;
+  if (!wmbt_turns_begin(&turns, &wanted, lengths, &failure)) return;
+  turns.allowed = 0;
+  MUST(wmbt_turns_lend(&turns, places, &failure) == (places->count <= turns.count));
+  MUST(turns.allowed <= turns.count);
+  for (size_t count = 0; wmbt_turns_next(&turns) != NULL;) {
+    const uint32_t *crcs = wmbt_turns_filled(&turns, wmbt_turns_next(&turns)->place.salt, &count);
+    MUST((crcs != NULL) == (turns.done == turns.allowed) && count <= turns.done);
+  }
+  wmbt_turns_free(&turns);
+}
 
 static void decode(uint8_t type, struct wmbt_reader body) {
   struct wmbt_failure failure;
   struct wmbt_welcome welcome;
   struct wmbt_payload_notice notice;
   struct wmbt_wanted wanted;
+  struct wmbt_places places;
   struct wmbt_loaded loaded;
   struct wmbt_saved saved;
   uint8_t present[10];
@@ -34,6 +54,11 @@ static void decode(uint8_t type, struct wmbt_reader body) {
       if (!wmbt_decode_wanted(body, &wanted, &failure)) break;
       for (uint32_t i = 0; i < wanted.count; i += 1) number += wanted.bits[i >> 3] & 1U;
       MUST(number <= wanted.count);
+      break;
+    case wmbt_frame_lent:
+      if (!wmbt_decode_lent(body, &places, &failure)) break;
+      MUST(places.count > 0);
+      take_places(&places);
       break;
     case wmbt_frame_error:
       wmbt_decode_error(body, &failure);

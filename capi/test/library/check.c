@@ -162,6 +162,7 @@ static const struct {
     {"opening", opening_tests},    {"outage", outage_tests},  {"hostile", hostile_tests}, {"stopped", stopped_tests},
     {"reserve", reserve_tests},    {"many", many_tests},
     {"shared", shared_tests},      {"shared-processes", shared_process_tests},
+    {"filling", filling_tests},    {"one-put", one_put_tests},
     {"shared-files", shared_file_tests},
     {"extended", extended_tests},  {"terms", term_tests},    {"cancelled", cancelled_tests},
     {"relayed", relayed_tests},    {"embedded", embedded_tests}, {"embedded-fork", embedded_fork_tests},
