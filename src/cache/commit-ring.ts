@@ -94,7 +94,8 @@ export class CommitRing {
     const start = ringOffsetOf(tail, dataBytes);
     const waiting = this.waitingUnits * ringUnitBytes;
     assert(waiting > 0, 'an entry waits');
-    if (waiting > dataBytes) throw new DamagedRing(`${waiting} bytes wait in a ring of ${dataBytes}`);
+    if (waiting > dataBytes)
+      throw new DamagedRing(`${waiting} bytes wait in a ring of ${dataBytes}`);
     const most = Math.min(waiting, dataBytes - start);
     const length = this.#words[(ringDataStart + start + 4) / 4] >>> 0;
     // What is longer is refused by what is read of it.

@@ -159,7 +159,11 @@ export class MemoryTakeover {
     const seed = seedOf(salt);
     const onDamage = (where: Readonly<Record<string, string>>): void =>
       this.#noteDamage('memory takeover: a ring is damaged; what it alone told of is lost', where);
-    for await (const { payloads, chain } of readLeftRings(platform.files, { directory, seed }, onDamage)) {
+    for await (const { payloads, chain } of readLeftRings(
+      platform.files,
+      { directory, seed },
+      onDamage,
+    )) {
       const fresh = payloads.filter(({ facts }) => tier.find(facts) === undefined);
       if (fresh.length > 0) await tier.takeIn(fresh, chain);
       this.#taken += fresh.length;

@@ -138,10 +138,13 @@ export function decodeRingEntry(bytes: Uint8Array, position: number, seed: numbe
     descriptionBytes <= byteLength &&
     count * limits.ringBlockBytesMin <= byteLength &&
     count <= limits.ringBlocksMax;
-  if (count === 0 && byteLength === bytes.length) return { units: byteLength / ringUnitBytes, save: undefined };
-  if (count === 0 || !isFit) throw new DamagedRing(`an entry describes ${count} blocks in ${descriptionBytes} bytes`);
+  if (count === 0 && byteLength === bytes.length)
+    return { units: byteLength / ringUnitBytes, save: undefined };
+  if (count === 0 || !isFit)
+    throw new DamagedRing(`an entry describes ${count} blocks in ${descriptionBytes} bytes`);
   const crc = crcOfDescription(bytes.subarray(12, descriptionBytes), position, seed);
-  if (view.getUint32(8, true) !== crc) throw new DamagedRing('the checksum of an entry does not hold');
+  if (view.getUint32(8, true) !== crc)
+    throw new DamagedRing('the checksum of an entry does not hold');
   return {
     units: byteLength / ringUnitBytes,
     save: decodeSave(bytes.subarray(0, byteLength), { count, namespaceBytes, descriptionBytes }),
@@ -150,7 +153,11 @@ export function decodeRingEntry(bytes: Uint8Array, position: number, seed: numbe
 
 function decodeSave(
   bytes: Uint8Array,
-  shape: { readonly count: number; readonly namespaceBytes: number; readonly descriptionBytes: number },
+  shape: {
+    readonly count: number;
+    readonly namespaceBytes: number;
+    readonly descriptionBytes: number;
+  },
 ): RingSave {
   const view = viewOf(bytes);
   const flags = view.getUint16(22, true);
@@ -162,7 +169,8 @@ function decodeSave(
     if (at + length > bytes.length) throw new DamagedRing('a payload goes beyond its entry');
     const payload = bytes.subarray(at, at + length);
     const crc = view.getUint32(row + 36, true);
-    if (crc32cAppend(0, payload) !== crc) throw new DamagedRing('the checksum of a payload does not hold');
+    if (crc32cAppend(0, payload) !== crc)
+      throw new DamagedRing('the checksum of a payload does not hold');
     const position = view.getUint32(row + 44, true);
     blocks.push({
       key: keyAt(bytes, row),
@@ -177,7 +185,8 @@ function decodeSave(
   return {
     namespace: namespaceOf(bytes.subarray(fixedBytes, fixedBytes + view.getUint16(20, true))),
     parent: (flags & entryFlags.parent) === 0 ? undefined : keyAt(bytes, 32),
-    fingerprint: (flags & entryFlags.fingerprint) === 0 ? undefined : hexFromBytes(bytes.subarray(64, 96)),
+    fingerprint:
+      (flags & entryFlags.fingerprint) === 0 ? undefined : hexFromBytes(bytes.subarray(64, 96)),
     blocks,
   };
 }

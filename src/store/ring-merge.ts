@@ -186,7 +186,7 @@ class MergedRing implements SaveRing {
     this.#isRefused = false;
     try {
       let taken = 0;
-      for (let left = this.#ring.waitingUnits; left > 0; ) {
+      for (let left = this.#ring.waitingUnits; left > 0;) {
         const { units, save } = this.#ring.first();
         if (save !== undefined && !(await this.#take(save))) return;
         this.#ring.advance(units);
@@ -216,7 +216,9 @@ class MergedRing implements SaveRing {
     }));
     const request = { payloads, chain, durable: false, isPromised: true };
     try {
-      await Call.run(clock, undefined, limits.saveDeadlineMs, (call) => writePath.save(request, call));
+      await Call.run(clock, undefined, limits.saveDeadlineMs, (call) =>
+        writePath.save(request, call),
+      );
       return true;
     } catch (error) {
       if (!isStoreError(error)) throw error;
@@ -234,9 +236,12 @@ class MergedRing implements SaveRing {
     this.#ring.close();
     this.#ring.advance(this.#ring.waitingUnits);
     this.#parts.counters.damagedRecords += 1;
-    this.#parts.logger.error('ring: a client left something else than saves; it is not used any more', {
-      ring: this.number,
-      why: error.message,
-    });
+    this.#parts.logger.error(
+      'ring: a client left something else than saves; it is not used any more',
+      {
+        ring: this.number,
+        why: error.message,
+      },
+    );
   }
 }
