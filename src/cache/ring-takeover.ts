@@ -94,13 +94,14 @@ function* savesIn(bytes: Uint8Array, seed: number): Generator<RingSave> {
 
 function leftSaveOf({ namespace, parent, fingerprint, blocks }: RingSave): LeftSave {
   const chain = blocks.map(({ key }) => key);
-  const payloads = blocks.map(({ payload, crc, ...rest }, saveIndex): TakenIn => {
+  const payloads = blocks.flatMap(({ payload, crc, ...rest }, saveIndex): readonly TakenIn[] => {
+    if (chain.indexOf(rest.key) < saveIndex) return [];
     const facts = {
       ...rest,
       ...{ namespace, kind: 'block' as const, fingerprint, crc, length: payload.length },
       parent: saveIndex === 0 ? parent : chain[saveIndex - 1],
     };
-    return { facts, payload, saveIndex, isPending: true };
+    return [{ facts, payload, saveIndex, isPending: true }];
   });
   return { payloads, chain };
 }
