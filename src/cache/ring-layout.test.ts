@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import { goldenBytes, goldenPath } from '../../test/golden/golden.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import { viewOf } from '../base/bytes.ts';
+import { crc32cByTable } from '../base/crc32c.ts';
 import {
   DamagedRing,
   decodeRingEntry,
@@ -49,8 +51,8 @@ describe('a ring of saves', () => {
     const bytes = Uint8Array.from({ length: 200 }, (_, i) => i);
     const read = savesFrom(tail).map(({ blocks, ...rest }) => ({
       ...rest,
-      blocks: blocks.map(({ crc: _, payload, ...block }) => ({
-        ...block,
+      blocks: blocks.map(({ key, tokens, position, hasDecodedTokens, payload }) => ({
+        ...{ key, tokens, position, hasDecodedTokens },
         payload: Buffer.from(payload).toString('latin1'),
       })),
     }));
@@ -121,6 +123,34 @@ describe('a ring of saves', () => {
         `${length} bytes`,
       );
     }
+  });
+
+  it('is read from any bytes as an entry, or refused with our own error', () => {
+    const { units } = entryAt(0);
+    const entry = golden.subarray(ringDataStart, ringDataStart + units * ringUnitBytes);
+    const damage = fc.array(fc.tuple(fc.nat(entry.length - 1), fc.nat(255)), { maxLength: 8 });
+    const sealed = fc.tuple(damage, fc.boolean()).map(([changes, isSealed]) => {
+      const bytes = Uint8Array.from(entry);
+      for (const [at, value] of changes) bytes[at] = value;
+      // With a checksum that holds, so that what it says is looked at.
+      const described = viewOf(bytes).getUint32(16, true);
+      if (isSealed && described >= 12 && described <= bytes.length) {
+        const place = new Uint8Array(8);
+        viewOf(place).setUint32(0, seed, true);
+        const crc = crc32cByTable(crc32cByTable(0, place), bytes.subarray(12, described));
+        viewOf(bytes).setUint32(8, crc, true);
+      }
+      return bytes;
+    });
+    const decode = (bytes: Uint8Array): void => {
+      try {
+        decodeRingEntry(bytes, 0, seed);
+      } catch (error) {
+        assert(error instanceof DamagedRing, String(error));
+      }
+    };
+    fc.assert(fc.property(sealed, decode), { numRuns: 3000 });
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), decode), { numRuns: 1000 });
   });
 
   it('has no header that differs in any byte that says something', () => {

@@ -122,43 +122,52 @@ export function unitsBetween(tail: number, head: number): number {
  * @throws DamagedRing when it is none.
  */
 export function decodeRingEntry(bytes: Uint8Array, position: number, seed: number): RingEntry {
+  const byteLength = entryLength(bytes);
+  const entry = bytes.subarray(0, byteLength);
+  const view = viewOf(entry);
+  const units = byteLength / ringUnitBytes;
+  const count = view.getUint32(24, true);
+  if (count === 0 && byteLength === bytes.length) return { units, save: undefined };
+  const shape = shapeOf(entry);
+  const crc = crcOfDescription(entry.subarray(12, shape.descriptionBytes), position, seed);
+  if (view.getUint32(8, true) !== crc)
+    throw new DamagedRing('the checksum of an entry does not hold');
+  return { units, save: decodeSave(entry, shape) };
+}
+
+/** What an entry says of its own length, when that can be so. */
+function entryLength(bytes: Uint8Array): number {
   const view = viewOf(bytes);
-  if (bytes.length < ringUnitBytes || view.getUint32(0, true) !== entryMagic) {
+  if (bytes.length < ringUnitBytes || view.getUint32(0, true) !== entryMagic)
     throw new DamagedRing('an entry does not begin as one');
-  }
   const byteLength = view.getUint32(4, true);
-  if (byteLength === 0 || byteLength % ringUnitBytes !== 0 || byteLength > bytes.length) {
+  if (byteLength === 0 || byteLength % ringUnitBytes !== 0 || byteLength > bytes.length)
     throw new DamagedRing(`an entry of ${byteLength} bytes where there are ${bytes.length}`);
-  }
+  return byteLength;
+}
+
+/** How what an entry says lies in it. */
+interface EntryShape {
+  readonly count: number;
+  readonly namespaceBytes: number;
+  readonly descriptionBytes: number;
+}
+
+function shapeOf(entry: Uint8Array): EntryShape {
+  const view = viewOf(entry);
   const descriptionBytes = view.getUint32(16, true);
   const count = view.getUint32(24, true);
   const namespaceBytes = roundUp(view.getUint16(20, true), rowAlignment);
   const isFit =
     descriptionBytes === fixedBytes + namespaceBytes + count * rowBytes &&
-    descriptionBytes <= byteLength &&
-    count * limits.ringBlockBytesMin <= byteLength &&
-    count <= limits.ringBlocksMax;
-  if (count === 0 && byteLength === bytes.length)
-    return { units: byteLength / ringUnitBytes, save: undefined };
-  if (count === 0 || !isFit)
-    throw new DamagedRing(`an entry describes ${count} blocks in ${descriptionBytes} bytes`);
-  const crc = crcOfDescription(bytes.subarray(12, descriptionBytes), position, seed);
-  if (view.getUint32(8, true) !== crc)
-    throw new DamagedRing('the checksum of an entry does not hold');
-  return {
-    units: byteLength / ringUnitBytes,
-    save: decodeSave(bytes.subarray(0, byteLength), { count, namespaceBytes, descriptionBytes }),
-  };
+    descriptionBytes <= entry.length;
+  const isBounded =
+    count > 0 && count <= limits.ringBlocksMax && count * limits.ringBlockBytesMin <= entry.length;
+  if (isFit && isBounded) return { count, namespaceBytes, descriptionBytes };
+  throw new DamagedRing(`an entry describes ${count} blocks in ${descriptionBytes} bytes`);
 }
 
-function decodeSave(
-  bytes: Uint8Array,
-  shape: {
-    readonly count: number;
-    readonly namespaceBytes: number;
-    readonly descriptionBytes: number;
-  },
-): RingSave {
+function decodeSave(bytes: Uint8Array, shape: EntryShape): RingSave {
   const view = viewOf(bytes);
   const flags = view.getUint16(22, true);
   const rows = fixedBytes + shape.namespaceBytes;

@@ -62,11 +62,8 @@ export async function serve(type: FrameType, body: Uint8Array, run: ServedRun): 
       return serveSaveTail(run, body);
     case 'save-raw-tail':
       return serveSaveRawTail(run, body);
-    case 'open-ring': {
-      if (run.ring === undefined) throw new StoreError('INVALID', 'this client may have no ring');
-      sink.send('ring', call.id, encodeRing(await run.ring.open()));
-      return;
-    }
+    case 'open-ring':
+      return openRing(run);
     case 'flush':
       await store.flush(optionsOf(decodeHead(body)));
       sink.send('flushed', call.id);
@@ -87,4 +84,9 @@ export async function serve(type: FrameType, body: Uint8Array, run: ServedRun): 
     default:
       throw new StoreError('INVALID', `a client does not send ${type}`);
   }
+}
+
+async function openRing({ ring, sink, call }: ServedRun): Promise<void> {
+  if (ring === undefined) throw new StoreError('INVALID', 'this client may have no ring');
+  sink.send('ring', call.id, encodeRing(await ring.open()));
 }
