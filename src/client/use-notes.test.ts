@@ -26,7 +26,7 @@ class Hearer {
 function rig(): { clock: ManualClock; hearer: Hearer; uses: UseNotes } {
   const clock = new ManualClock();
   const hearer = new Hearer();
-  return { clock, hearer, uses: new UseNotes(hearer, clock) };
+  return { clock, hearer, uses: new UseNotes(hearer, clock, team) };
 }
 
 /** Lets what was told be answered. */

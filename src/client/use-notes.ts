@@ -16,22 +16,26 @@ interface UsedChain {
 export class UseNotes {
   readonly #store: Pick<KvStore, 'contains'>;
   readonly #clock: Clock;
+  /** Of which the tip alone names a chain: text that is made anew costs more to look up than all else. */
+  readonly #usual: Namespace;
   /** By tip and namespace, the one used last at the end. */
   readonly #chains = new Map<string, UsedChain>();
   #timer: ScheduledCall | undefined;
   #isTelling = false;
   #isClosed = false;
 
-  constructor(store: Pick<KvStore, 'contains'>, clock: Clock) {
+  /** Most chains are of the namespace `usual`. */
+  constructor(store: Pick<KvStore, 'contains'>, clock: Clock, usual: Namespace) {
     this.#store = store;
     this.#clock = clock;
+    this.#usual = usual;
   }
 
   /** The caller does not change the keys any more. */
   note(namespace: Namespace, keys: readonly BlockKey[]): void {
     const tip = keys.at(-1);
     if (tip === undefined || this.#isClosed) return;
-    const id = `${tip}${namespace}`;
+    const id = namespace === this.#usual ? tip : `${tip}${namespace}`;
     this.#chains.delete(id);
     this.#chains.set(id, { namespace, keys });
     if (this.#chains.size > limits.notedChainsMax) {
