@@ -60,11 +60,16 @@ export function checkBlocks(blocks: readonly BlockToSave[]): void {
   });
 }
 
-/** As {@link mayBeKeys}: the digits of keys apart, these are blocks. */
-export function mayBeBlocks(blocks: readonly BlockToSave[]): boolean {
-  if (!Array.isArray(blocks) || blocks.length > limits.keysPerCallMax) return false;
-  for (let i = 0; i < blocks.length; i += 1) if (!mayBeBlock(blocks[i])) return false;
-  return true;
+/** The keys of what are blocks that can be stored, as far as {@link mayBeKeys} would say; undefined when one is none. */
+export function keysOfBlocks(blocks: readonly BlockToSave[]): readonly BlockKey[] | undefined {
+  if (!Array.isArray(blocks) || blocks.length > limits.keysPerCallMax) return undefined;
+  const keys: BlockKey[] = [];
+  for (let i = 0; i < blocks.length; i += 1) {
+    const block: BlockToSave = blocks[i];
+    if (!mayBeBlock(block) || block.payload.length > limits.payloadBytesMax) return undefined;
+    keys.push(block.key);
+  }
+  return keys;
 }
 
 function mayBeBlock({ key, payload, tokens, position }: BlockToSave): boolean {

@@ -22,6 +22,7 @@ import { RemotePeer } from './remote-peer.ts';
 import { RemoteStore } from './remote-store.ts';
 import type { RemoteStoreParts } from './remote-store.ts';
 import { AnnouncedMemory } from './shared-access.ts';
+import { rehearse } from './shared-rehearsal.ts';
 import { SharedStore } from './shared-store.ts';
 import { isTokenText, tokenRule } from './token.ts';
 import { UseNotes } from './use-notes.ts';
@@ -126,6 +127,8 @@ async function connectShared(
   return opened(new SharedStore(parts), async () => {
     await peer.connection('small', new AbortController().signal);
     await access.look();
+    const reader = access.current();
+    if (reader !== undefined) rehearse(reader, namespace);
   });
 }
 

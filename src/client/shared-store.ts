@@ -1,5 +1,5 @@
 import type { BlockKey } from '../blocks/block-key.ts';
-import { checkKeys, checkOptions, mayBeBlocks, mayBeKeys } from '../blocks/call-arguments.ts';
+import { checkKeys, checkOptions, keysOfBlocks, mayBeKeys } from '../blocks/call-arguments.ts';
 import type {
   BlockToSave,
   Borrow,
@@ -17,7 +17,6 @@ import type {
   TailQuery,
   TailToSave,
 } from '../blocks/kv-store.ts';
-import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { SharedPins, SharedReader, SharedWish } from '../cache/shared-reader.ts';
 import type { UseNotes } from './use-notes.ts';
@@ -93,7 +92,9 @@ export class SharedStore implements KvStore {
 
   async save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult> {
     if (this.#isKnown(blocks, options)) return { saved: 0, known: blocks.length, savedBytes: 0 };
-    return this.#parts.remote.save(blocks, options);
+    const result = await this.#parts.remote.save(blocks, options);
+    this.#meet(blocks, options);
+    return result;
   }
 
   loadTail(query: TailQuery, options?: LoadOptions): Promise<TailBorrow | undefined> {
@@ -159,20 +160,24 @@ export class SharedStore implements KvStore {
   /** True when all blocks are accepted already, which is all that is asked, and the daemon's memory says so. */
   #isKnown(blocks: readonly BlockToSave[], options: SaveOptions | undefined): boolean {
     const isDurable = options?.durable ?? !this.#parts.isAccepting();
-    if (isDurable || !mayBeBlocks(blocks) || blocks.length === 0) return false;
-    const reader = this.#reader(options);
-    if (reader === undefined) return false;
-    const keys: BlockKey[] = [];
-    for (const { key, payload } of blocks) {
-      if (payload.length > limits.payloadBytesMax) return false;
-      keys.push(key);
-    }
+    const reader = isDurable ? undefined : this.#reader(options);
+    const keys = reader === undefined ? undefined : keysOfBlocks(blocks);
+    if (reader === undefined || keys === undefined || keys.length === 0) return false;
     const namespace = this.#namespaceOf(options);
     if (reader.find(namespace, keys) < keys.length) return false;
     checkOptions(options);
     this.#parts.uses.note(namespace, keys);
     this.#known += keys.length;
     return true;
+  }
+
+  /**
+   * Looks at the entries of what was saved: this process has no pages yet of where they lie. They come now, beside the
+   * bytes, and not with the save of the same blocks that follows after the next turn, where they are all there is to wait for.
+   */
+  #meet(blocks: readonly BlockToSave[], options: SaveOptions | undefined): void {
+    const keys = keysOfBlocks(blocks);
+    if (keys !== undefined) this.#reader(options)?.find(this.#namespaceOf(options), keys);
   }
 
   /** Undefined where the socket answers. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { open, writeFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { withoutNative } from '../support/c-compiler.ts';
 import { chainOf, sliceChain } from '../support/chains.ts';
@@ -15,8 +15,11 @@ import { parseNamespace } from '../../src/blocks/namespace.ts';
 import type { LentPlace } from '../../src/blocks/served-store.ts';
 import { announcementOf } from '../../src/blocks/socket-path.ts';
 import { resolveStoreConfig } from '../../src/config/store-config.ts';
+import { SharedReader } from '../../src/cache/shared-reader.ts';
+import { rehearse } from '../../src/client/shared-rehearsal.ts';
 import type { Daemon } from '../../src/daemon/daemon.ts';
 import { openServedStore } from '../../src/open-store.ts';
+import { withNative } from '../../src/platform/native.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import {
   decodeLent,
@@ -99,6 +102,23 @@ describe('saves to a daemon that shares its memory', { skip: withoutNative() }, 
     await store.save(chain.blocks, { durable: true });
     await store.delete({ kind: 'blocks', keys: chain.keys });
     assert.equal((await store.save(chain.blocks)).saved, 3);
+  });
+
+  it('is found by a client that has rehearsed, which pins nothing of it', async () => {
+    const chain = chainOf('rehearsed', 3, 100_000);
+    await store.save(chain.blocks);
+    const { sharedMemory } = withNative(nodePlatform(), 'auto');
+    assert(sharedMemory !== undefined);
+    const reader = SharedReader.open(sharedMemory, memoryPath);
+    assert(reader !== undefined);
+    const namespace = parseNamespace('default');
+    rehearse(reader, namespace);
+    assert.equal(reader.find(namespace, chain.keys), 3);
+    const clients = await readFile(`${memoryPath}/clients`);
+    const hazards = new BigUint64Array(clients.buffer, clients.byteOffset, clients.length / 8);
+    // A client begins with a line that holds no hazards.
+    assert(hazards.every((hazard, at) => at % 1024 < 8 || hazard === 0n));
+    reader.close();
   });
 
   it('refuses what any save refuses', async () => {
