@@ -61,8 +61,9 @@ export const limits = {
   ringBlockBytesMin: 512,
   /** How long a store that is told of saves in a ring waits for more of them. */
   ringGatherMs: 10,
-  /** Saves that are taken out of rings before other work of the thread has a turn: some milliseconds. */
-  ringTurnSaves: 16,
+  /** Saves, and their bytes, that are taken out of rings before other work of the thread has a turn: some milliseconds. */
+  ringTurnSaves: 64,
+  ringTurnBytes: mib / 2,
 
   /** Memory touched ahead of need when a store is opened: the state of a prompt of some length. */
   prefaultBytes: 64 * mib,

@@ -4,7 +4,7 @@ import { limits } from '../blocks/limits.ts';
 import type { SaveRing } from '../blocks/served-store.ts';
 import type { CommitRing } from '../cache/commit-ring.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
-import { DamagedRing } from '../cache/ring-layout.ts';
+import { DamagedRing, ringUnitBytes } from '../cache/ring-layout.ts';
 import type { RingSave } from '../cache/ring-layout.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import { Call } from './call.ts';
@@ -185,14 +185,16 @@ class MergedRing implements SaveRing {
   async #takeWaiting(): Promise<void> {
     this.#isRefused = false;
     try {
-      let taken = 0;
+      let turn = { saves: 0, bytes: 0 };
       for (let left = this.#ring.waitingUnits; left > 0;) {
         const { units, save } = this.#ring.first();
         if (save !== undefined && !(await this.#take(save))) return;
         this.#ring.advance(units);
         left -= units;
-        taken += 1;
-        if (taken % limits.ringTurnSaves === 0) await this.#parts.clock.yield();
+        turn = { saves: turn.saves + 1, bytes: turn.bytes + units * ringUnitBytes };
+        if (turn.saves < limits.ringTurnSaves && turn.bytes < limits.ringTurnBytes) continue;
+        turn = { saves: 0, bytes: 0 };
+        await this.#parts.clock.yield();
       }
     } catch (error) {
       if (!(error instanceof DamagedRing)) throw error;

@@ -56,8 +56,6 @@
 #define WMBT_RING_BLOCKS_MAX 1024
 #define WMBT_RING_BLOCK_BYTES_MIN 512
 #define WMBT_RING_SAVE_BYTES_MAX 262144
-/* How long telling a daemon of what was left there may take. */
-#define WMBT_RING_NEWS_MS 100
 /* Between two times that a daemon is told of what was used without asking it, and how long that may take. */
 #define WMBT_NOTE_MS 1000
 /* Bytes of an answer of HTTP that is text; bytes of one request of a save, and those below which nobody is asked first. */

@@ -1,5 +1,4 @@
 /* The calls about a ring, in which saves are left for the daemon. */
-#include "bounds.h"
 #include "clock.h"
 #include "remote-use.h"
 #include "remote.h"
@@ -26,11 +25,11 @@ bool wmbt_remote_open_ring(struct wmbt_mode *mode, uint32_t *number, uint32_t *b
   struct ring_offer offer = {0, 0};
   struct wmbt_call call = {.remote = remote,
                            .use = wmbt_small,
-                           .end_ms = wmbt_now_ms() + remote->settings.lookup_ms,
+                           .end_ms = wmbt_now_ms() + remote->settings.save_ms,
                            .attempt = attempt_open,
                            .state = &offer};
   struct wmbt_failure ignored;
-  /* Without a ring saves are sent, and say what is wrong. */
+  /* It is part of a save, and may take as long. Without a ring saves are sent, and say what is wrong. */
   if (!wmbt_call_run(&call, &ignored)) return false;
   *number = offer.number;
   *bytes = offer.bytes;
@@ -45,9 +44,11 @@ static bool attempt_tell(struct wmbt_call *call, struct wmbt_connection *connect
 }
 
 bool wmbt_remote_ring_news(struct wmbt_mode *mode) {
-  struct wmbt_call call = {.remote = (struct wmbt_remote *)mode,
+  struct wmbt_remote *remote = (struct wmbt_remote *)mode;
+  /* A short time would make a daemon that is busy look silent, to all other calls. */
+  struct wmbt_call call = {.remote = remote,
                            .use = wmbt_small,
-                           .end_ms = wmbt_now_ms() + WMBT_RING_NEWS_MS,
+                           .end_ms = wmbt_now_ms() + remote->settings.save_ms,
                            .attempt = attempt_tell};
   struct wmbt_failure ignored;
   return wmbt_call_run(&call, &ignored);
