@@ -78,9 +78,20 @@ export class CommitRing {
     return this.#load(ringWords.head) !== this.#load(ringWords.tail);
   }
 
-  /** Units that wait now; saves that come later are not among them. */
+  /** Units that wait now. */
   get waitingUnits(): number {
     return unitsBetween(this.#load(ringWords.tail), this.#load(ringWords.head));
+  }
+
+  /** Where the next save will begin. */
+  get head(): number {
+    return this.#load(ringWords.head) >>> 0;
+  }
+
+  /** True when nothing waits that was there as the head was at the position. */
+  hasTaken(position: number): boolean {
+    // What is behind the tail is less than the positions that there are by far.
+    return unitsBetween(position, this.#load(ringWords.tail)) < 2 ** 31;
   }
 
   /**

@@ -100,8 +100,10 @@ class MergedRing implements SaveRing {
   readonly #ring: CommitRing;
   readonly #parts: RingMergeParts;
   readonly #hooks: MergedRingHooks;
-  /** Takes what was there when it began. */
-  #pass: Promise<void> | undefined;
+  /** Takes what is there, until nothing is or the store refuses. */
+  #taking: Promise<void> | undefined;
+  /** Who waits until so much is taken. */
+  readonly #waiting = new Set<{ readonly position: number; readonly wake: () => void }>();
   /** Takes what comes until nothing does. */
   #following: Promise<void> | undefined;
   #timer: ScheduledCall | undefined;
@@ -150,11 +152,31 @@ class MergedRing implements SaveRing {
     this.#following.catch(() => undefined);
   }
 
-  async settle(): Promise<void> {
-    // One that is under way began before; what came since is for the next one.
-    await this.#pass;
-    this.#pass ??= this.#takeWaiting().finally(() => (this.#pass = undefined));
-    await this.#pass;
+  /** Resolves when what is there now is taken, or refused; not when what comes meanwhile is. */
+  settle(): Promise<void> {
+    if (!this.#ring.hasNews) return Promise.resolve();
+    const { head } = this.#ring;
+    return new Promise((resolve, reject) => {
+      this.#waiting.add({ position: head, wake: resolve });
+      this.#takeAll().catch(reject);
+    });
+  }
+
+  /** Resolves when nothing is there, or the store refuses. */
+  #takeAll(): Promise<void> {
+    this.#taking ??= this.#take().finally(() => {
+      this.#taking = undefined;
+      this.#wake(() => true);
+    });
+    return this.#taking;
+  }
+
+  #wake(isDone: (position: number) => boolean): void {
+    for (const one of this.#waiting) {
+      if (!isDone(one.position)) continue;
+      this.#waiting.delete(one);
+      one.wake();
+    }
   }
 
   async close(): Promise<void> {
@@ -171,7 +193,7 @@ class MergedRing implements SaveRing {
   }
 
   async #follow(): Promise<void> {
-    do await this.settle();
+    do await this.#takeAll();
     while (!this.#isRefused && !this.#isOver && this.#ring.listen());
     if (this.#isRefused) {
       this.#timer = this.#parts.clock.schedule(limits.acceptedRetryMs, () => this.#followNow());
@@ -182,18 +204,19 @@ class MergedRing implements SaveRing {
     }
   }
 
-  async #takeWaiting(): Promise<void> {
+  async #take(): Promise<void> {
     this.#isRefused = false;
+    let turn = { saves: 0, bytes: 0 };
     try {
-      let turn = { saves: 0, bytes: 0 };
-      for (let left = this.#ring.waitingUnits; left > 0;) {
+      while (this.#ring.hasNews) {
         const { units, save } = this.#ring.first();
-        if (save !== undefined && !(await this.#take(save))) return;
+        if (save !== undefined && !(await this.#accept(save))) break;
         this.#ring.advance(units);
-        left -= units;
+        this.#wake((position) => this.#ring.hasTaken(position));
         turn = { saves: turn.saves + 1, bytes: turn.bytes + units * ringUnitBytes };
         if (turn.saves < limits.ringTurnSaves && turn.bytes < limits.ringTurnBytes) continue;
         turn = { saves: 0, bytes: 0 };
+        this.#ring.isPaused = !this.#hooks.mayGoOn();
         await this.#parts.clock.yield();
       }
     } catch (error) {
@@ -204,7 +227,7 @@ class MergedRing implements SaveRing {
   }
 
   /** False when the store refuses. */
-  async #take({ namespace, parent, fingerprint, blocks }: RingSave): Promise<boolean> {
+  async #accept({ namespace, parent, fingerprint, blocks }: RingSave): Promise<boolean> {
     const { clock, writePath, logger } = this.#parts;
     const chain = blocks.map(({ key }) => key);
     const payloads = blocks.map(({ payload, crc, key, ...rest }, index) => ({

@@ -28,7 +28,7 @@ bool wmbt_ring_lay_out(const struct wmbt_ring_blocks *blocks, struct wmbt_ring_l
   if (count > WMBT_RING_BLOCKS_MAX) return false;
   size_t payload_bytes = 0;
   for (size_t i = 0; i < count; i += 1) {
-    if (blocks->lens[i] > WMBT_RING_SAVE_BYTES_MAX) return false;
+    if (blocks->lens[i] > WMBT_RING_PAYLOAD_BYTES_MAX) return false;
     payload_bytes += round_up(blocks->lens[i], alignment);
     if (payload_bytes > WMBT_RING_SAVE_BYTES_MAX) return false;
   }
