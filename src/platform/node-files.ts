@@ -17,6 +17,7 @@ import { dirname } from 'node:path';
 import type { FileHandle } from 'node:fs/promises';
 import type { Dirent, Stats } from 'node:fs';
 import { systemErrorCode } from '../base/errors.ts';
+import { stepByStep } from './file-steps.ts';
 import type { DirectoryEntry, FileStatus, Files, OpenFile, OpenMode } from './files.ts';
 
 const flagsOf: Readonly<Record<OpenMode, number>> = {
@@ -128,6 +129,7 @@ export const nodeFiles: Files = {
       await handle.close();
     }
   },
+  steps: (steps, signal) => stepByStep(nodeFiles, steps, signal),
   async freeBytes(path) {
     const { bavail, bsize } = await statfs(path);
     return bavail * bsize;
