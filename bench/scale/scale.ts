@@ -123,8 +123,10 @@ async function lookUp(catalog: Catalog, ids: readonly CatalogId[]): Promise<void
   const unasked = (): never => {
     throw new RangeError('a known block is asked for');
   };
-  const source = { isCertain, isKnown: isCertain, isAbsent: unasked, hope: unasked };
   const keys = ids.map(({ key }) => key);
+  const knownEnd = (from: number): number =>
+    from + catalog.leadingBlocks(ids[0].namespace, keys, from);
+  const source = { isCertain, isKnown: isCertain, knownEnd, isAbsent: unasked, hope: unasked };
   const requests = { readFollowing: unasked, confirm: unasked };
   await searchChain(keys, { ...source, ...requests }, () => undefined);
 }

@@ -93,6 +93,12 @@ export class Catalog {
     return known === 'marked' ? 'confirmed' : 'listed';
   }
 
+  /** How many blocks of the chain from that index on it believes present, up to the first that it does not. */
+  leadingBlocks(namespace: Namespace, keys: readonly BlockKey[], from: number): number {
+    const owner = this.#owners.block.get(namespace);
+    return owner === undefined ? 0 : this.#present.leading(owner, keys, from);
+  }
+
   /** True when the object store said so less than a second ago. */
   isAbsent(id: CatalogId): boolean {
     if (this.#absent.size === 0) return false;

@@ -51,6 +51,8 @@ class Source implements ChainSource {
   readonly certain = new Set<number>();
   readonly listed = new Set<number>();
   readonly absent = new Set<number>();
+  /** Blocks of the chain that is searched. */
+  length = keys.length;
   readonly #bucket: Bucket;
   #inFlight = 0;
 
@@ -60,6 +62,12 @@ class Source implements ChainSource {
 
   isCertain(index: number): boolean {
     return this.certain.has(index);
+  }
+
+  knownEnd(from: number): number {
+    let end = from;
+    while (end < this.length && this.isKnown(end)) end += 1;
+    return end;
   }
 
   isKnown(index: number): boolean {
@@ -103,6 +111,7 @@ class Source implements ChainSource {
 /** Asks for the first `length` blocks. */
 async function search(source: Source, length: number): Promise<number> {
   const told: number[] = [];
+  source.length = length;
   const matched = await searchChain(keys.slice(0, length), source, (count) => told.push(count));
   for (const count of told) assert.ok(count >= 0 && count <= length, `told of ${count}`);
   return matched;
@@ -320,6 +329,7 @@ describe('the search of chains that were saved in other ways', () => {
   it('tells its progress, so that whoever cannot wait has what is known', async () => {
     const source = new Source(new Bucket().save(0, 300));
     const told: number[] = [];
+    source.length = 300;
     await searchChain(keys.slice(0, 300), source, (matched) => told.push(matched));
     assert.deepEqual(told, [0, 64, 128, 192, 256, 300]);
   });

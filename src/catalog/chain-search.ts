@@ -7,6 +7,8 @@ export interface ChainSource {
   isCertain(index: number): boolean;
   /** Known to be stored, if only from a list. */
   isKnown(index: number): boolean;
+  /** The first block from there on that is not known; the length of the chain when there is none. */
+  knownEnd(from: number): number;
   /** Believed absent since a moment ago. */
   isAbsent(index: number): boolean;
   /**
@@ -77,10 +79,9 @@ class ChainSearch {
   }
 
   #skipKnown(from: number): number {
-    let index = from;
-    while (index < this.#keys.length && this.#source.isKnown(index)) index += 1;
-    this.#progress(index);
-    return index;
+    const end = this.#source.knownEnd(from);
+    this.#progress(end);
+    return end;
   }
 
   /** Reads a header; resolves to how many keys of this chain it lists, undefined when absent. */

@@ -33,6 +33,29 @@ describe('KnownTable', () => {
     assert.deepEqual([table.get(2, key), table.size], [undefined, 0]);
   });
 
+  it('counts leading keys of many as it tells of each by itself', () => {
+    const table = new KnownTable(limits.catalogKeysMax, random);
+    const keys = Array.from({ length: 300 }, (_, index) => keyOf(`leading ${index}`));
+    for (const [index, key] of keys.entries()) {
+      if (index % 2 === 0) table.add(7, key);
+      else table.addMarked(7, key);
+    }
+    assert.equal(table.leading(7, keys, 0), 300);
+    assert.equal(table.leading(7, keys, 300), 0);
+    assert.equal(table.leading(8, keys, 0), 0);
+    for (const gap of [299, 130, 64, 8, 7, 1, 0]) {
+      table.remove(7, keys[gap]);
+      for (let from = 0; from < 300; from += 1) {
+        const end = keys.findIndex((key, at) => at >= from && table.get(7, key) === undefined);
+        assert.equal(
+          table.leading(7, keys, from),
+          end < 0 ? 300 - from : end - from,
+          `${gap} ${from}`,
+        );
+      }
+    }
+  });
+
   it('tells keys apart that differ in any one digit', () => {
     const table = new KnownTable(1000, random);
     const key = keyOf('a');

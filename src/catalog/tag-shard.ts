@@ -65,11 +65,19 @@ export class TagShard {
     return this.#entries.byteLength;
   }
 
-  /** The slot of the tag in the four words, or -1. */
-  find(tag: Int32Array): number {
+  /** Where a search for a tag begins, by its first word: what was read comes sooner the next time. */
+  homeWord(first: number): number {
+    return this.#entries[entryWords * (first & this.#mask) + 3];
+  }
+
+  /** The slot of the tag in the four words from there on, or -1. */
+  find(tags: Int32Array, from = 0): number {
     const entries = this.#entries;
     const mask = this.#mask;
-    const [first, second, third, last] = [tag[0], tag[1], tag[2], tag[3]];
+    const first = tags[from];
+    const second = tags[from + 1];
+    const third = tags[from + 2];
+    const last = tags[from + 3];
     for (let slot = first & mask; ; slot = (slot + 1) & mask) {
       const at = entryWords * slot;
       const word = entries[at + 3];

@@ -251,6 +251,7 @@ export class ReadPath {
       isCertain: (index) => this.#isCertain(refAt(index)),
       isKnown: (index) =>
         this.#isCertain(refAt(index)) || catalog.presence(refAt(index)) === 'listed',
+      knownEnd: (from) => this.#knownEnd(namespace, keys, from),
       isAbsent: (index) => catalog.isAbsent(refAt(index)),
       readFollowing: async (index) =>
         (await objectTier.readFollowing(refAt(index), signal))?.following,
@@ -259,6 +260,19 @@ export class ReadPath {
         if (index < keys.length) catalog.hope(refAt(index));
       },
     };
+  }
+
+  /** What is not here the catalog is asked for, many blocks at once. */
+  #knownEnd(namespace: Namespace, keys: readonly BlockKey[], from: number): number {
+    const { cache, catalog } = this.#parts;
+    let end = from;
+    while (end < keys.length) {
+      const isHere = cache.find(blockRef(namespace, keys[end])) !== undefined;
+      const known = isHere ? 1 : catalog.leadingBlocks(namespace, keys, end);
+      if (known === 0) break;
+      end += known;
+    }
+    return end;
   }
 
   /** The reason for a storage fault; the caller's own abort and faults of ours are thrown on. */
