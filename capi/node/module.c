@@ -7,10 +7,11 @@
 #include "index.h"
 #include "kernels.h"
 #include "shared.h"
+#include "steps.h"
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 7 };
+enum { interface_version = 8 };
 
 struct function {
   const char *name;
@@ -23,6 +24,7 @@ static const struct function functions[] = {
     {"acknowledge", wmbt_node_acknowledge},
     {"mergePlanes", wmbt_node_merge_planes},
     {"chainKeys", wmbt_node_chain_keys},
+    {"carryOut", wmbt_node_carry_out},
     {"lock", wmbt_node_lock},
     {"notify", wmbt_node_notify},
     {"mapFile", wmbt_node_map_file},

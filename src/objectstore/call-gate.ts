@@ -3,6 +3,8 @@ import { StoreError } from '../base/errors.ts';
 
 /** What a running call asks between its steps. */
 export interface Call {
+  /** The caller's signal, for what takes one. */
+  readonly signal: AbortSignal | undefined;
   /** Throws `ABORTED` or `CLOSED` when the call should go no further. */
   check(): void;
   /**
@@ -57,19 +59,19 @@ export class CallGate {
 
 class RunningCall implements Call {
   readonly #what: string;
-  readonly #signal: AbortSignal | undefined;
+  readonly signal: AbortSignal | undefined;
   readonly #isClosed: () => boolean;
   #isHeld = false;
 
   constructor(what: string, signal: AbortSignal | undefined, isClosed: () => boolean) {
     this.#what = what;
-    this.#signal = signal;
+    this.signal = signal;
     this.#isClosed = isClosed;
   }
 
   check(): void {
     if (this.#isClosed()) throw new StoreError('CLOSED', `${this.#what}: the store is closed`);
-    if (this.#signal?.aborted === true) throw this.#aborted();
+    if (this.signal?.aborted === true) throw this.#aborted();
   }
 
   async hold<Result>(task: () => Promise<Result>): Promise<Result> {
@@ -105,6 +107,6 @@ class RunningCall implements Call {
   }
 
   #aborted(): StoreError {
-    return new StoreError('ABORTED', `${this.#what} was aborted`, { cause: this.#signal?.reason });
+    return new StoreError('ABORTED', `${this.#what} was aborted`, { cause: this.signal?.reason });
   }
 }

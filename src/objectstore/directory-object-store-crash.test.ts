@@ -21,10 +21,11 @@ const script = fileURLToPath(new URL('../../test/conformance/put-crash-child.js'
 const directory = await makeTemporaryDirectory('crash');
 after(() => directory.remove());
 
-/** When a child is killed: so many milliseconds after so many acknowledged puts. */
+/** When a child is killed: so many milliseconds after so many acknowledged puts; and how it puts. */
 interface Instant {
   readonly puts: number;
   readonly ms: number;
+  readonly native: 'auto' | 'off';
 }
 
 /** Lets a child put and delete, kills it, and gives the keys of the puts that it acknowledged. */
@@ -33,7 +34,7 @@ async function acknowledgedBeforeKill(
   seed: string,
   instant: Instant,
 ): Promise<string[]> {
-  const child = spawn(process.execPath, [script, root, seed], {
+  const child = spawn(process.execPath, [script, root, seed, instant.native], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');
@@ -71,6 +72,7 @@ describe('DirectoryObjectStore and SIGKILL', () => {
         acknowledgedBeforeKill(root, `${round}-${child}`, {
           puts: random.below(6),
           ms: random.below(15),
+          native: child % 2 === 0 ? 'auto' : 'off',
         }),
       );
       for (const keys of await Promise.all(kills)) for (const key of keys) acknowledged.add(key);

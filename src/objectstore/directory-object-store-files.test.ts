@@ -14,11 +14,12 @@ import {
 import { dirname } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { inTime, rejectsWith } from '../../test/conformance/object-store-harness.ts';
-import { systemError, withHookedFiles } from '../../test/support/hooked-files.ts';
+import { hookedFiles, systemError, withHookedFiles } from '../../test/support/hooked-files.ts';
 import type { FileCall, FileHook } from '../../test/support/hooked-files.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import { deferred } from '../base/deferred.ts';
 import { isStoreError } from '../base/errors.ts';
+import type { Files } from '../platform/files.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import type { Platform } from '../platform/platform.ts';
 import { DirectoryObjectStore } from './directory-object-store.ts';
@@ -241,19 +242,19 @@ describe('DirectoryObjectStore and its root', () => {
   });
 });
 
-describe('DirectoryObjectStore durability', () => {
-  /** The file calls that make names and bytes, in order, without the random part of names. */
-  function recorder(root: string): { hook: FileHook; calls: string[] } {
-    const calls: string[] = [];
-    const noted: readonly FileCall[] = ['write', 'sync', 'link', 'rename', 'syncDirectory'];
-    const hook: FileHook = (call, path) => {
-      if (!noted.includes(call)) return;
-      const short = path === root ? '.' : path.replace(`${root}/`, '').replace(/put-.*/, 'put');
-      calls.push(`${call} ${short.startsWith(root) ? short.slice(root.length) : short}`);
-    };
-    return { hook, calls };
-  }
+/** The file calls that make names and bytes, in order, without the random part of names. */
+function recorder(root: string): { hook: FileHook; calls: string[] } {
+  const calls: string[] = [];
+  const noted: readonly FileCall[] = ['write', 'sync', 'link', 'rename', 'syncDirectory'];
+  const hook: FileHook = (call, path) => {
+    if (!noted.includes(call)) return;
+    const short = path === root ? '.' : path.replace(`${root}/`, '').replace(/put-.*/, 'put');
+    calls.push(`${call} ${short.startsWith(root) ? short.slice(root.length) : short}`);
+  };
+  return { hook, calls };
+}
 
+describe('DirectoryObjectStore durability', () => {
   it('syncs the bytes before the name, and every new name on the way', async () => {
     const root = freshRoot();
     const { hook, calls } = recorder(root);
@@ -301,6 +302,69 @@ describe('DirectoryObjectStore durability', () => {
     calls.length = 0;
     await store.put(parseObjectKey('a/b'), []);
     assert.deepEqual(calls.slice(-2), ['syncDirectory a', 'syncDirectory .']);
+  });
+});
+
+describe('DirectoryObjectStore and directories that others remove', () => {
+  it('syncs names again that another process removed and a put made anew', async () => {
+    const root = freshRoot();
+    const { hook, calls } = recorder(root);
+    const store = new DirectoryObjectStore(withHookedFiles(platform, hook), root);
+    await store.put(parseObjectKey('a/b'), [], ifAbsent);
+    await new DirectoryObjectStore(platform, root).delete(parseObjectKey('a/b'));
+    calls.length = 0;
+    await store.put(parseObjectKey('a/b'), [], ifAbsent);
+    assert.deepEqual(calls.slice(-2), ['syncDirectory a', 'syncDirectory .']);
+  });
+
+  it('syncs names again when a delete removes directories while a put is under way', async () => {
+    const root = freshRoot();
+    const { hook, calls } = recorder(root);
+    const [reached, goOn] = [deferred<void>(), deferred<void>()];
+    const store = new DirectoryObjectStore(
+      withHookedFiles(platform, async (call, path) => {
+        if (call === 'link' && path.endsWith('/new%o')) {
+          reached.resolve();
+          await goOn.promise;
+        }
+        await hook(call, path);
+      }),
+      root,
+    );
+    await store.put(parseObjectKey('a/old'), [], ifAbsent);
+    const putting = store.put(parseObjectKey('a/new'), [], ifAbsent);
+    await reached.promise;
+    await store.delete(parseObjectKey('a/old'));
+    // Another process makes the directory again, and has not synced its name.
+    await mkdir(`${root}/a`);
+    calls.length = 0;
+    goOn.resolve();
+    await putting;
+    assert.deepEqual(calls, [
+      ...['link a/new%o', 'syncDirectory a'],
+      ...['syncDirectory a', 'syncDirectory .'],
+    ]);
+  });
+});
+
+describe('DirectoryObjectStore and one hand-over', () => {
+  it('puts a new object in a directory that is there by one list of steps', async () => {
+    const root = freshRoot();
+    const orders: string[][] = [];
+    let isRecording = false;
+    const files: Files = {
+      ...hookedFiles(platform.files, (call) => assert.ok(!isRecording, `${call} by itself`)),
+      steps: (steps, signal) => {
+        orders.push(steps.map(({ kind }) => kind));
+        return platform.files.steps(steps, signal);
+      },
+    };
+    const store = new DirectoryObjectStore({ ...platform, files }, root);
+    await store.put(parseObjectKey('a/b'), [bytes('first')], ifAbsent);
+    orders.length = 0;
+    isRecording = true;
+    assert.equal((await store.put(parseObjectKey('a/c'), [], ifAbsent)).outcome, 'stored');
+    assert.deepEqual(orders, [['expect-absent', 'write-new', 'link', 'sync-directory', 'remove']]);
   });
 });
 

@@ -1,6 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { after } from 'node:test';
 import { objectStoreSuite, RaceFleet } from '../../test/conformance/object-store-suite.ts';
+import { withNative } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { fileUrlOf } from './file-url.ts';
 import { openObjectStore } from './open-object-store.ts';
@@ -23,14 +25,23 @@ async function fastDirectory(): Promise<string> {
     : tmpdir();
 }
 
-const fleet = new RaceFleet();
+/** The platform without and with native code, which carries out a put in one go. */
+const platforms = [
+  { name: 'directory', platform },
+  { name: 'directory, native', platform: withNative(platform, 'auto') },
+];
 
-objectStoreSuite('directory', {
-  // A path with a space and a percent sign, which the URL must carry.
-  open: () => Promise.resolve(openObjectStore(fileUrlOf(`${directory}/100% of it`), platform)),
-  racePuts: (store, race) => fleet.race(store.url, race),
-  cleanup: async () => {
-    await fleet.close();
-    await rm(directory, { recursive: true, force: true });
-  },
-});
+for (const { name, platform: used } of platforms) {
+  const fleet = new RaceFleet();
+  objectStoreSuite(name, {
+    // A path with a space and a percent sign, which the URL must carry.
+    open: () => Promise.resolve(openObjectStore(fileUrlOf(`${directory}/100% of ${name}`), used)),
+    racePuts: (store, race) => fleet.race(store.url, race),
+    cleanup: async () => {
+      await fleet.close();
+      await rm(`${directory}/100% of ${name}`, { recursive: true, force: true });
+    },
+  });
+}
+
+after(() => rm(directory, { recursive: true, force: true }));

@@ -1,5 +1,4 @@
 import { assert } from '../base/assert.ts';
-import { blake3Hex } from '../base/blake3.ts';
 import { StoreError, systemErrorCode } from '../base/errors.ts';
 import { mapBounded } from '../base/map-bounded.ts';
 import { Semaphore } from '../base/semaphore.ts';
@@ -20,7 +19,7 @@ import { KeyLocks } from './key-locks.ts';
 import { pathOfKey } from './key-path.ts';
 import { walkKeys } from './key-walk.ts';
 import type { WalkedKey } from './key-walk.ts';
-import { bytesOfKey } from './object-key.ts';
+import { etagOf } from './file-etag.ts';
 import { objectLimits } from './object-limits.ts';
 import type {
   GetOptions,
@@ -31,10 +30,10 @@ import type {
   ObjectKey,
   ObjectPage,
   ObjectStore,
-  PutCondition,
   PutOptions,
   PutResult,
 } from './object-store.ts';
+import { lockNameOf, ObjectWriter } from './object-writer.ts';
 import { RetainedFiles } from './retained-files.ts';
 import { StoreDirectory } from './store-directory.ts';
 
@@ -71,6 +70,7 @@ export class DirectoryObjectStore implements ObjectStore {
   readonly #directory: StoreDirectory;
   readonly #locks: KeyLocks;
   readonly #retained: RetainedFiles;
+  readonly #writer: ObjectWriter;
   readonly #gate: CallGate;
   /** Gets under way; their callers bound how many wait. */
   readonly #reading = new Semaphore(objectLimits.directoryReadsMax);
@@ -85,6 +85,12 @@ export class DirectoryObjectStore implements ObjectStore {
       staleMs: options.lockStaleMs ?? objectLimits.lockStaleMs,
     });
     this.#retained = new RetainedFiles(platform.files, platform.clock);
+    this.#writer = new ObjectWriter({
+      files: platform.files,
+      directory: this.#directory,
+      locks: this.#locks,
+      retained: this.#retained,
+    });
     this.#gate = new CallGate(this.url);
   }
 
@@ -94,22 +100,9 @@ export class DirectoryObjectStore implements ObjectStore {
   }
 
   put(key: ObjectKey, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<PutResult> {
-    const { condition } = options;
     return this.#run('put', key, options, async (call, path) => {
-      const early = await this.#outcomeWithoutWriting(path, condition);
-      if (early !== undefined) return { outcome: early };
-      call.check();
-      const temporary = await this.#writeTemporary(parts, call);
-      try {
-        const outcome =
-          condition?.kind === 'if-absent'
-            ? await this.#link(temporary, path)
-            : await this.#replace({ key, path, temporary, condition }, call);
-        if (outcome !== 'changed') await this.#directory.syncName(path);
-        return { outcome };
-      } finally {
-        await this.#directory.discard(temporary);
-      }
+      const order = { key, path, parts, condition: options.condition };
+      return { outcome: await this.#writer.put(order, call) };
     });
   }
 
@@ -143,7 +136,7 @@ export class DirectoryObjectStore implements ObjectStore {
 
   head(key: ObjectKey, options: ObjectCallOptions = {}): Promise<ObjectInfo | undefined> {
     return this.#run('head', key, options, async (_, path) => {
-      const status = await this.#statusOf(path);
+      const status = await this.#directory.statusOf(path);
       return status === undefined ? undefined : infoOf(key, status);
     });
   }
@@ -171,7 +164,7 @@ export class DirectoryObjectStore implements ObjectStore {
 
   delete(key: ObjectKey, options: ObjectCallOptions = {}): Promise<void> {
     return this.#run('delete', key, options, async (call, path) => {
-      const status = await this.#statusOf(path);
+      const status = await this.#directory.statusOf(path);
       if (status === undefined) return;
       await this.#directory.prepare();
       await this.#locks.hold(lockNameOf(key), call, async (lock) => {
@@ -222,84 +215,10 @@ export class DirectoryObjectStore implements ObjectStore {
     return `${this.#directory.root}/${pathOfKey(key)}`;
   }
 
-  /** The object's file; undefined, when the bucket can be reached and has no such object. */
-  async #statusOf(path: string): Promise<FileStatus | undefined> {
-    const status = await this.#platform.files.status(path);
-    if (status === undefined) {
-      await this.#directory.checkPresence();
-      return undefined;
-    }
-    if (status.kind === 'file') return status;
-    throw new StoreError('UNAVAILABLE', `${path} is not a file of this store`);
-  }
-
-  /** Answers a conditional put whose condition does not hold, before its body is written. */
-  async #outcomeWithoutWriting(
-    path: string,
-    condition: PutCondition | undefined,
-  ): Promise<'present' | 'changed' | undefined> {
-    if (condition === undefined) return undefined;
-    const status = await this.#statusOf(path);
-    if (condition.kind === 'if-match')
-      return etagOf(status) === condition.etag ? undefined : 'changed';
-    if (status === undefined) return undefined;
-    // Its writer may not have come so far, and present must mean durable.
-    await this.#directory.syncName(path);
-    return 'present';
-  }
-
-  async #writeTemporary(parts: readonly Uint8Array[], call: Call): Promise<string> {
-    const { path, file } = await this.#directory.createTemporary();
-    try {
-      try {
-        call.check();
-        await file.write(parts, 0);
-        call.check();
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      call.check();
-      return path;
-    } catch (error) {
-      await this.#directory.discard(path);
-      throw error;
-    }
-  }
-
-  async #link(temporary: string, path: string): Promise<'stored' | 'present'> {
-    try {
-      await this.#directory.publish(temporary, path, () =>
-        this.#platform.files.link(temporary, path),
-      );
-      return 'stored';
-    } catch (error) {
-      if (systemErrorCode(error) === 'EEXIST') return 'present';
-      throw error;
-    }
-  }
-
-  #replace(replacement: Replacement, call: Call): Promise<'stored' | 'changed'> {
-    const { key, path, temporary, condition } = replacement;
-    return this.#locks.hold(lockNameOf(key), call, async (lock) => {
-      if (condition?.kind === 'if-match') {
-        const status = await this.#platform.files.status(path);
-        if (etagOf(status) !== condition.etag) return 'changed';
-      }
-      await this.#retained.retain(path);
-      call.check();
-      await this.#directory.publish(temporary, path, () => {
-        lock.check();
-        return this.#platform.files.rename(temporary, path);
-      });
-      return 'stored';
-    });
-  }
-
   /** Opens the object's file with the status of that very file, not of a later one of the name. */
   async #open(path: string, call: Call): Promise<OpenObject | undefined> {
     for (let attempt = 1; attempt <= objectLimits.openAttemptsMax; attempt += 1) {
-      const status = await this.#statusOf(path);
+      const status = await this.#directory.statusOf(path);
       if (status === undefined) return undefined;
       call.check();
       const file = await this.#openIfThere(path);
@@ -341,14 +260,6 @@ export class DirectoryObjectStore implements ObjectStore {
   }
 }
 
-/** A file that waits to become the object. */
-interface Replacement {
-  readonly key: ObjectKey;
-  readonly path: string;
-  readonly temporary: string;
-  readonly condition: PutCondition | undefined;
-}
-
 async function readInto(
   memory: Uint8Array,
   file: OpenFile,
@@ -387,13 +298,4 @@ function infoOf(key: ObjectKey, status: FileStatus): ObjectInfo {
     etag: etagOf(status) ?? '',
     modifiedMs: status.modifiedMs,
   };
-}
-
-function etagOf(status: FileStatus | undefined): string | undefined {
-  if (status === undefined) return undefined;
-  return `${status.identity}-${status.byteLength}-${status.modifiedMs}`;
-}
-
-function lockNameOf(key: ObjectKey): string {
-  return blake3Hex(bytesOfKey(key));
 }

@@ -15,7 +15,7 @@ const platform = nodePlatform();
 const directory = await makeTemporaryDirectory('locks');
 after(() => directory.remove());
 
-const call: Call = { check: () => undefined, hold: (task) => task() };
+const call: Call = { signal: undefined, check: () => undefined, hold: (task) => task() };
 
 /** As another process would see the directory: nothing in common but its files. */
 function otherProcess(staleMs = 5000): KeyLocks {

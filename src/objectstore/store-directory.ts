@@ -1,13 +1,14 @@
 import { StoreError, systemErrorCode } from '../base/errors.ts';
-import type { FileStatus, Files, OpenFile } from '../platform/files.ts';
+import type { FileStatus, Files } from '../platform/files.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Call } from './call-gate.ts';
 import { objectLimits } from './object-limits.ts';
 
-/** A file without a name among the objects yet. */
-export interface TemporaryFile {
-  readonly path: string;
-  readonly file: OpenFile;
+/** Directories to sync, in this order. */
+export interface Unsynced {
+  readonly directories: readonly string[];
+  /** Removals of directories that had ended when this was known. */
+  readonly removalsEnded: number;
 }
 
 /** A file of a writer that died. */
@@ -31,6 +32,9 @@ export class StoreDirectory {
   readonly #files: Files;
   /** Directories whose names, and those of all above up to the root, are durable. */
   readonly #durable = new Set<string>();
+  /** Removals of directories by deletes of this process. */
+  #removalsBegun = 0;
+  #removalsEnded = 0;
   #wasSeen = false;
   #removalFailures = 0;
 
@@ -46,18 +50,14 @@ export class StoreDirectory {
     return this.#removalFailures;
   }
 
-  /** Opens a new temporary file, making the root when it was never there. */
-  async createTemporary(): Promise<TemporaryFile> {
-    const path = `${this.temporaryArea}/put-${this.#platform.random.hex(16)}`;
-    try {
-      const file = await this.#files.open(path, 'create-new');
-      this.#wasSeen = true;
-      return { path, file };
-    } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') throw error;
-    }
-    await this.prepare();
-    return { path, file: await this.#files.open(path, 'create-new') };
+  /** The path of a temporary file that nobody else makes. */
+  newTemporaryPath(): string {
+    return `${this.temporaryArea}/put-${this.#platform.random.hex(16)}`;
+  }
+
+  /** A file was made in the root: from now on it is gone when it shows no mark. */
+  noteSeen(): void {
+    this.#wasSeen = true;
   }
 
   /** Makes root and temporary area durable where they are missing. */
@@ -98,32 +98,67 @@ export class StoreDirectory {
         if ((await this.#files.status(temporary)) === undefined) throw error;
       }
       await this.#makeDirectory(parentOf(path));
+      // What was known of directories with these names is of others, which somebody removed.
+      for (let at = parentOf(path); at !== this.root; at = parentOf(at)) this.#durable.delete(at);
     }
   }
 
   /** Makes the name of the file durable, and those of the directories above it. */
   async syncName(path: string): Promise<void> {
-    const made: string[] = [];
-    await this.#sync(parentOf(path));
+    const { directories } = this.unsyncedFor(path);
+    for (const directory of directories) await this.#sync(directory);
+    this.#addDurable(directories);
+  }
+
+  /** What to sync for the name of the file to be durable. */
+  unsyncedFor(path: string): Unsynced {
+    const directories = [parentOf(path)];
     for (let at = parentOf(path); !this.#durable.has(at); at = parentOf(at)) {
-      made.push(at);
-      await this.#sync(parentOf(at));
+      directories.push(parentOf(at));
       if (at === this.root) break;
     }
-    if (this.#durable.size + made.length > objectLimits.durableDirectoriesMax)
-      this.#durable.clear();
-    for (const at of made) this.#durable.add(at);
+    return { directories, removalsEnded: this.#removalsEnded };
+  }
+
+  /**
+   * A file was made in the root and named, and the directories were synced. False when that may not
+   * have been enough: a delete may have removed one of them meanwhile, and a put made it anew.
+   */
+  noteSynced({ directories, removalsEnded }: Unsynced): boolean {
+    this.noteSeen();
+    if (this.#removalsBegun !== removalsEnded) return false;
+    this.#addDurable(directories);
+    return true;
   }
 
   /** Removes the file and makes that durable, then the directories that it leaves empty. */
   async removeName(path: string): Promise<void> {
     await this.#files.remove(path);
-    let directory = parentOf(path);
+    const directory = parentOf(path);
     await this.#sync(directory);
-    while (directory !== this.root && (await this.#files.removeDirectory(directory))) {
-      this.#durable.delete(directory);
-      directory = parentOf(directory);
+    this.#removalsBegun += 1;
+    try {
+      await this.#removeEmpty(directory);
+    } finally {
+      this.#removalsEnded += 1;
     }
+  }
+
+  async #removeEmpty(first: string): Promise<void> {
+    for (let directory = first; directory !== this.root; directory = parentOf(directory)) {
+      // Before, and again for a put that came in between and went.
+      this.#durable.delete(directory);
+      if (!(await this.#files.removeDirectory(directory))) return;
+      this.#durable.delete(directory);
+    }
+  }
+
+  /** Each directory but the first is the parent of the one before, and holds its name. */
+  #addDurable(directories: readonly string[]): void {
+    const durable = directories.slice(0, -1);
+    if (this.#durable.size + durable.length > objectLimits.durableDirectoriesMax)
+      this.#durable.clear();
+    for (const directory of durable) this.#durable.add(directory);
   }
 
   /** Removes a temporary file; a failure is counted, for the object itself is not concerned. */
@@ -148,6 +183,17 @@ export class StoreDirectory {
       if (ageMs > objectLimits.leftOverMs) leftOvers.push({ path, status });
     }
     return leftOvers;
+  }
+
+  /** The object's file; undefined, when the bucket can be reached and has no such object. */
+  async statusOf(path: string): Promise<FileStatus | undefined> {
+    const status = await this.#files.status(path);
+    if (status === undefined) {
+      await this.checkPresence();
+      return undefined;
+    }
+    if (status.kind === 'file') return status;
+    throw new StoreError('UNAVAILABLE', `${path} is not a file of this store`);
   }
 
   async #isMarked(): Promise<boolean> {

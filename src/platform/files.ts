@@ -15,9 +15,31 @@ export interface FileStatus {
   readonly isOwn?: boolean | undefined;
 }
 
+/** One of several steps that are carried out together. */
+export type FileStep =
+  /** Fails with `EEXIST` when something is there. */
+  | { readonly kind: 'expect-absent'; readonly path: string }
+  /** Makes the file, which must not be there, writes all parts one after another, and syncs it. */
+  | { readonly kind: 'write-new'; readonly path: string; readonly parts: readonly Uint8Array[] }
+  /** As the calls of {@link Files}. */
+  | { readonly kind: 'link'; readonly existing: string; readonly path: string }
+  | { readonly kind: 'rename'; readonly from: string; readonly to: string }
+  | { readonly kind: 'sync-directory'; readonly path: string }
+  /** Removes the file if it is there. */
+  | { readonly kind: 'remove'; readonly path: string };
+
+/** How far steps came. */
+export interface StepsOutcome {
+  /** Steps that were done; those behind it were not begun, or failed. */
+  readonly done: number;
+  /** Why the step after these failed; undefined when all were done, or the signal ended them. */
+  readonly failure: unknown;
+}
+
 /**
  * Files and directories. Paths are absolute. Errors are those of the system, with their `code`
- * (`ENOENT`, `EEXIST`, `ENOSPC`, `EACCES`, …). No call takes a signal: local files answer or fail.
+ * (`ENOENT`, `EEXIST`, `ENOSPC`, `EACCES`, …). No single call takes a signal: local files answer or
+ * fail.
  */
 export interface Files {
   open(path: string, mode: OpenMode): Promise<OpenFile>;
@@ -46,6 +68,14 @@ export interface Files {
   removeDirectory(path: string): Promise<boolean>;
   /** Makes names in the directory durable. */
   syncDirectory(path: string): Promise<void>;
+  /**
+   * Carries out the steps in their order, up to the first that fails; what a failed one began stays.
+   * No step begins after the signal; the one under way is not ended. At most one step writes, and its
+   * parts stay as they are until this resolves or the signal fires: no later step begins on bytes that
+   * changed. It is much cheaper than the calls one after another where an implementation can hand
+   * all of it over at once.
+   */
+  steps(steps: readonly FileStep[], signal?: AbortSignal): Promise<StepsOutcome>;
   /** Bytes that this user may still write on the file system that holds `path`. */
   freeBytes(path: string): Promise<number>;
   /**

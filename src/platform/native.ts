@@ -4,9 +4,13 @@ import { fileURLToPath } from 'node:url';
 import { messageOf } from '../base/errors.ts';
 import { nativeKernels, useNativeKernels } from '../base/native-kernels.ts';
 import type { NativeKernels } from '../base/native-kernels.ts';
+import { NativeFileSteps } from './native-file-steps.ts';
+import type { StepsCode } from './native-file-steps.ts';
 import { nodeFileLocks } from './node-file-locks.ts';
+import { nodeFiles } from './node-files.ts';
 import { nodeSharedMemory } from './node-shared-memory.ts';
 import type { SharedMemoryCode } from './node-shared-memory.ts';
+import type { Files } from './files.ts';
 import type { Platform } from './platform.ts';
 
 /** `auto`: native code where there is some. `off`: none, whatever there is. */
@@ -16,7 +20,7 @@ export type NativeMode = 'auto' | 'off';
  * What `wombatkv-native.node` exports (capi/node). Everything works without it: slower, and without
  * locks of files and without word to a service manager.
  */
-export interface NativeCode extends NativeKernels, SharedMemoryCode {
+export interface NativeCode extends NativeKernels, SharedMemoryCode, StepsCode {
   readonly interfaceVersion: number;
   /** Name of the way in which CRC32C is computed on this processor. */
   readonly crc32cKernel: string;
@@ -33,7 +37,7 @@ export type NativeChoice =
   { readonly code: NativeCode } | { readonly code: undefined; readonly reason: string };
 
 /** The version of the functions above that this program knows; capi/node/module.c has the same. */
-const interfaceVersion = 7;
+const interfaceVersion = 8;
 
 /** The package's own folder: three above this file's, in a clone and where it is installed. */
 export const packageRoot = fileURLToPath(new URL('../../..', import.meta.url));
@@ -64,7 +68,19 @@ export function withNative(platform: Platform, mode: NativeMode): Platform {
   if (code === undefined) return { ...platform, locks: undefined, sharedMemory: undefined };
   const hasSharedFiles = process.platform === 'linux';
   const sharedMemory = hasSharedFiles ? nodeSharedMemory(code) : undefined;
-  return { ...platform, locks: nodeFileLocks(code), sharedMemory };
+  return {
+    ...platform,
+    files: withSteps(platform.files, code),
+    locks: nodeFileLocks(code),
+    sharedMemory,
+  };
+}
+
+/** Whatever stands around the files of the machine, to see or to hinder their calls, sees each step. */
+function withSteps(files: Files, code: NativeCode): Files {
+  if (files !== nodeFiles) return files;
+  const steps = new NativeFileSteps(code, files);
+  return { ...files, steps: (list, signal) => steps.run(list, signal) };
 }
 
 /**

@@ -17,6 +17,7 @@ import { dirname } from 'node:path';
 import type { FileHandle } from 'node:fs/promises';
 import type { Dirent, Stats } from 'node:fs';
 import { systemErrorCode } from '../base/errors.ts';
+import { stepByStep } from './file-steps.ts';
 import type { DirectoryEntry, FileStatus, Files, OpenFile, OpenMode } from './files.ts';
 
 const flagsOf: Readonly<Record<OpenMode, number>> = {
@@ -128,6 +129,7 @@ export const nodeFiles: Files = {
       await handle.close();
     }
   },
+  steps: (steps, signal) => stepByStep(nodeFiles, steps, signal),
   async freeBytes(path) {
     const { bavail, bsize } = await statfs(path);
     return bavail * bsize;
@@ -165,11 +167,18 @@ async function tryToMake(path: string): Promise<unknown> {
   }
 }
 
+/**
+ * Files that are open. A store that nobody closes may become garbage before its program ends; its files stay open until
+ * then, for Node complains on standard error of a handle that it has to close itself.
+ */
+const openHandles = new Set<FileHandle>();
+
 class NodeOpenFile implements OpenFile {
   readonly #handle: FileHandle;
 
   constructor(handle: FileHandle) {
     this.#handle = handle;
+    openHandles.add(handle);
   }
 
   read(into: Uint8Array, position: number): Promise<number> {
@@ -197,6 +206,7 @@ class NodeOpenFile implements OpenFile {
   }
 
   close(): Promise<void> {
+    openHandles.delete(this.#handle);
     return this.#handle.close();
   }
 }

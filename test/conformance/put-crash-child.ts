@@ -1,14 +1,16 @@
 import { isStoreError } from '../../src/base/errors.ts';
 import { DirectoryObjectStore } from '../../src/objectstore/directory-object-store.ts';
 import { parseObjectKey } from '../../src/objectstore/object-key.ts';
+import { withNative } from '../../src/platform/native.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { seededRandom } from '../support/random.ts';
 import { checkedBody } from './checked-body.ts';
 
-// Puts and deletes objects in the directory until it is killed. Prints each put that was
+// Puts and deletes objects in the directory until it is killed, with native code or, for `off`, without. Prints each put that was
 // acknowledged; objects whose name begins with `once` are never deleted.
-const [root = '', seed = ''] = process.argv.slice(2);
-const store = new DirectoryObjectStore(nodePlatform(), root, { lockStaleMs: 1000 });
+const [root = '', seed = '', native = 'auto'] = process.argv.slice(2);
+const platform = withNative(nodePlatform(), native === 'off' ? 'off' : 'auto');
+const store = new DirectoryObjectStore(platform, root, { lockStaleMs: 1000 });
 const random = seededRandom(seed);
 setInterval(() => undefined, 1000);
 process.stdout.write('ready\n');

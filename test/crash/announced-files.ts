@@ -45,6 +45,7 @@ export function announcedPlatform(platform: Platform, listener: PhaseListener): 
     link: (existing, path) => inUpload(path, during, () => files.link(existing, path)),
     rename: (from, to) => inUpload(to, during, () => files.rename(from, to)),
     syncDirectory: (path) => inUpload(path, during, () => files.syncDirectory(path)),
+    steps: (steps, signal) => during('upload', () => files.steps(steps, signal)),
     remove: (path) =>
       isSegment(path) ? during('evict', () => files.remove(path)) : files.remove(path),
   };

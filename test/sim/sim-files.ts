@@ -2,10 +2,13 @@ import type {
   AnonymousFile,
   DirectoryEntry,
   FileStatus,
+  FileStep,
   Files,
   OpenFile,
   OpenMode,
+  StepsOutcome,
 } from '../../src/platform/files.ts';
+import { stepByStep } from '../../src/platform/file-steps.ts';
 import { systemError } from '../support/hooked-files.ts';
 import { concatBytes } from '../../src/base/bytes.ts';
 import { DirectoryNode, FileNode } from './disk-nodes.ts';
@@ -132,6 +135,11 @@ export class SimFiles implements Files {
     return this.#call('sync', `sync ${path}`, () =>
       this.#disk.apply({ kind: 'sync-directory', path }),
     );
+  }
+
+  /** Each step is a call of its own, which may fail, hang or be the last one of the process. */
+  steps(steps: readonly FileStep[], signal?: AbortSignal): Promise<StepsOutcome> {
+    return stepByStep(this, steps, signal);
   }
 
   freeBytes(path: string): Promise<number> {

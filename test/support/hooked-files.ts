@@ -1,3 +1,5 @@
+import { stepByStep } from '../../src/platform/file-steps.ts';
+import type { SingleCalls } from '../../src/platform/file-steps.ts';
 import type { Files, OpenFile } from '../../src/platform/files.ts';
 import type { Platform } from '../../src/platform/platform.ts';
 
@@ -30,18 +32,22 @@ export function hookedFiles(files: Files, hook: FileHook): Files {
     await hook(call, path);
     return run();
   };
-  return {
-    ...files,
+  const single: SingleCalls = {
     open: (path, mode) =>
       hooked('open', path, async () => hookedFile(await files.open(path, mode), path, hooked)),
     status: (path) => hooked('status', path, () => files.status(path)),
-    list: (path) => hooked('list', path, () => files.list(path)),
-    makeDirectory: (path) => hooked('makeDirectory', path, () => files.makeDirectory(path)),
     link: (existing, path) => hooked('link', path, () => files.link(existing, path)),
     rename: (from, to) => hooked('rename', to, () => files.rename(from, to)),
     remove: (path) => hooked('remove', path, () => files.remove(path)),
-    removeDirectory: (path) => hooked('removeDirectory', path, () => files.removeDirectory(path)),
     syncDirectory: (path) => hooked('syncDirectory', path, () => files.syncDirectory(path)),
+  };
+  return {
+    ...files,
+    ...single,
+    list: (path) => hooked('list', path, () => files.list(path)),
+    makeDirectory: (path) => hooked('makeDirectory', path, () => files.makeDirectory(path)),
+    removeDirectory: (path) => hooked('removeDirectory', path, () => files.removeDirectory(path)),
+    steps: (steps, signal) => stepByStep(single, steps, signal),
   };
 }
 

@@ -1,0 +1,197 @@
+import { assert } from '../base/assert.ts';
+import { blake3Hex } from '../base/blake3.ts';
+import { systemErrorCode } from '../base/errors.ts';
+import type { FileStep, Files } from '../platform/files.ts';
+import type { Call } from './call-gate.ts';
+import { etagOf } from './file-etag.ts';
+import type { KeyLocks } from './key-locks.ts';
+import { bytesOfKey } from './object-key.ts';
+import type { ObjectKey, PutCondition, PutResult } from './object-store.ts';
+import type { RetainedFiles } from './retained-files.ts';
+import type { StoreDirectory } from './store-directory.ts';
+
+/** An object to make. */
+export interface PutOrder {
+  readonly key: ObjectKey;
+  readonly path: string;
+  readonly parts: readonly Uint8Array[];
+  readonly condition: PutCondition | undefined;
+}
+
+export interface ObjectWriterParts {
+  readonly files: Files;
+  readonly directory: StoreDirectory;
+  readonly locks: KeyLocks;
+  readonly retained: RetainedFiles;
+}
+
+/** A put that waits for its file to become the object. */
+interface Written extends PutOrder {
+  readonly temporary: string;
+}
+
+/** Steps of a put if-absent, by their index; those between the name and the removal are syncs. */
+const [lookStep, writeStep, linkStep, firstSyncStep] = [0, 1, 2, 3];
+
+/**
+ * Puts of a directory store, as `directory-object-store.ts` says what they promise: bytes in a
+ * temporary file, synced; then the name; then the directories.
+ *
+ * What uploads ask for, a new object, if-absent, in a directory that is there, is carried out by one
+ * order of steps. Where that stops, for a directory is missing or the object is there, the rest is
+ * done call by call.
+ */
+export class ObjectWriter {
+  readonly #files: Files;
+  readonly #directory: StoreDirectory;
+  readonly #locks: KeyLocks;
+  readonly #retained: RetainedFiles;
+
+  constructor({ files, directory, locks, retained }: ObjectWriterParts) {
+    this.#files = files;
+    this.#directory = directory;
+    this.#locks = locks;
+    this.#retained = retained;
+  }
+
+  async put(order: PutOrder, call: Call): Promise<PutResult['outcome']> {
+    return order.condition?.kind === 'if-absent'
+      ? this.#putAtOnce(order, call)
+      : this.#putCallByCall(order, call);
+  }
+
+  async #putAtOnce(order: PutOrder, call: Call): Promise<PutResult['outcome']> {
+    const { path, parts } = order;
+    const temporary = this.#directory.newTemporaryPath();
+    const unsynced = this.#directory.unsyncedFor(path);
+    const steps: readonly FileStep[] = [
+      { kind: 'expect-absent', path },
+      { kind: 'write-new', path: temporary, parts },
+      { kind: 'link', existing: temporary, path },
+      ...unsynced.directories.map((directory) => ({
+        kind: 'sync-directory' as const,
+        path: directory,
+      })),
+      { kind: 'remove', path: temporary },
+    ];
+    const { done, failure } = await this.#files.steps(steps, call.signal);
+    if (done === steps.length) {
+      if (!this.#directory.noteSynced(unsynced)) await this.#directory.syncName(path);
+      return 'stored';
+    }
+    const goesOn = isExpected(failure, done, steps.length);
+    // Nothing was made.
+    if (goesOn && done < linkStep) return this.#putCallByCall(order, call);
+    try {
+      call.check();
+      if (!goesOn) throw failure;
+      if (done === linkStep) return await this.#publish({ ...order, temporary }, call);
+      await this.#directory.syncName(path);
+      return 'stored';
+    } finally {
+      await this.#directory.discard(temporary);
+    }
+  }
+
+  async #putCallByCall(order: PutOrder, call: Call): Promise<PutResult['outcome']> {
+    const early = await this.#outcomeWithoutWriting(order);
+    if (early !== undefined) return early;
+    call.check();
+    const temporary = await this.#writeTemporary(order.parts, call);
+    try {
+      return await this.#publish({ ...order, temporary }, call);
+    } finally {
+      await this.#directory.discard(temporary);
+    }
+  }
+
+  /** Answers a conditional put whose condition does not hold, before its body is written. */
+  async #outcomeWithoutWriting({
+    path,
+    condition,
+  }: PutOrder): Promise<'present' | 'changed' | undefined> {
+    if (condition === undefined) return undefined;
+    const status = await this.#directory.statusOf(path);
+    if (condition.kind === 'if-match')
+      return etagOf(status) === condition.etag ? undefined : 'changed';
+    if (status === undefined) return undefined;
+    // Its writer may not have come so far, and present must mean durable.
+    await this.#directory.syncName(path);
+    return 'present';
+  }
+
+  async #writeTemporary(parts: readonly Uint8Array[], call: Call): Promise<string> {
+    const path = this.#directory.newTemporaryPath();
+    const step = { kind: 'write-new', path, parts } as const;
+    let { failure } = await this.#files.steps([step], call.signal);
+    try {
+      if (systemErrorCode(failure) === 'ENOENT') {
+        await this.#directory.prepare();
+        ({ failure } = await this.#files.steps([step], call.signal));
+      }
+      call.check();
+      if (failure !== undefined) throw failure;
+      this.#directory.noteSeen();
+      return path;
+    } catch (error) {
+      await this.#directory.discard(path);
+      throw error;
+    }
+  }
+
+  /** Gives the file the object's name and makes that durable. */
+  async #publish(written: Written, call: Call): Promise<PutResult['outcome']> {
+    const outcome =
+      written.condition?.kind === 'if-absent'
+        ? await this.#link(written)
+        : await this.#replace(written, call);
+    if (outcome !== 'changed') await this.#directory.syncName(written.path);
+    return outcome;
+  }
+
+  async #link({ temporary, path }: Written): Promise<'stored' | 'present'> {
+    try {
+      await this.#directory.publish(temporary, path, () => this.#files.link(temporary, path));
+      return 'stored';
+    } catch (error) {
+      if (systemErrorCode(error) === 'EEXIST') return 'present';
+      throw error;
+    }
+  }
+
+  #replace(written: Written, call: Call): Promise<'stored' | 'changed'> {
+    const { key, path, temporary, condition } = written;
+    return this.#locks.hold(lockNameOf(key), call, async (lock) => {
+      if (condition?.kind === 'if-match') {
+        const status = await this.#files.status(path);
+        if (etagOf(status) !== condition.etag) return 'changed';
+      }
+      await this.#retained.retain(path);
+      call.check();
+      await this.#directory.publish(temporary, path, () => {
+        lock.check();
+        return this.#files.rename(temporary, path);
+      });
+      return 'stored';
+    });
+  }
+}
+
+export function lockNameOf(key: ObjectKey): string {
+  return blake3Hex(bytesOfKey(key));
+}
+
+/**
+ * True for a failure behind which the put goes on call by call: what is there, or missing, is looked
+ * at there. A sync that failed is not tried again: the system tells of lost bytes only once.
+ */
+function isExpected(failure: unknown, done: number, steps: number): boolean {
+  const code = systemErrorCode(failure) ?? '';
+  if (done === lookStep) return code === 'EEXIST';
+  if (done === writeStep) return code === 'ENOENT';
+  if (done === linkStep) return code === 'ENOENT' || code === 'EEXIST';
+  if (done === steps - 1) return true;
+  assert(done >= firstSyncStep, 'what follows the name is syncs');
+  // From opening the directory: it is gone, or closed to us.
+  return code === 'ENOENT' || code === 'EACCES';
+}
