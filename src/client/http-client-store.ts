@@ -313,10 +313,12 @@ export class HttpClientStore implements KvStore {
     namespace: Namespace,
     call: HttpCall,
   ): Promise<Pick<LongSave, 'leftOut' | 'isLastFirst'>> {
-    const bytes = blocks.reduce((sum, { payload }) => sum + payload.length, 0);
+    const lengths = blocks.map(({ payload }) => payload.length);
+    const bytes = lengths.reduce((sum, length) => sum + length, 0);
     if (bytes < this.#limits.askBytesMin) return { leftOut: 0, isLastFirst: false };
     const keys = blocks.map(({ key }) => key);
-    const answer = await this.#json(operationPath(namespace, 'contains'), { keys }, call);
+    const path = operationPath(namespace, 'contains');
+    const answer = await this.#json(path, { keys, lengths }, call);
     const firstNew = readStored(answer, keys.length).indexOf(false);
     return {
       leftOut: firstNew < 0 ? keys.length : firstNew,

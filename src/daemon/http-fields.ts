@@ -52,6 +52,22 @@ export function tokensField(fields: Fields, name: string): readonly number[] {
   });
 }
 
+/** Lengths of the payloads of so many keys. */
+export function lengthsField(fields: Fields, name: string, count: number): readonly number[] {
+  const value = fields[name];
+  if (!Array.isArray(value) || value.length !== count) {
+    throw wrong(name, `an array of ${count} lengths, one for each key`);
+  }
+  const { payloadBytesMax } = limits;
+  return value.map((length: unknown, index) => {
+    const isLength = typeof length === 'number' && Number.isSafeInteger(length) && length >= 0;
+    if (!isLength) throw wrong(`${name}[${index}]`, 'a number of bytes');
+    if (length <= payloadBytesMax) return length;
+    const message = `${name}[${index}] is ${length} bytes; at most ${payloadBytesMax} can be stored`;
+    throw new StoreError('TOO_LARGE', message);
+  });
+}
+
 export function selectionOf(fields: Fields): Selection {
   const { kind } = fields;
   if (kind === 'blocks') return { kind, keys: keysField(fields, 'keys') };

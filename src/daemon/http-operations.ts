@@ -21,6 +21,7 @@ import {
   flagField,
   keyField,
   keysField,
+  lengthsField,
   optionalKeyField,
   selectionOf,
   tokensField,
@@ -96,8 +97,15 @@ export class HttpOperations {
 
   async #contains(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
     const options = callOptionsOf(request, ns, this.#parts.limits);
-    const stored = await this.#parts.store.contains(keysField(fields, 'keys'), options);
-    return jsonAnswer({ stored, bulk: bulkVersion });
+    const { store } = this.#parts;
+    const keys = keysField(fields, 'keys');
+    if (fields['lengths'] === undefined) {
+      return jsonAnswer({ stored: await store.contains(keys, options), bulk: bulkVersion });
+    }
+    // It is to be saved: the bucket is not asked for what a save would not look for there.
+    const lengths = lengthsField(fields, 'lengths', keys.length);
+    const isWanted = await store.wants(keys, { ...options, lengths });
+    return jsonAnswer({ stored: isWanted.map((one) => !one), bulk: bulkVersion });
   }
 
   async #load(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {

@@ -134,6 +134,19 @@ function lendable(store: ServedStore): number {
   return leases.length;
 }
 
+/** What is stored of keys whose payloads of those lengths are to be saved. */
+async function ask(
+  port: number,
+  keys: readonly string[],
+  lengths: readonly unknown[],
+): Promise<{ readonly status: number; readonly text: string }> {
+  const url = `http://127.0.0.1:${port}${operationPath(namespace, 'contains')}`;
+  const headers = { 'content-type': 'application/json' };
+  const body = JSON.stringify({ keys, lengths });
+  const response = await fetch(url, { method: 'POST', headers, body });
+  return { status: response.status, text: await response.text() };
+}
+
 /** Resolves when the condition holds; the runner's own limit ends a test that waits in vain. */
 async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 2));
@@ -236,6 +249,26 @@ describe('a save over HTTP', { skip: withoutNative() }, () => {
     assert.deepEqual(JSON.parse(text), { saved: 3, known: 2, savedBytes: 3 * mib });
     assert.equal((await rig.store.lookup(chain.keys)).matched, 5);
   });
+
+  it('asks what is stored with the lengths of its payloads, for which nothing asks the bucket', async () => {
+    const chain = chainOf('http-save/asked', 4, 1000);
+    await rig.store.save(chain.blocks.slice(0, 2));
+    const { requests } = (await rig.store.stats()).object;
+    const { status, text } = await ask(rig.port, chain.keys, [1000, 1000, 1000, 1000]);
+    assert.equal(status, 200, text);
+    assert.deepEqual(JSON.parse(text), { stored: [true, true, false, false], bulk: 2 });
+    assert.equal((await rig.store.stats()).object.requests.head, requests.head);
+  });
+
+  it('is told of lengths that are none, or not one for each key', async () => {
+    const { keys } = chainOf('http-save/lengths', 2, 10);
+    for (const lengths of [[1], [1, 2, 3], [1, -1], [1, 1.5], [1, '1']]) {
+      const { status, text } = await ask(rig.port, keys, lengths);
+      assert.equal(status, 400, text);
+      assert.match(text, /"INVALID".*lengths/);
+    }
+    assert.equal((await ask(rig.port, keys, [1, 2 ** 31])).status, 413);
+  });
 });
 
 describe('a save over HTTP without room', { skip: withoutNative() }, () => {
@@ -246,6 +279,8 @@ describe('a save over HTTP without room', { skip: withoutNative() }, () => {
     const { pendingBytes } = await rig.store.stats();
     const free = lendable(rig.store);
     const chain = chainOf('http-save/no room', 20, mib);
+    const lengths = chain.blocks.map(({ payload }) => payload.length);
+    assert.equal((await ask(rig.port, chain.keys, lengths)).status, 429);
     const { status, text } = await save(rig.port, bodyOf(chain).bytes);
     assert.equal(status, 429, text);
     assert.match(text, /"BUSY".*backlog/);
