@@ -30,7 +30,7 @@
  * TCP (WMBT_KV_TCP_ADDR) or HTTP (WMBT_KV_HTTP_ADDR), or, without a daemon, one that the library starts for this
  * process alone (see "A store of one's own"). On the same host blocks in the store's memory are found and lent where they lie, without a copy and
  * without a system call (one, for a store of one's own, by which it is known to live), and puts go into memory that the
- * store lends for them; its Unix socket serves the rest, and everything where it shares no memory. For TLS and for a near-cache the
+ * store lends for them, small ones without a call; its Unix socket serves the rest, and everything where it shares no memory. For TLS and for a near-cache the
  * library starts a process of Node that is the client of the daemon (see "TLS and near-cache"). Nothing is sent in the
  * clear where TLS is asked for.
  *

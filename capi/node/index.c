@@ -5,7 +5,6 @@
  */
 #include "index.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "../src/hex.h"
@@ -13,9 +12,29 @@
 #include "../src/shared/shared-lent.h"
 #include "arguments.h"
 
-/* Most keys of one call, and the words of a found payload: segment below where the payload begins in its extent,
-   offset, length, CRC32C, facts. */
-enum { keys_max = wmbt_client_hazards, found_words = 5 };
+/* Most keys of one call. */
+enum { keys_max = wmbt_client_hazards };
+
+/*
+ * What a reader in JavaScript and the functions hand to each other: one array of words, for it costs more to look into an array
+ * than to pin a payload. The two words of the request, then a record for each key.
+ */
+struct request {
+  uint32_t owner, client;
+};
+
+struct record {
+  uint32_t hazard;
+  /* The segment, and in the bits above 16 where in its extent the payload begins. */
+  uint32_t segment;
+  uint32_t offset, length, crc, facts;
+};
+
+struct exchange {
+  const struct request *request;
+  struct record *records;
+  size_t records_count;
+};
 
 static bool read_index(napi_env env, napi_value value, struct wmbt_index *index) {
   struct wmbt_bytes memory;
@@ -37,9 +56,8 @@ static bool read_clients(napi_env env, napi_value value, struct wmbt_client **cl
 }
 
 /* One client of many, by its number. */
-static bool read_client(napi_env env, napi_value memory, napi_value number, struct wmbt_client **client) {
-  uint32_t slot;
-  if (!read_clients(env, memory, client) || !wmbt_read_uint32(env, number, &slot)) return false;
+static bool read_client(napi_env env, napi_value memory, uint32_t slot, struct wmbt_client **client) {
+  if (!read_clients(env, memory, client)) return false;
   if (slot >= wmbt_client_slots) {
     napi_throw_range_error(env, NULL, "there is no such client");
     return false;
@@ -56,31 +74,78 @@ static bool read_words(napi_env env, napi_value value, size_t least, struct wmbt
   return false;
 }
 
-static bool parse_key(const char *text, uint64_t key[4]) {
-  uint8_t digest[wmbt_digest_bytes];
-  if (!wmbt_hex_parse(text, digest)) return false;
-  memcpy(key, digest, sizeof digest);
+/* Words of a request and of records behind it, if there are any. */
+static bool read_exchange(napi_env env, napi_value value, struct exchange *exchange) {
+  struct wmbt_bytes words;
+  if (!read_words(env, value, sizeof *exchange->request / 4, &words)) return false;
+  exchange->request = (const struct request *)(const void *)words.data;
+  exchange->records = (struct record *)(void *)(words.data + sizeof *exchange->request);
+  exchange->records_count = (words.length - sizeof *exchange->request) / sizeof *exchange->records;
   return true;
 }
 
-/* Keys, joined without anything between them. The caller frees the text. */
-static bool read_keys(napi_env env, napi_value value, char **text, size_t *count) {
-  size_t length = 0;
-  if (napi_get_value_string_latin1(env, value, NULL, 0, &length) != napi_ok) {
+static bool are_hazards(const struct record *records, size_t count) {
+  for (size_t i = 0; i < count; i += 1) {
+    if (records[i].hazard >= wmbt_client_hazards) return false;
+  }
+  return true;
+}
+
+/* Records from `first` to before `end`, of which each has a hazard. */
+static bool check_records(napi_env env, const struct exchange *exchange, size_t first, size_t end) {
+  if (first > end || end > exchange->records_count) {
+    napi_throw_range_error(env, NULL, "there are too few words");
+    return false;
+  }
+  if (are_hazards(exchange->records + first, end - first)) return true;
+  napi_throw_range_error(env, NULL, "there is no such hazard");
+  return false;
+}
+
+/* True when a digit is a letter of the upper case: those have bit 6 of their codes, and not bit 5. */
+static bool has_upper_case(const char text[wmbt_digest_digits]) {
+  uint64_t upper = 0;
+  for (size_t at = 0; at < wmbt_digest_digits; at += sizeof upper) {
+    uint64_t codes;
+    memcpy(&codes, text + at, sizeof codes);
+    upper |= codes >> 6 & ~(codes >> 5);
+  }
+  return (upper & UINT64_C(0x0101010101010101)) != 0;
+}
+
+/* A key has one form. */
+static bool parse_key(const char text[wmbt_digest_digits], uint8_t key[wmbt_digest_bytes]) {
+  return !has_upper_case(text) && wmbt_hex_parse(text, key);
+}
+
+struct keys {
+  /* How many were given, and how many of them, from the first on, are keys. */
+  size_t given, count;
+  uint8_t digests[keys_max][wmbt_digest_bytes];
+};
+
+/* Keys, joined without anything between them. */
+static bool read_keys(napi_env env, napi_value value, struct keys *keys) {
+  char text[keys_max * wmbt_digest_digits + 1];
+  size_t length = 0, utf8_length = 0;
+  if (napi_get_value_string_latin1(env, value, NULL, 0, &length) != napi_ok ||
+      napi_get_value_string_utf8(env, value, NULL, 0, &utf8_length) != napi_ok) {
     napi_throw_type_error(env, NULL, "text was expected");
     return false;
   }
-  *count = length / wmbt_digest_digits;
-  if (length % wmbt_digest_digits != 0 || *count > keys_max) {
+  keys->given = length / wmbt_digest_digits;
+  keys->count = 0;
+  if (length % wmbt_digest_digits != 0 || keys->given > keys_max) {
     napi_throw_range_error(env, NULL, "keys have 64 characters each, and there are at most 1016");
     return false;
   }
-  *text = malloc(length + 1);
-  if (*text == NULL) {
-    napi_throw_error(env, "ENOMEM", "ENOMEM: no memory for keys");
-    return false;
+  /* A character that takes more than a byte is no digit, though the byte that is left of it may look like one. */
+  if (utf8_length != length) return true;
+  if (napi_get_value_string_latin1(env, value, text, sizeof text, &length) != napi_ok) return false;
+  while (keys->count < keys->given && parse_key(text + keys->count * wmbt_digest_digits, keys->digests[keys->count])) {
+    keys->count += 1;
   }
-  return napi_get_value_string_latin1(env, value, *text, length + 1, &length) == napi_ok;
+  return true;
 }
 
 /* indexCreate(memory, log2Capacity, segmentBytes) */
@@ -117,13 +182,15 @@ napi_value wmbt_node_index_publish(napi_env env, napi_callback_info info) {
   struct wmbt_index index;
   struct wmbt_bytes words;
   char text[wmbt_digest_digits + 1];
+  uint8_t digest[wmbt_digest_bytes];
   uint64_t key[4];
   if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &index)) return NULL;
   if (!wmbt_read_text(env, arguments[1], text, sizeof text) || !read_words(env, arguments[2], 7, &words)) return NULL;
-  if (strlen(text) != wmbt_digest_digits || !parse_key(text, key)) {
-    napi_throw_range_error(env, NULL, "a key has 64 hexadecimal digits");
+  if (strlen(text) != wmbt_digest_digits || !parse_key(text, digest)) {
+    napi_throw_range_error(env, NULL, "a key has 64 hexadecimal digits in lower case");
     return NULL;
   }
+  memcpy(key, digest, sizeof key);
   const uint32_t *word = (const uint32_t *)(const void *)words.data;
   const struct wmbt_found payload = {
       .location = location_of(word[0], word[1]) | (uint64_t)(word[6] & 127) << 56,
@@ -147,107 +214,69 @@ napi_value wmbt_node_index_retire(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* How many leading keys are found; those that are no keys are not. */
-static size_t find_leading(const struct wmbt_index *index, const char *text, size_t count, uint32_t owner,
-                           struct wmbt_found *found) {
-  for (size_t i = 0; i < count; i += 1) {
-    uint64_t key[4];
-    if (!parse_key(text + i * wmbt_digest_digits, key)) return i;
-    if (!wmbt_index_find(index, key, owner, &found[i])) return i;
-  }
-  return count;
-}
-
 /* indexFind(memory, keys, owner): how many leading keys are there now */
 napi_value wmbt_node_index_find(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];
   struct wmbt_index index;
-  struct wmbt_found found[keys_max];
+  struct keys keys;
   uint32_t owner;
-  char *text = NULL;
-  size_t count;
   if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &index)) return NULL;
-  if (!wmbt_read_uint32(env, arguments[2], &owner)) return NULL;
-  if (!read_keys(env, arguments[1], &text, &count)) return free(text), NULL;
-  const size_t leading = find_leading(&index, text, count, owner, found);
-  free(text);
-  return wmbt_number(env, (double)leading);
-}
-
-static void write_found(uint32_t *words, const struct wmbt_found *found) {
-  words[0] = (uint32_t)(found->location >> 40) & 0x7fffff;
-  words[1] = (uint32_t)found->location;
-  words[2] = (uint32_t)found->extent;
-  words[3] = (uint32_t)(found->extent >> 32);
-  words[4] = (uint32_t)found->facts;
+  if (!read_keys(env, arguments[1], &keys) || !wmbt_read_uint32(env, arguments[2], &owner)) return NULL;
+  return wmbt_number(env, (double)wmbt_index_find_leading(&index, keys.digests[0], keys.count, owner, NULL));
 }
 
 /* Announces all that were found, and keeps the leading ones that are still there. */
-static size_t pin_leading(const struct wmbt_index *index, struct wmbt_client *client, const uint32_t *hazards,
+static size_t pin_leading(const struct wmbt_index *index, struct wmbt_client *client, struct record *records,
                           const struct wmbt_found *found, size_t count) {
-  for (size_t i = 0; i < count; i += 1) wmbt_pin_announce(client, hazards[i], found[i].location);
+  for (size_t i = 0; i < count; i += 1) wmbt_pin_announce(client, records[i].hazard, found[i].location);
   wmbt_pin_fence();
   size_t pinned = 0;
-  while (pinned < count && wmbt_pin_confirm(index, client, hazards[pinned], &found[pinned])) pinned += 1;
-  for (size_t i = pinned; i < count; i += 1) wmbt_pin_release(client, hazards[i]);
+  while (pinned < count && wmbt_pin_confirm(index, client, records[pinned].hazard, &found[pinned])) pinned += 1;
+  for (size_t i = pinned; i < count; i += 1) wmbt_pin_release(client, records[i].hazard);
+  for (size_t i = 0; i < pinned; i += 1) {
+    records[i] = (struct record){
+        .hazard = records[i].hazard,
+        .segment = (uint32_t)(found[i].location >> 40) & 0x7fffff,
+        .offset = (uint32_t)found[i].location,
+        .length = (uint32_t)found[i].extent,
+        .crc = (uint32_t)(found[i].extent >> 32),
+        .facts = (uint32_t)found[i].facts,
+    };
+  }
   return pinned;
 }
 
-static bool are_hazards(const uint32_t *hazards, size_t count) {
-  for (size_t i = 0; i < count; i += 1) {
-    if (hazards[i] >= wmbt_client_hazards) return false;
-  }
-  return true;
-}
-
 /*
- * indexPin(memory, keys, [owner, client], clients, hazards, found): pins the payloads of the leading keys, each
- * by the hazard of its place; how many. `found` gets the words of each.
+ * indexPin(memory, clients, keys, exchange): pins the payloads of the leading keys, each by the hazard of its
+ * record, which gets what was found; how many.
  */
 napi_value wmbt_node_index_pin(napi_env env, napi_callback_info info) {
-  napi_value arguments[wmbt_arguments_max], number;
+  napi_value arguments[wmbt_arguments_max];
   struct wmbt_index index;
   struct wmbt_client *client;
   struct wmbt_found found[keys_max];
-  struct wmbt_bytes request, hazards, out;
-  char *text = NULL;
-  size_t count;
+  struct exchange exchange;
+  struct keys keys;
   if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &index)) return NULL;
-  if (!read_words(env, arguments[2], 2, &request)) return NULL;
-  const uint32_t *word = (const uint32_t *)(const void *)request.data;
-  if (napi_create_uint32(env, word[1], &number) != napi_ok) return NULL;
-  if (!read_client(env, arguments[3], number, &client)) return NULL;
-  if (!read_keys(env, arguments[1], &text, &count)) return free(text), NULL;
-  if (!read_words(env, arguments[4], count, &hazards) || !read_words(env, arguments[5], count * found_words, &out)) {
-    return free(text), NULL;
-  }
-  const uint32_t *places = (const uint32_t *)(const void *)hazards.data;
-  if (!are_hazards(places, count)) {
-    napi_throw_range_error(env, NULL, "there is no such hazard");
-    return free(text), NULL;
-  }
-  const size_t leading = find_leading(&index, text, count, word[0], found);
-  free(text);
-  const size_t pinned = pin_leading(&index, client, places, found, leading);
-  uint32_t *words = (uint32_t *)(void *)out.data;
-  for (size_t i = 0; i < pinned; i += 1) write_found(words + i * found_words, &found[i]);
-  return wmbt_number(env, (double)pinned);
+  if (!read_keys(env, arguments[2], &keys) || !read_exchange(env, arguments[3], &exchange)) return NULL;
+  if (!check_records(env, &exchange, 0, keys.given)) return NULL;
+  const struct request *request = exchange.request;
+  if (!read_client(env, arguments[1], request->client, &client)) return NULL;
+  const size_t count = wmbt_index_find_leading(&index, keys.digests[0], keys.count, request->owner, found);
+  return wmbt_number(env, (double)pin_leading(&index, client, exchange.records, found, count));
 }
 
-/* unpin(clients, client, hazards) */
+/* unpin(clients, exchange, first, end): lets go of what the hazards of those records pin */
 napi_value wmbt_node_unpin(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];
   struct wmbt_client *client;
-  struct wmbt_bytes hazards;
-  if (!wmbt_read_arguments(env, info, arguments)) return NULL;
-  if (!read_client(env, arguments[0], arguments[1], &client) || !read_words(env, arguments[2], 0, &hazards)) return NULL;
-  const uint32_t *places = (const uint32_t *)(const void *)hazards.data;
-  const size_t count = hazards.length / 4;
-  if (!are_hazards(places, count)) {
-    napi_throw_range_error(env, NULL, "there is no such hazard");
-    return NULL;
-  }
-  for (size_t i = 0; i < count; i += 1) wmbt_pin_release(client, places[i]);
+  struct exchange exchange;
+  uint32_t first, end;
+  if (!wmbt_read_arguments(env, info, arguments) || !read_exchange(env, arguments[1], &exchange)) return NULL;
+  if (!read_client(env, arguments[0], exchange.request->client, &client)) return NULL;
+  if (!wmbt_read_uint32(env, arguments[2], &first) || !wmbt_read_uint32(env, arguments[3], &end)) return NULL;
+  if (!check_records(env, &exchange, first, end)) return NULL;
+  for (size_t i = first; i < end; i += 1) wmbt_pin_release(client, exchange.records[i].hazard);
   return NULL;
 }
 
@@ -265,8 +294,9 @@ napi_value wmbt_node_clients_hold(napi_env env, napi_callback_info info) {
 napi_value wmbt_node_client_begin(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];
   struct wmbt_client *client;
-  if (!wmbt_read_arguments(env, info, arguments)) return NULL;
-  if (!read_client(env, arguments[0], arguments[1], &client)) return NULL;
+  uint32_t slot;
+  if (!wmbt_read_arguments(env, info, arguments) || !wmbt_read_uint32(env, arguments[1], &slot)) return NULL;
+  if (!read_client(env, arguments[0], slot, &client)) return NULL;
   wmbt_client_clear(client);
   atomic_store(&client->is_active, 1);
   return NULL;
@@ -276,8 +306,9 @@ napi_value wmbt_node_client_begin(napi_env env, napi_callback_info info) {
 napi_value wmbt_node_client_clear(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];
   struct wmbt_client *client;
-  if (!wmbt_read_arguments(env, info, arguments)) return NULL;
-  if (!read_client(env, arguments[0], arguments[1], &client)) return NULL;
+  uint32_t slot;
+  if (!wmbt_read_arguments(env, info, arguments) || !wmbt_read_uint32(env, arguments[1], &slot)) return NULL;
+  if (!read_client(env, arguments[0], slot, &client)) return NULL;
   wmbt_client_clear(client);
   return NULL;
 }
@@ -287,18 +318,17 @@ napi_value wmbt_node_client_clear(napi_env env, napi_callback_info info) {
  * which was copied to the place; -1 when that is lent no more.
  */
 napi_value wmbt_node_lent_fill(napi_env env, napi_callback_info info) {
-  napi_value arguments[wmbt_arguments_max], number;
+  napi_value arguments[wmbt_arguments_max];
   struct wmbt_client *client;
   struct wmbt_bytes whose, memory, words, payload, touched;
   if (!wmbt_read_arguments(env, info, arguments) || !read_words(env, arguments[1], 2, &whose)) return NULL;
   const uint32_t *own = (const uint32_t *)(const void *)whose.data;
-  if (napi_create_uint32(env, own[0], &number) != napi_ok) return NULL;
-  if (!read_client(env, arguments[0], number, &client) || !wmbt_read_bytes(env, arguments[2], &memory) ||
+  if (!read_client(env, arguments[0], own[0], &client) || !wmbt_read_bytes(env, arguments[2], &memory) ||
       !read_words(env, arguments[3], 4, &words) || !wmbt_read_bytes(env, arguments[4], &payload) ||
       !wmbt_read_bytes(env, arguments[5], &touched)) {
     return NULL;
   }
-  if (!are_hazards(&own[1], 1) || touched.length < wmbt_lent_touched_bytes(memory.length)) {
+  if (own[1] >= wmbt_client_hazards || touched.length < wmbt_lent_touched_bytes(memory.length)) {
     napi_throw_range_error(env, NULL, "there is no such hazard, or too few bits for the segment");
     return NULL;
   }

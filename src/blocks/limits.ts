@@ -51,6 +51,19 @@ export const limits = {
   /** Wait before the log is tried again that refused it. */
   acceptedRetryMs: 5000,
 
+  /**
+   * Bytes of a ring in which a client of this host leaves small saves, a power of two; what all of them may take of
+   * the memory tier; blocks of one save there, and bytes that each of them takes at least.
+   */
+  ringBytes: 8 * mib,
+  ringsShare: 1 / 8,
+  ringBlocksMax: 1024,
+  ringBlockBytesMin: 512,
+  /** How long a store that is told of saves in a ring waits for more of them. */
+  ringGatherMs: 10,
+  /** Saves that are taken out of rings before other work of the thread has a turn: some milliseconds. */
+  ringTurnSaves: 16,
+
   /** Memory touched ahead of need when a store is opened: the state of a prompt of some length. */
   prefaultBytes: 64 * mib,
 

@@ -28,6 +28,28 @@ export interface ServedStore extends KvStore {
    * where it lies, without a copy. Undefined when there is none; then any memory will do.
    */
   lease(byteLength: number): PayloadLease | undefined;
+
+  /**
+   * Memory in which one client of this host leaves saves that are accepted without a call (docs/decisions/0099).
+   * Undefined when there is none; then all saves are calls. Calls that read, flush or delete see what was left before.
+   */
+  openRing(): Promise<SaveRing | undefined>;
+
+  /** A client says that something was left in its ring: it is taken, in the background. */
+  takeRings(): void;
+}
+
+/** The store's end of it. */
+export interface SaveRing {
+  /** The number in the name of its file. */
+  readonly number: number;
+  /** Of the file. */
+  readonly byteLength: number;
+  /**
+   * Nothing more is accepted there; takes what is. What the store refuses now is tried again, and in the end left to the
+   * process that follows it.
+   */
+  close(): Promise<void>;
 }
 
 /** Memory that is lent until it is released, or its payload is accepted. */

@@ -7,6 +7,7 @@ import type { PayloadLease } from '../blocks/served-store.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import { CacheEntry } from './cache-entry.ts';
 import type { PayloadFacts, PayloadId } from './cache-entry.ts';
+import type { CommitRing } from './commit-ring.ts';
 import type { DiskTier, NewPayload } from './disk-tier.ts';
 import type { EntryIndex } from './entry-index.ts';
 import type { Extent } from './extent.ts';
@@ -187,6 +188,15 @@ export class LocalCache {
   /** Memory for a payload that may be given to {@link accept}, which copies nothing then. */
   lease(byteLength: number): PayloadLease | undefined {
     return this.#acceptance?.lease(byteLength);
+  }
+
+  /** As {@link MemoryAcceptance.openRing}; undefined where nothing is accepted in memory. */
+  async openRing(): Promise<CommitRing | undefined> {
+    return this.#acceptance?.openRing();
+  }
+
+  removeRing(ring: CommitRing): void {
+    this.#acceptance?.removeRing(ring);
   }
 
   /**

@@ -9,6 +9,7 @@ import type { LentPlace, PayloadLease } from '../blocks/served-store.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import { offsetUnitBytes } from '../platform/shared-memory.ts';
 import type { CacheEntry } from './cache-entry.ts';
+import type { CommitRing } from './commit-ring.ts';
 import type { DiskTier, NewPayload } from './disk-tier.ts';
 import { recordOf } from './entry-records.ts';
 import type { Extent } from './extent.ts';
@@ -69,6 +70,10 @@ export class MemoryAcceptance {
   readonly #parts: MemoryAcceptanceParts;
   readonly #seed: number;
   readonly #budgetBytes: number;
+  readonly #ringsMax: number;
+  /** Rings whose files are there. */
+  readonly #rings = new Set<CommitRing>();
+  #ringsMade = 0;
   /** Extents that are lent, by the memory of their payloads. */
   readonly #lent = new Map<Uint8Array, Extent>();
   /** Loans to other processes that were made so far. */
@@ -88,6 +93,7 @@ export class MemoryAcceptance {
     this.#seed = crc32c(salt);
     const share = Math.floor(parts.memoryBytes * limits.acceptedInMemoryShare);
     this.#budgetBytes = Math.min(share, limits.acceptedInMemoryBytesMax);
+    this.#ringsMax = Math.floor((parts.memoryBytes * limits.ringsShare) / limits.ringBytes);
   }
 
   /** Bytes of memory that hold what is not in the log yet. */
@@ -111,6 +117,30 @@ export class MemoryAcceptance {
       extent.unpin();
     };
     return { payload, lend: () => this.#lend(extent), release };
+  }
+
+  /**
+   * A ring in which a client leaves saves: what is in it is accepted, and found by whoever follows this process.
+   * Undefined when there are as many as may be, or no memory is left.
+   */
+  async openRing(): Promise<CommitRing | undefined> {
+    const { clock, shared } = this.#parts;
+    if (this.#isClosed || this.#rings.size >= this.#ringsMax) return undefined;
+    this.#ringsMade += 1;
+    const ring = shared.makeRing(this.#ringsMade, limits.ringBytes, this.#seed);
+    if (ring === undefined) return undefined;
+    this.#rings.add(ring);
+    // Others have their turn between one piece of new memory and the next.
+    while (ring.takeMemory()) await clock.yield();
+    if (ring.isWhole && !this.#isClosed) return ring;
+    this.removeRing(ring);
+    return undefined;
+  }
+
+  /** Nothing waits in the ring, which was closed. */
+  removeRing(ring: CommitRing): void {
+    assert(this.#rings.delete(ring), 'a ring is removed once');
+    ring.remove();
   }
 
   #lend(extent: Extent): LentPlace {
@@ -191,7 +221,7 @@ export class MemoryAcceptance {
 
   /**
    * Writes all that is held to the log. What the log refuses stays in memory, for the next owner of the
-   * place. Nothing is accepted here any more.
+   * place, and so does what is left in rings. Nothing is accepted here any more.
    */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -199,7 +229,8 @@ export class MemoryAcceptance {
     this.#timer = undefined;
     await this.#writing;
     while (this.#held.length > 0) if (!(await this.#writeOldest())) break;
-    if (this.#held.length === 0) await this.#parts.onSettled();
+    for (const ring of this.#rings) ring.leave();
+    if (this.#held.length === 0 && this.#rings.size === 0) await this.#parts.onSettled();
   }
 
   /** An extent for each payload, those that lie in one already in theirs. */

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { viewOf } from '../base/bytes.ts';
 import { systemErrorCode } from '../base/errors.ts';
 import type { Files, OpenFile } from '../platform/files.ts';
@@ -9,7 +10,8 @@ import {
   ownerMarks,
 } from '../platform/shared-memory.ts';
 import { extentHeaderSkip } from './extent-header.ts';
-import { sharedPaths } from './shared-layout.ts';
+import { ringDataStart, ringWords } from './ring-layout.ts';
+import { isRingName, sharedPaths } from './shared-layout.ts';
 
 /** An entry of an index that may be that of a payload which was accepted in memory and is not in the log. */
 export interface HeldPlace {
@@ -54,12 +56,33 @@ export async function* scanIndex(files: Files, directory: string): AsyncGenerato
   }
 }
 
-/** True when the index of a dead store may show something that lies nowhere else. */
+/** True when the index of a dead store, or a ring, may show something that lies nowhere else. */
 export async function mayHoldPending(files: Files, directory: string): Promise<boolean> {
+  for (const { name } of await files.list(directory)) {
+    if (isRingName(name) && (await hasNews(files, join(directory, name)))) return true;
+  }
   for await (const place of scanIndex(files, directory)) {
     if (!place.isConfirmed && (place.isCertain || place.hasHeader)) return true;
   }
   return false;
+}
+
+async function hasNews(files: Files, ring: string): Promise<boolean> {
+  const header = await readStart(files, ring, ringDataStart);
+  if (header.length < ringDataStart) return true;
+  const view = viewOf(header);
+  return view.getUint32(ringWords.head, true) !== view.getUint32(ringWords.tail, true);
+}
+
+/** So many bytes of the beginning, or as many as there are. */
+async function readStart(files: Files, path: string, byteLength: number): Promise<Uint8Array> {
+  const file = await files.open(path, 'read');
+  try {
+    const bytes = new Uint8Array(byteLength);
+    return bytes.subarray(0, await file.read(bytes, 0));
+  } finally {
+    await file.close();
+  }
 }
 
 async function openIndex(files: Files, directory: string): Promise<OpenFile> {

@@ -15,6 +15,7 @@ import { isLinkTemporary, memoryNameOf, readLinkOfMemory, readLinkOfPlace } from
 import type { MemoryLink } from './memory-link.ts';
 import { scanIndex, UnreadableIndex } from './memory-scan.ts';
 import type { HeldPlace } from './memory-scan.ts';
+import { readLeftRings } from './ring-takeover.ts';
 import { sharedPaths } from './shared-layout.ts';
 
 export interface TakeoverParts {
@@ -107,6 +108,7 @@ export class MemoryTakeover {
     const segments = new SegmentFiles(platform, directory);
     try {
       await this.#copyAll(link, segments);
+      await this.#takeRings(link);
     } finally {
       await segments.close();
     }
@@ -151,10 +153,28 @@ export class MemoryTakeover {
       await this.#copyRun(run, segments);
   }
 
+  /** What clients had left for the dead store and it had not taken. */
+  async #takeRings({ directory, salt }: MemoryLink): Promise<void> {
+    const { platform, tier } = this.#parts;
+    const seed = seedOf(salt);
+    const onDamage = (where: Readonly<Record<string, string>>): void =>
+      this.#noteDamage('memory takeover: a ring is damaged; what it alone told of is lost', where);
+    for await (const { payloads, chain } of readLeftRings(
+      platform.files,
+      { directory, seed },
+      onDamage,
+    )) {
+      const fresh = payloads.filter(({ facts }) => tier.find(facts) === undefined);
+      if (fresh.length > 0) await tier.takeIn(fresh, chain);
+      this.#taken += fresh.length;
+      for (const { facts } of fresh) this.#takenBytes += facts.length;
+    }
+  }
+
   /** What the index says is held and the log has not, the newest of each. */
   async #leftIn(link: MemoryLink, segments: SegmentFiles): Promise<readonly LeftPayload[]> {
     const { files } = this.#parts.platform;
-    const seed = crc32c(bytesFromHex(link.salt) ?? new Uint8Array(0));
+    const seed = seedOf(link.salt);
     const newest = new Map<string, LeftPayload>();
     try {
       for await (const place of scanIndex(files, link.directory)) {
@@ -248,6 +268,10 @@ export class MemoryTakeover {
     this.#damaged += 1;
     this.#parts.logger.error(event, { place: this.#parts.place, ...where });
   }
+}
+
+function seedOf(salt: string): number {
+  return crc32c(bytesFromHex(salt) ?? new Uint8Array(0));
 }
 
 /** Segment files of a dead store, opened as they are needed. */

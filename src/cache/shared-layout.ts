@@ -8,6 +8,7 @@ import type { PayloadKind } from '../blocks/payload-kind.ts';
  * <directory>/index         what is where, written by the store alone; locked by it while it lives
  *             clients       what each client pins; a client locks its part while it lives
  *             segment-<n>   payloads
+ *             ring-<n>      saves that one client leaves for the store, see ring-layout.ts
  *             place         the place in the cache directory that it belongs to, see memory-link.ts
  * ```
  */
@@ -15,7 +16,13 @@ export const sharedPaths = {
   index: (directory: string): string => join(directory, 'index'),
   clients: (directory: string): string => join(directory, 'clients'),
   segment: (directory: string, number: number): string => join(directory, `segment-${number}`),
+  ring: (directory: string, number: number): string => join(directory, `ring-${number}`),
 };
+
+/** True for the name of a ring in such a directory. */
+export function isRingName(name: string): boolean {
+  return /^ring-\d{1,10}$/.test(name);
+}
 
 /** The number of each kind, below that of its namespace. Readers look for blocks alone. */
 const kindNumbers: Readonly<Record<PayloadKind, number>> = { block: 1, tail: 2, 'raw-tail': 3 };

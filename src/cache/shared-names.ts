@@ -15,7 +15,10 @@ const encoder = new TextEncoder();
 export class SharedNames {
   readonly #memory: Uint8Array;
   readonly #count: Int32Array;
-  readonly #numbers = new Map<string, number>();
+  readonly #numbers: Readonly<Record<NameKind, Map<string, number>>> = {
+    namespace: new Map(),
+    fingerprint: new Map(),
+  };
   #known = 0;
 
   /** `memory` is the file of the index. */
@@ -26,11 +29,10 @@ export class SharedNames {
 
   /** The number of a name, from 1; 0 when it is not there. */
   find(kind: NameKind, text: string): number {
-    const key = `${kind} ${text}`;
-    const known = this.#numbers.get(key);
+    const known = this.#numbers[kind].get(text);
     if (known !== undefined) return known;
     this.#readNew();
-    return this.#numbers.get(key) ?? 0;
+    return this.#numbers[kind].get(text) ?? 0;
   }
 
   /** The number of a name, which is added when it is not there; 0 when there is no room. Of the writer. */
@@ -55,7 +57,7 @@ export class SharedNames {
       const text = new TextDecoder().decode(
         Uint8Array.from(this.#memory.subarray(at + 2, at + 2 + length)),
       );
-      this.#numbers.set(`${kind} ${text}`, this.#known + 1);
+      this.#numbers[kind].set(text, this.#known + 1);
     }
   }
 }

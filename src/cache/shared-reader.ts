@@ -1,31 +1,24 @@
 import { assert } from '../base/assert.ts';
 import { systemErrorCode } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
+import type { LoadedBlock } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { LentPlace } from '../blocks/served-store.ts';
 import {
   clientBytes,
   clientsMax,
-  foundWords,
   hazardsMax,
   headerWords,
   offsetUnitBytes,
   pinKeysMax,
+  recordWords,
+  requestWords,
   skipUnitBytes,
   touchedBytesOf,
 } from '../platform/shared-memory.ts';
 import type { SharedFile, SharedIndexCode, SharedMemory } from '../platform/shared-memory.ts';
 import { factBits, ownerOf, sharedPaths } from './shared-layout.ts';
 import { SharedNames } from './shared-names.ts';
-
-/** A block that is pinned where it lies. */
-export interface SharedBlock {
-  /** Read-only memory: a write to it ends the process. */
-  readonly payload: Uint8Array;
-  readonly crc: number;
-  readonly tokens: number;
-  readonly hasDecodedTokens: boolean;
-}
 
 /** What a load asks of blocks. */
 export interface SharedWish {
@@ -34,11 +27,14 @@ export interface SharedWish {
   readonly fingerprint: string | undefined;
 }
 
-/** Leading blocks that are pinned until they are released. */
+/**
+ * Leading blocks that are pinned where they lie, until they are released: read-only memory, and a write to
+ * it ends the process.
+ */
 export interface SharedPins {
-  readonly blocks: readonly SharedBlock[];
+  readonly blocks: readonly LoadedBlock[];
   /** Harmless when called again. */
-  release(): void;
+  readonly release: () => void;
 }
 
 /** Fills memory that the store has lent for the payloads of a save. */
@@ -71,8 +67,8 @@ export class SharedReader {
   /** Hazards that pin nothing: the first so many, the lowest number last. */
   readonly #free = Uint32Array.from({ length: hazardsMax }, (_, i) => hazardsMax - 1 - i);
   #freeCount = hazardsMax;
-  readonly #found = new Uint32Array(pinKeysMax * foundWords);
-  readonly #request = new Uint32Array(2);
+  /** What {@link SharedIndexCode.pin} is given and gives; nothing in it is kept from call to call. */
+  readonly #exchange = new Uint32Array(requestWords + pinKeysMax * recordWords);
   #isClosed = false;
   #hasLeft = false;
 
@@ -86,6 +82,7 @@ export class SharedReader {
     this.#clientsFile = parts.clientsFile;
     this.#clients = parts.clients;
     this.#client = parts.client;
+    this.#exchange[1] = parts.client;
   }
 
   /**
@@ -112,50 +109,48 @@ export class SharedReader {
     return !this.#isClosed && Atomics.load(this.#header, headerWords.isClosed) === 0;
   }
 
-  /** How many leading blocks are in memory now. */
+  /** How many leading blocks are in memory now. The digits of the keys need not have been checked. */
   find(namespace: Namespace, keys: readonly BlockKey[]): number {
     const owner = this.#ownerOf(namespace);
     if (owner === undefined) return 0;
     for (let at = 0; at < keys.length; at += pinKeysMax) {
-      const some = keys.slice(at, at + pinKeysMax);
+      const some = keys.length <= pinKeysMax ? keys : keys.slice(at, at + pinKeysMax);
       const found = this.#code.find(this.#index, some.join(''), owner);
       if (found < some.length) return at + found;
     }
     return keys.length;
   }
 
-  /** Pins leading blocks that suit, as far as there are hazards. */
+  /** Pins leading blocks that suit, as far as there are hazards. As for {@link find} with the digits. */
   pin(namespace: Namespace, keys: readonly BlockKey[], wish: SharedWish): SharedPins {
     const owner = this.#ownerOf(namespace);
     const count = Math.min(keys.length, this.#freeCount);
     if (owner === undefined || count === 0 || !this.isOpen) return noPins;
-    const hazards = new Uint32Array(count);
-    const last = this.#freeCount - 1;
-    for (let i = 0; i < count; i += 1) hazards[i] = this.#free[last - i];
-    const request = this.#request;
-    request[0] = owner;
-    request[1] = this.#client;
+    const exchange = this.#exchange;
+    exchange[0] = owner;
+    for (let place = 0; place < count; place += 1) {
+      exchange[recordAt(place)] = this.#free[this.#freeCount - 1 - place];
+    }
     const text = keys.length === count ? keys.join('') : keys.slice(0, count).join('');
-    const found = this.#found;
-    const pinned = this.#code.pin(this.#index, text, request, this.#clients, hazards, found);
-    const blocks: SharedBlock[] = [];
+    const pinned = this.#code.pin(this.#index, this.#clients, text, exchange);
+    const blocks: LoadedBlock[] = [];
+    const hazards: number[] = [];
     try {
-      while (blocks.length < pinned && this.#suits(blocks.length, wish)) {
-        blocks.push(this.#blockAt(blocks.length));
+      for (let place = 0; place < pinned && this.#suits(place, wish); place += 1) {
+        blocks.push(this.#blockAt(place, keys[place]));
+        hazards.push(exchange[recordAt(place)]);
       }
     } catch (error) {
-      this.#code.unpin(this.#clients, this.#client, hazards.subarray(0, pinned));
+      this.#code.unpin(this.#clients, exchange, 0, pinned);
       if (systemErrorCode(error) === undefined) throw error;
       // Its file is gone, or there is no descriptor or memory to map it: the store is asked.
       this.close();
       return noPins;
     }
-    const kept = hazards.subarray(0, blocks.length);
-    if (pinned > blocks.length) {
-      this.#code.unpin(this.#clients, this.#client, hazards.subarray(blocks.length, pinned));
-    }
-    this.#freeCount -= blocks.length;
-    return this.#pins(blocks, kept);
+    const { length } = blocks;
+    if (pinned > length) this.#code.unpin(this.#clients, exchange, length, pinned);
+    this.#freeCount -= length;
+    return length === 0 ? noPins : this.#pins(blocks, hazards);
   }
 
   /** Takes a hazard to fill lent memory with; undefined when all are in use. */
@@ -189,19 +184,27 @@ export class SharedReader {
     this.#leaveWhenDone();
   }
 
-  #pins(blocks: readonly SharedBlock[], hazards: Uint32Array): SharedPins {
+  #pins(blocks: readonly LoadedBlock[], hazards: readonly number[]): SharedPins {
     let isReleased = false;
     return {
       blocks,
       release: () => {
         if (isReleased) return;
         isReleased = true;
-        this.#code.unpin(this.#clients, this.#client, hazards);
-        this.#free.set(hazards, this.#freeCount);
-        this.#freeCount += hazards.length;
+        this.#unpin(hazards);
         this.#leaveWhenDone();
       },
     };
+  }
+
+  #unpin(hazards: readonly number[]): void {
+    for (let place = 0; place < hazards.length; place += 1) {
+      this.#exchange[recordAt(place)] = hazards[place];
+      // They are taken again in the order in which they were.
+      this.#free[this.#freeCount + hazards.length - 1 - place] = hazards[place];
+    }
+    this.#code.unpin(this.#clients, this.#exchange, 0, hazards.length);
+    this.#freeCount += hazards.length;
   }
 
   /** The lock says that somebody pins; without it the store forgets the pins of this client. */
@@ -214,28 +217,29 @@ export class SharedReader {
   }
 
   #suits(place: number, { exact, fingerprint }: SharedWish): boolean {
-    const facts = this.#found[place * foundWords + 4];
+    const facts = this.#exchange[recordAt(place) + 5];
     if (exact && (facts & factBits.decoded) !== 0) return false;
     const number = facts >>> factBits.fingerprintShift;
     if (fingerprint === undefined || number === 0) return true;
     return number === this.#names.find('fingerprint', fingerprint);
   }
 
-  #blockAt(place: number): SharedBlock {
-    const found = this.#found;
-    const at = place * foundWords;
-    const where = found[at];
-    const offset = found[at + 1];
-    const length = found[at + 2];
-    const facts = found[at + 4];
-    const start = offset * offsetUnitBytes + (where >>> 16) * skipUnitBytes;
+  #blockAt(place: number, key: BlockKey): LoadedBlock {
+    const exchange = this.#exchange;
+    const at = recordAt(place);
+    const where = exchange[at + 1];
+    const length = exchange[at + 3];
+    const facts = exchange[at + 5];
+    const start = exchange[at + 2] * offsetUnitBytes + (where >>> 16) * skipUnitBytes;
     const segment = this.#segment(where & 0xffff);
     assert(start + length <= segment.byteLength, 'a payload lies in its segment');
     return {
+      key,
       payload: segment.subarray(start, start + length),
-      crc: found[at + 3],
       tokens: facts & factBits.tokensMax,
       hasDecodedTokens: (facts & factBits.decoded) !== 0,
+      tier: 'memory',
+      crc: exchange[at + 4],
     };
   }
 
@@ -271,6 +275,11 @@ export class SharedReader {
     const number = this.#names.find('namespace', namespace);
     return number === 0 ? undefined : ownerOf(number);
   }
+}
+
+/** Where the record of a key begins in an exchange, by its place. */
+function recordAt(place: number): number {
+  return requestWords + place * recordWords;
 }
 
 interface ReaderParts {

@@ -138,6 +138,47 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
     client.close();
   });
 
+  it('finds and pins keys in the one form that keys have', () => {
+    for (const name of ['a', 'b']) keep(name);
+    const client = reader();
+    const [first, second] = ['a', 'b'].map(keyOf);
+    const wide = String.fromCharCode(second.charCodeAt(9) + 256);
+    const others = [
+      second.toUpperCase(),
+      `${second.slice(0, 9)}${wide}${second.slice(10)}`,
+      `${second.slice(0, 9)}g${second.slice(10)}`,
+    ];
+    for (const other of others as BlockKey[]) {
+      const place = other.charCodeAt(9) < 256 ? 1 : 0;
+      assert.equal(client.find(namespace, [first, other]), place, other);
+      const pins = client.pin(namespace, [first, other], wish);
+      assert.equal(pins.blocks.length, place, other);
+      pins.release();
+    }
+    assert.equal(client.find(namespace, [first, second]), 2);
+    client.close();
+  });
+
+  it('pins as often as it has let go, block by block and many at once', () => {
+    const names = Array.from({ length: 16 }, (_, i) => `n${i}`);
+    for (const name of names) assert(keep(name) !== undefined);
+    const client = reader();
+    const keys = names.map(keyOf);
+    for (let round = 0; round < 400; round += 1) {
+      const all = client.pin(namespace, keys, wish);
+      const ones = keys.map((key) => client.pin(namespace, [key], wish));
+      assert.deepEqual(
+        all.blocks.map(({ key, payload }) => [key, payload[0]]),
+        names.map((name, at) => [keys[at], name.charCodeAt(0)]),
+      );
+      assert(ones.every(({ blocks }, at) => blocks[0].key === keys[at]));
+      all.release();
+      for (const one of ones) one.release();
+    }
+    assert.equal(keep('more') !== undefined, true, 'nothing is pinned any more');
+    client.close();
+  });
+
   it('keeps exact callers and other models away from what does not suit', () => {
     const fingerprint = blake3Hex(Buffer.from('model'));
     keep('a', { fingerprint });

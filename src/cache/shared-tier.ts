@@ -18,6 +18,7 @@ import {
 } from '../platform/shared-memory.ts';
 import type { SharedFile, SharedIndexCode, SharedMemory } from '../platform/shared-memory.ts';
 import type { PayloadFacts } from './cache-entry.ts';
+import { CommitRing } from './commit-ring.ts';
 import { extentHeaderBytes } from './extent-header.ts';
 import { factBits, fingerprintsMax, ownerOf, sharedPaths } from './shared-layout.ts';
 import { SharedNames } from './shared-names.ts';
@@ -38,6 +39,7 @@ export interface SharedTierParts {
  */
 export class SharedTier implements OutsideReaders {
   readonly #memory: SharedMemory;
+  readonly #directory: string;
   readonly #index: SharedIndexCode;
   readonly #indexFile: SharedFile;
   readonly #indexMemory: Uint8Array;
@@ -56,6 +58,7 @@ export class SharedTier implements OutsideReaders {
   /** Makes the files; the directory is there and empty. */
   constructor({ memory, directory, budgetBytes }: SharedTierParts) {
     this.#memory = memory;
+    this.#directory = directory;
     this.#index = memory.index;
     const capacity = capacityFor(budgetBytes);
     this.#segments = new SharedSegments(memory, directory, budgetBytes);
@@ -140,6 +143,17 @@ export class SharedTier implements OutsideReaders {
   /** Whoever has not begun to fill the extent does not any more. */
   endLoan(extent: SlabBytes): void {
     Atomics.store(stampOf(extent), 1, 0);
+  }
+
+  /** A ring for one client, with so many bytes for what it leaves there. Undefined when the system refuses. */
+  makeRing(number: number, dataBytes: number, seed: number): CommitRing | undefined {
+    const path = sharedPaths.ring(this.#directory, number);
+    try {
+      return new CommitRing(this.#memory, { number, path }, { dataBytes, seed });
+    } catch (error) {
+      if (systemErrorCode(error) === undefined) throw error;
+      return undefined;
+    }
   }
 
   /** As {@link SharedMemory.copy}. */

@@ -38,9 +38,9 @@ export async function transportsOf(parts: DoorParts): Promise<readonly Transport
   const httpOptions = { addresses: httpAddresses, access, identity, moreMetrics };
   return [
     ...prefixes.map(
-      (prefix) => new FrameTransport(prefixBinder(platform, directory, prefix), access),
+      (prefix) => new FrameTransport(prefixBinder(platform, directory, prefix), access, true),
     ),
-    ...flags.unix.map((path) => new FrameTransport(pathBinder(platform, path), access)),
+    ...flags.unix.map((path) => new FrameTransport(pathBinder(platform, path), access, true)),
     ...tcpAddresses.map((address) => new FrameTransport(tcpBinder(address, identity), access)),
     ...(httpAddresses.length === 0 ? [] : [new HttpTransport(httpOptions)]),
   ];

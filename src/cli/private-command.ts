@@ -138,7 +138,7 @@ async function serve(parts: PrivateParts): Promise<void> {
       putDurable: parts.daemonUrl === undefined ? config.putDurable : undefined,
     };
     const directory = await runtimeDirectoryOf(doors, platform);
-    const door = new FrameTransport(privateBinder(platform, directory));
+    const door = new FrameTransport(privateBinder(platform, directory), undefined, true);
     const daemon = await Daemon.start(service, [door], doors.drainMs);
     await serveUntilGone(daemon, parts);
   } finally {

@@ -22,6 +22,7 @@ import { RemotePeer } from './remote-peer.ts';
 import { RemoteStore } from './remote-store.ts';
 import type { RemoteStoreParts } from './remote-store.ts';
 import { AnnouncedMemory } from './shared-access.ts';
+import { rehearse } from './shared-rehearsal.ts';
 import { SharedStore } from './shared-store.ts';
 import { isTokenText, tokenRule } from './token.ts';
 import { UseNotes } from './use-notes.ts';
@@ -77,24 +78,31 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   if (!Number.isSafeInteger(nearCacheBytes) || nearCacheBytes < 0) {
     throw new RangeError(`nearCacheBytes must be a number of bytes; got ${nearCacheBytes}`);
   }
-  const door = await connectTo(address, namespace, options);
-  return new ClientStore(door, namespace, nearCacheBytes);
+  return connectTo(address, namespace, options, (door) => {
+    return new ClientStore(door, namespace, nearCacheBytes);
+  });
 }
+
+/** Stands before what speaks to the daemon over a socket. */
+type Guard = (door: KvStore) => KvStore;
 
 async function connectTo(
   address: DaemonAddress,
   namespace: Namespace,
   options: ConnectOptions,
+  guard: Guard,
 ): Promise<KvStore> {
   const { token = '' } = options;
   if (!isTokenText(token)) throw new RangeError(`token must be ${tokenRule}`);
   const authority = await readAuthority(options.tlsCaFile);
-  if (address.kind === 'http') return connectHttp(address, namespace, options, authority);
-  if (address.kind === 'shm') return connectShared(address, namespace, options);
+  if (address.kind === 'http') {
+    return guard(await connectHttp(address, namespace, options, authority));
+  }
+  if (address.kind === 'shm') return connectShared(address, namespace, options, guard);
   const isSecure = address.kind === 'tcp' && address.isSecure;
   const sockets = isSecure ? tlsSockets({ authority }) : nodeSockets;
   const { peer, store } = remoteOf(address, sockets, namespace, options);
-  return opened(store, async () => {
+  return opened(guard(store), async () => {
     await peer.connection('small', new AbortController().signal);
   });
 }
@@ -104,19 +112,23 @@ async function connectShared(
   { name }: SharedAddress,
   namespace: Namespace,
   options: ConnectOptions,
+  guard: Guard,
 ): Promise<KvStore> {
   const platform = withNative(nodePlatform(), options.native ?? 'auto');
   const path = name.startsWith('/') ? name : socketPathOf(await runtimeDirectory(platform), name);
   const address = { kind: 'unix' as const, path };
   const fillerOf = (): SharedFiller | undefined => access.current()?.filler();
   const filling = { ...options, fillerOf };
-  const { peer, store: remote } = remoteOf(address, nodeSockets, namespace, filling);
+  const { peer, store } = remoteOf(address, nodeSockets, namespace, filling);
   const access = new AnnouncedMemory(platform, peer, path);
-  const uses = new UseNotes(remote, platform.clock);
+  const uses = new UseNotes(store, platform.clock, namespace);
   const isAccepting = (): boolean => peer.isAccepting;
-  return opened(new SharedStore({ remote, access, namespace, uses, isAccepting }), async () => {
+  const parts = { remote: guard(store), access, namespace, uses, isAccepting };
+  return opened(new SharedStore(parts), async () => {
     await peer.connection('small', new AbortController().signal);
     await access.look();
+    const reader = access.current();
+    if (reader !== undefined) rehearse(reader, namespace);
   });
 }
 

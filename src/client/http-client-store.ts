@@ -35,10 +35,17 @@ import type { BulkReply, Reply } from './http-reply.ts';
 import { httpClientLimits } from './http-limits.ts';
 import type { HttpClientLimits } from './http-limits.ts';
 import { LeftOutMissing, outgoingOf, partStarts, saveAttributes } from './http-outgoing.ts';
-import type { SaveBody } from './http-outgoing.ts';
+import type { LongSave, SaveBody } from './http-outgoing.ts';
 import { HttpPool } from './http-pool.ts';
 import type { HttpPoolOptions } from './http-pool.ts';
-import { readDeleted, readLoaded, readLookup, readSaved, readStored } from './http-values.ts';
+import {
+  readBulkVersion,
+  readDeleted,
+  readLoaded,
+  readLookup,
+  readSaved,
+  readStored,
+} from './http-values.ts';
 
 export interface HttpClientOptions {
   readonly platform: HttpPoolOptions['platform'];
@@ -132,12 +139,12 @@ export class HttpClientStore implements KvStore {
 
   async save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult> {
     return this.#call(options, async (call, namespace) => {
-      const leftOut = await this.#countStored(blocks, namespace, call);
+      const stored = await this.#askStored(blocks, namespace, call);
       try {
-        return await this.#saveParts(blocks, leftOut, namespace, options, call);
+        return await this.#saveParts({ blocks, options, ...stored }, namespace, call);
       } catch (error) {
         if (!(error instanceof LeftOutMissing)) throw error;
-        return await this.#saveParts(blocks, 0, namespace, options, call);
+        return await this.#saveParts({ blocks, options, ...stored, leftOut: 0 }, namespace, call);
       }
     });
   }
@@ -300,27 +307,26 @@ export class HttpClientStore implements KvStore {
     });
   }
 
-  /** How many of the first blocks need not be sent, because the server has them. */
-  async #countStored(
+  /** How many of the first blocks need not be sent, because the server has them, and what it takes. */
+  async #askStored(
     blocks: readonly BlockToSave[],
     namespace: Namespace,
     call: HttpCall,
-  ): Promise<number> {
+  ): Promise<Pick<LongSave, 'leftOut' | 'isLastFirst'>> {
     const bytes = blocks.reduce((sum, { payload }) => sum + payload.length, 0);
-    if (bytes < this.#limits.askBytesMin) return 0;
+    if (bytes < this.#limits.askBytesMin) return { leftOut: 0, isLastFirst: false };
     const keys = blocks.map(({ key }) => key);
-    const path = operationPath(namespace, 'contains');
-    const stored = readStored(await this.#json(path, { keys }, call), keys.length);
-    const firstNew = stored.indexOf(false);
-    return firstNew < 0 ? keys.length : firstNew;
+    const answer = await this.#json(operationPath(namespace, 'contains'), { keys }, call);
+    const firstNew = readStored(answer, keys.length).indexOf(false);
+    return {
+      leftOut: firstNew < 0 ? keys.length : firstNew,
+      isLastFirst: readBulkVersion(answer) >= 2,
+    };
   }
 
-  // oxlint-disable-next-line max-params -- the save in its parts
   async #saveParts(
-    blocks: readonly BlockToSave[],
-    leftOut: number,
+    { blocks, options, leftOut, isLastFirst }: LongSave,
     namespace: Namespace,
-    options: SaveOptions | undefined,
     call: HttpCall,
   ): Promise<SaveResult> {
     let total: SaveResult = { saved: 0, known: 0, savedBytes: 0 };
@@ -334,7 +340,12 @@ export class HttpClientStore implements KvStore {
         return outgoingOf({ ...block, isLeftOut });
       });
       const attributes = saveAttributes({ ...options, parent });
-      const result = await this.#send('save', namespace, { outgoing, attributes }, call);
+      const result = await this.#send(
+        'save',
+        namespace,
+        { outgoing, attributes, isLastFirst },
+        call,
+      );
       total = {
         saved: total.saved + result.saved,
         known: total.known + result.known,
@@ -347,12 +358,13 @@ export class HttpClientStore implements KvStore {
   async #send(
     operation: Operation,
     namespace: Namespace,
-    { outgoing, attributes }: SaveBody,
+    { outgoing, attributes, isLastFirst = false }: SaveBody,
     call: HttpCall,
   ): Promise<SaveResult> {
     const records = outgoing.map((one) => ({ ...one, byteLength: one.payload.length }));
-    const head = encodeBulkHead({ records, attributes });
+    const head = encodeBulkHead({ records, attributes, isLastFirst });
     const payloads = outgoing.filter(({ isLeftOut }) => !isLeftOut);
+    if (isLastFirst) payloads.reverse();
     const reply = jsonReply(this.#limits.jsonBytesMax);
     const byteLength = head.length + payloadBytesOf(records);
     await this.#pool.run(

@@ -10,6 +10,17 @@ export interface Outgoing extends Omit<BulkRecord, 'byteLength'> {
 export interface SaveBody {
   readonly outgoing: readonly Outgoing[];
   readonly attributes: BulkAttributes;
+  /** The server stores payloads as they come, from the last to the first. */
+  readonly isLastFirst?: boolean;
+}
+
+/** A save that may take several requests. */
+export interface LongSave {
+  readonly blocks: readonly BlockToSave[];
+  readonly options: SaveOptions | undefined;
+  /** The first blocks, which the server has. */
+  readonly leftOut: number;
+  readonly isLastFirst: boolean;
 }
 
 const nothing: Outgoing['payload'] = new Uint8Array(0);

@@ -6,7 +6,7 @@ import type { BulkHead } from '../protocol/http1-bulk.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import type { ResponseHead } from '../protocol/http1-head.ts';
 import { BulkSink, CollectSink } from '../protocol/http1-sink.ts';
-import type { BodySink, ChecksumOf } from '../protocol/http1-sink.ts';
+import type { BodySink, ChecksumOf, OpenPlaces } from '../protocol/http1-sink.ts';
 
 /** Receives one answer: `receive` gives its body a place, `value` reads it or throws. */
 export interface Reply<Value> {
@@ -63,7 +63,11 @@ export function bulkReply(wish: BulkWish): Reply<BulkReply> {
         throw new StoreError('UNAVAILABLE', 'the answer is none of WombatKV');
       }
       const byteLength = head.body.kind === 'length' ? head.body.byteLength : undefined;
-      sink = new BulkSink((records) => memoryFor(records, wish), byteLength, wish.checksumOf);
+      const openPlaces: OpenPlaces = ({ records }) => {
+        const memory = memoryFor(records, wish);
+        return { take: (index) => memory[index] };
+      };
+      sink = new BulkSink(openPlaces, byteLength, wish.checksumOf);
       return sink;
     },
     get status() {

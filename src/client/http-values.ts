@@ -23,6 +23,12 @@ export function readStored(value: unknown, count: number): readonly boolean[] {
   return stored.map((one: unknown) => one === true);
 }
 
+/** The newest bulk body that the server takes of a save: beside what is stored, by servers that know of it. */
+export function readBulkVersion(value: unknown): number {
+  const { bulk } = fieldsOf(value, 'a contains');
+  return typeof bulk === 'number' ? bulk : 1;
+}
+
 export function readLoaded(value: unknown, most: number): number {
   const loaded = countOf(fieldsOf(value, 'a count'), 'loaded');
   if (loaded > most) throw unexpected(`${loaded} of ${most}`);

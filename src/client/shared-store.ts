@@ -1,5 +1,5 @@
 import type { BlockKey } from '../blocks/block-key.ts';
-import { checkKeys, checkOptions } from '../blocks/call-arguments.ts';
+import { checkKeys, checkOptions, keysOfBlocks, mayBeKeys } from '../blocks/call-arguments.ts';
 import type {
   BlockToSave,
   Borrow,
@@ -7,7 +7,6 @@ import type {
   DeleteResult,
   KvStore,
   LoadOptions,
-  LoadedBlock,
   Lookup,
   PayloadBorrow,
   SaveOptions,
@@ -19,7 +18,7 @@ import type {
   TailToSave,
 } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
-import type { SharedPins, SharedReader } from '../cache/shared-reader.ts';
+import type { SharedPins, SharedReader, SharedWish } from '../cache/shared-reader.ts';
 import type { UseNotes } from './use-notes.ts';
 
 /** Gives what reads the daemon's memory now; undefined while there is nothing to read. */
@@ -29,7 +28,7 @@ export interface SharedAccess {
 }
 
 export interface SharedStoreParts {
-  /** The same daemon over its socket; closed with this store. */
+  /** The same daemon over its socket, which refuses what is to be refused; closed with this store. */
   readonly remote: KvStore;
   readonly access: SharedAccess;
   readonly namespace: Namespace;
@@ -44,6 +43,9 @@ export interface SharedStoreParts {
  * lie: no call, no copy; and a save of blocks that are all there is answered by that. The others, and
  * everything else, go over the socket; a load of blocks brings them into the daemon's memory, where
  * the next load finds them. Without shared memory it is the store over the socket.
+ *
+ * What is found had the form of a key, so the digits of keys are checked only of what goes over the
+ * socket: that would take longer than all the rest (docs/decisions/0098).
  */
 export class SharedStore implements KvStore {
   readonly #parts: SharedStoreParts;
@@ -57,30 +59,27 @@ export class SharedStore implements KvStore {
   }
 
   async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
-    checkKeys(keys);
-    const reader = this.#reader(options);
+    const reader = mayBeKeys(keys) ? this.#reader(options) : undefined;
     if (keys.length > 0 && reader?.find(this.#namespaceOf(options), keys) === keys.length) {
+      checkOptions(options);
       return { matched: keys.length, reason: undefined };
     }
     return this.#parts.remote.lookup(keys, options);
   }
 
   async load(keys: readonly BlockKey[], options?: LoadOptions): Promise<Borrow> {
-    checkKeys(keys);
-    const reader = this.#reader(options);
+    const reader = mayBeKeys(keys) ? this.#reader(options) : undefined;
     if (reader === undefined) return this.#parts.remote.load(keys, options);
     const namespace = this.#namespaceOf(options);
-    const wish = { exact: options?.exact === true, fingerprint: meant(options?.fingerprint) };
-    const pins = reader.pin(namespace, keys, wish);
-    const { length } = pins.blocks;
+    const pins = reader.pin(namespace, keys, wishOf(options));
+    const { blocks } = pins;
     try {
-      const rest =
-        length < keys.length
-          ? await this.#parts.remote.load(length === 0 ? keys : keys.slice(length), options)
-          : undefined;
+      const rest = blocks.length < keys.length ? await this.#rest(keys, pins, options) : undefined;
+      checkOptions(options);
       this.#count(pins);
-      this.#parts.uses.note(namespace, keys.slice(0, length));
-      return borrowOf(keys, pins, rest);
+      this.#parts.uses.note(namespace, keys.slice(0, blocks.length));
+      if (rest !== undefined) return joined(pins, rest);
+      return { blocks, reason: undefined, release: pins.release };
     } catch (error) {
       pins.release();
       throw error;
@@ -93,7 +92,9 @@ export class SharedStore implements KvStore {
 
   async save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult> {
     if (this.#isKnown(blocks, options)) return { saved: 0, known: blocks.length, savedBytes: 0 };
-    return this.#parts.remote.save(blocks, options);
+    const result = await this.#parts.remote.save(blocks, options);
+    this.#meet(blocks, options);
+    return result;
   }
 
   loadTail(query: TailQuery, options?: LoadOptions): Promise<TailBorrow | undefined> {
@@ -143,23 +144,44 @@ export class SharedStore implements KvStore {
     return this.#parts.remote.close();
   }
 
+  /** Loads what is behind the pinned blocks. */
+  #rest(
+    keys: readonly BlockKey[],
+    { blocks }: SharedPins,
+    options: LoadOptions | undefined,
+  ): Promise<Borrow> {
+    const { remote } = this.#parts;
+    if (blocks.length === 0) return remote.load(keys, options);
+    // Here, because what is refused there is counted from the first that it is given.
+    checkKeys(keys);
+    return remote.load(keys.slice(blocks.length), options);
+  }
+
   /** True when all blocks are accepted already, which is all that is asked, and the daemon's memory says so. */
   #isKnown(blocks: readonly BlockToSave[], options: SaveOptions | undefined): boolean {
-    const { uses } = this.#parts;
-    const reader = this.#reader(options);
     const isDurable = options?.durable ?? !this.#parts.isAccepting();
-    if (reader === undefined || blocks.length === 0 || isDurable) return false;
+    const reader = isDurable ? undefined : this.#reader(options);
+    const keys = reader === undefined ? undefined : keysOfBlocks(blocks);
+    if (reader === undefined || keys === undefined || keys.length === 0) return false;
     const namespace = this.#namespaceOf(options);
-    const keys = blocks.map(({ key }) => key);
     if (reader.find(namespace, keys) < keys.length) return false;
-    uses.note(namespace, keys);
+    checkOptions(options);
+    this.#parts.uses.note(namespace, keys);
     this.#known += keys.length;
     return true;
   }
 
-  /** Undefined where the socket answers: it refuses what is to be refused, too. */
+  /**
+   * Looks at the entries of what was saved: this process has no pages yet of where they lie. They come now, beside the
+   * bytes, and not with the save of the same blocks that follows after the next turn, where they are all there is to wait for.
+   */
+  #meet(blocks: readonly BlockToSave[], options: SaveOptions | undefined): void {
+    const keys = keysOfBlocks(blocks);
+    if (keys !== undefined) this.#reader(options)?.find(this.#namespaceOf(options), keys);
+  }
+
+  /** Undefined where the socket answers. */
   #reader(options: CallOptions | undefined): SharedReader | undefined {
-    checkOptions(options);
     if (this.#isClosed || options?.signal?.aborted === true) return undefined;
     return this.#parts.access.current();
   }
@@ -174,20 +196,19 @@ export class SharedStore implements KvStore {
   }
 }
 
-/** Zeros mean unknown. */
-function meant(fingerprint: string | undefined): string | undefined {
-  return fingerprint === undefined || /^0*$/.test(fingerprint) ? undefined : fingerprint;
+const anyBlock: SharedWish = { exact: false, fingerprint: undefined };
+
+function wishOf(options: LoadOptions | undefined): SharedWish {
+  if (options === undefined) return anyBlock;
+  const { exact = false, fingerprint } = options;
+  // Zeros mean unknown.
+  const isMeant = fingerprint !== undefined && !/^0*$/.test(fingerprint);
+  return { exact, fingerprint: isMeant ? fingerprint : undefined };
 }
 
-function borrowOf(keys: readonly BlockKey[], pins: SharedPins, rest: Borrow | undefined): Borrow {
-  const blocks: LoadedBlock[] = [];
-  for (const { payload, crc, tokens, hasDecodedTokens } of pins.blocks) {
-    const key = keys[blocks.length];
-    blocks.push({ key, payload, tokens, hasDecodedTokens, tier: 'memory', crc });
-  }
-  if (rest === undefined) return { blocks, reason: undefined, release: () => pins.release() };
+function joined(pins: SharedPins, rest: Borrow): Borrow {
   return {
-    blocks: [...blocks, ...rest.blocks],
+    blocks: pins.blocks.length === 0 ? rest.blocks : [...pins.blocks, ...rest.blocks],
     reason: rest.reason,
     release: () => {
       pins.release();

@@ -26,12 +26,12 @@ class Hearer {
 function rig(): { clock: ManualClock; hearer: Hearer; uses: UseNotes } {
   const clock = new ManualClock();
   const hearer = new Hearer();
-  return { clock, hearer, uses: new UseNotes(hearer, clock) };
+  return { clock, hearer, uses: new UseNotes(hearer, clock, team) };
 }
 
-/** Lets what was told be answered. */
+/** Lets timers be set, and what was told be answered. */
 async function settle(clock: ManualClock): Promise<void> {
-  for (let i = 0; i < 4; i += 1) await clock.yield();
+  for (let i = 0; i < 8; i += 1) await clock.yield();
 }
 
 describe('notes of uses', () => {
@@ -42,6 +42,7 @@ describe('notes of uses', () => {
     uses.note(team, short);
     uses.note(other, short);
     for (let i = 0; i < 100; i += 1) uses.note(team, long);
+    await settle(clock);
     clock.advance(999);
     assert.deepEqual(hearer.heard, []);
     clock.advance(1);
@@ -55,6 +56,7 @@ describe('notes of uses', () => {
   it('tell of the chains used last when there are too many', async () => {
     const { clock, hearer, uses } = rig();
     for (let length = 1; length <= 40; length += 1) uses.note(team, chainOf('many', length).keys);
+    await settle(clock);
     clock.advance(1000);
     await settle(clock);
     const expected = Array.from({ length: 32 }, (_, i) => `team ${i + 9}`);
@@ -65,19 +67,24 @@ describe('notes of uses', () => {
     const { clock, hearer, uses } = rig();
     hearer.isAway = true;
     uses.note(team, chainOf('away', 3).keys);
+    await settle(clock);
     clock.advance(1000);
     await settle(clock);
     uses.note(team, chainOf('later', 4).keys);
+    await settle(clock);
     clock.advance(1000);
     await settle(clock);
     assert.deepEqual(hearer.heard, ['team 3', 'team 4']);
   });
 
-  it('end with the client', () => {
+  it('end with the client', async () => {
     const { clock, hearer, uses } = rig();
     uses.note(team, chainOf('closed', 3).keys);
+    await settle(clock);
+    uses.note(other, chainOf('closed too', 3).keys);
     uses.close();
     uses.note(team, chainOf('late', 3).keys);
+    await settle(clock);
     clock.advance(10_000);
     assert.deepEqual(hearer.heard, []);
     assert.equal(clock.waiting, 0);

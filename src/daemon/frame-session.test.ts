@@ -18,7 +18,7 @@ import { nodeSockets } from '../platform/node-sockets.ts';
 import { encodeDataHeader, encodeFrame } from '../protocol/frame.ts';
 import { FrameReader } from '../protocol/frame-reader.ts';
 import { encodeKeysCall, encodeLoadCall, encodePayloadNotice } from '../protocol/read-messages.ts';
-import { decodeFailure, encodeHello } from '../protocol/session-messages.ts';
+import { decodeFailure, encodeHello, features } from '../protocol/session-messages.ts';
 import { encodeSaveCall } from '../protocol/write-messages.ts';
 import { assembleStore } from '../store/assemble-store.ts';
 import { chainOf } from '../../test/support/chains.ts';
@@ -127,11 +127,14 @@ class RawPeer {
   }
 }
 
-const hello = (token = '', clientId = '00'.repeat(16)): readonly Uint8Array[] =>
+const hello = (token = '', clientId = '00'.repeat(16), known: number = 0): readonly Uint8Array[] =>
   encodeFrame(
     'hello',
     0,
-    encodeHello({ versionOldest: 1, versionNewest: 1, features: 0, clientId, token, agent: 'raw' }),
+    encodeHello({
+      ...{ versionOldest: 1, versionNewest: 1, features: known },
+      ...{ clientId, token, agent: 'raw' },
+    }),
   );
 const head = { namespace: parseNamespace('default'), deadlineMs: 5000 };
 const chain = chainOf('session', 4, 100_000);
@@ -241,6 +244,17 @@ describe('a client of a daemon', () => {
     await sleep(20);
     peer.socket.destroy();
     await eventually('the memory is free', () => Promise.resolve(rig.accounts.intake.taken === 0));
+    await assertServes(rig);
+  });
+
+  it('that is not on this host has no ring', async () => {
+    const rig = await open();
+    const peer = new RawPeer(rig.port).write(hello('', '11'.repeat(16), features.ringing));
+    peer.write(encodeFrame('open-ring', 1, new Uint8Array(0)));
+    await peer.seen('error 1');
+    assert.deepEqual(peer.errors, ['1 INVALID']);
+    peer.write(encodeFrame('ring-news', 0, new Uint8Array(0)), lookup(2));
+    await peer.seen('looked-up 2');
     await assertServes(rig);
   });
 

@@ -12,6 +12,7 @@ import type { FrameType } from '../protocol/frame-types.ts';
 import { decodePayloadNotice, readHead } from '../protocol/read-messages.ts';
 import { decodeFilled } from '../protocol/write-messages.ts';
 import { encodeFailure } from '../protocol/session-messages.ts';
+import { ClientRing } from './client-ring.ts';
 import type { DaemonService } from './daemon-service.ts';
 import { needOfFrame } from './access.ts';
 import type { Access, Grant } from './access.ts';
@@ -26,6 +27,8 @@ export interface SessionDoor {
   readonly service: DaemonService;
   /** Who may do what. */
   readonly access: Access;
+  /** The client is on this host. */
+  readonly isLocal: boolean;
   readonly isDraining: () => boolean;
   /** The connection is over: told then, and again when its last call has ended. */
   readonly onEnd: (session: FrameSession) => void;
@@ -44,6 +47,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   readonly #gathered: GatheredFrames;
   readonly #calls = new Map<number, ServedCall>();
   #client: GreetedClient | undefined;
+  readonly #ring: ClientRing;
   /** Where a piece is being received, also when its call has ended meanwhile. */
   #receiving: PayloadIntake | undefined;
   #isOver = false;
@@ -59,6 +63,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
     this.#gathered = new GatheredFrames((parts) => connection.write(parts));
     this.#aliveMs = door.service.clock.nowMs();
     this.#sendingMs = this.#aliveMs;
+    this.#ring = new ClientRing(door.service.store);
   }
 
   get isIdle(): boolean {
@@ -93,6 +98,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
     if (this.#isOver) return;
     this.#isOver = true;
     for (const call of this.#calls.values()) call.cancel('the client has left');
+    this.#endRing();
     if (this.#client !== undefined) {
       this.#door.service.accounts.leave(this.#client.id, this.#client.account);
     }
@@ -145,6 +151,9 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
         this.#calls.get(header.id)?.cancel('the client cancelled the call');
         this.#door.service.counters.callsCancelled += 1;
         return;
+      case 'ring-news':
+        this.#door.service.store.takeRings();
+        return;
       case 'ping':
         this.send('pong', header.id);
         return;
@@ -186,13 +195,13 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   }
 
   #greet(header: FrameHeader, body: Uint8Array): void {
-    const { service, access } = this.#door;
-    this.#client = greet(header, body, { service, access, sink: this });
+    const { service, access, isLocal } = this.#door;
+    this.#client = greet(header, body, { service, access, isLocal, sink: this });
   }
 
   /** Starts a call. Its failure is its answer; only what is no call ends the connection. */
   #begin({ type, id }: FrameHeader, body: Uint8Array): void {
-    const { service, isDraining } = this.#door;
+    const { service, access, isLocal, isDraining } = this.#door;
     const { account, credential } = assertDefined(this.#client, 'a client');
     const { grant } = credential;
     if (id === 0 || this.#calls.has(id)) {
@@ -211,7 +220,10 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
     const call = new ServedCall(id);
     this.#calls.set(id, call);
     // The body lies in the reader's memory, which the next frame takes.
-    const running = serve(type, Uint8Array.from(body), { call, sink: this, service, account });
+    const running = serve(type, Uint8Array.from(body), {
+      ...{ call, sink: this, service, account },
+      ring: isLocal && access.isOpen ? this.#ring : undefined,
+    });
     void running
       .catch((error: unknown) => this.#answerFailure(id, error))
       .finally(() => {
@@ -223,6 +235,14 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
         else this.#door.onIdle();
       });
     this.#holdBack();
+  }
+
+  /** What is in the ring was accepted: it is taken in behind the connection. */
+  #endRing(): void {
+    const { logger } = this.#door.service;
+    this.#ring.close().catch((error: unknown) => {
+      logger.error('a ring could not be ended', { message: messageOf(error) });
+    });
   }
 
   /** Answers what the token does not permit. */

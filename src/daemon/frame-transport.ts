@@ -18,15 +18,20 @@ export type SocketBinder = (
 export class FrameTransport implements Transport {
   readonly #bind: SocketBinder;
   readonly #access: Access;
+  readonly #isLocal: boolean;
 
-  /** `access` says who may do what; everybody everything when it is absent. */
-  constructor(bind: SocketBinder, access: Access = new Access()) {
+  /**
+   * `access` says who may do what; everybody everything when it is absent. Whoever comes by a local door is on this
+   * host.
+   */
+  constructor(bind: SocketBinder, access: Access = new Access(), isLocal = false) {
     this.#bind = bind;
     this.#access = access;
+    this.#isLocal = isLocal;
   }
 
   async open(service: DaemonService): Promise<OpenTransport> {
-    const sessions = new Sessions(service, this.#access);
+    const sessions = new Sessions(service, this.#access, this.#isLocal);
     const { listener, address } = await this.#bind(service, (one) => sessions.add(one));
     return {
       addresses: [address],
@@ -57,14 +62,16 @@ export function bindingFailure(address: string, error: unknown): StoreError {
 class Sessions {
   readonly #service: DaemonService;
   readonly #access: Access;
+  readonly #isLocal: boolean;
   readonly #open = new Set<FrameSession>();
   #isDraining = false;
   #onEmpty: (() => void) | undefined;
   #look: ScheduledCall | undefined;
 
-  constructor(service: DaemonService, access: Access) {
+  constructor(service: DaemonService, access: Access, isLocal: boolean) {
     this.#service = service;
     this.#access = access;
+    this.#isLocal = isLocal;
   }
 
   add(connection: SocketConnection): SocketReceiver {
@@ -80,6 +87,7 @@ class Sessions {
     const session = new FrameSession(connection, {
       service: this.#service,
       access: this.#access,
+      isLocal: this.#isLocal,
       isDraining: () => this.#isDraining,
       onEnd: (one) => {
         if (isCounted) {

@@ -32,6 +32,7 @@ export function greet(
     readonly service: DaemonService;
     readonly access: Access;
     readonly sink: FrameSink;
+    readonly isLocal: boolean;
   },
 ): GreetedClient {
   if (header.type !== 'hello' || header.id !== 0) {
@@ -41,7 +42,11 @@ export function greet(
   const version = commonVersion(hello);
   const credential = door.access.present(hello.token);
   const { accounts, agent, putDurable } = door.service;
-  const known = putDurable === false ? features.lending | features.accepting : features.lending;
+  const known =
+    features.lending |
+    (putDurable === false ? features.accepting : 0) |
+    // What is in a ring is taken whatever its namespace.
+    (door.isLocal && door.access.isOpen ? features.ringing : 0);
   const tenant = grantOf(credential, hello.token).name;
   const id = tenant === undefined ? hello.clientId : `${tenant} ${hello.clientId}`;
   const account = accounts.join(id, tenant);

@@ -3,9 +3,10 @@ import type { PooledParts } from '../base/buffer-pool.ts';
 import { StoreError } from '../base/errors.ts';
 import { limits as storeLimits } from '../blocks/limits.ts';
 import { bulkType } from '../protocol/http1-bulk.ts';
+import type { BulkHead } from '../protocol/http1-bulk.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import { BulkSink, CollectSink } from '../protocol/http1-sink.ts';
-import type { BodySink, BulkResult, TakePayloadMemory } from '../protocol/http1-sink.ts';
+import type { BodySink, BulkPlaces, BulkResult, OpenPlaces } from '../protocol/http1-sink.ts';
 import type { HttpAdmission } from './http-admission.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import type { HttpJob } from './http-exchange.ts';
@@ -57,31 +58,57 @@ export async function payloadJob(
   };
 }
 
-/** A request with a bulk body. */
-export async function bulkJob(
+/** What a bulk body is read by. */
+export interface BulkReader {
+  /** Its head has come. What this throws is the answer, and no more is read. */
+  begin(head: BulkHead): BulkPlaces;
+  /** All of it has come. */
+  answer(result: BulkResult): Promise<HttpAnswer>;
+  /** Nothing comes any more. Resolves when memory that was taken for it is free. */
+  close(): Promise<void>;
+}
+
+/** A request with a bulk body that is answered when all of it is there. */
+export function bulkJob(
   parts: HttpParts,
   request: HttpRequest,
   answer: (body: BulkResult) => Promise<HttpAnswer>,
 ): Promise<HttpJob> {
+  let memory: PooledParts | undefined;
+  return readBulk(parts, request, {
+    begin: (head) => {
+      const taken = takeParts(parts.pool, lengthsOf(head));
+      memory = taken;
+      return { take: (index) => taken.parts[index] };
+    },
+    answer,
+    close: () => Promise.resolve(memory?.release()),
+  });
+}
+
+/** A request with a bulk body, whose room is the client's until the reader has closed. */
+export async function readBulk(
+  parts: HttpParts,
+  request: HttpRequest,
+  reader: BulkReader,
+): Promise<HttpJob> {
   requireType(request, bulkType);
   const byteLength = lengthOf(request, parts.limits.bodyBytesMax);
   let leave = byteLength === undefined ? undefined : await enter(parts, request, byteLength);
-  let memory: PooledParts | undefined;
-  const takeMemory: TakePayloadMemory = (records) => {
-    const lengths = records.map((record) => (record.isLeftOut ? 0 : record.byteLength));
-    leave ??= enterNow(parts, request, lengths);
-    memory = takeParts(parts.pool, lengths);
-    return memory.parts;
+  const open: OpenPlaces = (head) => {
+    leave ??= enterNow(parts, request, lengthsOf(head));
+    return reader.begin(head);
   };
-  const sink = new BulkSink(takeMemory, byteLength, (payload) => parts.checksums.of(payload));
+  const sink = new BulkSink(open, byteLength, (payload) => parts.checksums.of(payload));
   return {
     sink,
-    answer: () => answer(sink.result),
-    close: () => {
-      memory?.release();
-      leave?.();
-    },
+    answer: () => reader.answer(sink.result),
+    close: () => void reader.close().finally(() => leave?.()),
   };
+}
+
+function lengthsOf({ records }: BulkHead): readonly number[] {
+  return records.map(({ isLeftOut, byteLength }) => (isLeftOut ? 0 : byteLength));
 }
 
 /** Memory that is exactly as long as the body. */

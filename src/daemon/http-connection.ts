@@ -16,6 +16,9 @@ type State = 'head' | 'opening' | 'body' | 'answering' | 'closing' | 'closed';
 const scratchBytes = 64 * 1024;
 /** Shorter pieces come several at a time through the scratch buffer, which costs less. */
 const directBytesMin = 16 * 1024;
+/** Behind so many bytes that came directly more are to follow: what is read with the framing is copied. */
+const longDirectBytes = 512 * 1024;
+const shortReadBytes = 512;
 /** Pipelined bytes beyond this wait with the system until the request before is answered. */
 const heldBytesMax = 32 * 1024;
 const continueBytes = encodeHead('HTTP/1.1 100 Continue', []);
@@ -37,6 +40,8 @@ export class HttpConnection implements SocketReceiver, HttpPeer {
   /** Where in scratch the next bytes come, when it is given for them. */
   #offered = 0;
   #isDirect = false;
+  /** Bytes that came directly in a row. */
+  #directBytes = 0;
   #isPaused = false;
   #hasEnded = false;
   #head: RequestHead | undefined;
@@ -102,24 +107,29 @@ export class HttpConnection implements SocketReceiver, HttpPeer {
 
   nextBuffer(): Uint8Array {
     const ahead = this.#decoder?.dataAhead ?? 0;
-    if (this.#state === 'body' && this.#start === this.#end && ahead > 0) {
-      const memory = this.#sink?.space();
-      if (memory !== undefined && Math.min(memory.length, ahead) >= directBytesMin) {
-        this.#isDirect = true;
-        return memory.length > ahead ? memory.subarray(0, ahead) : memory;
-      }
-    }
-    this.#isDirect = false;
+    const place = this.#start === this.#end ? this.#placeOfData(ahead) : undefined;
+    this.#isDirect = place !== undefined;
+    if (place !== undefined) return place;
     if (this.#start === this.#end) this.#start = this.#end = 0;
     else if (this.#end === scratchBytes) this.#compact();
     this.#offered = this.#end;
-    return this.#scratch.subarray(this.#end);
+    const isShort = ahead >= directBytesMin && this.#directBytes >= longDirectBytes;
+    this.#directBytes = 0;
+    return this.#scratch.subarray(this.#end, isShort ? this.#end + shortReadBytes : scratchBytes);
+  }
+
+  /** Where the next bytes of a body stay, when so many of them are ahead that they are worth it. */
+  #placeOfData(ahead: number): Uint8Array | undefined {
+    if (this.#state !== 'body' || ahead < directBytesMin) return undefined;
+    const memory = this.#sink?.space().subarray(0, ahead);
+    return memory !== undefined && memory.length >= directBytesMin ? memory : undefined;
   }
 
   received(count: number): void {
     if (this.#isDirect) {
       // The exchange was given up while the socket waited; the bytes are nobody's.
       if (this.#state !== 'body') return;
+      this.#directBytes += count;
       this.#takeData(count);
       if (this.#decoder?.isDone === true) this.#endBody();
       return;
@@ -200,17 +210,11 @@ export class HttpConnection implements SocketReceiver, HttpPeer {
   }
 
   #startBody(head: RequestHead, job: HttpJob): void {
-    if (this.#state !== 'opening') {
-      job.close?.();
-      return;
-    }
+    if (this.#state !== 'opening') return job.close?.();
     this.#job = job;
     this.#decoder = new BodyDecoder(head.body);
     this.#sink = job.sink;
-    if (this.#decoder.isDone) {
-      this.#endBody();
-      return;
-    }
+    if (this.#decoder.isDone) return this.#endBody();
     if (job.sink === undefined && isLongBody(head)) {
       this.#state = 'answering';
       void this.#answer(job, true);
@@ -308,8 +312,9 @@ export class HttpConnection implements SocketReceiver, HttpPeer {
 
   async #send(answer: HttpAnswer): Promise<void> {
     const head = this.#head;
-    const isLast = answer.isLast === true || head?.isKeptAlive !== true || this.#isEnding();
-    const { clock, limits } = this.#host;
+    const { clock, limits, isDraining } = this.#host;
+    const isEnding = this.#hasEnded || isDraining;
+    const isLast = answer.isLast === true || head?.isKeptAlive !== true || isEnding;
     const facts = { method: head?.method, isLast, wallMs: clock.wallMs() };
     let sentBytes = 0;
     try {
@@ -334,10 +339,6 @@ export class HttpConnection implements SocketReceiver, HttpPeer {
       if (!this.#isDirect) this.#closeJob();
     }
     this.#next(isLast);
-  }
-
-  #isEnding(): boolean {
-    return this.#hasEnded || this.#host.isDraining;
   }
 
   #next(isLast: boolean): void {

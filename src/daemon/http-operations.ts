@@ -1,13 +1,17 @@
-import { assert } from '../base/assert.ts';
-import { isStoreError, StoreError } from '../base/errors.ts';
+import { StoreError } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
-import type { LoadOptions, PayloadBorrow, SaveOptions } from '../blocks/kv-store.ts';
+import type { LoadOptions, PayloadBorrow } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
-import { bulkParts, bulkType, encodeBulkHead, payloadBytesOf } from '../protocol/http1-bulk.ts';
+import {
+  bulkParts,
+  bulkType,
+  bulkVersion,
+  encodeBulkHead,
+  payloadBytesOf,
+} from '../protocol/http1-bulk.ts';
 import type { BulkAttributes, BulkHead, BulkPayload, BulkRecord } from '../protocol/http1-bulk.ts';
-import type { BulkResult } from '../protocol/http1-sink.ts';
 import type { Operation } from '../protocol/http1-paths.ts';
-import { errorAnswer, jsonAnswer } from './http-answer.ts';
+import { jsonAnswer } from './http-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import { bareJob, bulkJob, jsonJob } from './http-bodies.ts';
 import type { HttpJob } from './http-exchange.ts';
@@ -22,6 +26,7 @@ import {
   tokensField,
 } from './http-fields.ts';
 import type { Fields } from './http-fields.ts';
+import { saveJob, saveOptionsOf } from './http-save.ts';
 
 /** A payload on its way out, and what the record before it says. */
 interface OutgoingPayload extends Omit<BulkRecord, 'byteLength' | 'isLeftOut'>, BulkPayload {}
@@ -42,7 +47,7 @@ export class HttpOperations {
     const parts = this.#parts;
     switch (operation) {
       case 'save':
-        return bulkJob(parts, request, (body) => this.#save(namespace, request, body));
+        return saveJob(parts, request, namespace);
       case 'save-tail':
       case 'save-raw-tail':
         return bulkJob(parts, request, ({ head, payloads }) => {
@@ -92,7 +97,7 @@ export class HttpOperations {
   async #contains(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
     const options = callOptionsOf(request, ns, this.#parts.limits);
     const stored = await this.#parts.store.contains(keysField(fields, 'keys'), options);
-    return jsonAnswer({ stored });
+    return jsonAnswer({ stored, bulk: bulkVersion });
   }
 
   async #load(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
@@ -143,64 +148,13 @@ export class HttpOperations {
     return jsonAnswer(await this.#parts.store.delete(selectionOf(fields), options));
   }
 
-  async #save(
-    ns: Namespace,
-    request: HttpRequest,
-    { head, payloads, checksums }: BulkResult,
-  ): Promise<HttpAnswer> {
-    const options = this.#saveOptions(ns, request, head.attributes);
-    const { records } = head;
-    const firstSent = records.findIndex(({ isLeftOut }) => !isLeftOut);
-    const leftOut = firstSent < 0 ? records.length : firstSent;
-    if (records.slice(leftOut).some(({ isLeftOut }) => isLeftOut)) {
-      throw new StoreError('INVALID', 'only the first payloads of a save may be left out');
-    }
-    const { store, metrics } = this.#parts;
-    const { signal, deadlineMs } = options;
-    const known = records.slice(0, leftOut).map(({ key }) => key);
-    if (known.length > 0) {
-      const isStored = await store.contains(known, { namespace: ns, signal, deadlineMs });
-      const missing = isStored.filter((one) => !one).length;
-      // The client sends all of it then.
-      if (missing > 0) return errorAnswer(409, 'MISSING', `${missing} payloads left out are gone`);
-    }
-    const blocks = records.slice(leftOut).map((record, index) => ({
-      ...record,
-      payload: payloads[leftOut + index],
-      crc: checksums[leftOut + index],
-    }));
-    const parent = known.at(-1) ?? options.parent;
-    const result =
-      blocks.length === 0 && known.length > 0
-        ? { saved: 0, known: 0, savedBytes: 0 }
-        : await store.saveWanted(blocks, { ...options, parent });
-    assert(result !== 'payload-needed', 'every payload came along');
-    if (options.durable === true && known.length > 0) await this.#flushPending(options);
-    metrics.leftOut += known.length;
-    return jsonAnswer({ ...result, known: result.known + known.length });
-  }
-
-  /** What was left out may have been accepted only; nothing tells which upload is whose. */
-  async #flushPending({ signal, deadlineMs }: SaveOptions): Promise<void> {
-    const { store } = this.#parts;
-    if ((await store.stats({ signal })).pending === 0) return;
-    try {
-      await store.flush({ signal, deadlineMs });
-    } catch (cause) {
-      if (!isStoreError(cause, 'UNAVAILABLE')) throw cause;
-      // Its own text names what failed, which may be another tenant's.
-      const message = 'an upload failed; what was saved stays pending and is tried again';
-      throw new StoreError('UNAVAILABLE', message, { cause });
-    }
-  }
-
   async #saveTail(
     operation: 'save-tail' | 'save-raw-tail',
     ns: Namespace,
     request: HttpRequest,
     { records, attributes, payload }: BulkHead & { readonly payload: Uint8Array },
   ): Promise<HttpAnswer> {
-    const options = this.#saveOptions(ns, request, attributes);
+    const options = saveOptionsOf(this.#parts, request, ns, attributes);
     const { store } = this.#parts;
     const [{ key: tip, position, hasDecodedTokens }] = records;
     if (operation === 'save-raw-tail') {
@@ -216,15 +170,6 @@ export class HttpOperations {
       ...callOptionsOf(request, ns, this.#parts.limits),
       exact: flagField(fields, 'exact'),
       fingerprint: optionalKeyField(fields, 'fingerprint'),
-    };
-  }
-
-  #saveOptions(ns: Namespace, request: HttpRequest, attributes: BulkAttributes): SaveOptions {
-    return {
-      ...callOptionsOf(request, ns, this.#parts.limits),
-      durable: flagField(attributes, 'durable'),
-      parent: optionalKeyField(attributes, 'parent'),
-      fingerprint: optionalKeyField(attributes, 'fingerprint'),
     };
   }
 

@@ -120,15 +120,15 @@ export class HttpRoutes {
   }
 
   async #stats(request: HttpRequest): Promise<HttpAnswer> {
-    const { store, limits, metrics } = this.#parts;
+    const { store, limits } = this.#parts;
     const stats = await store.stats(callOptionsOf(request, undefined, limits));
-    return jsonAnswer({ ...stats, known: stats.known + metrics.leftOut });
+    return jsonAnswer(stats);
   }
 
   async #metrics(request: HttpRequest): Promise<HttpAnswer> {
     const { store, limits, metrics } = this.#parts;
     const stats = await store.stats(callOptionsOf(request, undefined, limits));
-    const text = renderStoreMetrics({ ...stats, known: stats.known + metrics.leftOut });
+    const text = renderStoreMetrics(stats);
     return textAnswer(
       200,
       prometheusType,

@@ -1,8 +1,14 @@
-import type { BytePool } from '../base/byte-pool.ts';
 import type { LentPlace, PayloadLease, ServedStore } from '../blocks/served-store.ts';
 
 /** Shorter payloads are copied as fast as memory for them is lent. */
 const lentBytesMin = 64 * 1024;
+
+/** Where memory for payloads is kept for the next ones. */
+export interface PayloadPool {
+  /** Memory of exactly that length. */
+  take(length: number): Uint8Array;
+  give(payload: Uint8Array): void;
+}
 
 /** Memory that another process fills. */
 export interface LentMemory {
@@ -16,10 +22,10 @@ export interface LentMemory {
  */
 export class IntakeMemory {
   readonly #store: Pick<ServedStore, 'lease'>;
-  readonly #pool: BytePool;
+  readonly #pool: PayloadPool;
   readonly #leases = new Map<Uint8Array, PayloadLease>();
 
-  constructor(store: Pick<ServedStore, 'lease'>, pool: BytePool) {
+  constructor(store: Pick<ServedStore, 'lease'>, pool: PayloadPool) {
     this.#store = store;
     this.#pool = pool;
   }

@@ -18,6 +18,7 @@ import type {
 } from '../blocks/kv-store.ts';
 import type {
   PayloadLease,
+  SaveRing,
   SaveWantedOptions,
   ServedStore,
   WantedBlock,
@@ -76,6 +77,14 @@ export class MeteredStore implements ServedStore {
 
   lease(byteLength: number): PayloadLease | undefined {
     return this.#store.lease(byteLength);
+  }
+
+  openRing(): Promise<SaveRing | undefined> {
+    return this.#store.openRing();
+  }
+
+  takeRings(): void {
+    this.#store.takeRings();
   }
 
   async loadTail(query: TailQuery, options?: LoadOptions): Promise<TailBorrow | undefined> {

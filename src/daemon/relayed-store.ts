@@ -74,6 +74,14 @@ export class RelayedStore implements ServedStore {
   }
 
   /** What comes in goes on to the daemon: there is nothing here that it could be read into. */
+  /** What is accepted here would be nowhere yet. */
+  openRing(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  /** There are none. */
+  takeRings(): void {}
+
   lease(): undefined {
     return undefined;
   }

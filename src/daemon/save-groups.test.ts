@@ -2,20 +2,26 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { limits } from '../blocks/limits.ts';
 import type { KvStore } from '../blocks/kv-store.ts';
+import type { ObjectStore } from '../objectstore/object-store.ts';
 import { openObjectStore } from '../objectstore/open-object-store.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
-import type { World } from '../../test/conformance/kv-store-harness.ts';
+import type { KvStoreHarness, World } from '../../test/conformance/kv-store-harness.ts';
 import { chainOf } from '../../test/support/chains.ts';
 import { daemonHarness } from '../../test/support/daemon-world.ts';
 
 const mib = 1024 * 1024;
-const harness = daemonHarness(
-  (directory) => openObjectStore(`file://${directory}`, nodePlatform()),
-  'tcp',
-);
-after(() => harness.close());
+const openBucket = (directory: string): ObjectStore =>
+  openObjectStore(`file://${directory}`, nodePlatform());
+const harnesses = {
+  tcp: daemonHarness(openBucket, 'tcp'),
+  http: daemonHarness(openBucket, 'http'),
+} as const;
+after(() => Promise.all(Object.values(harnesses).map((harness) => harness.close())));
 
-async function inWorld(task: (world: World) => Promise<void>): Promise<void> {
+async function inWorld(
+  task: (world: World) => Promise<void>,
+  harness: KvStoreHarness = harnesses.tcp,
+): Promise<void> {
   const world = await harness.createWorld();
   try {
     await task(world);
@@ -41,26 +47,28 @@ async function countsWhile(
 }
 
 describe('a save of several groups', () => {
-  it('shows whole or not at all from its first block, and comes back byte for byte', () =>
-    inWorld(async (world) => {
-      const store = await world.open('a');
-      const chain = chainOf('groups', 40, mib);
-      assert.ok(chain.byteLength > 2 * limits.saveGroupBytes);
-      const counts = await countsWhile(store, chain.keys, store.save(chain.blocks));
-      assert.ok(
-        [...counts].every((count) => count === 0 || count === 40),
-        [...counts].join(),
-      );
-      const borrow = await store.load(chain.keys);
-      assert.equal(borrow.blocks.length, 40);
-      borrow.blocks.forEach(({ payload }, at) =>
-        assert.ok(Buffer.from(payload).equals(chain.blocks[at].payload), `block ${at}`),
-      );
-      borrow.release();
-      await store.flush();
-      assert.equal((await store.stats()).pending, 0);
-      await store.close();
-    }));
+  for (const [door, harness] of Object.entries(harnesses)) {
+    it(`shows whole or not at all from its first block, and comes back byte for byte (${door})`, () =>
+      inWorld(async (world) => {
+        const store = await world.open('a');
+        const chain = chainOf('groups', 40, mib);
+        assert.ok(chain.byteLength > 2 * limits.saveGroupBytes);
+        const counts = await countsWhile(store, chain.keys, store.save(chain.blocks));
+        assert.ok(
+          [...counts].every((count) => count === 0 || count === 40),
+          [...counts].join(),
+        );
+        const borrow = await store.load(chain.keys);
+        assert.equal(borrow.blocks.length, 40);
+        borrow.blocks.forEach(({ payload }, at) =>
+          assert.ok(Buffer.from(payload).equals(chain.blocks[at].payload), `block ${at}`),
+        );
+        borrow.release();
+        await store.flush();
+        assert.equal((await store.stats()).pending, 0);
+        await store.close();
+      }, harness));
+  }
 
   it('is refused before any group is stored when there is no room for all', () =>
     inWorld(async (world) => {
@@ -79,20 +87,22 @@ describe('a save of several groups', () => {
       await store.close();
     }));
 
-  it('goes to the object store whole or not at all from its first block', () =>
-    inWorld(async (world) => {
-      const store = await world.open('a');
-      const other = await world.open('b');
-      const chain = chainOf('groups/other host', 40, mib);
-      const saving = store.save(chain.blocks).then(() => store.flush());
-      const counts = await countsWhile(other, chain.keys, saving);
-      assert.ok(
-        [...counts].every((count) => count === 0 || count === 40),
-        [...counts].join(),
-      );
-      await store.close();
-      await other.close();
-    }));
+  for (const [door, harness] of Object.entries(harnesses)) {
+    it(`goes to the object store whole or not at all from its first block (${door})`, () =>
+      inWorld(async (world) => {
+        const store = await world.open('a');
+        const other = await world.open('b');
+        const chain = chainOf('groups/other host', 40, mib);
+        const saving = store.save(chain.blocks).then(() => store.flush());
+        const counts = await countsWhile(other, chain.keys, saving);
+        assert.ok(
+          [...counts].every((count) => count === 0 || count === 40),
+          [...counts].join(),
+        );
+        await store.close();
+        await other.close();
+      }, harness));
+  }
 
   it('of more blocks than one turn takes shows whole or not at all, and is known as a whole', () =>
     inWorld(async (world) => {

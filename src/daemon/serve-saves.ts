@@ -3,7 +3,7 @@ import { deferred } from '../base/deferred.ts';
 import { StoreError } from '../base/errors.ts';
 import type { SaveResult } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
-import type { LentPlace, UploadOrder, WantedBlock } from '../blocks/served-store.ts';
+import type { LentPlace } from '../blocks/served-store.ts';
 import { directChecksums } from '../platform/checksums.ts';
 import { encodeNumber } from '../protocol/read-messages.ts';
 import {
@@ -19,6 +19,8 @@ import { Call } from '../store/call.ts';
 import type { ClientAccount } from './client-accounts.ts';
 import type { DaemonService } from './daemon-service.ts';
 import { IntakeMemory } from './intake-memory.ts';
+import { groupsOf, saveGroups } from './save-groups.ts';
+import type { GroupedPayloads, SaveGroup } from './save-groups.ts';
 import { SaveIntake } from './save-intake.ts';
 import type { ExpectedPayload, ReceivedPayload } from './save-intake.ts';
 import type { FrameSink, ServedCall } from './served-call.ts';
@@ -107,51 +109,13 @@ async function saveBlocks(
   try {
     // In several parts: there is room for all of them, or nothing is stored.
     if (save.isUnasked && keys.length > limits.turnKeysMax) await wants();
-    return await saveGroups(run.service, save, { payloads, order: { after: ended.promise } }, call);
+    const order = { after: ended.promise };
+    const grouped = { ...save, options: saveOptions(save, call), order };
+    return await saveGroups(run.service, grouped, payloads);
   } finally {
     ended.resolve();
     payloads.close();
   }
-}
-
-/** Stores the batch in groups from its last block to its first; most batches are one group. */
-async function saveGroups(
-  service: DaemonService,
-  save: SaveCall,
-  { payloads, order }: { readonly payloads: PayloadStream; readonly order: UploadOrder },
-  call: Call,
-): Promise<SaveResult | 'payload-needed'> {
-  const { blocks } = save;
-  let end = blocks.length;
-  let saved = 0;
-  let savedBytes = 0;
-  do {
-    const { received, isLast } = await payloads.nextGroup();
-    const groupStart = isLast ? 0 : received[received.length - 1].index;
-    const byIndex = new Map(received.map((one) => [one.index, one]));
-    // Of many blocks, most of them known, others have their turn between some and the next.
-    do {
-      const start = Math.max(groupStart, end - limits.turnKeysMax);
-      const part = blocks.slice(start, end).map((block, at): WantedBlock => {
-        const one = byIndex.get(start + at);
-        return { ...block, payload: one?.payload, crc: one?.crc };
-      });
-      const result = await service.store.saveWanted(part, {
-        ...saveOptions(save, call),
-        parent: start === 0 ? save.parent : blocks[start - 1].key,
-        following: blocks.slice(end, end + limits.followingKeysMax).map(({ key }) => key),
-        order,
-      });
-      if (result === 'payload-needed') return result;
-      saved += result.saved;
-      savedBytes += result.savedBytes;
-      end = start;
-      if (end > groupStart) await service.clock.yield();
-    } while (end > groupStart);
-    payloads.stored(received);
-    if (isLast) break;
-  } while (end > 0);
-  return { saved, known: blocks.length - saved, savedBytes };
 }
 
 async function saveOne(
@@ -180,22 +144,16 @@ interface StreamOptions {
   readonly call: Call;
 }
 
-/** Payloads that are granted and stored together: all up to `end`, from where the one before ends. */
-interface Group {
-  readonly end: number;
-  readonly bytes: number;
-}
-
 /**
  * The payloads of a save in groups that fit the daemon's memory, each granted before it comes. While
  * one group is stored the next one comes, so that neither the socket nor the disk waits for the other.
  */
-class PayloadStream {
+class PayloadStream implements GroupedPayloads {
   readonly #run: SaveRun;
   readonly #options: StreamOptions;
   readonly #memory: IntakeMemory;
   readonly #intake: SaveIntake;
-  readonly #groups: readonly Group[];
+  readonly #groups: readonly SaveGroup[];
   /** One for each group that was asked to be granted, in order. */
   readonly #grants: Promise<void>[] = [];
   /** Groups that were given. */
@@ -321,21 +279,6 @@ class PayloadStream {
     if (bytes === 0) return;
     this.#run.account.giveIntake(bytes);
   }
-}
-
-/** Groups of the payloads in order, at least one. A payload longer than a group is one by itself. */
-function groupsOf(expected: readonly ExpectedPayload[]): readonly Group[] {
-  const groups: Group[] = [];
-  let bytes = 0;
-  expected.forEach(({ length }, index) => {
-    if (bytes > 0 && bytes + length > limits.saveGroupBytes) {
-      groups.push({ end: index, bytes });
-      bytes = 0;
-    }
-    bytes += length;
-  });
-  groups.push({ end: expected.length, bytes });
-  return groups;
 }
 
 function checkEager(expected: readonly ExpectedPayload[]): number {

@@ -15,9 +15,17 @@ import type { CallHead } from '../protocol/read-messages.ts';
 import { serveLoad, serveLoadRawTail, serveLoadTail } from './serve-reads.ts';
 import { serveSave, serveSaveRawTail, serveSaveTail } from './serve-saves.ts';
 import type { SaveRun } from './serve-saves.ts';
+import { encodeRing } from '../protocol/session-messages.ts';
+import type { ClientRing } from './client-ring.ts';
+
+/** A call as the daemon runs it. */
+export interface ServedRun extends SaveRun {
+  /** Undefined for a client that may have none. */
+  readonly ring: ClientRing | undefined;
+}
 
 /** Runs one call and sends its answer. What it rejects with is the answer otherwise. */
-export async function serve(type: FrameType, body: Uint8Array, run: SaveRun): Promise<void> {
+export async function serve(type: FrameType, body: Uint8Array, run: ServedRun): Promise<void> {
   const { call, sink, service, account } = run;
   const { store, clock } = service;
   const turn = { clock, signal: call.signal };
@@ -54,6 +62,8 @@ export async function serve(type: FrameType, body: Uint8Array, run: SaveRun): Pr
       return serveSaveTail(run, body);
     case 'save-raw-tail':
       return serveSaveRawTail(run, body);
+    case 'open-ring':
+      return openRing(run);
     case 'flush':
       await store.flush(optionsOf(decodeHead(body)));
       sink.send('flushed', call.id);
@@ -74,4 +84,9 @@ export async function serve(type: FrameType, body: Uint8Array, run: SaveRun): Pr
     default:
       throw new StoreError('INVALID', `a client does not send ${type}`);
   }
+}
+
+async function openRing({ ring, sink, call }: ServedRun): Promise<void> {
+  if (ring === undefined) throw new StoreError('INVALID', 'this client may have no ring');
+  sink.send('ring', call.id, encodeRing(await ring.open()));
 }

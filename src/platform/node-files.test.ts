@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { after, describe, it } from 'node:test';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
@@ -253,5 +254,24 @@ describe('nodeFiles: names', () => {
     await assert.rejects(nodeFiles.syncDirectory(freshPath()), { code: 'ENOENT' });
     assert.ok((await nodeFiles.freeBytes(directory.path)) > 0);
     assert.equal(typeof (await nodeFiles.isLocalFileSystem(directory.path)), 'boolean');
+  });
+});
+
+describe('nodeFiles: files that nobody closes', () => {
+  it('stay open until the process ends, without a complaint on standard error', async () => {
+    const code = `
+      const { nodeFiles } = await import(${JSON.stringify(new URL('./node-files.js', import.meta.url))});
+      const { readdirSync } = await import('node:fs');
+      let file = await nodeFiles.open(${JSON.stringify(await fileWith('0123456789'))}, 'read');
+      file = undefined;
+      const before = readdirSync('/proc/self/fd').length;
+      for (let i = 0; i < 5; i += 1) {
+        globalThis.gc();
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      console.log(readdirSync('/proc/self/fd').length - before);`;
+    const args = ['--expose-gc', '--input-type=module', '--eval', code];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    assert.deepEqual({ stdout, stderr }, { stdout: '0\n', stderr: '' });
   });
 });

@@ -167,11 +167,18 @@ async function tryToMake(path: string): Promise<unknown> {
   }
 }
 
+/**
+ * Files that are open. A store that nobody closes may become garbage before its program ends; its files stay open until
+ * then, for Node complains on standard error of a handle that it has to close itself.
+ */
+const openHandles = new Set<FileHandle>();
+
 class NodeOpenFile implements OpenFile {
   readonly #handle: FileHandle;
 
   constructor(handle: FileHandle) {
     this.#handle = handle;
+    openHandles.add(handle);
   }
 
   read(into: Uint8Array, position: number): Promise<number> {
@@ -199,6 +206,7 @@ class NodeOpenFile implements OpenFile {
   }
 
   close(): Promise<void> {
+    openHandles.delete(this.#handle);
     return this.#handle.close();
   }
 }

@@ -61,22 +61,16 @@ export interface SharedIndexCode {
    */
   publish(memory: Uint8Array, key: string, payload: Uint32Array): number;
   retire(memory: Uint8Array, entry: number): void;
-  /** How many leading keys, joined, the owner has. */
+  /** How many leading keys, joined, the owner has. What is no key in its one form nobody has. */
   find(memory: Uint8Array, keys: string, owner: number): number;
   /**
-   * Pins leading keys, joined, for [owner, client], by the hazards given. `found` gets
-   * {@link foundWords} of each: segment with skip in the bits above 16, offset, length, crc, facts.
-   * Gives how many were pinned.
+   * Pins leading keys, joined, and gives how many. `exchange` begins with [owner, client]; behind that each
+   * key has {@link recordWords}: the hazard to pin it by, which is given, and then what was found: segment
+   * with skip in the bits above 16, offset, length, crc, facts.
    */
-  pin(
-    memory: Uint8Array,
-    keys: string,
-    request: Uint32Array,
-    clients: Uint8Array,
-    hazards: Uint32Array,
-    found: Uint32Array,
-  ): number;
-  unpin(clients: Uint8Array, client: number, hazards: Uint32Array): void;
+  pin(memory: Uint8Array, clients: Uint8Array, keys: string, exchange: Uint32Array): number;
+  /** Lets go of what is pinned by the hazards of records, from one to before another. */
+  unpin(clients: Uint8Array, exchange: Uint32Array, first: number, end: number): void;
   /** The number of a client that pins what lies there, -1 when none does. */
   holder(clients: Uint8Array, segment: number, offset: number): number;
   /** The caller has the client from now on; nothing is pinned. */
@@ -104,7 +98,9 @@ export interface SharedIndexCode {
 export const offsetUnitBytes = 4096;
 export const skipUnitBytes = 32;
 export const skipMax = 127;
-export const foundWords = 5;
+/** Words before the records of an exchange, and of each record. */
+export const requestWords = 2;
+export const recordWords = 6;
 /** Most keys of one call. */
 export const pinKeysMax = 1016;
 export const clientsMax = 64;

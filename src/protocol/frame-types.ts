@@ -33,6 +33,9 @@ export const frameTypeCodes = {
   resend: 38,
   lent: 39,
   filled: 40,
+  'open-ring': 41,
+  ring: 42,
+  'ring-news': 43,
 } as const;
 
 export type FrameType = keyof typeof frameTypeCodes;

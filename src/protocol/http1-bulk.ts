@@ -13,7 +13,7 @@ import { limits } from '../blocks/limits.ts';
  * that the sender need not read all of them before it sends the first. Little-endian.
  *
  * ```text
- *  0  8  magic "WMBTHTP1"
+ *  0  8  magic "WMBTHTP1", or "WMBTHTP2": payloads come from that of the last record to that of the first
  *  8  4  number of records                    n
  * 12  4  bytes of the attributes              a
  * 16  4  CRC32C of bytes 0 to 15, then of the records and the attributes
@@ -49,6 +49,11 @@ export type BulkAttributes = Readonly<Record<string, unknown>>;
 export interface BulkHead {
   readonly records: readonly BulkRecord[];
   readonly attributes: BulkAttributes;
+  /**
+   * Payloads come from that of the last record to that of the first, so that a save can be stored as they come:
+   * nobody finds part of it from its first block. Absent: in the order of their records.
+   */
+  readonly isLastFirst?: boolean;
 }
 
 export const bulkType = 'application/vnd.wombatkv.bulk';
@@ -56,19 +61,23 @@ export const bulkPreambleBytes = 24;
 export const checksumBytes = 4;
 const recordBytes = 64;
 const attributesBytesMax = 256 * 1024;
-const magic = new TextEncoder().encode('WMBTHTP1');
+const encoder = new TextEncoder();
+const magic = encoder.encode('WMBTHTP1');
+const lastFirstMagic = encoder.encode('WMBTHTP2');
+/** The newest body that a server of this version takes of a save, which it tells who asks it what it has. */
+export const bulkVersion = 2;
 const unknownPosition = 0xffffffff;
 const tiers: readonly (Tier | undefined)[] = [undefined, 'memory', 'disk', 'object'];
 
 /** All of the body that stands before the payloads. */
-export function encodeBulkHead({ records, attributes }: BulkHead): Uint8Array {
-  const json = new TextEncoder().encode(JSON.stringify(attributes));
+export function encodeBulkHead({ records, attributes, isLastFirst }: BulkHead): Uint8Array {
+  const json = encoder.encode(JSON.stringify(attributes));
   const preamble = new Uint8Array(bulkPreambleBytes);
   const table = new Uint8Array(records.length * recordBytes);
   records.forEach((record, index) => writeRecord(table, index * recordBytes, record));
   const rest = concatBytes([table, json]);
   const view = viewOf(preamble);
-  preamble.set(magic);
+  preamble.set(isLastFirst === true ? lastFirstMagic : magic);
   view.setUint32(8, records.length, true);
   view.setUint32(12, json.length, true);
   view.setUint32(16, crc32c(concatBytes([preamble.subarray(0, 16), rest])), true);
@@ -81,7 +90,8 @@ export function encodeBulkHead({ records, attributes }: BulkHead): Uint8Array {
  * @throws StoreError `INVALID` when it is none, or claims more than a call may hold.
  */
 export function bulkTableBytes(preamble: Uint8Array): number {
-  if (!equalBytes(preamble.subarray(0, magic.length), magic)) {
+  const isKnown = equalBytes(preamble.subarray(0, magic.length), magic) || hasLastFirst(preamble);
+  if (!isKnown) {
     throw invalid('does not begin with the magic of a bulk body');
   }
   const view = viewOf(preamble);
@@ -114,7 +124,12 @@ export function decodeBulkHead(preamble: Uint8Array, table: Uint8Array): BulkHea
   for (let index = 0; index < count; index += 1) {
     records.push(readRecord(table.subarray(index * recordBytes, (index + 1) * recordBytes), index));
   }
-  return { records, attributes: readAttributes(table.subarray(count * recordBytes)) };
+  const attributes = readAttributes(table.subarray(count * recordBytes));
+  return { records, attributes, ...(hasLastFirst(preamble) ? { isLastFirst: true } : {}) };
+}
+
+function hasLastFirst(preamble: Uint8Array): boolean {
+  return equalBytes(preamble.subarray(0, lastFirstMagic.length), lastFirstMagic);
 }
 
 /** Bytes that follow the head: payloads and their checksums. */
@@ -131,7 +146,10 @@ export interface BulkPayload {
   readonly checksum?: number | undefined;
 }
 
-/** The head and the payloads with their checksums, each computed, if need be, when its turn comes. */
+/**
+ * The head and the payloads, in the order that it says, with their checksums, each computed, if need be, when its
+ * turn comes.
+ */
 export function* bulkParts(
   head: Uint8Array,
   payloads: Iterable<BulkPayload>,

@@ -9,7 +9,7 @@ import {
   decodeBulkHead,
   payloadBytesOf,
 } from './http1-bulk.ts';
-import type { BulkHead, BulkRecord } from './http1-bulk.ts';
+import type { BulkHead } from './http1-bulk.ts';
 
 /**
  * Where the data of a body goes, straight from the socket when that is possible. `took` follows
@@ -66,8 +66,16 @@ export class CollectSink implements BodySink {
   }
 }
 
-/** Gives memory for each payload of the records, of exactly its length, or throws `StoreError`. */
-export type TakePayloadMemory = (records: readonly BulkRecord[]) => readonly Uint8Array[];
+/** Where the payloads of a bulk body go, by the place of their records. What it throws ends the body. */
+export interface BulkPlaces {
+  /** Memory for the payload that comes next, of exactly its length. */
+  take(index: number): Uint8Array;
+  /** It has come, and stands for that checksum unless `checking` rejects. */
+  came?(index: number, checksum: number, checking: Promise<void> | undefined): void;
+}
+
+/** Told of the head once, before any payload comes; it fits the length of the body. Throws `StoreError`. */
+export type OpenPlaces = (head: BulkHead) => BulkPlaces;
 
 /** The checksum of a payload that is whole, which may be computed beside what comes next. */
 export type ChecksumOf = (payload: Uint8Array) => number | Promise<number>;
@@ -79,13 +87,11 @@ export interface BulkResult {
   readonly head: BulkHead;
   /** Of one that was left out: empty. */
   readonly payloads: readonly Uint8Array[];
-  /** Checksums of the payloads, which hold once the body is verified. */
-  readonly checksums: readonly (number | undefined)[];
 }
 
 /** Reads a bulk body: its head first, then each payload into the memory given for it. */
 export class BulkSink implements BodySink {
-  readonly #takeMemory: TakePayloadMemory;
+  readonly #openPlaces: OpenPlaces;
   readonly #byteLength: number | undefined;
   readonly #checksumOf: ChecksumOf;
   readonly #verifying: Promise<void>[] = [];
@@ -93,17 +99,17 @@ export class BulkSink implements BodySink {
   readonly #checksum = new Uint8Array(checksumBytes);
   #table: Uint8Array | undefined;
   #head: BulkHead | undefined;
-  #payloads: readonly Uint8Array[] = [];
-  /** What stands behind each payload that came. */
-  readonly #checksums: (number | undefined)[] = [];
-  /** The payload that comes, with its checksum; after the last one their number. */
-  #index = 0;
+  #places: BulkPlaces | undefined;
+  #payloads: Uint8Array[] = [];
+  /** Records whose payloads come, in that order; which of them comes, and after the last one their number. */
+  #order: readonly number[] = [];
+  #next = 0;
   #isAtChecksum = false;
   #filled = 0;
 
   /** `byteLength` is that of the whole body, when it is known beforehand. */
-  constructor(takeMemory: TakePayloadMemory, byteLength?: number, checksumOf: ChecksumOf = crc32c) {
-    this.#takeMemory = takeMemory;
+  constructor(openPlaces: OpenPlaces, byteLength?: number, checksumOf: ChecksumOf = crc32c) {
+    this.#openPlaces = openPlaces;
     this.#byteLength = byteLength;
     this.#checksumOf = checksumOf;
   }
@@ -111,7 +117,7 @@ export class BulkSink implements BodySink {
   /** What came, once the body is complete. */
   get result(): BulkResult {
     assert(this.#head !== undefined && this.#isFull, 'the bulk body is complete');
-    return { head: this.#head, payloads: this.#payloads, checksums: this.#checksums };
+    return { head: this.#head, payloads: this.#payloads };
   }
 
   space(): Uint8Array {
@@ -136,14 +142,14 @@ export class BulkSink implements BodySink {
   }
 
   get #isFull(): boolean {
-    return this.#head !== undefined && this.#index === this.#payloads.length;
+    return this.#head !== undefined && this.#next === this.#order.length;
   }
 
   get #target(): Uint8Array | undefined {
     if (this.#table === undefined) return this.#preamble;
     if (this.#head === undefined) return this.#table;
-    if (this.#index === this.#payloads.length) return undefined;
-    return this.#isAtChecksum ? this.#checksum : this.#payloads[this.#index];
+    if (this.#next === this.#order.length) return undefined;
+    return this.#isAtChecksum ? this.#checksum : this.#payloads[this.#order[this.#next]];
   }
 
   #complete(): void {
@@ -169,40 +175,46 @@ export class BulkSink implements BodySink {
     if (this.#byteLength !== undefined && this.#byteLength !== expected) {
       throw invalid(`of ${this.#byteLength} bytes claims payloads that end at ${expected}`);
     }
-    const memory = this.#takeMemory(head.records);
-    this.#payloads = head.records.map(({ isLeftOut, byteLength }, index) => {
-      if (isLeftOut) return nothing;
-      assert(memory[index].length === byteLength, `memory for record ${index}`);
-      return memory[index];
-    });
+    this.#places = this.#openPlaces(head);
+    this.#payloads = head.records.map(() => nothing);
+    const coming = head.records
+      .map((_, index) => index)
+      .filter((at) => !head.records[at].isLeftOut);
+    this.#order = head.isLastFirst === true ? coming.reverse() : coming;
     this.#head = head;
-    this.#toPayload(0, head);
+    this.#startPayload(head);
+  }
+
+  #startPayload({ records }: BulkHead): void {
+    const index = this.#order.at(this.#next);
+    this.#isAtChecksum = false;
+    if (index === undefined || this.#places === undefined) return;
+    const memory = this.#places.take(index);
+    assert(memory.length === records[index].byteLength, `memory for record ${index}`);
+    this.#payloads[index] = memory;
+    this.#isAtChecksum = memory.length === 0;
   }
 
   #endPayload(head: BulkHead): void {
+    const index = this.#order[this.#next];
     const expected = viewOf(this.#checksum).getUint32(0, true);
-    const { key } = head.records[this.#index];
+    const { key } = head.records[index];
     const compare = (computed: number): void => {
       if (computed === expected) return;
       throw new StoreError('CORRUPT', `the payload of ${key} was damaged on its way`);
     };
-    const computed = this.#checksumOf(this.#payloads[this.#index]);
-    this.#checksums[this.#index] = expected;
+    const computed = this.#checksumOf(this.#payloads[index]);
+    let checking: Promise<void> | undefined;
     if (typeof computed === 'number') compare(computed);
     else {
-      const verifying = computed.then(compare);
+      checking = computed.then(compare);
       // Whoever asks when all of the body is there hears of it; it may never be.
-      verifying.catch(() => undefined);
-      this.#verifying.push(verifying);
+      checking.catch(() => undefined);
+      this.#verifying.push(checking);
     }
-    this.#toPayload(this.#index + 1, head);
-  }
-
-  /** To the record with that index, or the next one after it that has a payload. */
-  #toPayload(index: number, { records }: BulkHead): void {
-    this.#index = index;
-    while (this.#index < records.length && records[this.#index].isLeftOut) this.#index += 1;
-    this.#isAtChecksum = this.#payloads[this.#index]?.length === 0;
+    this.#places?.came?.(index, expected, checking);
+    this.#next += 1;
+    this.#startPayload(head);
   }
 }
 

@@ -57,7 +57,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     {
       versionOldest: 1,
       versionNewest: 1,
-      features: 3,
+      features: 7,
       clientId: '000102030405060708090a0b0c0d0e0f',
       token: 's3cret',
       agent: 'c-library 1.1',
@@ -68,7 +68,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     ['welcome', 0],
     {
       version: 1,
-      features: 3,
+      features: 7,
       bodyBytesMax: 8_388_608,
       dataBytesMax: 1_048_576,
       eagerBytesMax: 131_072,
@@ -204,6 +204,12 @@ const goldens: Readonly<Record<string, Golden>> = {
     [writes.encodeLent, writes.decodeLent],
   ),
   filled: golden(['filled', 17], [0xe3069283], [writes.encodeFilled, writes.decodeFilled]),
+  'open-ring': golden(['open-ring', 18], undefined, noBody),
+  ring: golden(['ring', 18], { number: 3, byteLength: 8_392_704 }, [
+    session.encodeRing,
+    session.decodeRing,
+  ]),
+  'ring-news': golden(['ring-news', 0], undefined, noBody),
   saved: golden(['saved', 6], { saved: 1, known: 1, savedBytes: 5 }, [
     writes.encodeSaved,
     writes.decodeSaved,

@@ -10,8 +10,9 @@ export const protocolVersions = { newest: 1, oldest: 1 } as const;
 /**
  * Bits of features. `lending`: payloads of a save may be put into memory that the daemon lends (`lent`).
  * `accepting`: a save that says nothing of it is answered when it is accepted, not when it is durable.
+ * `ringing`: saves may be left in a ring (`open-ring`).
  */
-export const features = { lending: 1, accepting: 2 } as const;
+export const features = { lending: 1, accepting: 2, ringing: 4 } as const;
 
 /** The first message of a client on every connection. */
 export interface Hello {
@@ -95,6 +96,25 @@ export function decodeWelcome(body: Uint8Array): Welcome {
     connectionsMax: reader.u32(),
     agent: reader.text(),
   };
+}
+
+/** A ring in the daemon's shared memory that is this client's. */
+export interface RingOffer {
+  /** The number in the name of its file; 0: there is none. */
+  readonly number: number;
+  /** Of the file. */
+  readonly byteLength: number;
+}
+
+export function encodeRing({ number, byteLength }: RingOffer): Uint8Array {
+  return new ByteWriter().u32(number).u32(byteLength).finish();
+}
+
+export function decodeRing(body: Uint8Array): RingOffer {
+  const reader = new ByteReader(body, 'ring');
+  const offer = { number: reader.u32(), byteLength: reader.u32() };
+  reader.end();
+  return offer;
 }
 
 /** Characters of an error's message that travel. */

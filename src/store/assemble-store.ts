@@ -26,6 +26,7 @@ import type { ObjectTierParts } from './object-tier.ts';
 import { Prefault } from './prefault.ts';
 import { ReadPath } from './read-path.ts';
 import { Removal } from './removal.ts';
+import { RingMerge } from './ring-merge.ts';
 import { Store } from './store.ts';
 import type { BackgroundTask } from './background-task.ts';
 import type { Deadlines } from './store.ts';
@@ -113,6 +114,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const writePath = new WritePath({ ...common, objectTier, uploads, room, ...most });
   const tails = new Tails({ ...common, objectTier, readPath });
   const removal = new Removal({ ...common, objectTier, uploads });
+  const rings = new RingMerge({ ...common, writePath });
   for (const { entries, chain } of cache.takePending()) uploads.enqueue({ entries, chain });
   const { prefaultBytes = 0, sharedDirectory } = settings;
   // Memory of shared files is dearer than that of the process, and a daemon has time between calls.
@@ -129,7 +131,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
     ...{ namespace: settings.namespace, putDurable: settings.putDurable, deadlines },
     drainMs: settings.drainMs ?? limits.drainMs,
     drainSignal: settings.drainSignal,
-    ...{ transcoder, readPath, writePath, uploads, tails, removal, background, collector },
+    ...{ transcoder, readPath, writePath, uploads, tails, removal, rings, background, collector },
     release: async () => {
       try {
         await catalogMemory?.remember();

@@ -23,6 +23,7 @@ import type { Namespace } from '../blocks/namespace.ts';
 import { tailDigest } from '../blocks/prefix.ts';
 import type {
   PayloadLease,
+  SaveRing,
   SaveWantedOptions,
   ServedStore,
   WantedBlock,
@@ -45,6 +46,7 @@ import type { Collector } from './collect.ts';
 import type { Counters } from './counters.ts';
 import type { ReadPath } from './read-path.ts';
 import type { Removal } from './removal.ts';
+import type { RingMerge } from './ring-merge.ts';
 import { readStats } from './store-stats.ts';
 import type { Tails } from './tails.ts';
 import type { Transcoder } from './transcoder.ts';
@@ -64,6 +66,7 @@ export interface StoreParts {
   readonly uploads: Uploads;
   readonly tails: Tails;
   readonly removal: Removal;
+  readonly rings: RingMerge;
   readonly counters: Counters;
   readonly deadlines: Deadlines;
   readonly putDurable: boolean;
@@ -104,7 +107,7 @@ export class Store implements ServedStore {
   async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
     checkKeys(keys);
     const { readPath, deadlines } = this.#parts;
-    return this.#call(options, deadlines.lookupMs, (call, namespace) => {
+    return this.#settledCall(options, deadlines.lookupMs, (call, namespace) => {
       this.#parts.collector?.noteUse(namespace, 'block', keys);
       return readPath.lookup(namespace, keys, call);
     });
@@ -113,7 +116,7 @@ export class Store implements ServedStore {
   async contains(keys: readonly BlockKey[], options?: CallOptions): Promise<readonly boolean[]> {
     checkKeys(keys);
     const { readPath, deadlines } = this.#parts;
-    return this.#call(options, deadlines.loadMs, (call, namespace) => {
+    return this.#settledCall(options, deadlines.loadMs, (call, namespace) => {
       this.#parts.collector?.noteUse(namespace, 'block', keys);
       return readPath.contains(namespace, keys, call);
     });
@@ -122,7 +125,7 @@ export class Store implements ServedStore {
   async load(keys: readonly BlockKey[], options?: LoadOptions): Promise<Borrow> {
     checkKeys(keys);
     const { readPath, deadlines } = this.#parts;
-    return this.#call(options, deadlines.loadMs, (call, namespace) => {
+    return this.#settledCall(options, deadlines.loadMs, (call, namespace) => {
       this.#parts.collector?.noteUse(namespace, 'block', keys);
       return readPath.load(namespace, keys, call, options);
     });
@@ -145,7 +148,8 @@ export class Store implements ServedStore {
     blocks: readonly WantedBlock[],
     options?: SaveWantedOptions,
   ): Promise<SaveResult | 'payload-needed'> {
-    const { writePath, deadlines } = this.#parts;
+    const { writePath, deadlines, rings } = this.#parts;
+    rings.reconsider();
     return this.#call(options, deadlines.saveMs, (call, namespace) => {
       const chain = blocks.map(({ key }) => key);
       const parents = options?.parent === undefined ? [] : [options.parent];
@@ -172,6 +176,14 @@ export class Store implements ServedStore {
 
   lease(byteLength: number): PayloadLease | undefined {
     return this.#closing === undefined ? this.#parts.cache.lease(byteLength) : undefined;
+  }
+
+  async openRing(): Promise<SaveRing | undefined> {
+    return this.#closing === undefined ? this.#parts.rings.open() : undefined;
+  }
+
+  takeRings(): void {
+    this.#parts.rings.take();
   }
 
   async loadTail(query: TailQuery, options?: LoadOptions): Promise<TailBorrow | undefined> {
@@ -251,21 +263,21 @@ export class Store implements ServedStore {
 
   async flush(options?: CallOptions): Promise<void> {
     const { uploads } = this.#parts;
-    return this.#call(options, limits.flushDeadlineMs, (call) => call.race(uploads.flush()));
+    return this.#settledCall(options, limits.flushDeadlineMs, (call) => call.race(uploads.flush()));
   }
 
   async delete(selection: Selection, options?: CallOptions): Promise<DeleteResult> {
     if (selection.kind === 'blocks') checkKeys(selection.keys);
     if (selection.kind === 'subtree') checkTip(selection.root);
     const { removal } = this.#parts;
-    return this.#call(options, limits.deleteDeadlineMs, (call, namespace) =>
+    return this.#settledCall(options, limits.deleteDeadlineMs, (call, namespace) =>
       removal.delete(namespace, selection, call),
     );
   }
 
   async stats(options?: CallOptions): Promise<StoreStats> {
     const { deadlines } = this.#parts;
-    return this.#call(options, deadlines.lookupMs, async () => readStats(this.#parts));
+    return this.#settledCall(options, deadlines.lookupMs, async () => readStats(this.#parts));
   }
 
   close(): Promise<void> {
@@ -288,14 +300,28 @@ export class Store implements ServedStore {
     );
   }
 
+  /** A call for which everything is there that was accepted before it, in rings too. */
+  #settledCall<Result>(
+    options: CallOptions | undefined,
+    deadlineMs: number,
+    task: (call: Call, namespace: Namespace) => Promise<Result>,
+  ): Promise<Result> {
+    const { rings } = this.#parts;
+    return this.#call(options, deadlineMs, async (call, namespace) => {
+      if (rings.hasNews) await call.race(rings.settle());
+      return task(call, namespace);
+    });
+  }
+
   #isDurable(options: SaveOptions | undefined): boolean {
     return options?.durable ?? this.#parts.putDurable;
   }
 
   async #close(): Promise<void> {
     const { background, platform, uploads, cache, transcoder, objects, release } = this.#parts;
-    const { drainMs, drainSignal, collector } = this.#parts;
+    const { drainMs, drainSignal, collector, rings } = this.#parts;
     await Promise.all(background.map((task) => task.stop()));
+    await rings.close();
     // What cannot be uploaded in time, or at all now, stays pending on disk.
     await Call.run(platform.clock, { signal: drainSignal }, drainMs, (call) =>
       call.race(uploads.flush()),

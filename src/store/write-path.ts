@@ -33,6 +33,8 @@ export interface SaveRequest {
   readonly durable: boolean;
   /** Of a save that comes in parts. */
   readonly order?: UploadOrder | undefined;
+  /** It was accepted already, elsewhere: how much waits for upload does not matter. */
+  readonly isPromised?: boolean | undefined;
 }
 
 /** Blocks that may be saved, of which only the keys are known, and the lengths of their payloads. */
@@ -112,7 +114,7 @@ export class WritePath {
     // From here to the moment when the batch counts as being accepted nothing is awaited.
     call.throwIfAborted();
     const savedBytes = sumOfLengths(sized);
-    this.#checkRoom(sized, savedBytes);
+    if (request.isPromised !== true) this.#checkRoom(sized, savedBytes);
     if (cache.hasDisk) await this.#accept(request, fresh, savedBytes, call);
     else await this.#writeThrough(request, fresh, call);
     const known = request.payloads.length - fresh.length;
@@ -146,6 +148,13 @@ export class WritePath {
     }
     this.#checkRoom(fresh, sumOfLengths(fresh));
     return wanted;
+  }
+
+  /** True when so much more may be accepted. */
+  hasRoomFor(bytes: number, count: number): boolean {
+    const { uploads, backlogBytesMax } = this.#parts;
+    const waiting = uploads.pendingBytes + this.#acceptingBytes;
+    return waiting + bytes <= backlogBytesMax && uploads.pending + count <= limits.backlogCountMax;
   }
 
   /** Waits until payloads that another call is accepting are in, or known not to be. */

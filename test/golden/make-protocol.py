@@ -15,7 +15,7 @@ TYPES = {
     "load-tail": 22, "load-raw-tail": 23, "save": 24, "save-tail": 25, "save-raw-tail": 26,
     "wanted": 27, "grant": 28, "saved": 29, "prefetch": 30, "prefetched": 31, "flush": 32,
     "flushed": 33, "delete": 34, "deleted": 35, "stats": 36, "statistics": 37, "resend": 38,
-    "lent": 39, "filled": 40,
+    "lent": 39, "filled": 40, "open-ring": 41, "ring": 42, "ring-news": 43,
 }  # fmt: skip
 
 
@@ -60,8 +60,8 @@ def tokens(*values):
 NONE = 0xFFFFFFFF
 
 GOLDEN = {
-    "hello": frame("hello", 0, struct.pack("<HHI", 1, 1, 3) + bytes(range(16)) + text("s3cret") + text("c-library 1.1")),
-    "welcome": frame("welcome", 0, struct.pack("<HIIIIII", 1, 3, 8388608, 1048576, 131072, 256, 16) + text("wombatkv 0.1.0")),
+    "hello": frame("hello", 0, struct.pack("<HHI", 1, 1, 7) + bytes(range(16)) + text("s3cret") + text("c-library 1.1")),
+    "welcome": frame("welcome", 0, struct.pack("<HIIIIII", 1, 7, 8388608, 1048576, 131072, 256, 16) + text("wombatkv 0.1.0")),
     "error": frame("error", 7, b"\x01" + text("the backlog limit is 4 bytes")),
     "cancel": frame("cancel", 7),
     "ping": frame("ping", 9),
@@ -104,6 +104,9 @@ GOLDEN = {
     "resend": frame("resend", 6),
     "lent": frame("lent", 17, struct.pack("<IIIII", 1, 2, 769, 0xDEADBEEF, 7)),
     "filled": frame("filled", 17, struct.pack("<II", 1, 0xE3069283)),
+    "open-ring": frame("open-ring", 18),
+    "ring": frame("ring", 18, struct.pack("<II", 3, 8392704)),
+    "ring-news": frame("ring-news", 0),
     "prefetched": frame("prefetched", 10, struct.pack("<Q", 40)),
     "flush": frame("flush", 11, head("default", 60000)),
     "flushed": frame("flushed", 11),

@@ -25,13 +25,21 @@ function flags(hasDecodedTokens: boolean): { hasDecodedTokens: boolean; tier: 'd
   return { hasDecodedTokens, tier: hasDecodedTokens ? undefined : 'disk' };
 }
 
+/** The same with two payloads that can be told apart, which come from the last to the first. */
+const lastFirst: BulkHead = {
+  records: [head.records[0], head.records[1], { ...head.records[2], byteLength: 2 }],
+  attributes: {},
+  isLastFirst: true,
+};
+const reversed = [Buffer.from('ab'), Buffer.from('123456789')].map((payload) => ({ payload }));
+
 function encoded(): Buffer {
   return Buffer.concat([...bulkParts(encodeBulkHead(head), payloads)]);
 }
 
 function read(bytes: Uint8Array, step: number, byteLength?: number): BulkSink {
   const sink = new BulkSink(
-    (records) => records.map((record) => new Uint8Array(record.byteLength)),
+    ({ records }) => ({ take: (index) => new Uint8Array(records[index].byteLength) }),
     byteLength,
   );
   for (let at = 0; at < bytes.length;) {
@@ -57,6 +65,17 @@ const golden =
   Buffer.from('{"reason":"unknown"}').toString('hex') +
   '313233343536373839' + '839206e3' + '00000000';
 
+/** The same of version 2. */
+const lastFirstGolden =
+  // prettier-ignore
+
+  '574d425448545032' + '03000000' + '02000000' + '9f9d52a4' + '00000000' +
+  `${key}00000000` + '00000000' + 'ffffffff' + '03000000' + '00000000' + '00'.repeat(12) +
+  `${key}09000000` + '80000000' + '00010000' + '00000000' + '02000000' + '00'.repeat(12) +
+  `${key}02000000` + '01000000' + '00000000' + '01000000' + '00000000' + '00'.repeat(12) +
+  Buffer.from('{}').toString('hex') + '6162' + '3629a2e2' +
+  '313233343536373839' + '839206e3';
+
 describe('a bulk body', () => {
   it('has exactly the bytes that the page draws', () => {
     assert.equal(encoded().toString('hex'), golden.replace('HEADCRC_', headChecksum));
@@ -71,6 +90,19 @@ describe('a bulk body', () => {
       assert.deepEqual(
         result.payloads.map((one) => Buffer.from(one).toString()),
         ['', '123456789', ''],
+      );
+    }
+  });
+
+  it('of version 2 has its payloads from the last to the first, and is read in pieces of any size', () => {
+    const bytes = Buffer.concat([...bulkParts(encodeBulkHead(lastFirst), reversed)]);
+    assert.equal(bytes.toString('hex'), lastFirstGolden);
+    for (const step of [1, 3, 16, bytes.length]) {
+      const { result } = read(bytes, step, bytes.length);
+      assert.deepEqual(result.head, lastFirst);
+      assert.deepEqual(
+        result.payloads.map((one) => Buffer.from(one).toString()),
+        ['', '123456789', 'ab'],
       );
     }
   });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
@@ -223,5 +224,26 @@ describe('an HTTP client', () => {
     assert.equal((await client.stats()).pending, 0);
     await client.close();
     await server.close();
+  });
+
+  it('sends payloads from the first to the last to a server that does not say it takes them otherwise', async () => {
+    const magics: string[] = [];
+    const server = createHttpServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on('data', (chunk: Buffer) => chunks.push(chunk));
+      request.on('end', () => {
+        const isSave = request.url?.endsWith('/save') === true;
+        if (isSave) magics.push(Buffer.concat(chunks).subarray(0, 8).toString());
+        const saved = { saved: chain.keys.length, known: 0, savedBytes: chain.byteLength };
+        response.setHeader('content-type', 'application/json');
+        response.end(JSON.stringify(isSave ? saved : { stored: chain.keys.map(() => false) }));
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const client = clientOf((server.address() as AddressInfo).port);
+    assert.equal((await client.save(chain.blocks)).saved, chain.keys.length);
+    assert.deepEqual(magics, ['WMBTHTP1']);
+    await client.close();
+    await new Promise((resolve) => server.close(resolve));
   });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { open, writeFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { withoutNative } from '../support/c-compiler.ts';
 import { chainOf, sliceChain } from '../support/chains.ts';
@@ -9,13 +9,17 @@ import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
 import { crc32c } from '../../src/base/crc32c.ts';
 import { silentLogger } from '../../src/base/logger.ts';
+import type { BlockKey } from '../../src/blocks/block-key.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 import { parseNamespace } from '../../src/blocks/namespace.ts';
 import type { LentPlace } from '../../src/blocks/served-store.ts';
 import { announcementOf } from '../../src/blocks/socket-path.ts';
 import { resolveStoreConfig } from '../../src/config/store-config.ts';
+import { SharedReader } from '../../src/cache/shared-reader.ts';
+import { rehearse } from '../../src/client/shared-rehearsal.ts';
 import type { Daemon } from '../../src/daemon/daemon.ts';
 import { openServedStore } from '../../src/open-store.ts';
+import { withNative } from '../../src/platform/native.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import {
   decodeLent,
@@ -100,11 +104,66 @@ describe('saves to a daemon that shares its memory', { skip: withoutNative() }, 
     assert.equal((await store.save(chain.blocks)).saved, 3);
   });
 
+  it('is found by a client that has rehearsed, which pins nothing of it', async () => {
+    const chain = chainOf('rehearsed', 3, 100_000);
+    await store.save(chain.blocks);
+    const { sharedMemory } = withNative(nodePlatform(), 'auto');
+    assert(sharedMemory !== undefined);
+    const reader = SharedReader.open(sharedMemory, memoryPath);
+    assert(reader !== undefined);
+    const namespace = parseNamespace('default');
+    rehearse(reader, namespace);
+    assert.equal(reader.find(namespace, chain.keys), 3);
+    const clients = await readFile(`${memoryPath}/clients`);
+    const hazards = new BigUint64Array(clients.buffer, clients.byteOffset, clients.length / 8);
+    // A client begins with a line that holds no hazards.
+    assert(hazards.every((hazard, at) => at % 1024 < 8 || hazard === 0n));
+    reader.close();
+  });
+
   it('refuses what any save refuses', async () => {
     const chain = chainOf('refused', 2, 100_000);
     await store.save(chain.blocks);
     const signal = AbortSignal.abort();
     await assert.rejects(store.save(chain.blocks, { signal }), { code: 'ABORTED' });
+  });
+
+  // Goal: what is in memory is answered before its arguments are checked in full; no caller may see that.
+  it('refuses wrong arguments with the words of a client without shared memory', async () => {
+    const { keys, blocks } = chainOf('misuse', 3, 100_000);
+    await store.save(blocks);
+    const [first, second, third] = keys;
+    const wide = String.fromCharCode(third.charCodeAt(5) + 256);
+    const wrongKeys: readonly (readonly string[])[] = [
+      [first, second, third.replace(/[a-f]/, (letter) => letter.toUpperCase())],
+      [first, `${second.slice(0, 5)}${wide}${second.slice(6)}`],
+      [first, second.slice(0, 63), `${second.slice(63)}${third}`],
+      [first, second.slice(0, 63)],
+      [first, `${second}0`],
+    ];
+    const callsOf = (one: KvStore): readonly (() => Promise<unknown>)[] => [
+      ...wrongKeys.flatMap((texts) => {
+        const wrong = texts as readonly BlockKey[];
+        const saved = wrong.map((key) => ({ ...blocks[0], key }));
+        return [() => one.lookup(wrong), () => one.load(wrong), () => one.save(saved)];
+      }),
+      () => one.lookup([first, 5 as never]),
+      () => one.load(keys, { deadlineMs: -1 }),
+      () => one.load(keys, { fingerprint: 'abc' }),
+      () => one.lookup(keys, { deadlineMs: Number.NaN }),
+      () => one.save(blocks, { parent: 'abc' as BlockKey }),
+      () => one.save([blocks[0], { ...blocks[1], tokens: -1 }]),
+      () => one.save([blocks[0], { ...blocks[1], payload: [1] as never }]),
+    ];
+    const expected = callsOf(other);
+    for (const [index, call] of callsOf(store).entries()) {
+      const refusal: unknown = await expected[index]().catch((error: unknown) => error);
+      assert(refusal instanceof TypeError || refusal instanceof RangeError, String(refusal));
+      await assert.rejects(call, { name: refusal.name, message: refusal.message });
+    }
+    const borrow = await store.load(keys);
+    assert.deepEqual([borrow.blocks.length, borrow.blocks[0].tier], [3, 'memory']);
+    borrow.release();
   });
 
   /** Bytes of one block of these saves: long enough to be put into lent memory. */

@@ -167,6 +167,7 @@ int32_t wmbt_kv_save(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_blo
               wmbt_check_payloads(batch.payloads, batch.lens, n, &sum, &request.failure);
   }
   is_done = is_done && wmbt_request_call(&request, call);
+  request.terms.wants_counts = out != NULL;
   if (is_done && n > 0) {
     is_done = handle->mode->calls->save(handle->mode, &request.keys, batch.payloads, batch.lens, &request.failure);
   }

@@ -41,6 +41,9 @@ enum wmbt_frame_type {
   wmbt_frame_resend = 38,
   wmbt_frame_lent = 39,
   wmbt_frame_filled = 40,
+  wmbt_frame_open_ring = 41,
+  wmbt_frame_ring = 42,
+  wmbt_frame_ring_news = 43,
 };
 
 struct wmbt_frame_header {

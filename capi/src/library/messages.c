@@ -23,6 +23,9 @@ enum {
   feature_lending = 1,
   /* A save that says nothing of it is answered when it is accepted. */
   feature_accepting = 2,
+  /* Saves may be left in a ring. */
+  feature_ringing = 4,
+  known_features = feature_lending | feature_accepting | feature_ringing,
   /* Of one place in `lent`. */
   place_bytes = 16,
 };
@@ -30,7 +33,7 @@ enum {
 void wmbt_encode_hello(struct wmbt_writer *writer, const struct wmbt_hello *hello) {
   wmbt_write_u16(writer, protocol_version);
   wmbt_write_u16(writer, protocol_version);
-  wmbt_write_u32(writer, feature_lending | feature_accepting);
+  wmbt_write_u32(writer, known_features);
   wmbt_write_bytes(writer, hello->client_id, sizeof hello->client_id);
   wmbt_write_text(writer, hello->token);
   wmbt_write_text(writer, hello->agent);
@@ -191,7 +194,8 @@ bool wmbt_decode_welcome(struct wmbt_reader body, struct wmbt_welcome *welcome, 
   const struct wmbt_reader read = {body.bytes, body.at, body.at, body.is_short};
   welcome->may_fill = (features & feature_lending) != 0;
   welcome->is_accepting = (features & feature_accepting) != 0;
-  const bool are_known = (features & ~(uint32_t)(feature_lending | feature_accepting)) == 0;
+  welcome->may_ring = (features & feature_ringing) != 0;
+  const bool are_known = (features & ~(uint32_t)known_features) == 0;
   return is_whole("welcome", &read, has_agent && are_known && welcome->data_bytes_max > 0, failure);
 }
 
@@ -251,6 +255,12 @@ struct wmbt_lent wmbt_place_at(const struct wmbt_places *places, uint32_t index)
 bool wmbt_decode_number(const char *name, struct wmbt_reader body, uint64_t *number, struct wmbt_failure *failure) {
   *number = wmbt_read_u64(&body);
   return is_whole(name, &body, true, failure);
+}
+
+bool wmbt_decode_ring(struct wmbt_reader body, uint32_t *number, uint32_t *bytes, struct wmbt_failure *failure) {
+  *number = wmbt_read_u32(&body);
+  *bytes = wmbt_read_u32(&body);
+  return is_whole("ring", &body, true, failure);
 }
 
 bool wmbt_decode_saved(struct wmbt_reader body, struct wmbt_saved *saved, struct wmbt_failure *failure) {

@@ -31,6 +31,8 @@ struct wmbt_welcome {
   bool may_fill;
   /* A save that says nothing of it is answered when it is accepted, and not when it is durable. */
   bool is_accepting;
+  /* Saves may be left in a ring. */
+  bool may_ring;
 };
 
 /* A payload that comes next, in pieces. */
@@ -116,6 +118,8 @@ struct wmbt_lent wmbt_place_at(const struct wmbt_places *places, uint32_t index)
 /* `grant`, `prefetched` and `deleted`: one number. */
 bool wmbt_decode_number(const char *name, struct wmbt_reader body, uint64_t *number, struct wmbt_failure *failure);
 bool wmbt_decode_saved(struct wmbt_reader body, struct wmbt_saved *saved, struct wmbt_failure *failure);
+/* The number of the ring's file, 0 when there is none, and its bytes. */
+bool wmbt_decode_ring(struct wmbt_reader body, uint32_t *number, uint32_t *bytes, struct wmbt_failure *failure);
 /* `flushed`. */
 bool wmbt_decode_nothing(const char *name, struct wmbt_reader body, struct wmbt_failure *failure);
 

@@ -53,6 +53,8 @@ struct wmbt_terms {
   int64_t time_ms;
   /* Of saves. */
   enum wmbt_durability durability;
+  /* Of saves: the caller wants to know how many blocks were stored, and how many were known. */
+  bool wants_counts;
   /* Of loads: payloads with decoded tokens are misses. */
   bool is_exact;
   /* The model: of saves what is kept with the payloads, of loads what they may not contradict. NULL: not said. */

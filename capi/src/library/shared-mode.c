@@ -7,12 +7,14 @@
 #include "clock.h"
 #include "remote-use.h"
 #include "shared-access.h"
+#include "shared-ring.h"
 
 struct shared {
   /* First, so that a pointer to one is a pointer to the other. */
   struct wmbt_mode mode;
   struct wmbt_mode *below;
   struct wmbt_access access;
+  struct wmbt_ring_user ring;
   /* When the daemon was last told of what was used without asking it. */
   _Atomic int64_t noted_ms;
 };
@@ -40,14 +42,23 @@ static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *ke
   return shared->below->calls->load(shared->below, keys, borrow, failure);
 }
 
-/* Whether all blocks lie in the daemon's memory, and so are accepted. */
-static bool is_known(struct shared *shared, const struct wmbt_keys *keys) {
-  if (keys->count == 0 || !wmbt_remote_is_for_acceptance(shared->below, keys->terms)) return false;
+enum save_end { save_known, save_left, save_to_be_sent };
+
+/* Whether all blocks lie in the daemon's memory, and so are accepted; else leaves them in a ring, where that is possible. */
+static enum save_end save_here(struct shared *shared, const struct wmbt_keys *keys, const uint8_t *const *payloads,
+                               const size_t *lens) {
+  if (keys->count == 0 || !wmbt_remote_is_for_acceptance(shared->below, keys->terms)) return save_to_be_sent;
   struct wmbt_reader *reader = wmbt_access_use(&shared->access);
-  if (reader == NULL) return false;
-  const size_t found = wmbt_reader_find(reader, keys);
+  if (reader == NULL) return save_to_be_sent;
+  enum save_end end = save_to_be_sent;
+  if (wmbt_reader_find(reader, keys) == keys->count) {
+    end = save_known;
+  } else if (!keys->terms->wants_counts &&
+             wmbt_ring_save(&shared->ring, shared->below, reader, &(struct wmbt_ring_blocks){keys, payloads, lens})) {
+    end = save_left;
+  }
   wmbt_reader_leave(reader);
-  return found == keys->count;
+  return end;
 }
 
 /* Tells the daemon that the blocks are used, now and then: what it hears nothing of it evicts first. */
@@ -65,10 +76,16 @@ static void note_use(struct shared *shared, const struct wmbt_keys *keys) {
 static bool save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *const *payloads,
                  const size_t *lens, struct wmbt_failure *failure) {
   struct shared *shared = (struct shared *)mode;
-  if (!is_known(shared, keys)) return shared->below->calls->save(shared->below, keys, payloads, lens, failure);
-  keys->terms->saved = (struct wmbt_saved){.known = keys->count, .found = keys->count};
-  note_use(shared, keys);
-  return true;
+  switch (save_here(shared, keys, payloads, lens)) {
+    case save_known:
+      keys->terms->saved = (struct wmbt_saved){.known = keys->count, .found = keys->count};
+      note_use(shared, keys);
+      return true;
+    case save_left:
+      return true;
+    default:
+      return shared->below->calls->save(shared->below, keys, payloads, lens, failure);
+  }
 }
 
 static bool save_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *bytes, size_t length,
@@ -114,6 +131,7 @@ static bool stats(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct w
 
 static void close_shared(struct wmbt_mode *mode) {
   struct shared *shared = (struct shared *)mode;
+  wmbt_ring_user_close(&shared->ring);
   wmbt_access_close(&shared->access);
   shared->below->calls->close(shared->below);
   free(shared);
@@ -144,6 +162,7 @@ struct wmbt_mode *wmbt_shared_open(struct wmbt_mode *below, const char *socket_p
   shared->below = below;
   atomic_init(&shared->noted_ms, INT64_MIN / 2);
   wmbt_access_init(&shared->access, socket_path);
+  wmbt_ring_user_init(&shared->ring);
   wmbt_remote_fill_by(below, &shared->access);
   struct wmbt_reader *reader = wmbt_access_use(&shared->access);
   if (reader != NULL) wmbt_reader_leave(reader);

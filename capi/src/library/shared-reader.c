@@ -139,39 +139,10 @@ static bool suits(const struct taste *taste, uint32_t facts) {
   return !taste->is_of_model || model == 0 || model == taste->model;
 }
 
-struct words {
-  uint64_t word[4];
-};
-
-static struct words words_of(const struct wmbt_key *key) {
-  struct words words;
-  (void)memcpy(&words, key->bytes, sizeof words);
-  return words;
-}
-
-/*
- * Lets the misses of many keys overlap, as many as a processor has under way: a lookup of 80 keys of 500,000 takes a
- * third of the time (bench/one-host).
- */
-enum { prefetch_window = 16 };
-
-static void prefetch(const struct wmbt_reader *reader, const struct wmbt_keys *keys, size_t at, uint32_t owner) {
-  if (at >= keys->count) return;
-  const struct words words = words_of(&keys->keys[at]);
-  wmbt_index_prefetch(&reader->index, words.word, owner);
-}
-
 /* How many leading keys are found; with `found` the places of the first `most`. */
 static size_t find_leading(const struct wmbt_reader *reader, const struct wmbt_keys *keys, uint32_t owner,
                            struct wmbt_found *found, size_t most) {
-  struct wmbt_found one;
-  for (size_t i = 0; i < prefetch_window; i += 1) prefetch(reader, keys, i, owner);
-  for (size_t i = 0; i < most; i += 1) {
-    prefetch(reader, keys, i + prefetch_window, owner);
-    const struct words words = words_of(&keys->keys[i]);
-    if (!wmbt_index_find(&reader->index, words.word, owner, found == NULL ? &one : &found[i])) return i;
-  }
-  return most;
+  return wmbt_index_find_leading(&reader->index, (const uint8_t *)keys->keys, most, owner, found);
 }
 
 size_t wmbt_reader_find(struct wmbt_reader *reader, const struct wmbt_keys *keys) {

@@ -125,13 +125,6 @@ static int look(const struct wmbt_index_entry *entry, const uint64_t key[4], uin
   return 0;
 }
 
-void wmbt_index_prefetch(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner) {
-  const struct wmbt_index_entry *home = &index->entries[home_of(key, owner) & index->mask];
-  __builtin_prefetch(home);
-  /* In an index that is half full, every third key is in the next one, or further. Behind the last it is harmless. */
-  __builtin_prefetch(home + 1);
-}
-
 bool wmbt_index_find(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner,
                      struct wmbt_found *found) {
   if (atomic_load_explicit(&index->header->is_closed, memory_order_relaxed) != 0) return false;
@@ -145,6 +138,43 @@ bool wmbt_index_find(const struct wmbt_index *index, const uint64_t key[4], uint
     return true;
   }
   return false;
+}
+
+struct words {
+  uint64_t word[4];
+};
+
+static struct words words_at(const uint8_t *keys, size_t at) {
+  struct words words;
+  (void)memcpy(&words, keys + at * sizeof words, sizeof words);
+  return words;
+}
+
+/* Lets the processor fetch where a key is looked for. */
+static void prefetch(const struct wmbt_index *index, const uint8_t *keys, size_t at, uint32_t owner) {
+  const struct words key = words_at(keys, at);
+  const struct wmbt_index_entry *home = &index->entries[home_of(key.word, owner) & index->mask];
+  __builtin_prefetch(home);
+  /* In an index that is half full, every third key is in the next one, or further. Behind the last it is harmless. */
+  __builtin_prefetch(home + 1);
+}
+
+/*
+ * Lets the misses of many keys overlap, as many as a processor has under way: a lookup of 80 keys of 500,000 takes a
+ * third of the time (bench/one-host).
+ */
+enum { prefetch_window = 16 };
+
+size_t wmbt_index_find_leading(const struct wmbt_index *index, const uint8_t *keys, size_t count, uint32_t owner,
+                               struct wmbt_found *found) {
+  struct wmbt_found one;
+  for (size_t i = 0; i < prefetch_window && i < count; i += 1) prefetch(index, keys, i, owner);
+  for (size_t i = 0; i < count; i += 1) {
+    if (i + prefetch_window < count) prefetch(index, keys, i + prefetch_window, owner);
+    const struct words key = words_at(keys, i);
+    if (!wmbt_index_find(index, key.word, owner, found == NULL ? &one : &found[i])) return i;
+  }
+  return count;
 }
 
 void wmbt_pin_announce(struct wmbt_client *client, uint32_t hazard, uint64_t location) {

@@ -117,14 +117,18 @@ void wmbt_index_publish(const struct wmbt_index *index, uint32_t entry, const ui
 /* Hides what the entry shows. Afterwards wmbt_clients_hold tells whether somebody still reads it. */
 void wmbt_index_retire(const struct wmbt_index *index, uint32_t entry);
 
-/* Lets the processor fetch where the key is looked for, so that the misses of its cache for many keys overlap. */
-void wmbt_index_prefetch(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner);
-
 /*
  * Finds the key for the owner (the number of a namespace above the kind). False also while the entry is being
  * written: the caller asks the store then.
  */
 bool wmbt_index_find(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner, struct wmbt_found *found);
+
+/*
+ * How many leading keys of an owner are found. Keys are digests of 32 bytes, one after the other, at any address; with
+ * `found` each gets what is stored under it.
+ */
+size_t wmbt_index_find_leading(const struct wmbt_index *index, const uint8_t *keys, size_t count, uint32_t owner,
+                               struct wmbt_found *found);
 
 /* Pinning, in two steps around one wmbt_pin_fence() for a whole batch. */
 void wmbt_pin_announce(struct wmbt_client *client, uint32_t hazard, uint64_t location);

@@ -170,7 +170,7 @@ static void decoders(void) {
   expect(wmbt_decode_welcome(golden_body("welcome", wmbt_frame_welcome, 0, memory), &welcome, &failure), "welcome");
   expect(welcome.body_bytes_max == 8388608 && welcome.data_bytes_max == 1048576, "limits of welcome");
   expect(welcome.eager_bytes_max == 131072, "eager bytes of welcome");
-  expect(welcome.may_fill && welcome.is_accepting, "features of welcome");
+  expect(welcome.may_fill && welcome.is_accepting && welcome.may_ring, "features of welcome");
   wmbt_decode_error(golden_body("error", wmbt_frame_error, 7, memory), &failure);
   expect(failure.kind == wmbt_busy && strcmp(failure.text, "busy: the backlog limit is 4 bytes") == 0, "error");
   struct wmbt_loaded end = {0, wmbt_miss_none};
@@ -202,6 +202,9 @@ static void decoders(void) {
   expect(place.salt == 0xdeadbeef && place.number == 7, "stamp of lent");
   expect(!wmbt_decode_lent((struct wmbt_reader){.bytes = (const uint8_t *)"\0\0\0\0", .length = 4}, &places, &failure),
          "a lent of no place");
+  uint32_t ring = 0, ring_bytes = 0;
+  body = golden_body("ring", wmbt_frame_ring, 18, memory);
+  expect(wmbt_decode_ring(body, &ring, &ring_bytes, &failure) && ring == 3 && ring_bytes == 8392704, "ring");
   struct wmbt_saved saved = {0};
   expect(wmbt_decode_saved(golden_body("saved", wmbt_frame_saved, 6, memory), &saved, &failure), "saved");
   expect(saved.saved == 1 && saved.known == 1 && saved.saved_bytes == 5, "fields of saved");
@@ -222,6 +225,7 @@ static bool decode(uint8_t type, struct wmbt_reader body, struct wmbt_failure *f
   struct wmbt_loaded end;
   struct wmbt_saved saved_now;
   uint8_t present[10];
+  uint32_t numbers[2];
   uint64_t granted;
   switch (type) {
     case wmbt_frame_welcome: return wmbt_decode_welcome(body, &welcome, failure);
@@ -239,6 +243,7 @@ static bool decode(uint8_t type, struct wmbt_reader body, struct wmbt_failure *f
       if (!wmbt_decode_wanted(body, &wanted, failure)) return false;
       for (uint32_t i = 0; i < wanted.count; i += 1) present[i % sizeof present] = wanted.bits[i >> 3];
       return true;
+    case wmbt_frame_ring: return wmbt_decode_ring(body, &numbers[0], &numbers[1], failure);
     case wmbt_frame_lent:
       if (!wmbt_decode_lent(body, &places, failure)) return false;
       for (uint32_t i = 0; i < places.count; i += 1) present[i % sizeof present] = (uint8_t)wmbt_place_at(&places, i).offset;
@@ -255,7 +260,7 @@ static const struct {
     {"payload", wmbt_frame_payload},     {"loaded", wmbt_frame_loaded}, {"wanted", wmbt_frame_wanted},
     {"grant", wmbt_frame_grant},         {"saved", wmbt_frame_saved},   {"present", wmbt_frame_present},
     {"deleted", wmbt_frame_deleted},     {"flushed", wmbt_frame_flushed},
-    {"prefetched", wmbt_frame_prefetched}, {"lent", wmbt_frame_lent},
+    {"prefetched", wmbt_frame_prefetched}, {"lent", wmbt_frame_lent},   {"ring", wmbt_frame_ring},
 };
 
 enum { answer_count = sizeof answers / sizeof answers[0] };

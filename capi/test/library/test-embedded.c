@@ -249,11 +249,17 @@ const struct test_case embedded_tests[] = {
     {NULL, NULL},
 };
 
+/* Which process this is, and which is its store; 0 for a daemon's. */
+static void say_processes(void) {
+  const pid_t store = getenv("WMBT_KV_REMOTE_PREFIX") == NULL ? only_child() : 0;
+  printf("engine %d store %d\n", (int)getpid(), (int)store);
+}
+
 /* Opens, saves, says which processes there are, and waits to be killed. */
 static void wait_for_the_end(void) {
   wmbt_kv_handle_t *handle = open_handle();
   use(handle, "held");
-  printf("engine %d store %d\n", (int)getpid(), (int)only_child());
+  say_processes();
   tell_and_wait("held");
   wmbt_kv_free(handle);
 }
@@ -271,7 +277,7 @@ static struct batch save_of(unsigned number) {
 /* Saves one batch after another, and says so of each, until it is killed. */
 static void save_until_killed(void) {
   wmbt_kv_handle_t *handle = open_handle();
-  printf("engine %d store %d\n", (int)getpid(), (int)only_child());
+  say_processes();
   for (unsigned number = 0; number < saves_max; number += 1) {
     struct batch batch = save_of(number);
     check_put(handle, "own", &batch);
@@ -288,7 +294,7 @@ const struct test_case saving_tests[] = {{"an engine is killed while it saves", 
 static void find_accepted(void) {
   const char *accepted = getenv("WMBT_TEST_ACCEPTED");
   wmbt_kv_handle_t *handle = open_handle();
-  printf("engine %d store %d\n", (int)getpid(), (int)only_child());
+  say_processes();
   for (unsigned number = 0; accepted != NULL && number < strtoul(accepted, NULL, 10); number += 1) {
     struct batch batch = save_of(number);
     check_lookup(handle, "own", &batch, save_blocks);

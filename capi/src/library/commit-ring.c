@@ -1,0 +1,74 @@
+#include "commit-ring.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "bytes.h"
+
+_Static_assert(offsetof(struct wmbt_ring_header, head) == 64, "the head has the second cache line");
+_Static_assert(offsetof(struct wmbt_ring_header, tail) == 128, "the tail has the third");
+_Static_assert(offsetof(struct wmbt_ring_header, is_closed) == 192, "and so on");
+_Static_assert(offsetof(struct wmbt_ring_header, is_told) == 256, "and so on");
+_Static_assert(offsetof(struct wmbt_ring_header, is_paused) == 320, "and so on");
+
+bool wmbt_ring_use(struct wmbt_ring *ring, void *memory, size_t bytes) {
+  struct wmbt_ring_header *header = memory;
+  if (bytes < wmbt_ring_data_at + wmbt_ring_unit_bytes) return false;
+  const uint32_t data_bytes = header->data_bytes;
+  const bool is_sound = memcmp(header->magic, "WKVRING", 8) == 0 && header->version == wmbt_ring_version &&
+                        data_bytes >= wmbt_ring_unit_bytes && (data_bytes & (data_bytes - 1)) == 0 &&
+                        data_bytes == bytes - wmbt_ring_data_at && atomic_load(&header->head) == 0;
+  if (!is_sound) return false;
+  *ring = (struct wmbt_ring){header, bytes, data_bytes, header->seed, 0};
+  return true;
+}
+
+bool wmbt_ring_is_closed(const struct wmbt_ring *ring) {
+  return atomic_load_explicit(&ring->header->is_closed, memory_order_relaxed) != 0;
+}
+
+bool wmbt_ring_is_open(const struct wmbt_ring *ring) {
+  return !wmbt_ring_is_closed(ring) &&
+         atomic_load_explicit(&ring->header->is_paused, memory_order_relaxed) == 0;
+}
+
+static uint8_t *at(const struct wmbt_ring *ring, uint32_t position) {
+  const uint32_t units = ring->data_bytes / wmbt_ring_unit_bytes;
+  uint8_t *data = (uint8_t *)ring->header + wmbt_ring_data_at;
+  return data + (size_t)(position % units) * wmbt_ring_unit_bytes;
+}
+
+/* An entry that says only how long it is. */
+static void fill_up(uint8_t *place, uint32_t units) {
+  (void)memset(place, 0, wmbt_ring_unit_bytes);
+  wmbt_put_u32(place, wmbt_ring_entry_magic);
+  wmbt_put_u32(place + 4, units * wmbt_ring_unit_bytes);
+}
+
+uint8_t *wmbt_ring_place(struct wmbt_ring *ring, uint32_t bytes, uint32_t *position) {
+  const uint32_t units = ring->data_bytes / wmbt_ring_unit_bytes;
+  const uint32_t wanted = bytes / wmbt_ring_unit_bytes;
+  /* Behind the loads of what the store has taken nothing of it is read any more. */
+  const uint32_t tail = atomic_load_explicit(&ring->header->tail, memory_order_acquire);
+  const uint32_t used = ring->head - tail;
+  const uint32_t rest = units - ring->head % units;
+  /* What does not fit before the end of the data goes to its beginning. */
+  const uint32_t skipped = wanted > rest ? rest : 0;
+  if (used > units || wanted > units || skipped + wanted > units - used) return NULL;
+  if (skipped > 0) fill_up(at(ring, ring->head), skipped);
+  *position = ring->head + skipped;
+  return at(ring, *position);
+}
+
+bool wmbt_ring_publish(struct wmbt_ring *ring, uint32_t position, uint32_t bytes, bool *is_news) {
+  struct wmbt_ring_header *header = ring->header;
+  ring->head = position + bytes / wmbt_ring_unit_bytes;
+  atomic_store_explicit(&header->head, ring->head, memory_order_release);
+  atomic_thread_fence(memory_order_seq_cst);
+  if (atomic_load_explicit(&header->is_closed, memory_order_acquire) != 0) return false;
+  *is_news = atomic_load_explicit(&header->is_told, memory_order_relaxed) == 0 &&
+             atomic_exchange(&header->is_told, 1) == 0;
+  return true;
+}
+
+void wmbt_ring_untold(struct wmbt_ring *ring) { atomic_store(&ring->header->is_told, 0); }

@@ -1,0 +1,38 @@
+/* Small saves that are left in a ring of the daemon's shared memory, where they are accepted without a call. */
+#ifndef WMBT_SHARED_RING_H
+#define WMBT_SHARED_RING_H
+
+#include <pthread.h>
+
+#include "commit-ring.h"
+#include "ring-entry.h"
+#include "shared-reader.h"
+
+/* The ring of a handle, if it has one. */
+struct wmbt_ring_user {
+  /* Guards everything below; held while an entry is written. */
+  pthread_mutex_t lock;
+  /* In a process that was forked since, all of this is the parent's. */
+  unsigned generation;
+  bool has_ring, is_asking;
+  struct wmbt_ring ring;
+  /* When the daemon was asked for one last. */
+  int64_t asked_ms;
+  /* Of the memory that the ring is in. */
+  char directory[wmbt_directory_max];
+};
+
+void wmbt_ring_user_init(struct wmbt_ring_user *user);
+
+/* No call is under way. */
+void wmbt_ring_user_close(struct wmbt_ring_user *user);
+
+/*
+ * Leaves the blocks in the ring; true when they are accepted. False when they are to be sent: they are too many or too
+ * long for it, it is full, or there is none. Asks the daemon for a ring when there is none, at most once in
+ * WMBT_SHARED_AGAIN_MS. `below` speaks to the daemon whose memory the reader reads.
+ */
+bool wmbt_ring_save(struct wmbt_ring_user *user, struct wmbt_mode *below, const struct wmbt_reader *reader,
+                    const struct wmbt_ring_blocks *blocks);
+
+#endif

@@ -1,0 +1,263 @@
+/*
+ * Small puts that are left in a ring of the daemon's shared memory, of which it has enough for several. The other side
+ * plays along.
+ */
+#if defined(__linux__)
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "processes.h"
+#include "shared.h"
+
+enum { thread_count = 4, many = 400, small_bytes = 4096 };
+
+/* Whether this process maps a ring. */
+static bool has_ring(void) {
+  FILE *maps = fopen("/proc/self/maps", "r");
+  if (maps == NULL) exit(2);
+  char line[4600];
+  bool is_found = false;
+  while (!is_found && fgets(line, sizeof line, maps) != NULL) {
+    is_found = strstr(line, " rw-s ") != NULL && strstr(line, "/ring-") != NULL;
+  }
+  (void)fclose(maps);
+  return is_found;
+}
+
+/* As a handle asks for a ring at most once a second: puts until it has one. */
+static void await_ring(wmbt_kv_handle_t *handle, const char *label) {
+  for (unsigned i = 0; i < 100 && !has_ring(); i += 1) {
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s-waits-%u", label, i);
+    struct batch batch = batch_of(name, 1, 100);
+    check_put(handle, "", &batch);
+    batch_free(&batch);
+    pause_ms(50);
+  }
+  CHECK(has_ring(), "%s: there is no ring", label);
+}
+
+static void put_one_by_one(wmbt_kv_handle_t *handle, const struct batch *batch) {
+  const uint8_t *const *payloads = batch_payloads(batch);
+  for (size_t i = 0; i < batch->count; i += 1) {
+    const int64_t rc = wmbt_kv_put_kv_blocks(handle, "", batch->hashes + i, payloads + i, batch->lens + i, 1);
+    CHECK(rc == (int64_t)batch->lens[i], "put %zu gives %lld: %s", i, (long long)rc,
+          wmbt_kv_last_error() == NULL ? "no error" : wmbt_kv_last_error());
+  }
+}
+
+static void check_each(wmbt_kv_handle_t *handle, const struct batch *batch) {
+  for (size_t i = 0; i < batch->count; i += 1) check_get(handle, "", batch, i, 1);
+}
+
+static void left_and_read(void) {
+  wmbt_kv_handle_t *handle = open_handle();
+  struct batch batch = batch_of("left", many, small_bytes), whole = batch_of("left-whole", 40, small_bytes);
+  batch.lens[1] = 0;
+  batch.lens[2] = 1;
+  batch.lens[3] = 4095;
+  await_ring(handle, "left");
+  put_one_by_one(handle, &batch);
+  check_each(handle, &batch);
+  check_put(handle, "", &whole);
+  check_get(handle, "", &whole, 0, whole.count);
+  /* What lies there already, and what no ring takes. */
+  check_put(handle, "", &whole);
+  struct batch longer = batch_of("left-longer", 3, 200000);
+  check_put(handle, "", &longer);
+  check_get(handle, "", &longer, 0, 3);
+  check_lookup(handle, "left-elsewhere", &whole, 0);
+  check_put(handle, "left-elsewhere", &whole);
+  check_get(handle, "left-elsewhere", &whole, 0, whole.count);
+  wmbt_kv_free(handle);
+  batch_free(&batch);
+  batch_free(&whole);
+  batch_free(&longer);
+}
+
+static void read_by_others(void) {
+  wmbt_kv_handle_t *handle = open_handle(), *other = open_handle();
+  await_ring(handle, "others");
+  struct batch batch = batch_of("others", 30, 3000);
+  for (size_t i = 0; i < batch.count; i += 1) {
+    const uint8_t *const *payloads = batch_payloads(&batch);
+    (void)wmbt_kv_put_kv_blocks(handle, "", batch.hashes + i, payloads + i, batch.lens + i, 1);
+    check_get(other, "", &batch, i, 1);
+  }
+  wmbt_kv_free(handle);
+  wmbt_kv_free(other);
+  batch_free(&batch);
+}
+
+static void freed_at_once(void) {
+  wmbt_kv_handle_t *handle = open_handle();
+  await_ring(handle, "freed");
+  struct batch batch = batch_of("freed", many, small_bytes);
+  put_one_by_one(handle, &batch);
+  wmbt_kv_free(handle);
+  CHECK(!has_ring(), "the ring stays mapped");
+  handle = open_handle();
+  check_each(handle, &batch);
+  wmbt_kv_free(handle);
+  batch_free(&batch);
+}
+
+struct putter {
+  wmbt_kv_handle_t *handle;
+  struct batch batch;
+};
+
+static void *put_all(void *argument) {
+  const struct putter *putter = argument;
+  put_one_by_one(putter->handle, &putter->batch);
+  return NULL;
+}
+
+/* The same, and ends when it is told to: of a thread that has ended, a child of this process would seem to leak it. */
+static atomic_bool may_end;
+
+static void *put_all_and_wait(void *argument) {
+  (void)put_all(argument);
+  while (!atomic_load(&may_end)) pause_ms(5);
+  return NULL;
+}
+
+static void threads_leave(void) {
+  wmbt_kv_handle_t *handle = open_handle();
+  await_ring(handle, "threads");
+  struct putter putters[thread_count];
+  pthread_t threads[thread_count];
+  for (unsigned i = 0; i < thread_count; i += 1) {
+    char label[32];
+    (void)snprintf(label, sizeof label, "thread-%u", i);
+    /* Together more than the ring holds. */
+    putters[i] = (struct putter){handle, batch_of(label, 900, 3000 + 100 * i)};
+    if (pthread_create(&threads[i], NULL, put_all, &putters[i]) != 0) exit(2);
+  }
+  for (unsigned i = 0; i < thread_count; i += 1) {
+    (void)pthread_join(threads[i], NULL);
+    check_each(handle, &putters[i].batch);
+    batch_free(&putters[i].batch);
+  }
+  wmbt_kv_free(handle);
+}
+
+static int leave_in_child(wmbt_kv_handle_t *handle, unsigned number) {
+  char label[32];
+  (void)snprintf(label, sizeof label, "child-%u", number);
+  struct batch batch = batch_of(label, 50, 2000);
+  const bool is_parents = has_ring();
+  const uint8_t *const *payloads = batch_payloads(&batch);
+  int status = 0;
+  for (size_t i = 0; i < batch.count; i += 1) {
+    if (wmbt_kv_put_kv_blocks(handle, "", batch.hashes + i, payloads + i, batch.lens + i, 1) != 2000) status |= 1;
+  }
+  return status | (is_parents ? 0 : 2);
+}
+
+static void forked_children_leave(void) {
+  wmbt_kv_handle_t *handle = open_handle();
+  await_ring(handle, "forks");
+  struct putter putter = {handle, batch_of("parent", 2000, 1000)};
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, put_all_and_wait, &putter) != 0) exit(2);
+  (void)fflush(stdout);
+  for (unsigned i = 0; i < 4; i += 1) {
+    const pid_t pid = fork();
+    if (pid < 0) exit(2);
+    if (pid == 0) _exit(leave_in_child(handle, i));
+    int status = -1;
+    while (waitpid(pid, &status, 0) < 0) {}
+    CHECK(status == 0, "child %u ends with %x: 1 cannot put, 2 had no ring to inherit", i, (unsigned)status >> 8);
+    char label[32];
+    (void)snprintf(label, sizeof label, "child-%u", i);
+    struct batch batch = batch_of(label, 50, 2000);
+    check_each(handle, &batch);
+    batch_free(&batch);
+  }
+  atomic_store(&may_end, true);
+  (void)pthread_join(thread, NULL);
+  check_each(handle, &putter.batch);
+  batch_free(&putter.batch);
+  wmbt_kv_free(handle);
+}
+
+static void killed_behind_them(void) {
+  for (unsigned round = 0; round < 4; round += 1) {
+    wmbt_kv_handle_t *handle = open_handle();
+    char label[32];
+    (void)snprintf(label, sizeof label, "killed-%u", round);
+    await_ring(handle, label);
+    struct batch batch = batch_of(label, many, small_bytes), next = batch_of("next", 3, small_bytes);
+    put_one_by_one(handle, &batch);
+    tell_and_wait("kill");
+    tell_and_wait("start");
+    check_each(handle, &batch);
+    check_put(handle, "", &next);
+    check_get(handle, "", &next, 0, 3);
+    wmbt_kv_free(handle);
+    batch_free(&batch);
+    batch_free(&next);
+  }
+}
+
+/* Puts while the daemon is killed and started; how many were accepted, from the first one on. */
+static void *put_on(void *argument) {
+  struct putter *putter = argument;
+  const uint8_t *const *payloads = batch_payloads(&putter->batch);
+  for (size_t i = 0; i < putter->batch.count; i += 1) {
+    const int64_t rc = wmbt_kv_put_kv_blocks(putter->handle, "", putter->batch.hashes + i, payloads + i,
+                                             putter->batch.lens + i, 1);
+    /* Said not to be accepted: it may be there or not. */
+    if (rc < 0) putter->batch.lens[i] = 0;
+    if (i % 8 == 0) pause_ms(1);
+  }
+  return NULL;
+}
+
+static void killed_meanwhile(void) {
+  wmbt_kv_handle_t *handle = open_handle();
+  await_ring(handle, "meanwhile");
+  struct putter putter = {handle, batch_of("meanwhile", 12000, 1500)};
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, put_on, &putter) != 0) exit(2);
+  for (unsigned round = 0; round < 3; round += 1) {
+    pause_ms(150);
+    tell_and_wait("kill");
+    pause_ms(20);
+    tell_and_wait("start");
+  }
+  (void)pthread_join(thread, NULL);
+  unsigned accepted = 0;
+  for (size_t i = 0; i < putter.batch.count; i += 1) {
+    if (putter.batch.lens[i] == 0) continue;
+    check_get(handle, "", &putter.batch, i, 1);
+    accepted += 1;
+  }
+  CHECK(accepted > 1000, "%u puts were accepted", accepted);
+  wmbt_kv_free(handle);
+  batch_free(&putter.batch);
+}
+
+const struct test_case left_tests[] = {
+    {"small payloads are left in a ring, and read as they were put", left_and_read},
+    {NULL, NULL},
+};
+
+const struct test_case ring_tests[] = {
+    {"whoever else gets them has them at once", read_by_others},
+    {"they are there when their handle is freed behind the put", freed_at_once},
+    {"threads leave more than the ring holds on one handle", threads_leave},
+    {"forked children leave theirs elsewhere than their parent", forked_children_leave},
+    {"what was left is there when the daemon is killed behind the last put", killed_behind_them},
+    {"what was accepted is there when daemons are killed meanwhile", killed_meanwhile},
+    {NULL, NULL},
+};

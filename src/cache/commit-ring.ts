@@ -1,0 +1,149 @@
+import { assert } from '../base/assert.ts';
+import type { SharedFile, SharedMemory } from '../platform/shared-memory.ts';
+import {
+  DamagedRing,
+  decodeRingEntry,
+  encodeRingHeader,
+  ringDataStart,
+  ringOffsetOf,
+  ringUnitBytes,
+  ringWords,
+  unitsBetween,
+} from './ring-layout.ts';
+import type { RingEntry, RingShape } from './ring-layout.ts';
+
+/** New memory costs about two milliseconds for so much. */
+const takenAtATime = 1024 * 1024;
+
+/**
+ * The store's side of a ring in which one client leaves saves: each counts from the moment when the client has moved
+ * the head behind it, without a call to the store. Whoever has the ring takes them out in their order.
+ *
+ * The client moves the head and then looks whether the ring is closed; whoever closes it then looks for the head. So
+ * of each save either the client learns that it was not taken, or it is found here (docs/decisions/0099).
+ */
+export class CommitRing {
+  readonly number: number;
+  readonly #memory: SharedMemory;
+  readonly #path: string;
+  readonly #shape: RingShape;
+  readonly #file: SharedFile;
+  readonly #bytes: Uint8Array;
+  /** The same by words. */
+  readonly #words: Int32Array;
+
+  /** Bytes of the file that have memory, so that no client meets a full file system when it writes there. */
+  #takenBytes = 0;
+
+  /**
+   * Makes the file. Nobody uses it before it is whole.
+   *
+   * @throws the system's error.
+   */
+  constructor(
+    memory: SharedMemory,
+    { number, path }: { readonly number: number; readonly path: string },
+    shape: RingShape,
+  ) {
+    this.number = number;
+    this.#memory = memory;
+    this.#path = path;
+    this.#shape = shape;
+    this.#file = memory.create(path, ringDataStart + shape.dataBytes);
+    this.#bytes = this.#file.map();
+    const { buffer, byteOffset, byteLength } = this.#bytes;
+    this.#words = new Int32Array(buffer, byteOffset, byteLength / 4);
+  }
+
+  /** Takes memory for a piece of the file. False when it has all, or there is none left. */
+  takeMemory(): boolean {
+    const piece = Math.min(takenAtATime, this.byteLength - this.#takenBytes);
+    if (piece === 0 || !this.#file.reserve(this.#takenBytes, piece)) return false;
+    if (this.#takenBytes === 0) this.#bytes.set(encodeRingHeader(this.#shape), 0);
+    this.#takenBytes += piece;
+    return true;
+  }
+
+  get isWhole(): boolean {
+    return this.#takenBytes === this.byteLength;
+  }
+
+  /** Bytes of the file. */
+  get byteLength(): number {
+    return this.#file.byteLength;
+  }
+
+  /** True when a save waits to be taken out. */
+  get hasNews(): boolean {
+    return this.#load(ringWords.head) !== this.#load(ringWords.tail);
+  }
+
+  /** Units that wait now; saves that come later are not among them. */
+  get waitingUnits(): number {
+    return unitsBetween(this.#load(ringWords.tail), this.#load(ringWords.head));
+  }
+
+  /**
+   * A copy of the first entry that waits; there is one.
+   *
+   * @throws DamagedRing when the client wrote something else.
+   */
+  first(): RingEntry {
+    const tail = this.#load(ringWords.tail) >>> 0;
+    const { dataBytes, seed } = this.#shape;
+    const start = ringOffsetOf(tail, dataBytes);
+    const waiting = this.waitingUnits * ringUnitBytes;
+    assert(waiting > 0, 'an entry waits');
+    if (waiting > dataBytes)
+      throw new DamagedRing(`${waiting} bytes wait in a ring of ${dataBytes}`);
+    const most = Math.min(waiting, dataBytes - start);
+    const length = this.#words[(ringDataStart + start + 4) / 4] >>> 0;
+    // What is longer is refused by what is read of it.
+    const copy = new Uint8Array(Math.min(Math.max(length, ringUnitBytes), most));
+    const from = ringDataStart + start;
+    this.#memory.copy(copy, this.#bytes.subarray(from, from + copy.length));
+    return decodeRingEntry(copy, tail, seed);
+  }
+
+  /** The first entry, of so many units, is taken: the client may use its place again. */
+  advance(units: number): void {
+    Atomics.store(this.#words, ringWords.tail / 4, (this.#load(ringWords.tail) + units) | 0);
+  }
+
+  /** From now on the client tells of news. True when there is some already, which it may not tell of. */
+  listen(): boolean {
+    Atomics.store(this.#words, ringWords.isTold / 4, 0);
+    if (!this.hasNews) return false;
+    Atomics.store(this.#words, ringWords.isTold / 4, 1);
+    return true;
+  }
+
+  get isPaused(): boolean {
+    return this.#load(ringWords.isPaused) !== 0;
+  }
+
+  /** While it is paused the client leaves nothing here and asks the store. */
+  set isPaused(isPaused: boolean) {
+    Atomics.store(this.#words, ringWords.isPaused / 4, isPaused ? 1 : 0);
+  }
+
+  /** Nothing more is accepted here; what waits is still to be taken out. */
+  close(): void {
+    Atomics.store(this.#words, ringWords.isClosed / 4, 1);
+  }
+
+  /** Removes the file. The client's mapping stays. */
+  remove(): void {
+    this.#file.close();
+    this.#memory.remove(this.#path);
+  }
+
+  /** Leaves the file to whoever follows the store. */
+  leave(): void {
+    this.#file.close();
+  }
+
+  #load(at: number): number {
+    return Atomics.load(this.#words, at / 4);
+  }
+}

@@ -1,0 +1,247 @@
+import { isStoreError, messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import { limits } from '../blocks/limits.ts';
+import type { SaveRing } from '../blocks/served-store.ts';
+import type { CommitRing } from '../cache/commit-ring.ts';
+import type { LocalCache } from '../cache/local-cache.ts';
+import { DamagedRing } from '../cache/ring-layout.ts';
+import type { RingSave } from '../cache/ring-layout.ts';
+import type { Clock, ScheduledCall } from '../platform/clock.ts';
+import { Call } from './call.ts';
+import type { Counters } from './counters.ts';
+import type { WritePath } from './write-path.ts';
+
+export interface RingMergeParts {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly cache: LocalCache;
+  readonly writePath: WritePath;
+  readonly counters: Counters;
+}
+
+/**
+ * Takes saves that clients left in rings, which accepted them, into the store. Each ring is taken in its order; what
+ * the store refuses stays in the ring and is tried again.
+ */
+export class RingMerge {
+  readonly #parts: RingMergeParts;
+  readonly #rings = new Set<MergedRing>();
+  #isClosed = false;
+
+  constructor(parts: RingMergeParts) {
+    this.#parts = parts;
+  }
+
+  /** As {@link ServedStore.openRing}. */
+  async open(): Promise<SaveRing | undefined> {
+    if (this.#isClosed) return undefined;
+    // Each may hold its fill when the store has no room for more.
+    const bytes = (this.#rings.size + 1) * limits.ringBytes;
+    if (!this.#parts.writePath.hasRoomFor(bytes, bytesToCount(bytes))) return undefined;
+    const ring = await this.#parts.cache.openRing();
+    if (ring === undefined) return undefined;
+    if (this.#isClosed) {
+      this.#parts.cache.removeRing(ring);
+      return undefined;
+    }
+    const merged = new MergedRing(ring, this.#parts, {
+      mayGoOn: () => this.#hasRoom(),
+      onEnd: () => this.#rings.delete(merged),
+    });
+    this.#rings.add(merged);
+    return merged;
+  }
+
+  /** As {@link ServedStore.takeRings}. */
+  take(): void {
+    for (const ring of this.#rings) if (ring.hasNews) ring.gather();
+  }
+
+  /** True while {@link settle} has something to do. */
+  get hasNews(): boolean {
+    for (const ring of this.#rings) if (ring.hasNews) return true;
+    return false;
+  }
+
+  /** Clients that were told to ask may leave saves again when there is room. */
+  reconsider(): void {
+    for (const ring of this.#rings) ring.reconsider();
+  }
+
+  /** Resolves when what is in the rings now is in the store, or is refused. */
+  async settle(): Promise<void> {
+    await Promise.all([...this.#rings].map((ring) => ring.settle()));
+  }
+
+  /** Ends all rings. What the store refuses stays in them, for whoever follows. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#rings].map((ring) => ring.shut()));
+  }
+
+  #hasRoom(): boolean {
+    const bytes = this.#rings.size * limits.ringBytes;
+    return this.#parts.writePath.hasRoomFor(bytes, bytesToCount(bytes));
+  }
+}
+
+/** Blocks that so many bytes of rings may hold. */
+function bytesToCount(bytes: number): number {
+  return Math.ceil(bytes / limits.ringBlockBytesMin);
+}
+
+interface MergedRingHooks {
+  /** Whether the client may leave more. */
+  readonly mayGoOn: () => boolean;
+  readonly onEnd: () => void;
+}
+
+class MergedRing implements SaveRing {
+  readonly #ring: CommitRing;
+  readonly #parts: RingMergeParts;
+  readonly #hooks: MergedRingHooks;
+  /** Takes what was there when it began. */
+  #pass: Promise<void> | undefined;
+  /** Takes what comes until nothing does. */
+  #following: Promise<void> | undefined;
+  #timer: ScheduledCall | undefined;
+  /** Nothing more is left here. */
+  #isOver = false;
+  #hasEnded = false;
+  #isRefused = false;
+
+  constructor(ring: CommitRing, parts: RingMergeParts, hooks: MergedRingHooks) {
+    this.#ring = ring;
+    this.#parts = parts;
+    this.#hooks = hooks;
+  }
+
+  get number(): number {
+    return this.#ring.number;
+  }
+
+  get byteLength(): number {
+    return this.#ring.byteLength;
+  }
+
+  get hasNews(): boolean {
+    return this.#ring.hasNews;
+  }
+
+  reconsider(): void {
+    if (this.#ring.isPaused) this.#ring.isPaused = !this.#hooks.mayGoOn();
+  }
+
+  /**
+   * Takes what the client leaves, until nothing comes any more; then the client has to tell again. It waits a moment
+   * before it begins: who saves one small block saves others soon, and the client need not share the processor with
+   * their uploads meanwhile. Whoever asks the store for something has it taken at once.
+   */
+  gather(): void {
+    if (this.#following !== undefined || this.#timer !== undefined) return;
+    this.#timer = this.#parts.clock.schedule(limits.ringGatherMs, () => this.#followNow());
+  }
+
+  #followNow(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#following ??= this.#follow().finally(() => (this.#following = undefined));
+    // A fault of ours, and nobody waits here: close() meets it.
+    this.#following.catch(() => undefined);
+  }
+
+  async settle(): Promise<void> {
+    // One that is under way began before; what came since is for the next one.
+    await this.#pass;
+    this.#pass ??= this.#takeWaiting().finally(() => (this.#pass = undefined));
+    await this.#pass;
+  }
+
+  async close(): Promise<void> {
+    this.#isOver = true;
+    this.#ring.close();
+    this.#followNow();
+    await this.#following;
+  }
+
+  /** The store ends. What it refuses stays in the ring: the next owner of the place finds it there. */
+  async shut(): Promise<void> {
+    await this.close();
+    this.#timer?.cancel();
+  }
+
+  async #follow(): Promise<void> {
+    do await this.settle();
+    while (!this.#isRefused && !this.#isOver && this.#ring.listen());
+    if (this.#isRefused) {
+      this.#timer = this.#parts.clock.schedule(limits.acceptedRetryMs, () => this.#followNow());
+    } else if (this.#isOver && !this.#hasEnded) {
+      this.#hasEnded = true;
+      this.#hooks.onEnd();
+      this.#parts.cache.removeRing(this.#ring);
+    }
+  }
+
+  async #takeWaiting(): Promise<void> {
+    this.#isRefused = false;
+    try {
+      let taken = 0;
+      for (let left = this.#ring.waitingUnits; left > 0;) {
+        const { units, save } = this.#ring.first();
+        if (save !== undefined && !(await this.#take(save))) return;
+        this.#ring.advance(units);
+        left -= units;
+        taken += 1;
+        if (taken % limits.ringTurnSaves === 0) await this.#parts.clock.yield();
+      }
+    } catch (error) {
+      if (!(error instanceof DamagedRing)) throw error;
+      this.#giveUp(error);
+    }
+    this.#ring.isPaused = !this.#hooks.mayGoOn();
+  }
+
+  /** False when the store refuses. */
+  async #take({ namespace, parent, fingerprint, blocks }: RingSave): Promise<boolean> {
+    const { clock, writePath, logger } = this.#parts;
+    const chain = blocks.map(({ key }) => key);
+    const payloads = blocks.map(({ payload, crc, key, ...rest }, index) => ({
+      payload,
+      crc,
+      facts: {
+        ...rest,
+        ...{ namespace, kind: 'block' as const, key, fingerprint },
+        parent: index === 0 ? parent : chain[index - 1],
+      },
+    }));
+    const request = { payloads, chain, durable: false, isPromised: true };
+    try {
+      await Call.run(clock, undefined, limits.saveDeadlineMs, (call) =>
+        writePath.save(request, call),
+      );
+      return true;
+    } catch (error) {
+      if (!isStoreError(error)) throw error;
+      this.#isRefused = true;
+      logger.error('ring: the store does not take a save that was accepted there yet', {
+        ring: this.number,
+        reason: messageOf(error),
+      });
+      return false;
+    }
+  }
+
+  /** What a client wrote there cannot be read: it is over with the ring. */
+  #giveUp(error: DamagedRing): void {
+    this.#ring.close();
+    this.#ring.advance(this.#ring.waitingUnits);
+    this.#parts.counters.damagedRecords += 1;
+    this.#parts.logger.error(
+      'ring: a client left something else than saves; it is not used any more',
+      {
+        ring: this.number,
+        why: error.message,
+      },
+    );
+  }
+}

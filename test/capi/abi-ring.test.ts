@@ -1,0 +1,4 @@
+import { withoutNative } from '../support/c-compiler.ts';
+import { registerAbiTests } from './abi-suite.ts';
+
+if (withoutNative() === false) registerAbiTests(['ring']);
