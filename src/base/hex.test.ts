@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { bytesFromHex, hexFromBytes } from './hex.ts';
+import { bytesFromHex, hexFromBytes, writeHex } from './hex.ts';
 
 describe('hex', () => {
   it('is two lower-case digits a byte', () => {
@@ -25,6 +25,17 @@ describe('hex', () => {
     for (const other of [...others, '¼½', '００', '\u01300', 'é0']) {
       assert.equal(bytesFromHex(other), undefined, JSON.stringify(other));
     }
+  });
+
+  it('is written where it shall be, and not where it has no room', () => {
+    const into = Buffer.alloc(5, 0x55);
+    assert.equal(writeHex('0aF0', into, 1), true);
+    assert.deepEqual([...into], [0x55, 0x0a, 0xf0, 0x55, 0x55]);
+    assert.equal(writeHex('0g', into, 0), false);
+    assert.equal(writeHex('00é0', into, 0), false);
+    assert.equal(writeHex('000', into, 0), false);
+    assert.deepEqual([...into], [0x55, 0x0a, 0xf0, 0x55, 0x55]);
+    assert.equal(writeHex('aabb', into, 4), false);
   });
 
   it('is what a pattern says it is, for any text', () => {

@@ -9,4 +9,9 @@ export function bytesFromHex(text: string): Uint8Array | undefined {
   return digits.test(text) ? new Uint8Array(Buffer.from(text, 'hex')) : undefined;
 }
 
+/** Writes the bytes of the text at the offset, where there is room; false, and nothing, for no hex. */
+export function writeHex(text: string, into: Buffer, offset: number): boolean {
+  return digits.test(text) && into.write(text, offset, 'hex') === text.length / 2;
+}
+
 const digits = /^(?:[0-9a-f]{2})*$/i;

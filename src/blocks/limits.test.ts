@@ -67,7 +67,8 @@ describe('limits', () => {
   });
 
   it('the workers have room for a queue of more than the calls in flight', () => {
-    const inFlight = limits.loadsInFlightMax + limits.uploadsInFlightMax;
+    const uploads = limits.uploadsInFlightMax + limits.smallUploadsInFlightMax;
+    const inFlight = limits.loadsInFlightMax + uploads;
     assert.ok(limits.workersMax <= inFlight && inFlight <= limits.workerTasksMax);
   });
 });

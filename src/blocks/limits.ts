@@ -76,8 +76,14 @@ export const limits = {
   confirmMs: 1000,
   /** Uploads in flight for one store. */
   uploadsInFlightMax: 4,
+  /**
+   * The same of small payloads, besides. What such an upload costs is trips to threads and to the
+   * object store, and those that wait make them together (docs/decisions/0096).
+   */
+  smallUploadsInFlightMax: 16,
+  smallUploadBytesMax: 64 * kib,
   /** Saves whose uploads are under way side by side; the others wait their turn. */
-  uploadBatchesMax: 8,
+  uploadBatchesMax: 16,
   /** Bytes accepted and not yet uploaded; beyond it a save gets BUSY. */
   backlogBytesMax: 4096 * mib,
   /** The same as a number of payloads. */
@@ -258,6 +264,9 @@ export const limits = {
    */
   checkedInPlaceBytesMax: 256 * kib,
   checkedInPlaceNativeBytesMax: 4 * mib,
+  /** Payloads up to here are encoded together by one worker, so many at most (docs/decisions/0096). */
+  shortEncodeBytesMax: 16 * kib,
+  shortEncodesTogetherMax: 16,
   /** Tasks queued for them. */
   workerTasksMax: 1024,
   /** Wait for one task of a worker before it counts as lost. */

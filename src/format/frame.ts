@@ -3,7 +3,7 @@ import { blake3, blake3Bytes } from '../base/blake3.ts';
 import { equalBytes, viewOf } from '../base/bytes.ts';
 import { crc32c, crc32cAppend, crc32cCombine } from '../base/crc32c.ts';
 import { StoreError } from '../base/errors.ts';
-import { bytesFromHex, hexFromBytes } from '../base/hex.ts';
+import { bytesFromHex, hexFromBytes, writeHex } from '../base/hex.ts';
 import { isBlockKey } from '../blocks/block-key.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
@@ -113,6 +113,7 @@ export function encodeFrameHeader(header: FrameHeader): Uint8Array {
   assertEncodable(header);
   const bytes = new Uint8Array(frameHeaderLength(header.following.length));
   const view = viewOf(bytes);
+  const buffer = Buffer.from(bytes.buffer);
   view.setUint32(at.magic, magic, true);
   view.setUint16(at.version, version, true);
   view.setUint16(at.headerLength, bytes.length, true);
@@ -126,13 +127,13 @@ export function encodeFrameHeader(header: FrameHeader): Uint8Array {
   view.setBigUint64(at.storedLength, BigInt(header.storedLength), true);
   view.setUint32(at.rawCrc, header.rawCrc, true);
   view.setUint32(at.storedCrc, header.storedCrc, true);
-  bytes.set(digestBytes(header.key), at.key);
-  if (header.parent !== undefined) bytes.set(digestBytes(header.parent), at.parent);
+  setDigest(buffer, at.key, header.key);
+  if (header.parent !== undefined) setDigest(buffer, at.parent, header.parent);
   bytes.set(header.namespaceDigest, at.namespaceDigest);
-  if (header.fingerprint !== undefined) bytes.set(digestBytes(header.fingerprint), at.fingerprint);
+  if (header.fingerprint !== undefined) setDigest(buffer, at.fingerprint, header.fingerprint);
   let next = frameFixedBytes;
   for (const key of header.following) {
-    bytes.set(digestBytes(key), next);
+    setDigest(buffer, next, key);
     next += keyBytes;
   }
   view.setUint32(at.headerCrc, headerCrc(bytes), true);
@@ -336,6 +337,10 @@ function digestBytes(hex: string): Uint8Array {
   const bytes = assertDefined(bytesFromHex(hex), 'hex digest');
   assert(bytes.length === keyBytes, `digest of ${bytes.length} bytes`);
   return bytes;
+}
+
+function setDigest(into: Buffer, offset: number, hex: string): void {
+  assert(hex.length === 2 * keyBytes && writeHex(hex, into, offset), 'hex digest');
 }
 
 function isZero(bytes: Uint8Array, offset: number, length: number): boolean {

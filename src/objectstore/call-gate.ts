@@ -36,6 +36,9 @@ export class CallGate {
   ): Promise<Result> {
     const call = new RunningCall(`${what} at ${this.#name}`, signal, () => this.#isClosed);
     call.check();
+    // One signal ends any number of calls; each takes its listeners away, so none can leak and Node's
+    // warning about eleven of them would be wrong.
+    if (signal !== undefined) setMaxListeners(0, signal);
     const work = task(call);
     const ended = work.then(
       () => undefined,
@@ -89,9 +92,6 @@ class RunningCall implements Call {
       const onAbort = (): void => {
         if (!this.#isHeld) reject(this.#aborted());
       };
-      // One signal ends any number of calls; each takes its listener away, so none can leak and
-      // Node's warning about eleven of them would be wrong.
-      setMaxListeners(0, signal);
       signal.addEventListener('abort', onAbort);
       work.then(
         (result) => {

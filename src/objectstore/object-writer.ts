@@ -30,6 +30,15 @@ interface Written extends PutOrder {
   readonly temporary: string;
 }
 
+/** How far the steps of a put came. */
+interface Way {
+  readonly done: number;
+  readonly failure: unknown;
+  readonly isStored: boolean;
+  /** True when the failure is one behind which the put goes on. */
+  readonly goesOn: boolean;
+}
+
 /** Steps of a put if-absent, by their index; those between the name and the removal are syncs. */
 const [lookStep, writeStep, linkStep, firstSyncStep] = [0, 1, 2, 3];
 
@@ -38,8 +47,8 @@ const [lookStep, writeStep, linkStep, firstSyncStep] = [0, 1, 2, 3];
  * temporary file, synced; then the name; then the directories.
  *
  * What uploads ask for, a new object, if-absent, in a directory that is there, is carried out by one
- * order of steps. Where that stops, for a directory is missing or the object is there, the rest is
- * done call by call.
+ * order of steps; where its directory is missing, by one more. Where that stops, for the root is not
+ * made or the object is there, the rest is done call by call.
  */
 export class ObjectWriter {
   readonly #files: Files;
@@ -61,36 +70,47 @@ export class ObjectWriter {
   }
 
   async #putAtOnce(order: PutOrder, call: Call): Promise<PutResult['outcome']> {
-    const { path, parts } = order;
-    const temporary = this.#directory.newTemporaryPath();
+    const written = { ...order, temporary: this.#directory.newTemporaryPath() };
+    let way = await this.#carryOut(written, lookStep, call);
+    if (way.isStored) return 'stored';
+    // Nothing was made.
+    if (way.goesOn && way.done < linkStep) return this.#putCallByCall(order, call);
+    try {
+      if (isMissing(way)) {
+        call.check();
+        await this.#directory.makeDirectoryFor(order.path);
+        way = await this.#carryOut(written, linkStep, call);
+        if (way.isStored) return 'stored';
+      }
+      call.check();
+      if (!way.goesOn) throw way.failure;
+      if (way.done === linkStep) return await this.#publish(written, call);
+      await this.#directory.syncName(order.path);
+      return 'stored';
+    } finally {
+      if (!way.isStored) await this.#directory.discard(written.temporary);
+    }
+  }
+
+  /** Carries out the steps of a put if-absent from that one on. */
+  async #carryOut({ path, parts, temporary }: Written, from: number, call: Call): Promise<Way> {
     const unsynced = this.#directory.unsyncedFor(path);
     const steps: readonly FileStep[] = [
       { kind: 'expect-absent', path },
       { kind: 'write-new', path: temporary, parts },
       { kind: 'link', existing: temporary, path },
-      ...unsynced.directories.map((directory) => ({
-        kind: 'sync-directory' as const,
-        path: directory,
-      })),
+      ...unsynced.directories.map((at) => ({ kind: 'sync-directory' as const, path: at })),
       { kind: 'remove', path: temporary },
     ];
-    const { done, failure } = await this.#files.steps(steps, call.signal);
-    if (done === steps.length) {
-      if (!this.#directory.noteSynced(unsynced)) await this.#directory.syncName(path);
-      return 'stored';
-    }
-    const goesOn = isExpected(failure, done, steps.length);
-    // Nothing was made.
-    if (goesOn && done < linkStep) return this.#putCallByCall(order, call);
-    try {
-      call.check();
-      if (!goesOn) throw failure;
-      if (done === linkStep) return await this.#publish({ ...order, temporary }, call);
-      await this.#directory.syncName(path);
-      return 'stored';
-    } finally {
-      await this.#directory.discard(temporary);
-    }
+    const rest = from === 0 ? steps : steps.slice(from);
+    const outcome = await this.#files.steps(rest, call.signal);
+    const { failure } = outcome;
+    const done = from + outcome.done;
+    const isStored = done === steps.length;
+    const isSynced = isStored && this.#directory.noteSynced(unsynced);
+    if (isStored && !isSynced) await this.#directory.syncName(path);
+    const goesOn = !isStored && isExpected(failure, done, steps.length);
+    return { done, failure, isStored, goesOn };
   }
 
   async #putCallByCall(order: PutOrder, call: Call): Promise<PutResult['outcome']> {
@@ -179,6 +199,11 @@ export class ObjectWriter {
 
 export function lockNameOf(key: ObjectKey): string {
   return blake3Hex(bytesOfKey(key));
+}
+
+/** True when the directory of the object is missing. */
+function isMissing({ done, failure }: Way): boolean {
+  return done === linkStep && systemErrorCode(failure) === 'ENOENT';
 }
 
 /**

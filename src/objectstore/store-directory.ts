@@ -97,10 +97,15 @@ export class StoreDirectory {
         if (attempt === objectLimits.publishAttemptsMax) throw error;
         if ((await this.#files.status(temporary)) === undefined) throw error;
       }
-      await this.#makeDirectory(parentOf(path));
-      // What was known of directories with these names is of others, which somebody removed.
-      for (let at = parentOf(path); at !== this.root; at = parentOf(at)) this.#durable.delete(at);
+      await this.makeDirectoryFor(path);
     }
+  }
+
+  /** Makes the directory of the file, unless a delete removes one on the way at that moment. */
+  async makeDirectoryFor(path: string): Promise<void> {
+    await this.#makeDirectory(parentOf(path));
+    // What was known of directories with these names is of others, which somebody removed.
+    for (let at = parentOf(path); at !== this.root; at = parentOf(at)) this.#durable.delete(at);
   }
 
   /** Makes the name of the file durable, and those of the directories above it. */

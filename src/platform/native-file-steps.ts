@@ -25,13 +25,14 @@ interface Order {
 }
 
 /**
- * Hand-overs under way at once. Node has four threads for all files; a disk that syncs slowly is
- * kept busy by as many.
+ * Hand-overs under way at once. Two of small files: more would wake more threads for fewer orders
+ * each. With long ones as many as Node has threads for all files: they keep a disk busy.
  */
-const handOversMax = 4;
+const handOversMax = { small: 2, long: 4 };
+const smallBytesMax = 64 * 1024;
 /** What one hand-over takes: beyond it another thread may as well begin. */
 const ordersPerHandOverMax = 16;
-const bytesPerHandOverMax = 512 * 1024;
+const bytesPerHandOverMax = 2 * 1024 * 1024;
 /** Orders that wait for a hand-over. Whoever has more under way has no bound of his own. */
 const waitingMax = 10_000;
 
@@ -52,6 +53,7 @@ export class NativeFileSteps {
   readonly #callByCall: Pick<Files, 'steps'>;
   readonly #waiting: Order[] = [];
   #handOvers = 0;
+  #isPlanned = false;
 
   /** `callByCall` carries out what is too much for one hand-over. */
   constructor(code: StepsCode, callByCall: Pick<Files, 'steps'>) {
@@ -69,7 +71,9 @@ export class NativeFileSteps {
     const order = orderOf(steps);
     if (order.parts.length > partsMax) return this.#callByCall.steps(steps, signal);
     this.#waiting.push(order);
-    if (this.#handOvers < handOversMax) this.#handOver();
+    const isLong = order.byteLength > smallBytesMax;
+    if (isLong && this.#handOvers < handOversMax.long) this.#handOver();
+    else if (!this.#isPlanned && this.#handOvers < handOversMax.small) this.#plan();
     return signal === undefined ? order.outcome.promise : this.#untilEnded(order, signal);
   }
 
@@ -90,6 +94,15 @@ export class NativeFileSteps {
     } finally {
       signal.removeEventListener('abort', onAbort);
     }
+  }
+
+  /** Those who finished their last trip together come with their orders in the same turn. */
+  #plan(): void {
+    this.#isPlanned = true;
+    setImmediate(() => {
+      this.#isPlanned = false;
+      while (this.#waiting.length > 0 && this.#handOvers < handOversMax.small) this.#handOver();
+    });
   }
 
   /** Gives a thread what waits, as much as it may have. */
@@ -117,7 +130,7 @@ export class NativeFileSteps {
   #onEnd(tell: () => void): void {
     this.#handOvers -= 1;
     tell();
-    if (this.#waiting.length > 0) this.#handOver();
+    if (this.#waiting.length > 0 && !this.#isPlanned) this.#plan();
   }
 
   #take(): readonly Order[] {

@@ -27,7 +27,7 @@ import type {
   PayloadRef,
   StoredPayload,
 } from './payload-objects.ts';
-import type { EncodedPayload } from './transcoder.ts';
+import type { EncodedPayload } from './encode-now.ts';
 
 /** Payloads as frames: the format of this version, with checksums bound to namespace and key. */
 export class FrameObjects implements PayloadObjects {

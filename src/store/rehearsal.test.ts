@@ -5,7 +5,8 @@ import type { LogFields, Logger } from '../base/logger.ts';
 import { loadZstd } from '../format/zstd.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { Rehearsal } from './rehearsal.ts';
-import { decodeLegacyNow, decodeNow, encodeLegacyNow, encodeNow } from './transcoder.ts';
+import { encodeNow } from './encode-now.ts';
+import { decodeLegacyNow, decodeNow, encodeLegacyNow } from './transcoder.ts';
 import type { Transcoder } from './transcoder.ts';
 
 /** The codec in this thread, which counts what it is asked. */

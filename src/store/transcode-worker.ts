@@ -3,8 +3,12 @@ import type { Zstd } from '../format/zstd.ts';
 import { useNativeKernels } from '../base/native-kernels.ts';
 import { nativeCode } from '../platform/native.ts';
 import { serveTasks } from '../platform/worker-pool.ts';
-import { decodeLegacyNow, decodeNow, encodeLegacyNow, encodeNow, warmUpNow } from './transcoder.ts';
-import type { EncodedPayload, TranscodeTask } from './transcoder.ts';
+import { encodeNow } from './encode-now.ts';
+import type { EncodedPayload } from './encode-now.ts';
+import { encodeTogether } from './short-encodes.ts';
+import type { EncodedTogether } from './short-encodes.ts';
+import { decodeLegacyNow, decodeNow, encodeLegacyNow, warmUpNow } from './transcoder.ts';
+import type { TranscodeTask } from './transcoder.ts';
 
 /** The program of the transcoder's worker threads; `?native=off` at its URL: without native code. */
 const mode = new URL(import.meta.url).searchParams.get('native') === 'off' ? 'off' : 'auto';
@@ -17,13 +21,19 @@ function zstd(): Zstd {
   return loaded;
 }
 
-serveTasks<TranscodeTask, EncodedPayload | Uint8Array | number | undefined>((task) => {
+type TranscodeResult = EncodedPayload | EncodedTogether | Uint8Array | number | undefined;
+
+serveTasks<TranscodeTask, TranscodeResult>((task) => {
   switch (task.kind) {
     case 'encode': {
       const result = encodeNow(task, zstd);
       const { stored } = result;
       if (stored === undefined || !(stored.buffer instanceof ArrayBuffer)) return result;
       return { result, transfer: [stored.buffer] };
+    }
+    case 'encode-together': {
+      const result = encodeTogether(task.tasks, zstd);
+      return { result, transfer: [result.bytes.buffer] };
     }
     case 'decode':
       decodeNow(task, zstd);

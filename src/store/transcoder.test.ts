@@ -14,7 +14,7 @@ import {
   smoothPayload,
 } from '../../test/support/payloads.ts';
 import { WorkerTranscoder } from './transcoder.ts';
-import type { EncodedPayload } from './transcoder.ts';
+import type { EncodedPayload } from './encode-now.ts';
 
 const kib = 1024;
 

@@ -4,30 +4,17 @@ import { StoreError } from '../base/errors.ts';
 import { md5Hex } from '../base/md5.ts';
 import { nativeKernels } from '../base/native-kernels.ts';
 import { limits } from '../blocks/limits.ts';
-import type { Codec, Filter, FrameHeader } from '../format/frame.ts';
+import type { FrameHeader } from '../format/frame.ts';
 import { boundCrc } from '../format/frame.ts';
 import { encodeLegacyBody, splitLegacyBody } from '../format/legacy.ts';
 import { decodePayloadInto, encodePayload } from '../format/payload-codec.ts';
 import { decompressFrame } from '../format/zstd.ts';
 import type { Zstd } from '../format/zstd.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
-
-/** A payload to bring into the form in which the object store keeps it. */
-export interface EncodeTask {
-  readonly payload: Uint8Array;
-  /** What the payload's CRC32C must be: damaged bytes are never uploaded. */
-  readonly crc: number;
-  readonly compress: boolean;
-  readonly level: number;
-}
-
-export interface EncodedPayload {
-  readonly codec: Codec;
-  readonly filter: Filter;
-  /** The stored bytes; undefined when they are the payload itself. */
-  readonly stored: Uint8Array | undefined;
-  readonly crcOfStored: number;
-}
+import { encodeNow, requireCrc } from './encode-now.ts';
+import type { EncodedPayload, EncodeTask } from './encode-now.ts';
+import { ShortEncodes } from './short-encodes.ts';
+import type { EncodedTogether } from './short-encodes.ts';
 
 /** Stored bytes of a frame to check, and to decode into `target` unless they are raw. */
 export interface DecodeTask {
@@ -74,6 +61,7 @@ export function borrowed(transcoder: Transcoder): Transcoder {
 /** What a worker is sent. */
 export type TranscodeTask =
   | ({ readonly kind: 'encode' } & EncodeTask)
+  | { readonly kind: 'encode-together'; readonly tasks: readonly EncodeTask[] }
   | ({ readonly kind: 'decode' } & DecodeTask)
   | ({ readonly kind: 'encode-legacy' } & EncodeTask)
   | ({ readonly kind: 'decode-legacy' } & LegacyDecodeTask)
@@ -83,11 +71,15 @@ export type TranscodeTask =
 export class WorkerTranscoder implements Transcoder {
   readonly #pool: WorkerPool;
   readonly #workers: number;
+  readonly #shortEncodes: ShortEncodes;
 
   /** Owns the pool of so many workers, which run `transcode-worker.ts`. */
   constructor(pool: WorkerPool, workers: number) {
     this.#pool = pool;
     this.#workers = workers;
+    this.#shortEncodes = new ShortEncodes((tasks) =>
+      this.#pool.run<TranscodeTask, EncodedTogether>({ kind: 'encode-together', tasks }),
+    );
   }
 
   /** Starts the threads before they are needed, which takes each of them about 70 ms. */
@@ -98,15 +90,16 @@ export class WorkerTranscoder implements Transcoder {
     }
   }
 
-  encode(task: EncodeTask): Promise<EncodedPayload> {
+  async encode(task: EncodeTask): Promise<EncodedPayload> {
+    const { length } = task.payload;
+    if (!task.compress && length <= inPlaceBytesMax()) return encodeNow(task, neverNeeded);
+    if (length <= limits.shortEncodeBytesMax) return this.#shortEncodes.encode(task);
     return this.#pool.run<TranscodeTask, EncodedPayload>({ kind: 'encode', ...task });
   }
 
   async decode(task: DecodeTask): Promise<void> {
     assertShared(task.target);
-    const { checkedInPlaceBytesMax: portable, checkedInPlaceNativeBytesMax: native } = limits;
-    const inPlaceBytesMax = nativeKernels() === undefined ? portable : native;
-    if (task.target === undefined && task.stored.length <= inPlaceBytesMax) {
+    if (task.target === undefined && task.stored.length <= inPlaceBytesMax()) {
       return decodeNow(task, neverNeeded);
     }
     await this.#pool.run<TranscodeTask, undefined>({ kind: 'decode', ...task });
@@ -127,24 +120,20 @@ export class WorkerTranscoder implements Transcoder {
   }
 }
 
+/** What is only checked is checked in place up to here. */
+function inPlaceBytesMax(): number {
+  const { checkedInPlaceBytesMax: portable, checkedInPlaceNativeBytesMax: native } = limits;
+  return nativeKernels() === undefined ? portable : native;
+}
+
 function neverNeeded(): never {
-  throw new AssertionError('what has no target is not decompressed');
+  throw new AssertionError('what is only checked needs no compression');
 }
 
 /** A worker would fill its own copy of any other memory. */
 function assertShared(target: Uint8Array | undefined): void {
   const memory = target?.buffer;
   assert(memory === undefined || memory instanceof SharedArrayBuffer, 'target is shared memory');
-}
-
-/** The encode half, as it runs in a worker. */
-export function encodeNow(task: EncodeTask, zstd: () => Zstd): EncodedPayload {
-  const { payload, compress, level } = task;
-  const actual = requireCrc(task);
-  if (!compress) return { codec: 'raw', filter: 'none', stored: undefined, crcOfStored: actual };
-  const { codec, filter, stored } = encodePayload(payload, { compress, level }, zstd());
-  if (codec === 'raw') return { codec, filter, stored: undefined, crcOfStored: actual };
-  return { codec, filter, stored, crcOfStored: crc32c(stored) };
 }
 
 /** The decode half, as it runs in a worker. */
@@ -187,15 +176,6 @@ export function decodeLegacyNow(task: LegacyDecodeTask, zstd: () => Zstd): numbe
   assert(target?.length === rawLength, `target of ${target?.length} bytes for ${rawLength}`);
   target.set(payload);
   return crc32c(target);
-}
-
-/** The payload's checksum, when it is the one that was taken of it when it was accepted. */
-function requireCrc({ payload, crc }: EncodeTask): number {
-  const actual = crc32c(payload);
-  if (actual !== crc) {
-    throw new StoreError('CORRUPT', `payload of ${payload.length} bytes fails its checksum`);
-  }
-  return actual;
 }
 
 const warmUpBytes = 64 * 1024;

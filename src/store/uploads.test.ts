@@ -50,11 +50,11 @@ describe('the order of uploads', () => {
       [...rest].sort((a, b) => b - a),
       expected,
     );
-    // Four are under way at once, so neighbours may overtake each other, but none by far.
+    // Some are under way at once, so neighbours may overtake each other, but none by far.
     for (const [at, place] of rest.entries()) {
-      assert.ok(Math.abs(expected.indexOf(place) - at) < 2 * limits.uploadsInFlightMax);
+      assert.ok(Math.abs(expected.indexOf(place) - at) < 2 * limits.smallUploadsInFlightMax);
     }
-    assert.ok(rig.inFlightMost > 1 && rig.inFlightMost <= limits.uploadsInFlightMax);
+    assert.ok(rig.inFlightMost > 1 && rig.inFlightMost <= limits.smallUploadsInFlightMax);
     await rig.close();
   });
 
@@ -146,13 +146,13 @@ describe('the order of uploads', () => {
     await rig.close();
   });
 
-  it('has at most eight saves under way, and comes to all of them', async () => {
+  it('has a few saves under way, and comes to all of them', async () => {
     const rig = await openRig();
     rig.gate = deferred();
     const chains = Array.from({ length: 30 }, (_, index) => chainOf(`many-${index}`, 3, 50));
     for (const chain of chains) await rig.save(chain);
-    await rig.underWay(limits.uploadsInFlightMax);
-    assert.equal(rig.puts.length, limits.uploadsInFlightMax);
+    await rig.underWay(limits.smallUploadsInFlightMax);
+    assert.equal(rig.puts.length, limits.smallUploadsInFlightMax);
     rig.gate.resolve();
     await rig.finish();
     assert.equal(rig.stored.size, 90);

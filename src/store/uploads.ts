@@ -1,7 +1,9 @@
+import { setMaxListeners } from 'node:events';
 import { backoffMs } from '../base/backoff.ts';
 import { deferred } from '../base/deferred.ts';
 import type { Deferred } from '../base/deferred.ts';
 import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
+import { GroupSemaphore } from '../base/group-semaphore.ts';
 import type { Logger } from '../base/logger.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
@@ -63,6 +65,7 @@ export class Uploads {
   readonly #parts: UploadsParts;
   readonly #batches = new Semaphore(limits.uploadBatchesMax);
   readonly #requests = new Semaphore(limits.uploadsInFlightMax);
+  readonly #smallRequests = new GroupSemaphore(limits.smallUploadsInFlightMax);
   /** Everything pending, by entry. */
   readonly #items = new Map<CacheEntry, UploadItem>();
   /** The last upload of each raw tail and its end, so that the last writer is the last to arrive. */
@@ -80,6 +83,8 @@ export class Uploads {
 
   constructor(parts: UploadsParts) {
     this.#parts = parts;
+    // Each attempt under way listens; none leaks.
+    setMaxListeners(0, this.#stopped.signal);
   }
 
   get pending(): number {
@@ -228,12 +233,14 @@ export class Uploads {
   }
 
   async #attemptUntilDone(item: UploadItem): Promise<void> {
+    const isSmall = item.entry.facts.length <= limits.smallUploadBytesMax;
+    const requests = isSmall ? this.#smallRequests : this.#requests;
     for (let failures = 0; ;) {
       if (item.entry.isLost) throw lostError(item.entry);
       // A payload that was replaced or removed meanwhile has nothing to bring any more.
       if (!item.entry.isCurrent) return;
       this.#stopped.signal.throwIfAborted();
-      const error = await this.#requests.run(() => {
+      const error = await requests.run(() => {
         const attempt = this.#attempt(item);
         item.attempt = attempt;
         return attempt;

@@ -1,10 +1,6 @@
 import type { Zstd } from '../../src/format/zstd.ts';
-import {
-  decodeLegacyNow,
-  decodeNow,
-  encodeLegacyNow,
-  encodeNow,
-} from '../../src/store/transcoder.ts';
+import { encodeNow } from '../../src/store/encode-now.ts';
+import { decodeLegacyNow, decodeNow, encodeLegacyNow } from '../../src/store/transcoder.ts';
 import type { Transcoder } from '../../src/store/transcoder.ts';
 import type { SimProcess } from './sim-process.ts';
 

@@ -1,9 +1,5 @@
-import {
-  decodeLegacyNow,
-  decodeNow,
-  encodeLegacyNow,
-  encodeNow,
-} from '../../src/store/transcoder.ts';
+import { encodeNow } from '../../src/store/encode-now.ts';
+import { decodeLegacyNow, decodeNow, encodeLegacyNow } from '../../src/store/transcoder.ts';
 import type { Transcoder } from '../../src/store/transcoder.ts';
 
 /** Checks every checksum, stores everything raw, and needs no thread. */
