@@ -154,36 +154,38 @@ class MergedRing implements SaveRing {
 
   /** Resolves when what is there now is taken, or refused; not when what comes meanwhile is. */
   settle(): Promise<void> {
-    if (!this.#ring.hasNews) return Promise.resolve();
+    // What was refused a moment ago is tried again by the timer, and not by every call.
+    const isRefused = this.#isRefused && this.#taking === undefined;
+    if (!this.#ring.hasNews || isRefused) return Promise.resolve();
     const { head } = this.#ring;
     return new Promise((resolve, reject) => {
-      this.#waiting.add({ position: head, wake: resolve });
-      this.#takeAll().catch(reject);
+      const one = { position: head, wake: resolve };
+      this.#waiting.add(one);
+      this.#takeAll()
+        .finally(() => this.#waiting.delete(one))
+        .then(resolve, reject);
     });
   }
 
   /** Resolves when nothing is there, or the store refuses. */
   #takeAll(): Promise<void> {
-    this.#taking ??= this.#take().finally(() => {
-      this.#taking = undefined;
-      this.#wake(() => true);
-    });
+    this.#taking ??= this.#take().finally(() => (this.#taking = undefined));
     return this.#taking;
   }
 
-  #wake(isDone: (position: number) => boolean): void {
-    for (const one of this.#waiting) {
-      if (!isDone(one.position)) continue;
-      this.#waiting.delete(one);
-      one.wake();
-    }
+  /** Those who wait for what is taken by now wait no more. */
+  #wake(): void {
+    for (const one of this.#waiting) if (this.#ring.hasTaken(one.position)) one.wake();
   }
 
   async close(): Promise<void> {
     this.#isOver = true;
     this.#ring.close();
-    this.#followNow();
-    await this.#following;
+    // One that was about to end as this began has not looked again.
+    do {
+      this.#followNow();
+      await this.#following;
+    } while (!this.#hasEnded && !this.#isRefused);
   }
 
   /** The store ends. What it refuses stays in the ring: the next owner of the place finds it there. */
@@ -194,14 +196,11 @@ class MergedRing implements SaveRing {
 
   async #follow(): Promise<void> {
     do await this.#takeAll();
-    while (!this.#isRefused && !this.#isOver && this.#ring.listen());
-    if (this.#isRefused) {
-      this.#timer = this.#parts.clock.schedule(limits.acceptedRetryMs, () => this.#followNow());
-    } else if (this.#isOver && !this.#hasEnded) {
-      this.#hasEnded = true;
-      this.#hooks.onEnd();
-      this.#parts.cache.removeRing(this.#ring);
-    }
+    while (!this.#isRefused && (this.#isOver ? this.#ring.hasNews : this.#ring.listen()));
+    if (this.#isRefused || !this.#isOver || this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#hooks.onEnd();
+    this.#parts.cache.removeRing(this.#ring);
   }
 
   async #take(): Promise<void> {
@@ -212,7 +211,7 @@ class MergedRing implements SaveRing {
         const { units, save } = this.#ring.first();
         if (save !== undefined && !(await this.#accept(save))) break;
         this.#ring.advance(units);
-        this.#wake((position) => this.#ring.hasTaken(position));
+        this.#wake();
         turn = { saves: turn.saves + 1, bytes: turn.bytes + units * ringUnitBytes };
         if (turn.saves < limits.ringTurnSaves && turn.bytes < limits.ringTurnBytes) continue;
         turn = { saves: 0, bytes: 0 };
@@ -224,6 +223,8 @@ class MergedRing implements SaveRing {
       this.#giveUp(error);
     }
     this.#ring.isPaused = !this.#hooks.mayGoOn();
+    if (!this.#isRefused) return;
+    this.#timer ??= this.#parts.clock.schedule(limits.acceptedRetryMs, () => this.#followNow());
   }
 
   /** False when the store refuses. */
