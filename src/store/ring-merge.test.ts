@@ -6,24 +6,16 @@ import type { World, WorldStoreOptions } from '../../test/conformance/kv-store-h
 import { withoutNative } from '../../test/support/c-compiler.ts';
 import { chainOf } from '../../test/support/chains.ts';
 import type { Chain } from '../../test/support/chains.ts';
-import { FullDisk } from '../../test/support/full-disk.ts';
 import { inProcessHarness } from '../../test/support/in-process-world.ts';
-import { ProcessGate } from '../../test/support/process-gate.ts';
-import { rawTranscoder } from '../../test/support/raw-transcoder.ts';
 import { RingClient } from '../../test/support/ring-client.ts';
 import type { LeftBlock } from '../../test/support/ring-client.ts';
-import { BucketSwitch, switchedBucket } from '../../test/support/switched-bucket.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import { eventually } from '../../test/support/waiting.ts';
-import { silentLogger } from '../base/logger.ts';
 import type { KvStore } from '../blocks/kv-store.ts';
 import type { SaveRing, ServedStore } from '../blocks/served-store.ts';
-import { resolveStoreConfig } from '../config/store-config.ts';
 import { MemoryObjectStore } from '../objectstore/memory-object-store.ts';
-import { withNative } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
-import { assembleStore } from './assemble-store.ts';
 
 const mib = 1024 * 1024;
 const memoryBytes = 128 * mib;
@@ -221,60 +213,6 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
     await store.close();
     const { store: narrow } = await openStore({ backlogBytes: 4 * mib });
     assert.equal(await narrow.openRing(), undefined);
-  });
-
-  it('stay in the ring while the store refuses them, and are taken when it does not', async () => {
-    const disk = new FullDisk(nodePlatform().files);
-    const native = withNative(nodePlatform(), 'auto');
-    const host = { ...native.host, memoryDirectory: temporary.path };
-    const platform = { ...native, host, files: disk.files, locks: undefined };
-    const config = {
-      objectStore: 'memory:',
-      objectStoreBytesMax: false as const,
-      memoryBytes: 64 * mib,
-    };
-    const cacheDirectory = join(temporary.path, 'cache');
-    const sharedDirectory = join(temporary.path, '0000');
-    const bucket = new BucketSwitch();
-    // What is uploaded is not held any more.
-    await bucket.setMode('refuse-puts');
-    const objects = switchedBucket(
-      new MemoryObjectStore(platform.clock),
-      bucket,
-      new ProcessGate(),
-    );
-    const store = await assembleStore({
-      ...{ platform, logger: silentLogger, objects },
-      transcoder: rawTranscoder,
-      settings: { ...resolveStoreConfig({ ...config, cacheDirectory }, host), sharedDirectory },
-    });
-    const ring = await store.openRing();
-    assert(ring !== undefined);
-    const client = new RingClient(join(sharedDirectory, `ring-${ring.number}`));
-    // The half of memory in which saves are accepted fills up, for the log takes nothing.
-    disk.freeBytes = 0;
-    for (const length of [4 * mib, 400_000]) {
-      const isAccepted = (index: number): Promise<boolean> =>
-        store.save(chainOf(`filling ${length} ${index}`, 1, length).blocks).then(
-          () => true,
-          () => false,
-        );
-      let saved = 0;
-      while (await isAccepted(saved)) saved += 1;
-      assert(saved >= 4, `${saved} saves of ${length} bytes were accepted`);
-    }
-    const chain = chainOf('refused', 1, 1_500_000);
-    client.leave(blocksOf(chain));
-    const { matched } = await store.lookup(chain.keys);
-    assert.equal(matched, 0);
-    assert.notEqual(client.word('tail'), client.word('head'));
-    disk.freeBytes = Number.POSITIVE_INFINITY;
-    await bucket.setMode('none');
-    await eventually('it is taken', () =>
-      Promise.resolve(client.word('tail') === client.word('head')),
-    );
-    await assertThere(store, chain);
-    await store.close();
   });
 
   it('end the ring when they are no saves; what came before is kept, and the store goes on', async () => {

@@ -7,7 +7,7 @@ import { nodePlatform } from '../../src/platform/node-platform.ts';
 export interface LeftBlock {
   readonly key: string;
   readonly payload: Uint8Array;
-  readonly tokens?: number;
+  readonly tokens?: number | undefined;
 }
 
 const dataAt = 4096;
