@@ -26,7 +26,7 @@ npm run capi -- build [--prefix FOLDER]  builds it with cc, or what CC names, an
  */
 const lanes: readonly (readonly [compiler: string, flavour: Flavour, tests: readonly string[]])[] =
   [
-    ['gcc', 'thread', ['abi.test', 'abi-remote', 'abi-ring', 'embedded', 'frames', 'library']],
+    ['gcc', 'thread', ['abi.test', 'abi-ring', 'embedded', 'frames', 'library']],
     ['clang', 'address', ['abi', 'embedded', 'frames', 'kernels', 'library']],
   ];
 
