@@ -21,8 +21,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     seed: 7,
     changes: [
       {
-        file: 'src/objectstore/directory-object-store.ts',
-        from: '        await file.sync();\n',
+        file: 'src/platform/file-steps.ts',
+        from: '    await file.sync();\n',
         to: '',
       },
     ],
@@ -32,8 +32,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     seed: 7,
     changes: [
       {
-        file: 'src/objectstore/directory-object-store.ts',
-        from: "if (outcome !== 'changed') await this.#directory.syncName(path);",
+        file: 'src/objectstore/object-writer.ts',
+        from: "...unsynced.directories.map((at) => ({ kind: 'sync-directory' as const, path: at })),",
         to: '',
       },
     ],
@@ -97,7 +97,7 @@ export const plantedBugs: readonly PlantedBug[] = [
         to: 'return isWhole;',
       },
       // The upload would notice.
-      { file: 'src/store/transcoder.ts', from: 'if (actual !== crc) {', to: 'if (crc === -1) {' },
+      { file: 'src/store/encode-now.ts', from: 'if (actual !== crc) {', to: 'if (crc === -1) {' },
     ],
   },
   {
@@ -193,8 +193,8 @@ export const plantedBugs: readonly PlantedBug[] = [
       },
       {
         file: 'src/catalog/known-table.ts',
-        from: 'tag[3] = (last & 0xff000000) | owner;',
-        to: 'tag[3] = (last & 0xff000000) | 1;',
+        from: 'tags[at + 3] = (last & 0xff000000) | owner;',
+        to: 'tags[at + 3] = (last & 0xff000000) | 1;',
       },
     ],
   },
