@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { crc32c } from '../../src/base/crc32c.ts';
 import { hexFromBytes } from '../../src/base/hex.ts';
 import { silentLogger } from '../../src/base/logger.ts';
@@ -149,12 +151,12 @@ async function diskRows({ platform, directory }: BenchContext, count: number): P
     await tier.write(batch, []);
   }
   await tier.close();
-  const heapBefore = process.memoryUsage().heapUsed;
+  const heapBefore = heapInUse();
   let opened: DiskTier | undefined;
   const openMs = await timed(async () => (opened = await open()));
   const entries = opened?.usage.entries ?? 0;
   if (entries !== count) throw new RangeError(`of ${count} blocks ${entries} were found`);
-  const bytesEach = (process.memoryUsage().heapUsed - heapBefore) / count;
+  const bytesEach = (heapInUse() - heapBefore) / count;
   await opened?.close();
   const what = `a disk tier of ${count} blocks`;
   return [
@@ -182,4 +184,12 @@ function keyOf(index: number): BlockKey {
     words[word] = mixed ^ (mixed >>> 15);
   }
   return parseBlockKey(hexFromBytes(new Uint8Array(words.buffer)));
+}
+
+/** Bytes of the heap that something refers to. */
+function heapInUse(): number {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  collectGarbage();
+  return process.memoryUsage().heapUsed;
 }

@@ -11,6 +11,12 @@ interface Flock {
 /** What flock(2) says on a file system that has no locks. */
 const withoutLocks: ReadonlySet<string | undefined> = new Set(['EINVAL', 'ENOLCK', 'ENOTSUP']);
 
+/**
+ * Files that are locked. A lock lasts until it is released or the process ends, also when whoever took it has become
+ * garbage; Node would close the file then, and complain on standard error.
+ */
+const lockedFiles = new Set<FileHandle>();
+
 /** Locks by flock(2): of an open file, so that the lock ends with it. */
 export function nodeFileLocks(native: Flock): FileLocks {
   return {
@@ -22,7 +28,14 @@ export function nodeFileLocks(native: Flock): FileLocks {
       } finally {
         if (!isTaken) await handle.close();
       }
-      return isTaken ? { release: () => handle.close() } : undefined;
+      if (!isTaken) return undefined;
+      lockedFiles.add(handle);
+      return {
+        release() {
+          lockedFiles.delete(handle);
+          return handle.close();
+        },
+      };
     },
     async isHeld(path) {
       let handle: FileHandle;
