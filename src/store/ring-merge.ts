@@ -57,7 +57,7 @@ export class RingMerge {
     for (const ring of this.#rings) if (ring.hasNews) ring.gather();
   }
 
-  /** True while {@link settle} has something to do. */
+  /** True while {@link settleFor} has something to do. */
   get hasNews(): boolean {
     for (const ring of this.#rings) if (ring.hasNews) return true;
     return false;
@@ -68,9 +68,15 @@ export class RingMerge {
     for (const ring of this.#rings) ring.reconsider();
   }
 
-  /** Resolves when what is in the rings now is in the store, or is refused. */
-  async settle(): Promise<void> {
-    await Promise.all([...this.#rings].map((ring) => ring.settle()));
+  /**
+   * Resolves when what is in the rings now is in the store, or is refused, or the call is out of time: then a lookup or
+   * a load answers what it has. Rejects when the caller ends the call.
+   */
+  async settleFor(call: Call): Promise<void> {
+    const settled = Promise.all([...this.#rings].map((ring) => ring.settle()));
+    await call.race(settled).catch((error: unknown) => {
+      if (!call.isExpired) throw error;
+    });
   }
 
   /** Ends all rings. What the store refuses stays in them, for whoever follows. */

@@ -308,12 +308,7 @@ export class Store implements ServedStore {
   ): Promise<Result> {
     const { rings } = this.#parts;
     return this.#call(options, deadlineMs, async (call, namespace) => {
-      if (rings.hasNews) {
-        await call.race(rings.settle()).catch((error: unknown) => {
-          // Out of time, a lookup or a load answers what it has.
-          if (!call.isExpired) throw error;
-        });
-      }
+      if (rings.hasNews) await rings.settleFor(call);
       return task(call, namespace);
     });
   }
