@@ -12,20 +12,14 @@ import pathlib
 import struct
 import sys
 
+sys.dont_write_bytecode = True
+
+from checksum import crc32c
+
 CODECS = {"raw": 0, "zstd": 1}
 FILTERS = {"none": 0, "shuffle2": 1, "split2": 2}
 KIND_FLAGS = {"block": 0, "tail": 1, "raw-tail": 4}
 DECODED_TOKENS = 2
-
-
-def crc32c(data):
-    """Castagnoli, reflected, one bit at a time."""
-    state = 0xFFFFFFFF
-    for byte in data:
-        state ^= byte
-        for _ in range(8):
-            state = (state >> 1) ^ (0x82F63B78 if state & 1 else 0)
-    return state ^ 0xFFFFFFFF
 
 
 def digest(first):

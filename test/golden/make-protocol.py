@@ -9,6 +9,10 @@ import pathlib
 import struct
 import sys
 
+sys.dont_write_bytecode = True
+
+from checksum import crc32c
+
 TYPES = {
     "hello": 1, "welcome": 2, "error": 3, "cancel": 4, "ping": 5, "pong": 6, "payload": 8, "data": 9,
     "lookup": 16, "looked-up": 17, "contains": 18, "present": 19, "load": 20, "loaded": 21,
@@ -17,16 +21,6 @@ TYPES = {
     "flushed": 33, "delete": 34, "deleted": 35, "stats": 36, "statistics": 37, "resend": 38,
     "lent": 39, "filled": 40, "open-ring": 41, "ring": 42, "ring-news": 43,
 }  # fmt: skip
-
-
-def crc32c(data):
-    """Castagnoli, reflected, one bit at a time."""
-    state = 0xFFFFFFFF
-    for byte in data:
-        state ^= byte
-        for _ in range(8):
-            state = (state >> 1) ^ (0x82F63B78 if state & 1 else 0)
-    return state ^ 0xFFFFFFFF
 
 
 def frame(kind, number, body=b""):

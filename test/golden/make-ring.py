@@ -9,20 +9,14 @@ import pathlib
 import struct
 import sys
 
+sys.dont_write_bytecode = True
+
+from checksum import crc32c
+
 DATA_BYTES = 4096
 SEED = 0x5A17C0DE
 UNIT = 64
 NO_POSITION = 0xFFFFFFFF
-
-
-def crc32c(data):
-    """Castagnoli, reflected, one bit at a time."""
-    state = 0xFFFFFFFF
-    for byte in data:
-        state ^= byte
-        for _ in range(8):
-            state = (state >> 1) ^ (0x82F63B78 if state & 1 else 0)
-    return state ^ 0xFFFFFFFF
 
 
 def key(first):
