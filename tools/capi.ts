@@ -1,7 +1,7 @@
 /** Builds and tests the C library; `--help` says how. The last line printed counts single tests. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cachedLibrary } from './capi-build.ts';
@@ -9,7 +9,7 @@ import { fuzz, fuzzTargets, fuzzToolchain } from './capi-fuzz.ts';
 import type { Flavour } from './capi-compile.ts';
 import { countsOfMissing, installCommandOf, tryInstall } from './debian.ts';
 import { projectRoot } from './project.ts';
-import { formatCounts, runTests } from './test-run.ts';
+import { concurrencyOfTests, formatCounts, runTests } from './test-run.ts';
 import type { TestCounts } from './test-run.ts';
 
 const help = `npm run capi                             tests the C library: each lane a compiler and its sanitizers
@@ -154,7 +154,7 @@ function runLane(
     speed: 'quick',
     filters: names.map((name) => `test/capi/${name}`),
     exceptions: [],
-    concurrency: availableParallelism(),
+    concurrency: concurrencyOfTests(),
     fileTimeoutMs,
     mustRunAll: process.env['CI'] === 'true',
     signal: new AbortController().signal,

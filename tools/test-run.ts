@@ -1,5 +1,5 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { inSources } from './source-positions.ts';
 import { runTestFiles } from './test-process.ts';
@@ -41,6 +41,14 @@ export interface TestCounts {
 }
 
 const slowFileFactor = 4;
+
+/**
+ * Processes at a time, unless somebody says otherwise: half as many again as there are processors. Of the time
+ * of a suite a quarter is waiting, for deadlines, disks and processes that it started.
+ */
+export function concurrencyOfTests(): number {
+  return Math.ceil(availableParallelism() * 1.5);
+}
 
 /**
  * Runs the test files, those of a group in one process, and prints a line for each and failures in

@@ -1,10 +1,9 @@
 /** Runs the test suite; `--help` says how. The last line printed counts single tests. */
 import { existsSync, statfsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { projectRoot } from './project.ts';
-import { formatCounts, runTests } from './test-run.ts';
+import { concurrencyOfTests, formatCounts, runTests } from './test-run.ts';
 import type { TestRunOptions } from './test-run.ts';
 
 const help = `npm test -- [options] [part of a path ...]
@@ -16,7 +15,7 @@ const help = `npm test -- [options] [part of a path ...]
   --except PART    leave out files whose path has this in it; may be given several times
   --alone          a process for each file; without it, small ones share processes
   --in-memory      temporary files in memory (/dev/shm) where 2 GiB are free there
-  --concurrency N  processes at a time (default: the number of processors)
+  --concurrency N  processes at a time (default: half as many again as there are processors)
   --timeout S      seconds that a process may take (default 300; 4 times that for a slow file)
 `;
 
@@ -37,7 +36,7 @@ async function main(): Promise<number> {
       except: { type: 'string', multiple: true, default: [] },
       alone: { type: 'boolean', default: false },
       'in-memory': { type: 'boolean', default: false },
-      concurrency: { type: 'string', default: String(availableParallelism()) },
+      concurrency: { type: 'string', default: String(concurrencyOfTests()) },
       timeout: { type: 'string', default: String(fileTimeoutSeconds) },
     },
   });

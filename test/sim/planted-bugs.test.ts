@@ -55,9 +55,16 @@ async function runSeeds(directory: string, seeds: readonly number[]): Promise<st
   const script = join(directory, 'test/sim/sim-child.js');
   const child = fork(script, [JSON.stringify(seeds), 'first'], {
     execArgv: [],
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
-  const exited = once(child, 'exit').then(([status]) => `its process ended with ${status}`);
+  let errors = '';
+  child.stderr?.setEncoding('utf8').on('data', (part: string) => (errors += part));
+  const exited = once(child, 'close').then(([status]) => {
+    const [error = 'it did not say why'] = /^\w*Error\b.*$/m.exec(errors) ?? [];
+    // A copy that cannot even be loaded proves nothing.
+    assert.doesNotMatch(error, /^(SyntaxError|ReferenceError)|ERR_MODULE_NOT_FOUND/);
+    return `its process ended with ${status}: ${error}`;
+  });
   const told = once(child, 'message').then(([report]) => report as SeedsReport);
   const outcome = await Promise.race([told, exited]);
   if (typeof outcome === 'string') return outcome;

@@ -124,7 +124,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'index not repaired: a block found missing is still counted',
-    seed: 8,
+    seed: 78,
     changes: [
       {
         file: 'src/catalog/catalog.ts',
@@ -135,7 +135,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'stale negative cache: an absence is believed for an hour',
-    seed: 1,
+    seed: 31,
     changes: [
       {
         file: 'src/catalog/catalog.ts',
@@ -184,7 +184,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'tenants that meet in the catalog',
-    seed: 0,
+    seed: 10,
     changes: [
       {
         file: 'src/catalog/catalog.ts',
@@ -271,7 +271,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'takeover that compares no checksum of a payload',
-    seed: 1_000_000_158,
+    seed: 1_000_000_195,
     changes: [
       {
         file: 'src/cache/memory-takeover.ts',
