@@ -70,8 +70,8 @@ export const limits = {
 
   /** Object-store requests in flight for one call. Eight fill a loopback server. */
   fetchesInFlightMax: 8,
-  /** Blocks that one load brings at once. More were slower where measured (docs/decisions/0041). */
-  loadsInFlightMax: 8,
+  /** Blocks that one load brings at once: most of an object store's connections (docs/decisions/0041). */
+  loadsInFlightMax: 24,
   /** Wait of a save for the object store's word on a block that only a list names. */
   confirmMs: 1000,
   /** Uploads in flight for one store. */
