@@ -7,13 +7,10 @@
 
 #include <string.h>
 
-#include "../src/hex.h"
 #include "../src/shared/shared-index.h"
 #include "../src/shared/shared-lent.h"
 #include "arguments.h"
-
-/* Most keys of one call. */
-enum { keys_max = wmbt_client_hazards };
+#include "keys.h"
 
 /*
  * What a reader in JavaScript and the functions hand to each other: one array of words, for it costs more to look into an array
@@ -102,52 +99,6 @@ static bool check_records(napi_env env, const struct exchange *exchange, size_t 
   return false;
 }
 
-/* True when a digit is a letter of the upper case: those have bit 6 of their codes, and not bit 5. */
-static bool has_upper_case(const char text[wmbt_digest_digits]) {
-  uint64_t upper = 0;
-  for (size_t at = 0; at < wmbt_digest_digits; at += sizeof upper) {
-    uint64_t codes;
-    memcpy(&codes, text + at, sizeof codes);
-    upper |= codes >> 6 & ~(codes >> 5);
-  }
-  return (upper & UINT64_C(0x0101010101010101)) != 0;
-}
-
-/* A key has one form. */
-static bool parse_key(const char text[wmbt_digest_digits], uint8_t key[wmbt_digest_bytes]) {
-  return !has_upper_case(text) && wmbt_hex_parse(text, key);
-}
-
-struct keys {
-  /* How many were given, and how many of them, from the first on, are keys. */
-  size_t given, count;
-  uint8_t digests[keys_max][wmbt_digest_bytes];
-};
-
-/* Keys, joined without anything between them. */
-static bool read_keys(napi_env env, napi_value value, struct keys *keys) {
-  char text[keys_max * wmbt_digest_digits + 1];
-  size_t length = 0, utf8_length = 0;
-  if (napi_get_value_string_latin1(env, value, NULL, 0, &length) != napi_ok ||
-      napi_get_value_string_utf8(env, value, NULL, 0, &utf8_length) != napi_ok) {
-    napi_throw_type_error(env, NULL, "text was expected");
-    return false;
-  }
-  keys->given = length / wmbt_digest_digits;
-  keys->count = 0;
-  if (length % wmbt_digest_digits != 0 || keys->given > keys_max) {
-    napi_throw_range_error(env, NULL, "keys have 64 characters each, and there are at most 1016");
-    return false;
-  }
-  /* A character that takes more than a byte is no digit, though the byte that is left of it may look like one. */
-  if (utf8_length != length) return true;
-  if (napi_get_value_string_latin1(env, value, text, sizeof text, &length) != napi_ok) return false;
-  while (keys->count < keys->given && parse_key(text + keys->count * wmbt_digest_digits, keys->digests[keys->count])) {
-    keys->count += 1;
-  }
-  return true;
-}
-
 /* indexCreate(memory, log2Capacity, segmentBytes) */
 napi_value wmbt_node_index_create(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];
@@ -186,7 +137,7 @@ napi_value wmbt_node_index_publish(napi_env env, napi_callback_info info) {
   uint64_t key[4];
   if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &index)) return NULL;
   if (!wmbt_read_text(env, arguments[1], text, sizeof text) || !read_words(env, arguments[2], 7, &words)) return NULL;
-  if (strlen(text) != wmbt_digest_digits || !parse_key(text, digest)) {
+  if (strlen(text) != wmbt_digest_digits || !wmbt_parse_key(text, digest)) {
     napi_throw_range_error(env, NULL, "a key has 64 hexadecimal digits in lower case");
     return NULL;
   }
@@ -218,10 +169,10 @@ napi_value wmbt_node_index_retire(napi_env env, napi_callback_info info) {
 napi_value wmbt_node_index_find(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];
   struct wmbt_index index;
-  struct keys keys;
+  struct wmbt_keys keys;
   uint32_t owner;
   if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &index)) return NULL;
-  if (!read_keys(env, arguments[1], &keys) || !wmbt_read_uint32(env, arguments[2], &owner)) return NULL;
+  if (!wmbt_read_keys(env, arguments[1], &keys) || !wmbt_read_uint32(env, arguments[2], &owner)) return NULL;
   return wmbt_number(env, (double)wmbt_index_find_leading(&index, keys.digests[0], keys.count, owner, NULL));
 }
 
@@ -254,11 +205,11 @@ napi_value wmbt_node_index_pin(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];
   struct wmbt_index index;
   struct wmbt_client *client;
-  struct wmbt_found found[keys_max];
+  struct wmbt_found found[wmbt_keys_max];
   struct exchange exchange;
-  struct keys keys;
+  struct wmbt_keys keys;
   if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &index)) return NULL;
-  if (!read_keys(env, arguments[2], &keys) || !read_exchange(env, arguments[3], &exchange)) return NULL;
+  if (!wmbt_read_keys(env, arguments[2], &keys) || !read_exchange(env, arguments[3], &exchange)) return NULL;
   if (!check_records(env, &exchange, 0, keys.given)) return NULL;
   const struct request *request = exchange.request;
   if (!read_client(env, arguments[1], request->client, &client)) return NULL;

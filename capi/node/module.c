@@ -6,12 +6,13 @@
 #include "../src/crc32c.h"
 #include "index.h"
 #include "kernels.h"
+#include "known.h"
 #include "shared.h"
 #include "steps.h"
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 9 };
+enum { interface_version = 10 };
 
 struct function {
   const char *name;
@@ -52,9 +53,16 @@ static const struct function index_functions[] = {
     {"fill", wmbt_node_lent_fill},
 };
 
+static const struct function known_functions[] = {
+    {"open", wmbt_node_known_open},
+    {"move", wmbt_node_known_move},
+    {"leading", wmbt_node_known_leading},
+};
+
 enum {
   function_count = sizeof functions / sizeof functions[0],
   index_function_count = sizeof index_functions / sizeof index_functions[0],
+  known_function_count = sizeof known_functions / sizeof known_functions[0],
 };
 
 static bool add_functions(napi_env env, napi_value object, const struct function *added, size_t count) {
@@ -68,12 +76,16 @@ static bool add_functions(napi_env env, napi_value object, const struct function
   return true;
 }
 
+static bool add_group(napi_env env, napi_value exports, const char *name, const struct function *added, size_t count) {
+  napi_value group;
+  return napi_create_object(env, &group) == napi_ok && add_functions(env, group, added, count) &&
+         napi_set_named_property(env, exports, name, group) == napi_ok;
+}
+
 NAPI_MODULE_INIT() {
-  napi_value index;
-  if (!add_functions(env, exports, functions, function_count)) return NULL;
-  if (napi_create_object(env, &index) != napi_ok ||
-      !add_functions(env, index, index_functions, index_function_count) ||
-      napi_set_named_property(env, exports, "index", index) != napi_ok) {
+  if (!add_functions(env, exports, functions, function_count) ||
+      !add_group(env, exports, "index", index_functions, index_function_count) ||
+      !add_group(env, exports, "known", known_functions, known_function_count)) {
     return NULL;
   }
   napi_value version, kernel;

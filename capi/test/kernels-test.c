@@ -9,6 +9,7 @@
 #include "../src/chain.h"
 #include "../src/crc32c.h"
 #include "../src/hex.h"
+#include "../src/known.h"
 #include "../src/planes.h"
 #include "reference-blake3.h"
 
@@ -269,6 +270,64 @@ static void test_hashes(void) {
 #endif
 }
 
+enum { known_keys = 3000, known_slots = 32 };
+
+/* By the definition: every entry of the shard is looked at. */
+static struct wmbt_known_entry *known_entry(struct wmbt_known_table *table, uint32_t owner, const uint8_t *key) {
+  struct wmbt_known_entry tag;
+  const struct wmbt_known_shard *shard = &table->shards[wmbt_known_tag(&table->mix, owner, key, &tag)];
+  for (size_t slot = 0; slot <= shard->mask; slot += 1) {
+    struct wmbt_known_entry entry = shard->entries[slot];
+    entry.word[3] &= ~(WMBT_KNOWN_FOUND | WMBT_KNOWN_MARK);
+    if (memcmp(&entry, &tag, sizeof tag) == 0) return &shard->entries[slot];
+  }
+  return NULL;
+}
+
+static void add_known(struct wmbt_known_table *table, uint32_t owner, const uint8_t *key) {
+  struct wmbt_known_entry tag;
+  const struct wmbt_known_shard *shard = &table->shards[wmbt_known_tag(&table->mix, owner, key, &tag)];
+  size_t taken = 0;
+  for (size_t slot = 0; slot <= shard->mask; slot += 1) taken += shard->entries[slot].word[3] != 0;
+  if (taken * 4 >= 3 * ((size_t)shard->mask + 1)) return;
+  uint32_t slot = tag.word[0] & shard->mask;
+  while (shard->entries[slot].word[3] != 0) slot = (slot + 1) & shard->mask;
+  if (below(2) == 0) tag.word[3] |= WMBT_KNOWN_MARK;
+  shard->entries[slot] = tag;
+}
+
+static void test_known(void) {
+  struct wmbt_known_table table;
+  for (size_t i = 0; i < wmbt_known_lanes; i += 1) {
+    table.mix.multipliers[i] = (uint32_t)next_random() | 1;
+    table.mix.starts[i] = (uint32_t)next_random();
+  }
+  for (size_t i = 0; i < wmbt_known_shards; i += 1) {
+    /* Each by itself, so that a look behind its end is seen. */
+    table.shards[i].entries = calloc(known_slots, sizeof(struct wmbt_known_entry));
+    table.shards[i].mask = known_slots - 1;
+    if (table.shards[i].entries == NULL) abort();
+  }
+  for (size_t i = 0; i < known_keys; i += 1) {
+    if (i % 100 != 0) add_known(&table, 1 + (uint32_t)(i & 1), memory + 32 * i);
+  }
+  for (int run = 0; run < 2000; run += 1) {
+    const size_t first = below(known_keys), count = below(run % 10 == 0 ? known_keys - first + 1 : 4);
+    const uint32_t owner = 1 + (uint32_t)below(2);
+    /* Of one owner every other key is there: keys of a run are two apart. */
+    size_t expected = 0, size = 0;
+    for (size_t i = first; i < known_keys && size < count; i += 2) memcpy(other + 32 * size++, memory + 32 * i, 32);
+    while (expected < size && known_entry(&table, owner, other + 32 * expected) != NULL) expected += 1;
+    const size_t known = wmbt_known_find_leading(&table, other, size, owner);
+    expect(known == expected, "leading known keys", "the table", size, first);
+    for (size_t i = 0; i < known; i += 1) {
+      const struct wmbt_known_entry *entry = known_entry(&table, owner, other + 32 * i);
+      expect((entry->word[3] & WMBT_KNOWN_FOUND) != 0, "marks of found keys", "the table", size, i);
+    }
+  }
+  for (size_t i = 0; i < wmbt_known_shards; i += 1) free(table.shards[i].entries);
+}
+
 int main(int argc, char **argv) {
   const uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
   random_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
@@ -282,6 +341,7 @@ int main(int argc, char **argv) {
   test_hex();
   test_planes();
   test_hashes();
+  test_known();
   printf("seed %llu: %u failed\n", (unsigned long long)seed, failures);
   free(memory);
   free(other);

@@ -15,7 +15,27 @@ export interface NativeKernels {
    * before it, of which `tip` holds the first, and of the next `blockTokens` tokens.
    */
   chainKeys(tip: Uint8Array, tokens: Int32Array, blockTokens: number, keys: Uint8Array): void;
+  readonly known: KnownTables;
 }
+
+/**
+ * Tables of keys by owner (src/catalog/known-table.ts). What native code has of one is where its arrays lie, and
+ * it keeps them until the table is garbage; their owner says when a shard has another array.
+ */
+export interface KnownTables {
+  /** `mix` has the multiplier of each lane and then where each begins; `shards` are 256, each of a power of two entries. */
+  open(mix: Int32Array, shards: readonly Int32Array[]): object;
+  /** The shard's entries lie in that array from now on. */
+  move(table: object, shard: number, entries: Int32Array): void;
+  /**
+   * How many leading keys, joined, the owner has; they are marked as found. At most {@link knownKeysMax}. What is no
+   * key in its one form nobody has.
+   */
+  leading(table: object, keys: string, owner: number): number;
+}
+
+/** Most keys that native code is asked for at once. */
+export const knownKeysMax = 1016;
 
 let inUse: NativeKernels | undefined;
 

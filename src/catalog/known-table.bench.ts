@@ -7,11 +7,12 @@ import { parseBlockKey } from '../blocks/block-key.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
+import { withNative } from '../platform/native.ts';
 import { KnownTable } from './known-table.ts';
 
 const count = 10_000_000;
 const lookups = 3000;
-const { random } = nodePlatform();
+const { random } = withNative(nodePlatform(), 'auto');
 const table = new KnownTable(limits.catalogKeysMax, random);
 const words = new Uint32Array(8);
 const bytes = new Uint8Array(words.buffer);
@@ -28,8 +29,10 @@ report('memory', table.byteLength / 1024 / 1024, 'MiB');
 report('longest insertion', longest, 'ms');
 const one = medianOf((keys) => keys.filter((key) => table.get(1, key) === 'marked').length);
 report('80 keys known, one by one', one * 1000, 'µs');
-const together = medianOf((keys) => table.leading(1, keys, 0));
-report('80 keys known, together', together * 1000, 'µs');
+const portable = medianOf((keys) => table.leadingPortable(1, keys, 0));
+report('80 keys known, together', portable * 1000, 'µs');
+const native = medianOf((keys) => table.leading(1, keys, 0));
+report('80 keys known, native', native * 1000, 'µs');
 
 /** Milliseconds that it takes to find 80 random keys, which were made before. */
 function medianOf(find: (keys: readonly BlockKey[]) => number): number {

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { useNativeKernels } from '../base/native-kernels.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { parseBlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
+import { nativeCode } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
+import { withoutNative } from '../../test/support/c-compiler.ts';
 import { keyOf } from '../../test/support/cached-payloads.ts';
+import { seededRandom } from '../../test/support/random.ts';
 import { KnownTable } from './known-table.ts';
 
 const { random } = nodePlatform();
@@ -14,6 +18,73 @@ function counted(index: number): BlockKey {
 }
 
 describe('KnownTable', () => {
+  beforeEach(() => {
+    useNativeKernels(undefined);
+  });
+  behaves();
+});
+
+describe('KnownTable with native code', { skip: withoutNative() }, () => {
+  beforeEach(() => {
+    useNativeKernels(nativeCode('auto').code);
+  });
+  afterEach(() => {
+    useNativeKernels(undefined);
+  });
+  behaves();
+
+  // Goal: native code answers and marks as the portable code does, whatever has become of a table.
+  // Method: random changes of two tables with one mix, of which native code is asked of one; few keys, so that they
+  // come and go, and shards that grow, are full, and drop what nobody asked for.
+  it('gives what the portable code gives, and leaves the same entries', () => {
+    for (const seed of [1, 2, 3, 4]) {
+      const random = seededRandom(`twins ${seed}`);
+      const mix = { fraction: () => 0, hex: (count: number) => 'c3'.repeat(count - 1) + '5a' };
+      const [native, portable] = [new KnownTable(20_000, mix), new KnownTable(20_000, mix)];
+      const keys = Array.from({ length: 40_000 }, (_, index) => keyOf(`${seed} ${index}`));
+      const lengths = [1, 80, 127, 128, 129, 1144, 1145, 3000];
+      for (let step = 0; step < 600; step += 1) {
+        const owner = 1 + random.below(2);
+        const first = random.below(keys.length);
+        const some = keys.slice(first, first + lengths[random.below(lengths.length)]);
+        const from = random.below(some.length + 1);
+        const choice = changes[random.below(changes.length)];
+        for (const table of [native, portable]) {
+          begin(table, step);
+          some.forEach((key) => choice(table, owner, key));
+        }
+        const expected = portable.leadingPortable(owner, some, from);
+        assert.equal(native.leading(owner, some, from), expected, `step ${step} of seed ${seed}`);
+      }
+      assert.deepEqual(native.image.shards, portable.image.shards, `seed ${seed}`);
+    }
+  });
+});
+
+/** What becomes of each of many keys: most are added. */
+const changes: readonly ((table: KnownTable, owner: number, key: BlockKey) => void)[] = [
+  (table, owner, key) => table.add(owner, key),
+  (table, owner, key) => table.add(owner, key),
+  (table, owner, key) => table.addMarked(owner, key),
+  (table, owner, key) => {
+    if (key.startsWith('0')) table.remove(owner, key);
+  },
+  () => undefined,
+];
+
+/** What some steps begin with: other arrays for the same entries, or none any more. */
+function begin(table: KnownTable, step: number): void {
+  if (step === 300) assert.ok(table.recall(imageOf(table)));
+  if (step === 500) table.clear();
+}
+
+/** A table's image in arrays of its own. */
+function imageOf(table: KnownTable): KnownTable['image'] {
+  const { mix, shards } = table.image;
+  return { mix, shards: shards.map((entries) => entries.slice()) };
+}
+
+function behaves(): void {
   it('tells what was put in, marked or not, for each owner', () => {
     const table = new KnownTable(1000, random);
     const key = keyOf('a');
@@ -122,4 +193,4 @@ describe('KnownTable', () => {
     );
     assert.equal(slots * slotBytes, 256 * 1024 * 1024);
   });
-});
+}

@@ -1,4 +1,6 @@
 import { assert } from '../base/assert.ts';
+import { knownKeysMax, nativeKernels } from '../base/native-kernels.ts';
+import type { KnownTables } from '../base/native-kernels.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { blockKeyLength } from '../blocks/block-key.ts';
 import type { Random } from '../platform/random.ts';
@@ -29,6 +31,8 @@ export class KnownTable {
   readonly #digests = Buffer.from(this.#words.buffer);
   readonly #tags = new Int32Array(groupMost * entryWords);
   readonly #homes = new Int32Array(groupMost);
+  /** The same table for native code, from the first time that it is asked on. */
+  #native: { readonly code: KnownTables; readonly table: object } | undefined;
 
   /** Of more than `sizeMax` keys it forgets those that nobody asked for lately. */
   constructor(sizeMax: number, random: Random) {
@@ -65,6 +69,7 @@ export class KnownTable {
     this.#shards.splice(0, this.#shards.length, ...recalled);
     this.#multipliers.set(mix.subarray(0, entryWords));
     this.#starts.set(mix.subarray(entryWords));
+    this.#native = undefined;
     return true;
   }
 
@@ -78,7 +83,7 @@ export class KnownTable {
   }
 
   get(owner: number, key: BlockKey): Known | undefined {
-    const shard = this.#shardOf(owner, key);
+    const shard = this.#shards[this.#tagOf(owner, key)];
     const slot = shard.find(this.#tags);
     if (slot < 0) return undefined;
     return shard.isMarked(slot) ? 'marked' : 'unmarked';
@@ -86,10 +91,28 @@ export class KnownTable {
 
   /**
    * How many keys from that index on are in it, up to the first that is not. Each of many keys lies in memory that the
-   * processor has not near. So it makes the tags of a group, then looks at their homes, and searches last: only loads
-   * that follow each other closely are waited for together (docs/decisions/0098).
+   * processor has not near, so a group of them is looked for together: by native code in one call, or by
+   * {@link KnownTable.leadingPortable}. Both give the same and mark the same.
    */
   leading(owner: number, keys: readonly BlockKey[], from: number): number {
+    const native = this.#nativeTable();
+    if (native === undefined) return this.leadingPortable(owner, keys, from);
+    const { code, table } = native;
+    let size = nativeGroupLeast;
+    for (let start = from; start < keys.length; start += size, size = knownKeysMax) {
+      const isWhole = start === 0 && keys.length <= size;
+      const group = isWhole ? keys : keys.slice(start, start + size);
+      const known = code.leading(table, group.join(''), owner);
+      if (known < group.length) return start + known - from;
+    }
+    return keys.length - from;
+  }
+
+  /**
+   * As {@link KnownTable.leading}, without native code. It makes the tags of a group, then looks at their homes, and
+   * searches last: only loads that follow each other closely are waited for together (docs/decisions/0098).
+   */
+  leadingPortable(owner: number, keys: readonly BlockKey[], from: number): number {
     let size = groupLeast;
     for (
       let start = from;
@@ -110,7 +133,7 @@ export class KnownTable {
     digests.write(group.join(''), 'hex');
     // Words are numbers whose first digit counts most.
     digests.swap32();
-    const shards = group.map((_, index) => this.#mix(owner, index));
+    const shards = group.map((_, index) => this.#shards[this.#mix(owner, index)]);
     for (let i = 0; i < shards.length; i += 1) homes[i] = shards[i].homeWord(tags[i * entryWords]);
     for (let i = 0; i < shards.length; i += 1) {
       if (homes[i] === 0 || shards[i].find(tags, i * entryWords) < 0) return i;
@@ -120,37 +143,59 @@ export class KnownTable {
 
   /** Puts the key in, if it is not. */
   add(owner: number, key: BlockKey): void {
-    const shard = this.#shardOf(owner, key);
-    if (shard.find(this.#tags) < 0) shard.add(this.#tags.subarray(0, entryWords), false);
+    const number = this.#tagOf(owner, key);
+    if (this.#shards[number].find(this.#tags) < 0) this.#addTag(number, false);
   }
 
   /** Puts the key in, and marks it. */
   addMarked(owner: number, key: BlockKey): void {
-    const shard = this.#shardOf(owner, key);
+    const number = this.#tagOf(owner, key);
+    const shard = this.#shards[number];
     const slot = shard.find(this.#tags);
-    if (slot < 0) shard.add(this.#tags.subarray(0, entryWords), true);
+    if (slot < 0) this.#addTag(number, true);
     else shard.mark(slot);
   }
 
   remove(owner: number, key: BlockKey): void {
-    const shard = this.#shardOf(owner, key);
+    const shard = this.#shards[this.#tagOf(owner, key)];
     const slot = shard.find(this.#tags);
     if (slot >= 0) shard.remove(slot);
   }
 
   clear(): void {
+    this.#native = undefined;
     this.#shards.length = 0;
     for (let i = 0; i < shardCount; i += 1) this.#shards.push(new TagShard(this.#shardSizeMax));
   }
 
-  /** Makes the tag of the key, the first of tags; returns the shard in which it belongs. */
-  #shardOf(owner: number, key: BlockKey): TagShard {
+  /** The table as native code has it; undefined where there is none. */
+  #nativeTable(): { readonly code: KnownTables; readonly table: object } | undefined {
+    const code = nativeKernels()?.known;
+    if (code === undefined) return undefined;
+    if (this.#native?.code !== code) {
+      const { mix, shards } = this.image;
+      this.#native = { code, table: code.open(mix, shards) };
+    }
+    return this.#native;
+  }
+
+  /** Adds the first of tags, which is not there, to the shard of that number. */
+  #addTag(number: number, isMarked: boolean): void {
+    const shard = this.#shards[number];
+    const { entries } = shard;
+    shard.add(this.#tags.subarray(0, entryWords), isMarked);
+    if (shard.entries !== entries)
+      this.#native?.code.move(this.#native.table, number, shard.entries);
+  }
+
+  /** Makes the tag of the key, the first of tags; returns the number of the shard in which it belongs. */
+  #tagOf(owner: number, key: BlockKey): number {
     for (let i = 0; i < digestWords; i += 1) this.#words[i] = wordAt(key, 8 * i);
     return this.#mix(owner, 0);
   }
 
-  /** Makes the tag of a digest, both of that place in the group; returns the shard in which it belongs. */
-  #mix(owner: number, place: number): TagShard {
+  /** Makes the tag of a digest, both of that place in the group; returns the number of its shard. */
+  #mix(owner: number, place: number): number {
     assert(owner > 0 && owner <= ownerMost, `owner ${owner} of a key`);
     const starts = this.#starts;
     const multipliers = this.#multipliers;
@@ -178,7 +223,7 @@ export class KnownTable {
     tags[at + 2] = finish(c);
     const last = finish(d);
     tags[at + 3] = (last & 0xff000000) | owner;
-    return this.#shards[last & (shardCount - 1)];
+    return last & (shardCount - 1);
   }
 }
 
@@ -187,6 +232,8 @@ const digestWords = blockKeyLength / 8;
 /** Keys that are looked for together; few at first, for the first may be absent. */
 const groupLeast = 16;
 const groupMost = 64;
+/** Keys of the first call of native code; most lookups are one (docs/decisions/0101). */
+const nativeGroupLeast = 128;
 
 /** Growing one of so many takes below a millisecond (known-table.bench.ts). */
 const shardCount = 256;

@@ -94,6 +94,17 @@ describe('native code', { skip }, () => {
       RangeError,
     );
     assert.throws(() => code['mergePlanes'](bytes, bytes, bytes), RangeError);
+    const { known } = native();
+    const shards = Array.from({ length: 256 }, () => new Int32Array(64));
+    const table = known.open(new Int32Array(8), shards);
+    assert.equal(known.leading(table, 'a'.repeat(128), 1), 0);
+    assert.throws(() => known.open(new Int32Array(7), shards), /a mix has eight words/);
+    assert.throws(() => known.open(new Int32Array(8), shards.slice(1)), TypeError);
+    assert.throws(() => known.open(new Int32Array(8), [new Int32Array(12), ...shards]), RangeError);
+    assert.throws(() => known.move(table, 256, shards[0]), RangeError);
+    assert.throws(() => known.move({}, 0, shards[0]), TypeError);
+    assert.throws(() => known.leading(table, 'a'.repeat(64), 0), /there is no such owner/);
+    assert.throws(() => known.leading(table, 'a', 1), RangeError);
     assert.throws(() => code['notify']('x'.repeat(200), ''), /the text is too long/);
     assert.throws(() => code['lock'](2 ** 30, true), { code: 'EBADF' });
   });
