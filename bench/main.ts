@@ -16,6 +16,7 @@ import type { BenchOptions } from './bench-options.ts';
 import { keepResult } from './keep-results.ts';
 import { readMachine, readSourceVersion } from './machine.ts';
 import { betweenHosts } from './between-hosts/between-hosts.ts';
+import { engineSequence } from './engine-sequence/engine-sequence.ts';
 import { mainJob } from './main-job/main-job.ts';
 import { measureLimits } from './measured-limits.ts';
 import { compression } from './micro/compression.ts';
@@ -33,7 +34,7 @@ import type { BenchContext, Scenario } from './scenario.ts';
 
 /** Short ones first: who waits sees something. */
 const scenarios: readonly Scenario[] = [
-  ...[hashing, framing, tiers, scale, compression, oneHost, objectStore],
+  ...[hashing, framing, tiers, scale, compression, engineSequence, oneHost, objectStore],
   ...[betweenHosts, mainJob],
 ];
 
