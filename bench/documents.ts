@@ -1,33 +1,31 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { renderMarkdown } from './report-text.ts';
 import type { Table } from './report.ts';
 import type { ResultFile } from './result-file.ts';
 import { drawTtftChart } from './chart.ts';
 
-/** Puts the tables of the results into docs/BENCHMARKS.md and draws the charts. */
-export async function writeDocuments(
+/**
+ * The documents with the tables of the results in docs/BENCHMARKS.md, and the charts: texts by the paths where they are to
+ * lie.
+ */
+export async function renderDocuments(
   root: string,
   results: readonly ResultFile[],
-): Promise<readonly string[]> {
+): Promise<ReadonlyMap<string, string>> {
   const page = join(root, 'docs', 'BENCHMARKS.md');
-  const written = [page];
+  const charts = new Map<string, string>();
   let text = existsSync(page) ? readFileSync(page, 'utf8') : '# Benchmarks\n';
   for (const result of results) {
     text = withTable(text, { ...result.limits, name: 'limits' }, result);
     for (const table of result.tables) text = withTable(text, table, result);
     const chart = drawTtftChart(result);
-    if (chart === undefined) continue;
-    const path = join(root, 'docs', 'images', 'ttft.svg');
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, chart);
-    written.push(path);
+    if (chart !== undefined) charts.set(join(root, 'docs', 'images', 'ttft.svg'), chart);
   }
   // The tables' columns are aligned as the formatter wants them.
   const options = (await resolveConfig(page)) ?? {};
-  writeFileSync(page, await format(text, { ...options, filepath: page }));
-  return written;
+  return new Map([[page, await format(text, { ...options, filepath: page })], ...charts]);
 }
 
 /** Replaces what stands between the table's markers; without markers the table goes to the end. */

@@ -13,9 +13,10 @@ import type { Platform } from '../src/platform/platform.ts';
 import { projectRoot } from '../tools/project.ts';
 import { parseBenchOptions } from './bench-options.ts';
 import type { BenchOptions } from './bench-options.ts';
-import { writeDocuments } from './documents.ts';
+import { keepResult } from './keep-results.ts';
 import { readMachine, readSourceVersion } from './machine.ts';
 import { betweenHosts } from './between-hosts/between-hosts.ts';
+import { engineSequence } from './engine-sequence/engine-sequence.ts';
 import { mainJob } from './main-job/main-job.ts';
 import { measureLimits } from './measured-limits.ts';
 import { compression } from './micro/compression.ts';
@@ -26,13 +27,15 @@ import { oneHost } from './one-host/one-host.ts';
 import { scale } from './scale/scale.ts';
 import { objectStore } from './object-store/object-store.ts';
 import { renderText } from './report-text.ts';
-import { toJson, writeResult } from './result-file.ts';
+import { toJson } from './result-file.ts';
 import type { ResultFile } from './result-file.ts';
+import { RunEnd } from './run-end.ts';
 import type { BenchContext, Scenario } from './scenario.ts';
 
 /** Short ones first: who waits sees something. */
 const scenarios: readonly Scenario[] = [
-  ...[hashing, framing, tiers, scale, compression, oneHost, objectStore, betweenHosts, mainJob],
+  ...[hashing, framing, tiers, scale, compression, engineSequence, oneHost, objectStore],
+  ...[betweenHosts, mainJob],
 ];
 
 process.exitCode = await main(process.argv.slice(2));
@@ -70,25 +73,21 @@ async function runAll(
   const wombatkv = await packageVersion(platform.files);
   const results: ResultFile[] = [];
   const cleanUp = (): void => rmSync(context.directory, { recursive: true, force: true });
-  // Processes of the engine end with this one.
-  process.once('SIGINT', () => (cleanUp(), process.exit(130)));
-  process.once('SIGTERM', () => (cleanUp(), process.exit(143)));
-  try {
-    console.log(renderText(context.limits.table, options.isQuick));
-    for (const scenario of wanted) {
-      const result = await scenario.run(context);
-      const versions = { wombatkv, node: process.version, ...result.versions };
-      const file = { scenario: scenario.name, ...common, ...result, versions };
-      results.push(file);
-      print(file, writeResult(root, file));
+  await new RunEnd(cleanUp).during(async () => {
+    try {
+      console.log(renderText(context.limits.table, options.isQuick));
+      for (const scenario of wanted) {
+        const result = await scenario.run(context);
+        const versions = { wombatkv, node: process.version, ...result.versions };
+        const file = { scenario: scenario.name, ...common, ...result, versions };
+        results.push(file);
+        print(file, await keepResult(root, file, options));
+      }
+    } finally {
+      cleanUp();
     }
-  } finally {
-    cleanUp();
-  }
+  });
   if (options.jsonPath !== undefined) writeFileSync(resolve(options.jsonPath), toJson(results));
-  if (options.isWriting) {
-    for (const path of await writeDocuments(root, results)) console.log(`written: ${path}`);
-  }
   return results;
 }
 
@@ -103,10 +102,14 @@ function contextOf(options: BenchOptions, platform: Platform): BenchContext {
   return { platform, progress, isQuick, rounds, hasAllCores, hasPeers, limits, directory };
 }
 
-function print({ tables, isQuick, voidReasons }: ResultFile, path: string): void {
+function print(
+  { tables, isQuick, voidReasons }: ResultFile,
+  [path, ...documents]: readonly string[],
+): void {
   for (const table of tables) console.log(`\n${renderText(table, isQuick)}`);
   for (const reason of voidReasons) console.log(`VOID: ${reason}`);
   console.log(`kept in ${path}`);
+  for (const document of documents) console.log(`written: ${document}`);
 }
 
 function scenariosOf(names: readonly string[]): readonly Scenario[] {

@@ -1,4 +1,3 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { machineName } from './machine.ts';
 import type { Machine, SourceVersion } from './machine.ts';
@@ -16,14 +15,10 @@ export interface ResultFile extends ScenarioResult {
   readonly limits: Table;
 }
 
-/** Writes the result where those of other machines lie. */
-export function writeResult(root: string, result: ResultFile): string {
-  const directory = join(root, 'bench', 'results');
-  mkdirSync(directory, { recursive: true });
-  const name = `${result.scenario}-${machineName(result.machine)}${result.isQuick ? '-quick' : ''}`;
-  const path = join(directory, `${name}.json`);
-  writeFileSync(path, toJson(result));
-  return path;
+/** Where the result is kept, beside those of other machines. */
+export function resultPath(root: string, { scenario, machine, isQuick }: ResultFile): string {
+  const name = `${scenario}-${machineName(machine)}${isQuick ? '-quick' : ''}.json`;
+  return join(root, 'bench', 'results', name);
 }
 
 /** The value as JSON that people can read. */

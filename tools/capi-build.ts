@@ -16,6 +16,7 @@ import { bundledStore } from './capi-bundle.ts';
 import { compile, flagsOf, run, sourcesIn, warningFlags } from './capi-compile.ts';
 import type { CSource, Toolchain } from './capi-compile.ts';
 import { projectRoot } from './project.ts';
+import { layOutStore } from './store-program.ts';
 
 /** A built library, laid out as it is installed. */
 export interface BuiltLibrary {
@@ -59,7 +60,7 @@ async function buildLibrary(
   try {
     const names = namesOf(readVersion());
     layOut(fresh, names);
-    writeFileSync(join(fresh, 'lib/wombatkv/store.cjs'), store);
+    await layOutStore(join(fresh, 'lib/wombatkv'), store);
     await link(toolchain, objects, join(fresh, 'lib'), names);
     renameSync(fresh, prefix);
     return describe(toolchain, prefix);
@@ -74,11 +75,15 @@ export async function cachedLibrary(toolchain: Toolchain): Promise<BuiltLibrary>
     compile(toolchain, librarySources()),
     bundledStore(),
   ]);
-  const hash = createHash('sha256').update(JSON.stringify([toolchain, objects, store]));
+  const hash = createHash('sha256').update(
+    JSON.stringify([toolchain, objects, store, process.version]),
+  );
   for (const file of ['include/wombatkv.h', 'wombatkv.map', ...templates.map(([from]) => from)]) {
     hash.update(readFileSync(join(projectRoot(), 'capi', file)));
   }
-  hash.update(readFileSync(join(projectRoot(), 'tools/capi-build.ts')));
+  for (const file of ['capi-build.ts', 'store-program.ts', 'store-code-child.ts']) {
+    hash.update(readFileSync(join(projectRoot(), 'tools', file)));
+  }
   const digest = hash.digest('hex').slice(0, 16);
   const prefix = join(projectRoot(), 'build/capi', `${toolchain.flavour}-${digest}`);
   if (existsSync(prefix)) return describe(toolchain, prefix);

@@ -7,8 +7,8 @@ import { pathToFileURL } from 'node:url';
 import { projectRoot } from './project.ts';
 
 /**
- * The text of the program that the C library starts: the store in one file, because Node takes half a
- * second to find and read its two hundred (docs/decisions/0081). It belongs to this clone: native code,
+ * The text of the program that the C library starts, a function of `require`: the store in one file, because Node
+ * takes half a second to find and read its two hundred (docs/decisions/0081). It belongs to this clone: native code,
  * worker threads, and HTTP, which is loaded when a bucket is used, stay where they are.
  */
 export async function bundledStore(): Promise<string> {
@@ -20,7 +20,10 @@ export async function bundledStore(): Promise<string> {
     stdin: { contents: program, resolveDir: folder },
     ...{ bundle: true, minify: true, write: false, logLevel: 'silent' },
     ...{ platform: 'node', format: 'cjs', target: 'node20' },
-    banner: { js: '// Written by the build of libwombatkv; WMBT_KV_STORE names another program.' },
+    // Read as bytes, it is what it is as text.
+    charset: 'ascii',
+    banner: { js: '(function (require) {' },
+    footer: { js: '})' },
     plugins: [inPlace(folder)],
   });
   const text = outputFiles[0]?.text;

@@ -9,6 +9,7 @@ import { fuzz, fuzzTargets, fuzzToolchain } from './capi-fuzz.ts';
 import type { Flavour } from './capi-compile.ts';
 import { countsOfMissing, installCommandOf, tryInstall } from './debian.ts';
 import { projectRoot } from './project.ts';
+import { removeOtherStores } from './store-program.ts';
 import { concurrencyOfTests, formatCounts, runTests } from './test-run.ts';
 import type { TestCounts } from './test-run.ts';
 
@@ -78,6 +79,8 @@ async function build(prefix: string): Promise<number> {
   const compiler = process.env['CC'] || 'cc';
   const library = await cachedLibrary({ compiler, flavour: 'plain' });
   cpSync(library.prefix, prefix, { recursive: true, verbatimSymlinks: true });
+  const programs = 'lib/wombatkv';
+  removeOtherStores(join(prefix, programs), join(library.prefix, programs));
   console.log(`capi: ${prefix}/lib, ${prefix}/include`);
   return 0;
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 import { connect } from '../../src/client.ts';
@@ -93,5 +93,9 @@ async function makeRig(
   const filesDirectory = existsSync('/dev/shm')
     ? `/dev/shm/wombatkv-bench-${process.pid}`
     : undefined;
+  if (filesDirectory !== undefined) {
+    // Whoever ends this process from outside ends what lies in memory too.
+    process.once('exit', () => rmSync(filesDirectory, { recursive: true, force: true }));
+  }
   return { stores, near, limits, redis, filesDirectory };
 }

@@ -18,26 +18,38 @@ const firstMsMax = 10_000;
 const { keys } = chainOf('away', 3);
 const { random } = nodePlatform();
 
+/** Longer than a call waits for a daemon that is away, shorter than for a server that takes connections again. */
+const handshakeMs = 150;
+
 /**
- * A network behind which nobody is there: it refuses at once, or lets attempts wait for ever, as a
- * host does that was switched off.
+ * `refuses`: at once. `is silent`: attempts wait for ever, as with a host that was switched off. `shakes hands`: somebody
+ * takes connections, needs a while to come to terms, and is no daemon.
  */
+type Death = 'refuses' | 'is silent' | 'shakes hands';
+
+/** A network behind which no daemon is. */
 class DeadNetwork implements Sockets {
   attempts = 0;
-  readonly #kind: 'refuses' | 'is silent';
+  kind: Death;
   readonly #clock: ManualClock;
 
-  constructor(kind: 'refuses' | 'is silent', clock: ManualClock) {
-    this.#kind = kind;
+  constructor(kind: Death, clock: ManualClock) {
+    this.kind = kind;
     this.#clock = clock;
   }
 
   connect(
     _address: unknown,
-    { timeoutMs, signal }: Parameters<Sockets['connect']>[1],
+    { timeoutMs, signal, onReached }: Parameters<Sockets['connect']>[1],
   ): Promise<SocketConnection> {
     this.attempts += 1;
-    if (this.#kind === 'refuses') {
+    if (this.kind === 'shakes hands') {
+      onReached?.();
+      return this.#clock.sleep(handshakeMs, signal).then(() => {
+        throw new StoreError('ABORTED', 'no terms');
+      });
+    }
+    if (this.kind === 'refuses') {
       return Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }));
     }
     return this.#clock.sleep(timeoutMs, signal).then(() => {
@@ -124,4 +136,17 @@ for (const client of ['the protocol', 'HTTP'] as const) {
       });
     });
   }
+}
+
+for (const client of ['the protocol', 'HTTP'] as const) {
+  it(`a client of ${client} waits for the handshake of a daemon that takes connections again`, async () => {
+    const clock = new ManualClock();
+    const sockets = new DeadNetwork('refuses', clock);
+    const store = clientOf(client, sockets, clock);
+    await msUntilMiss(() => store.lookup(keys), clock, firstMsMax);
+    sockets.kind = 'shakes hands';
+    const ms = await msUntilMiss(() => store.lookup(keys), clock, firstMsMax);
+    assert.ok(ms >= handshakeMs, `the call failed after ${ms} ms`);
+    await store.close();
+  });
 }

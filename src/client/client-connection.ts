@@ -43,7 +43,7 @@ export interface ConnectionParts {
   readonly clock: Clock;
   readonly address: SocketAddress;
   readonly hello: Hello;
-  /** Told when somebody listens at the address; whether he is a daemon is not known yet. */
+  /** Told when somebody listens at the address, perhaps twice; whether he is a daemon is not known yet. */
   readonly onReached: () => void;
   /** Told when the connection, which stood, is over. */
   readonly onClosed: (connection: ClientConnection, cause: StoreError) => void;
@@ -100,7 +100,7 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
     try {
       connection.#socket = await sockets.connect(
         address,
-        { timeoutMs: limits.connectMs },
+        { timeoutMs: limits.connectMs, onReached: parts.onReached },
         () => connection,
       );
       parts.onReached();

@@ -255,6 +255,9 @@ export class HttpPool {
     const connection = await HttpClientConnection.open(platform.sockets, {
       ...{ host, port, signal },
       timeoutMs: limits.connectMs,
+      onReached: () => {
+        this.#isReached = true;
+      },
     });
     this.#isReached = true;
     const head = await connection.run(ping, signal);

@@ -92,6 +92,8 @@ export interface TlsConnectOptions {
   /** Certificates that are trusted, PEM; those of Node when absent. */
   readonly authority: Uint8Array | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told when somebody listens at the address, before both have come to terms. */
+  readonly onReached?: (() => void) | undefined;
 }
 
 /**
@@ -99,7 +101,7 @@ export interface TlsConnectOptions {
  * `UNAVAILABLE` and what is wrong, or with `ABORTED` when the signal fires.
  */
 export function connectTls(options: TlsConnectOptions): Promise<TLSSocket> {
-  const { host, port, timeoutMs, authority, signal } = options;
+  const { host, port, timeoutMs, authority, signal, onReached } = options;
   return new Promise((resolve, reject) => {
     const trusted = authority === undefined ? {} : { ca: Buffer.from(authority) };
     // Half-open is an option of it that its types leave out.
@@ -131,6 +133,7 @@ export function connectTls(options: TlsConnectOptions): Promise<TLSSocket> {
     signal?.addEventListener('abort', onAbort, { once: true });
     const onError = (error: Error): void => fail(connectFailure(shown, error));
     const onEnd = (): void => fail(new StoreError('UNAVAILABLE', `${shown} closed the connection`));
+    if (onReached !== undefined) socket.once('connect', onReached);
     socket.once('error', onError);
     socket.once('close', onEnd);
     socket.once('secureConnect', () => {

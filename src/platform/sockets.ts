@@ -67,6 +67,11 @@ export interface ConnectOptions {
   /** Time until the connection stands. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Told when somebody listens at the address and the connection does not stand yet: over TLS a busy machine takes its
+   * time in between. Where both are one nobody is told.
+   */
+  readonly onReached?: (() => void) | undefined;
 }
 
 /** Called for every connection; gives who takes its bytes. */

@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { connect } from '../../src/client/connect.ts';
 import { limits } from '../../src/blocks/limits.ts';
 import { TlsIdentity } from '../../src/platform/tls-identity.ts';
+import { tlsSockets } from '../../src/platform/tls-sockets.ts';
 import { CertificateMaker, pemOf } from '../support/certificates.ts';
 import type { Certificate } from '../support/certificates.ts';
 import { chainOf } from '../support/chains.ts';
@@ -210,6 +211,21 @@ describe('a client that speaks TLS', () => {
     const https = `https://127.0.0.1:${address.port}`;
     await assert.rejects(connect(https, trusting()), { code: 'UNAVAILABLE' });
     assert.ok(performance.now() - startMs < limits.connectMs + 2000);
+    silent.close();
+  });
+
+  it('is told of somebody who takes connections before both have come to terms', async () => {
+    const { createServer } = await import('node:net');
+    const silent = createServer((socket) => socket.on('error', () => undefined));
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const address = silent.address();
+    assert.ok(address !== null && typeof address !== 'string');
+    const where = { kind: 'tcp', host: '127.0.0.1', port: address.port } as const;
+    const given = new AbortController();
+    const onReached = (): void => given.abort();
+    const options = { timeoutMs: limits.connectMs, signal: given.signal, onReached };
+    const attempt = tlsSockets({}).connect(where, options, () => assert.fail('no terms'));
+    await assert.rejects(attempt, { code: 'ABORTED' });
     silent.close();
   });
 });
