@@ -208,6 +208,30 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
     return { store, ring, client: new RingClient(another), path: another };
   }
 
+  it('is given back when nothing was left for long, also by a client that stands still', async () => {
+    const { clock } = nodePlatform();
+    const scene = await openScene({
+      clock: {
+        ...{ wallMs: () => clock.wallMs(), nowMs: () => clock.nowMs() },
+        ...{ yield: () => clock.yield(), sleep: (ms, signal) => clock.sleep(ms, signal) },
+        schedule: (ms, callback) =>
+          clock.schedule(ms === limits.ringLoansIdleMs ? 300 : ms, callback),
+      },
+    });
+    const { store, client, path } = scene;
+    await lend(scene, length, 4);
+    const loans = client.loans();
+    assert.equal(loans.filter((loan) => client.isLent(loan)).length, 4);
+    const late = client.fill(blocksOf(chainOf('late', 1, length)));
+    await eventually('the ring ends', () => Promise.resolve(!existsSync(path)));
+    assert.deepEqual(
+      loans.filter((loan) => client.isLent(loan)),
+      [],
+    );
+    assert.equal(client.leave(late), 'closed');
+    assert((await store.openRing()) !== undefined, 'there is another for who asks');
+  });
+
   it('ends the ring when an entry refers to other memory', async () => {
     const scene = await openScene();
     const { store, client } = scene;
