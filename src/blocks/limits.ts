@@ -59,6 +59,14 @@ export const limits = {
   ringsShare: 1 / 8,
   ringBlocksMax: 1024,
   ringBlockBytesMin: 512,
+  /**
+   * Memory that is lent to clients with rings ahead of need, for the payloads of their next save: as many payloads and
+   * bytes for each, and of the memory tier for all. Who leaves nothing there for so long has to ask anew.
+   */
+  ringLoansMax: 128,
+  ringLoanedBytesMax: 64 * mib,
+  ringLoansShare: 1 / 4,
+  ringLoansIdleMs: 60_000,
   /** How long a store that is told of saves in a ring waits for more of them. */
   ringGatherMs: 10,
   /** Saves, and their bytes, that are taken out of rings before other work of the thread has a turn: some milliseconds. */

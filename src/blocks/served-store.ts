@@ -35,7 +35,7 @@ export interface ServedStore extends KvStore {
    */
   openRing(): Promise<SaveRing | undefined>;
 
-  /** A client says that something was left in its ring: it is taken, in the background. */
+  /** A client says that something was left in its ring, or that it wants memory there: it is seen to in the background. */
   takeRings(): void;
 }
 

@@ -1,10 +1,14 @@
 import { assert } from '../base/assert.ts';
+import { limits } from '../blocks/limits.ts';
+import type { LentPlace } from '../blocks/served-store.ts';
 import type { SharedFile, SharedMemory } from '../platform/shared-memory.ts';
 import {
   DamagedRing,
   decodeRingEntry,
   encodeRingHeader,
   ringDataStart,
+  ringLoanBytes,
+  ringLoansStart,
   ringOffsetOf,
   ringUnitBytes,
   ringWords,
@@ -121,12 +125,21 @@ export class CommitRing {
     Atomics.store(this.#words, ringWords.tail / 4, (this.#load(ringWords.tail) + units) | 0);
   }
 
+  /** The client has told of news, and nobody has listened since. */
+  get isTold(): boolean {
+    return this.#load(ringWords.isTold) !== 0;
+  }
+
   /** From now on the client tells of news. True when there is some already, which it may not tell of. */
   listen(): boolean {
     Atomics.store(this.#words, ringWords.isTold / 4, 0);
     if (!this.hasNews) return false;
     Atomics.store(this.#words, ringWords.isTold / 4, 1);
     return true;
+  }
+
+  get isClosed(): boolean {
+    return this.#load(ringWords.isClosed) !== 0;
   }
 
   get isPaused(): boolean {
@@ -136,6 +149,20 @@ export class CommitRing {
   /** While it is paused the client leaves nothing here and asks the store. */
   set isPaused(isPaused: boolean) {
     Atomics.store(this.#words, ringWords.isPaused / 4, isPaused ? 1 : 0);
+  }
+
+  /** For how many payloads of what length the client wants memory; 0: for none. */
+  get wanted(): { readonly length: number; readonly count: number } {
+    const count = this.#load(ringWords.wantedCount) >>> 0;
+    return { length: this.#load(ringWords.wantedBytes) >>> 0, count };
+  }
+
+  /** The client may fill that memory, of at most {@link limits.ringLoansMax} that it has not used. */
+  offer({ segment, offset, number }: LentPlace, length: number): void {
+    const lent = this.#load(ringWords.lent);
+    const slot = ((lent >>> 0) % limits.ringLoansMax) * ringLoanBytes;
+    this.#words.set([segment, offset, number, length], (ringLoansStart + slot) / 4);
+    Atomics.store(this.#words, ringWords.lent / 4, (lent + 1) | 0);
   }
 
   /** Nothing more is accepted here; what waits is still to be taken out. */

@@ -190,6 +190,11 @@ export class LocalCache {
     return this.#acceptance?.lease(byteLength);
   }
 
+  /** The same for a ring: who fills it does so later, and refers to it there (docs/decisions/0105). */
+  leaseAhead(byteLength: number): PayloadLease | undefined {
+    return this.#acceptance?.lease(byteLength, true);
+  }
+
   /** As {@link MemoryAcceptance.openRing}; undefined where nothing is accepted in memory. */
   async openRing(): Promise<CommitRing | undefined> {
     return this.#acceptance?.openRing();

@@ -76,6 +76,8 @@ export class MemoryAcceptance {
   #ringsMade = 0;
   /** Extents that are lent, by the memory of their payloads. */
   readonly #lent = new Map<Uint8Array, Extent>();
+  /** Memory that is lent in rings: entries there refer to it, so its stamp stays until it is released. */
+  readonly #ahead = new Set<Uint8Array>();
   /** Loans to other processes that were made so far. */
   #loans = 0;
   /** Saves that are not in the log yet, the oldest first. */
@@ -101,8 +103,11 @@ export class MemoryAcceptance {
     return this.#heldBytes;
   }
 
-  /** Memory for a payload; given to {@link copy} it stays where it is. */
-  lease(byteLength: number): PayloadLease | undefined {
+  /**
+   * Memory for a payload; given to {@link copy} it stays where it is. What is lent ahead of need keeps its stamp until it
+   * is released, also when its payload was accepted.
+   */
+  lease(byteLength: number, isAhead = false): PayloadLease | undefined {
     const bytes = extentHeaderBytes + byteLength;
     if (this.#isClosed || this.#heldBytes + bytes > this.#budgetBytes) return undefined;
     const extent = this.#parts.memory.allocate(bytes);
@@ -110,13 +115,21 @@ export class MemoryAcceptance {
     this.#heldBytes += bytes;
     const payload = extent.bytes.subarray(extentHeaderBytes);
     this.#lent.set(payload, extent);
+    if (isAhead) this.#ahead.add(payload);
+    let number = 0;
+    const lend = (): LentPlace => {
+      const place = this.#lend(extent);
+      ({ number } = place);
+      return place;
+    };
     const release = (): void => {
-      if (!this.#lent.delete(payload)) return;
+      const isLent = this.#lent.delete(payload);
+      if (this.#ahead.delete(payload) || isLent) this.#parts.shared.endLoan(extent.bytes, number);
+      if (!isLent) return;
       this.#heldBytes -= bytes;
-      this.#parts.shared.endLoan(extent.bytes);
       extent.unpin();
     };
-    return { payload, lend: () => this.#lend(extent), release };
+    return { payload, lend, release };
   }
 
   /**
@@ -255,8 +268,8 @@ export class MemoryAcceptance {
     const isLent = this.#lent.has(source);
     const payload = isLent ? source : extent.bytes.subarray(extentHeaderBytes);
     assert(payload.length === entry.facts.length, 'an entry knows its length');
-    if (isLent) shared.endLoan(extent.bytes);
-    else shared.copy(payload, source);
+    if (!isLent) shared.copy(payload, source);
+    else if (!this.#ahead.has(source)) shared.endLoan(extent.bytes);
     const place = { ...shared.placeOf(extent.bytes), seed: this.#seed };
     writeExtentHeader(extent.bytes, recordOf('payload', entry), keys, place);
     return { entry, extent, payload, isLent };

@@ -108,7 +108,7 @@ export class MemoryTakeover {
     const segments = new SegmentFiles(platform, directory);
     try {
       await this.#copyAll(link, segments);
-      await this.#takeRings(link);
+      await this.#takeRings(link, segments);
     } finally {
       await segments.close();
     }
@@ -154,14 +154,14 @@ export class MemoryTakeover {
   }
 
   /** What clients had left for the dead store and it had not taken. */
-  async #takeRings({ directory, salt }: MemoryLink): Promise<void> {
+  async #takeRings({ directory, salt }: MemoryLink, segments: SegmentFiles): Promise<void> {
     const { platform, tier } = this.#parts;
     const seed = seedOf(salt);
     const onDamage = (where: Readonly<Record<string, string>>): void =>
       this.#noteDamage('memory takeover: a ring is damaged; what it alone told of is lost', where);
     for await (const { payloads, chain } of readLeftRings(
       platform.files,
-      { directory, seed },
+      { directory, seed, segments },
       onDamage,
     )) {
       const fresh = payloads.filter(({ facts }) => tier.find(facts) === undefined);

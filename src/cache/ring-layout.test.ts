@@ -53,7 +53,7 @@ describe('a ring of saves', () => {
       ...rest,
       blocks: blocks.map(({ key, tokens, position, hasDecodedTokens, payload }) => ({
         ...{ key, tokens, position, hasDecodedTokens },
-        payload: Buffer.from(payload).toString('latin1'),
+        payload: payload instanceof Uint8Array ? Buffer.from(payload).toString('latin1') : payload,
       })),
     }));
     const plain = { parent: undefined, fingerprint: undefined };

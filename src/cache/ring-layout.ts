@@ -27,7 +27,16 @@ export const ringWords = {
   isTold: 256,
   /** The store has no room for more that is accepted; the client asks it instead. */
   isPaused: 320,
+  /** For how many payloads of what length the client wants memory; written by the client. */
+  wantedBytes: 384,
+  wantedCount: 388,
+  /** Loans that were made, counting up and beginning at 0 again; written by the store. */
+  lent: 448,
 } as const;
+
+/** Where loans stand, and the bytes of one; the n-th is at n modulo {@link limits.ringLoansMax}. */
+export const ringLoansStart = 1024;
+export const ringLoanBytes = 16;
 
 /** Where entries begin. */
 export const ringDataStart = 4096;
@@ -41,7 +50,9 @@ const fixedBytes = 96;
 const rowBytes = 56;
 const rowAlignment = 8;
 const entryFlags = { parent: 1, fingerprint: 2 } as const;
-const decodedFlag = 1;
+const blockFlags = { decoded: 1, lent: 2 } as const;
+/** What stands in the place of a payload that lies in lent memory. */
+const referenceBytes = 16;
 const noPosition = 0xffffffff;
 
 /** What the header of a ring says that does not change. */
@@ -72,8 +83,18 @@ export interface RingBlock {
   readonly tokens: number;
   readonly position: number | undefined;
   readonly hasDecodedTokens: boolean;
-  readonly payload: Uint8Array;
+  readonly length: number;
+  /** Of the payload; that of one which lies in lent memory is yet to be compared. */
   readonly crc: number;
+  readonly payload: Uint8Array | RingLoan;
+}
+
+/** Lent memory that holds a payload. */
+export interface RingLoan {
+  readonly segment: number;
+  /** Of the extent, in units of 4 KiB. */
+  readonly offset: number;
+  readonly number: number;
 }
 
 /** An entry that is not as a client writes it. */
@@ -175,21 +196,19 @@ function decodeSave(bytes: Uint8Array, shape: EntryShape): RingSave {
   let at = shape.descriptionBytes;
   for (let row = rows; row < rows + shape.count * rowBytes; row += rowBytes) {
     const length = view.getUint32(row + 32, true);
-    if (at + length > bytes.length) throw new DamagedRing('a payload goes beyond its entry');
-    const payload = bytes.subarray(at, at + length);
     const crc = view.getUint32(row + 36, true);
-    if (crc32cAppend(0, payload) !== crc)
-      throw new DamagedRing('the checksum of a payload does not hold');
     const position = view.getUint32(row + 44, true);
+    const ownFlags = view.getUint32(row + 48, true);
+    const isLent = (ownFlags & blockFlags.lent) !== 0;
     blocks.push({
       key: keyAt(bytes, row),
       tokens: view.getUint32(row + 40, true),
       position: position === noPosition ? undefined : position,
-      hasDecodedTokens: (view.getUint32(row + 48, true) & decodedFlag) !== 0,
-      payload,
-      crc,
+      hasDecodedTokens: (ownFlags & blockFlags.decoded) !== 0,
+      ...{ length, crc },
+      payload: isLent ? loanAt(bytes, at) : payloadAt(bytes, at, { length, crc }),
     });
-    at += roundUp(length, rowAlignment);
+    at += isLent ? referenceBytes : roundUp(length, rowAlignment);
   }
   return {
     namespace: namespaceOf(bytes.subarray(fixedBytes, fixedBytes + view.getUint16(20, true))),
@@ -197,6 +216,28 @@ function decodeSave(bytes: Uint8Array, shape: EntryShape): RingSave {
     fingerprint:
       (flags & entryFlags.fingerprint) === 0 ? undefined : hexFromBytes(bytes.subarray(64, 96)),
     blocks,
+  };
+}
+
+function payloadAt(
+  bytes: Uint8Array,
+  at: number,
+  { length, crc }: { readonly length: number; readonly crc: number },
+): Uint8Array {
+  if (at + length > bytes.length) throw new DamagedRing('a payload goes beyond its entry');
+  const payload = bytes.subarray(at, at + length);
+  if (crc32cAppend(0, payload) === crc) return payload;
+  throw new DamagedRing('the checksum of a payload does not hold');
+}
+
+function loanAt(bytes: Uint8Array, at: number): RingLoan {
+  if (at + referenceBytes > bytes.length)
+    throw new DamagedRing('a reference to lent memory goes beyond its entry');
+  const view = viewOf(bytes);
+  return {
+    segment: view.getUint32(at, true),
+    offset: view.getUint32(at + 4, true),
+    number: view.getUint32(at + 8, true),
   };
 }
 

@@ -3,7 +3,10 @@ import { viewOf } from '../base/bytes.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Files, OpenFile } from '../platform/files.ts';
+import { crc32cAppend } from '../base/crc32c.ts';
+import { offsetUnitBytes } from '../platform/shared-memory.ts';
 import type { TakenIn } from './disk-tier.ts';
+import { extentHeaderBytes } from './extent-header.ts';
 import {
   DamagedRing,
   decodeRingEntry,
@@ -14,7 +17,7 @@ import {
   ringWords,
   unitsBetween,
 } from './ring-layout.ts';
-import type { RingSave } from './ring-layout.ts';
+import type { RingBlock, RingLoan, RingSave } from './ring-layout.ts';
 import { isRingName } from './shared-layout.ts';
 
 /** A save that was accepted in a ring. */
@@ -27,7 +30,17 @@ export interface LeftSave {
 interface LeftRings {
   readonly directory: string;
   readonly seed: number;
+  readonly segments: SegmentReader;
 }
+
+/** Segments of the same memory, by plain reads. */
+export interface SegmentReader {
+  /** False when the segment ends before, or is not there. */
+  read(segment: number, position: number, into: Uint8Array): Promise<boolean>;
+  byteLength(segment: number): Promise<number>;
+}
+
+type OnDamage = (where: Readonly<Record<string, string>>) => void;
 
 /**
  * What clients left in the rings of a dead store, by plain reads and one plain write: each ring is closed first, so
@@ -36,14 +49,18 @@ interface LeftRings {
  */
 export async function* readLeftRings(
   files: Files,
-  { directory, seed }: LeftRings,
-  onDamage: (where: Readonly<Record<string, string>>) => void,
+  { directory, seed, segments }: LeftRings,
+  onDamage: OnDamage,
 ): AsyncGenerator<LeftSave> {
   for (const { name } of await files.list(directory)) {
     if (!isRingName(name)) continue;
     const path = join(directory, name);
     try {
-      for (const save of savesIn(await readClosed(files, path), seed)) yield leftSaveOf(save);
+      for (const save of savesIn(await readClosed(files, path), seed)) {
+        yield await leftSaveOf(save, segments, (key) =>
+          onDamage({ path, key, why: 'a payload in lent memory is not as it was left' }),
+        );
+      }
     } catch (error) {
       if (!(error instanceof DamagedRing)) throw error;
       onDamage({ path, why: error.message });
@@ -92,16 +109,45 @@ function* savesIn(bytes: Uint8Array, seed: number): Generator<RingSave> {
   }
 }
 
-function leftSaveOf({ namespace, parent, fingerprint, blocks }: RingSave): LeftSave {
+async function leftSaveOf(
+  { namespace, parent, fingerprint, blocks }: RingSave,
+  segments: SegmentReader,
+  onDamage: (key: BlockKey) => void,
+): Promise<LeftSave> {
   const chain = blocks.map(({ key }) => key);
-  const payloads = blocks.flatMap(({ payload, crc, ...rest }, saveIndex): readonly TakenIn[] => {
-    if (chain.indexOf(rest.key) < saveIndex) return [];
+  const payloads: TakenIn[] = [];
+  let lentBytes = 0;
+  for (const [saveIndex, block] of blocks.entries()) {
+    const { payload: left, ...rest } = block;
+    if (chain.indexOf(rest.key) < saveIndex) continue;
+    if (!(left instanceof Uint8Array)) lentBytes += rest.length;
+    // It is looked at before memory is taken for it.
+    if (lentBytes > limits.ringLoanedBytesMax)
+      throw new DamagedRing(`a save of ${lentBytes} bytes`);
+    const payload = left instanceof Uint8Array ? left : await lentPayload(left, block, segments);
+    if (payload === undefined) {
+      onDamage(rest.key);
+      continue;
+    }
     const facts = {
       ...rest,
-      ...{ namespace, kind: 'block' as const, fingerprint, crc, length: payload.length },
+      ...{ namespace, kind: 'block' as const, fingerprint },
       parent: saveIndex === 0 ? parent : chain[saveIndex - 1],
     };
-    return [{ facts, payload, saveIndex, isPending: true }];
-  });
+    payloads.push({ facts, payload, saveIndex, isPending: true });
+  }
   return { payloads, chain };
+}
+
+/** What the client put into memory that the dead store had lent; undefined when its checksum does not hold. */
+async function lentPayload(
+  { segment, offset }: RingLoan,
+  { length, crc }: RingBlock,
+  segments: SegmentReader,
+): Promise<Uint8Array | undefined> {
+  const start = offset * offsetUnitBytes + extentHeaderBytes;
+  if (start + length > (await segments.byteLength(segment))) return undefined;
+  const payload = new Uint8Array(length);
+  const isWhole = await segments.read(segment, start, payload);
+  return isWhole && crc32cAppend(0, payload) === crc ? payload : undefined;
 }

@@ -140,9 +140,11 @@ export class SharedTier implements OutsideReaders {
     Atomics.store(stamp, 1, number);
   }
 
-  /** Whoever has not begun to fill the extent does not any more. */
-  endLoan(extent: SlabBytes): void {
-    Atomics.store(stampOf(extent), 1, 0);
+  /** Whoever has not begun to fill the extent does not any more; with a number only when it is lent under that one. */
+  endLoan(extent: SlabBytes, number?: number): void {
+    const stamp = stampOf(extent);
+    const bits = number === undefined ? Atomics.load(stamp, 1) : number | 0;
+    Atomics.compareExchange(stamp, 1, bits, 0);
   }
 
   /** A ring for one client, with so many bytes for what it leaves there. Undefined when the system refuses. */

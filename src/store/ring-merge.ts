@@ -5,10 +5,12 @@ import type { SaveRing } from '../blocks/served-store.ts';
 import type { CommitRing } from '../cache/commit-ring.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import { DamagedRing, ringUnitBytes } from '../cache/ring-layout.ts';
-import type { RingSave } from '../cache/ring-layout.ts';
+import type { RingBlock, RingSave } from '../cache/ring-layout.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import { Call } from './call.ts';
 import type { Counters } from './counters.ts';
+import { RingLoans } from './ring-loans.ts';
+import type { LoanBudget } from './ring-loans.ts';
 import type { WritePath } from './write-path.ts';
 
 export interface RingMergeParts {
@@ -26,18 +28,25 @@ export interface RingMergeParts {
 export class RingMerge {
   readonly #parts: RingMergeParts;
   readonly #rings = new Set<MergedRing>();
+  readonly #budget: LoanBudget;
   #isClosed = false;
 
   constructor(parts: RingMergeParts) {
     this.#parts = parts;
+    const { cache } = parts;
+    this.#budget = {
+      ...{ bytes: 0, count: 0 },
+      bytesMax: Math.floor(cache.memory.usage.budgetBytes * limits.ringLoansShare),
+      lease: (length) => cache.leaseAhead(length),
+      hasRoomFor: (bytes, count) => this.#hasRoom(0, { bytes, count }),
+    };
   }
 
   /** As {@link ServedStore.openRing}. */
   async open(): Promise<SaveRing | undefined> {
     if (this.#isClosed) return undefined;
     // Each may hold its fill when the store has no room for more.
-    const bytes = (this.#rings.size + 1) * limits.ringBytes;
-    if (!this.#parts.writePath.hasRoomFor(bytes, bytesToCount(bytes))) return undefined;
+    if (!this.#hasRoom(1)) return undefined;
     const ring = await this.#parts.cache.openRing();
     if (ring === undefined) return undefined;
     if (this.#isClosed) {
@@ -45,7 +54,8 @@ export class RingMerge {
       return undefined;
     }
     const merged = new MergedRing(ring, this.#parts, {
-      mayGoOn: () => this.#hasRoom(),
+      budget: this.#budget,
+      mayGoOn: () => this.#hasRoom(0),
       onEnd: () => this.#rings.delete(merged),
     });
     this.#rings.add(merged);
@@ -54,7 +64,7 @@ export class RingMerge {
 
   /** As {@link ServedStore.takeRings}. */
   take(): void {
-    for (const ring of this.#rings) if (ring.hasNews) ring.gather();
+    for (const ring of this.#rings) if (ring.isTold) ring.gather();
   }
 
   /** True while {@link settleFor} has something to do. */
@@ -85,9 +95,14 @@ export class RingMerge {
     await Promise.all([...this.#rings].map((ring) => ring.shut()));
   }
 
-  #hasRoom(): boolean {
-    const bytes = this.#rings.size * limits.ringBytes;
-    return this.#parts.writePath.hasRoomFor(bytes, bytesToCount(bytes));
+  /** Whether all that clients may leave could be accepted, in so many rings more and with so much more lent. */
+  #hasRoom(rings: number, more = { bytes: 0, count: 0 }): boolean {
+    const bytes = (this.#rings.size + rings) * limits.ringBytes;
+    const { bytes: lentBytes, count } = this.#budget;
+    return this.#parts.writePath.hasRoomFor(
+      bytes + lentBytes + more.bytes,
+      bytesToCount(bytes) + count + more.count,
+    );
   }
 }
 
@@ -97,6 +112,7 @@ function bytesToCount(bytes: number): number {
 }
 
 interface MergedRingHooks {
+  readonly budget: LoanBudget;
   /** Whether the client may leave more. */
   readonly mayGoOn: () => boolean;
   readonly onEnd: () => void;
@@ -106,6 +122,9 @@ class MergedRing implements SaveRing {
   readonly #ring: CommitRing;
   readonly #parts: RingMergeParts;
   readonly #hooks: MergedRingHooks;
+  readonly #loans: RingLoans;
+  /** Ends a ring in which nothing is left for long, and with it what is lent there. */
+  #idleTimer: ScheduledCall | undefined;
   /** Takes what is there, until nothing is or the store refuses. */
   #taking: Promise<void> | undefined;
   /** Who waits until so much is taken. */
@@ -122,6 +141,7 @@ class MergedRing implements SaveRing {
     this.#ring = ring;
     this.#parts = parts;
     this.#hooks = hooks;
+    this.#loans = new RingLoans(ring, hooks.budget);
   }
 
   get number(): number {
@@ -136,8 +156,14 @@ class MergedRing implements SaveRing {
     return this.#ring.hasNews;
   }
 
+  /** The client has told of something: that it left a save there, or that it wants memory. */
+  get isTold(): boolean {
+    return this.#ring.isTold;
+  }
+
   reconsider(): void {
     if (this.#ring.isPaused) this.#ring.isPaused = !this.#hooks.mayGoOn();
+    this.#renewLoans();
   }
 
   /**
@@ -198,15 +224,49 @@ class MergedRing implements SaveRing {
   async shut(): Promise<void> {
     await this.close();
     this.#timer?.cancel();
+    this.#idleTimer?.cancel();
   }
 
   async #follow(): Promise<void> {
+    // What was lent there may be somebody else's by now: nothing of it is read any more.
+    if (this.#hasEnded) return;
     do await this.#takeAll();
-    while (!this.#isRefused && (this.#isOver ? this.#ring.hasNews : this.#ring.listen()));
+    while (!this.#isRefused && (this.#isOver ? this.#ring.hasNews : this.#goesOn()));
     if (this.#isRefused || !this.#isOver || this.#hasEnded) return;
     this.#hasEnded = true;
+    this.#timer?.cancel();
+    this.#idleTimer?.cancel();
     this.#hooks.onEnd();
+    // The ring goes first: whoever follows the store finds nothing there that refers to memory of others.
     this.#parts.cache.removeRing(this.#ring);
+    this.#loans.close();
+  }
+
+  /** True when there is something to do before the client has to tell again. */
+  #goesOn(): boolean {
+    if (this.#ring.listen()) return true;
+    // Behind that: either it is seen here what the client wants, or the client tells.
+    if (!this.#loans.isOutlived) {
+      this.#renewLoans();
+      return false;
+    }
+    this.#isOver = true;
+    this.#ring.close();
+    return true;
+  }
+
+  #renewLoans(): void {
+    this.#loans.renew();
+    if (this.#loans.count > 0 && this.#idleTimer === undefined) this.#rest();
+  }
+
+  /** Counts the time anew in which nothing was left. */
+  #rest(): void {
+    this.#idleTimer?.cancel();
+    this.#idleTimer = this.#parts.clock.schedule(limits.ringLoansIdleMs, () => {
+      // A fault of ours, and nobody waits here: whoever has the ring meets it as it closes.
+      this.close().catch(() => undefined);
+    });
   }
 
   async #take(): Promise<void> {
@@ -217,6 +277,7 @@ class MergedRing implements SaveRing {
         const { units, save } = this.#ring.first();
         if (save !== undefined && !(await this.#accept(save))) break;
         this.#ring.advance(units);
+        if (save !== undefined) this.#settle(save.blocks);
         this.#wake();
         turn = { saves: turn.saves + 1, bytes: turn.bytes + units * ringUnitBytes };
         if (turn.saves < limits.ringTurnSaves && turn.bytes < limits.ringTurnBytes) continue;
@@ -233,12 +294,18 @@ class MergedRing implements SaveRing {
     this.#timer ??= this.#parts.clock.schedule(limits.acceptedRetryMs, () => this.#followNow());
   }
 
+  /** The entry is taken: what it referred to is lent no more. */
+  #settle(blocks: readonly RingBlock[]): void {
+    this.#loans.settle(blocks);
+    if (this.#idleTimer !== undefined) this.#rest();
+  }
+
   /** False when the store refuses. */
   async #accept({ namespace, parent, fingerprint, blocks }: RingSave): Promise<boolean> {
     const { clock, writePath, logger } = this.#parts;
     const chain = blocks.map(({ key }) => key);
-    const payloads = blocks.map(({ payload, crc, key, ...rest }, index) => ({
-      payload,
+    const payloads = blocks.map(({ payload, crc, key, length, ...rest }, index) => ({
+      payload: payload instanceof Uint8Array ? payload : this.#loans.payloadOf(payload, { length }),
       crc,
       facts: {
         ...rest,

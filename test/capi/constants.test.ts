@@ -73,6 +73,11 @@ describe('the constants of the C library', () => {
     assert.match(source(header), /wmbt_lent_touch_bytes = 64 \* 1024,/);
   });
 
+  it('say how many loans a ring has', () => {
+    const header = 'src/library/commit-ring.h';
+    assert.equal(numberIn(header, 'wmbt_ring_loans_max'), limits.ringLoansMax);
+  });
+
   it('leave room for the longest message', () => {
     // `wanted`, the longest message that a client is sent.
     assert.ok(24 + 12 + limits.keysPerCallMax / 8 <= numberIn(bounds, 'WMBT_READ_BYTES'));

@@ -1,3 +1,4 @@
+import type { Clock } from '../../src/platform/clock.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
 import type { Namespace } from '../../src/blocks/namespace.ts';
 import type { ObjectStore } from '../../src/objectstore/object-store.ts';
@@ -54,6 +55,8 @@ export interface WorldStoreOptions {
   readonly loadDeadlineMs?: number | undefined;
   /** Where its memory lies for other processes; for worlds that wrap those of real stores. */
   readonly sharedDirectory?: string | undefined;
+  /** The time that it has, in worlds of this process. */
+  readonly clock?: Clock | undefined;
 }
 
 /**

@@ -74,8 +74,9 @@ class InProcessWorld implements World {
   }
 
   async open(host: string, options: WorldStoreOptions = {}): Promise<KvStore> {
-    const process = killablePlatform(nodePlatform());
-    const { backlogBytes, sharedDirectory: given, ...rest } = options;
+    const { backlogBytes, sharedDirectory: given, clock, ...rest } = options;
+    const node = nodePlatform();
+    const process = killablePlatform(clock === undefined ? node : { ...node, clock });
     const isShared = given !== undefined || this.#sharesMemory;
     const platform = isShared ? this.#sharing(process.platform) : process.platform;
     const sharedDirectory = this.#sharesMemory ? await newSharedDirectory(platform) : given;

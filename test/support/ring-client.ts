@@ -1,3 +1,4 @@
+import { dirname, join } from 'node:path';
 import { crc32cByTable } from '../../src/base/crc32c.ts';
 import type { SharedMemory } from '../../src/platform/shared-memory.ts';
 import { withNative } from '../../src/platform/native.ts';
@@ -8,11 +9,29 @@ export interface LeftBlock {
   readonly key: string;
   readonly payload: Uint8Array;
   readonly tokens?: number | undefined;
+  /** Where the payload lies already; absent: the entry holds it. */
+  readonly loan?: Loan | undefined;
+}
+
+/** Memory for one payload of that length, as a ring tells of it. */
+export interface Loan {
+  readonly segment: number;
+  /** In units of 4 KiB. */
+  readonly offset: number;
+  readonly number: number;
+  readonly length: number;
 }
 
 const dataAt = 4096;
 const unitBytes = 64;
-const words = { head: 64, tail: 128, isClosed: 192, isTold: 256, isPaused: 320 } as const;
+const words = {
+  ...{ head: 64, tail: 128, isClosed: 192, isTold: 256, isPaused: 320 },
+  ...{ wantedBytes: 384, wantedCount: 388, lent: 448 },
+} as const;
+const loansAt = 1024;
+const loansMax = 128;
+const payloadAt = 2304;
+const stampAt = 2296;
 
 export type Left = 'accepted' | 'accepted with news' | 'closed' | 'full' | 'paused';
 
@@ -22,9 +41,15 @@ export class RingClient {
   readonly #view: DataView;
   readonly #words: Int32Array;
   readonly #units: number;
+  readonly #path: string;
+  readonly #shared: SharedMemory;
   #head: number;
+  /** Loans that were used. */
+  #used = 0;
 
   constructor(path: string, shared: SharedMemory = nativeMemory()) {
+    this.#path = path;
+    this.#shared = shared;
     const file = shared.open(path, 'read-write');
     this.bytes = file.map();
     file.close();
@@ -40,6 +65,57 @@ export class RingClient {
 
   set(name: keyof typeof words, value: number): void {
     Atomics.store(this.#words, words[name] / 4, value | 0);
+  }
+
+  /** Says for what it wants memory. True when the store has to be told. */
+  want(length: number, count: number): boolean {
+    this.set('wantedCount', count);
+    this.set('wantedBytes', length);
+    return Atomics.exchange(this.#words, words.isTold / 4, 1) === 0;
+  }
+
+  /** Loans that were made and not used. */
+  loans(): readonly Loan[] {
+    const count = (this.word('lent') - this.#used) >>> 0;
+    return Array.from({ length: count }, (_, index) => {
+      const at = loansAt + ((this.#used + index) % loansMax) * 16;
+      const [segment, offset, number, length] = [0, 4, 8, 12].map((word) =>
+        this.#view.getUint32(at + word, true),
+      );
+      return { segment, offset, number, length };
+    });
+  }
+
+  /** The memory of a loan, from the beginning of its extent; what is written there is written in place. */
+  memoryOf({ segment, offset, length }: Loan): Uint8Array {
+    const path = join(dirname(this.#path), `segment-${segment}`);
+    const file = this.#shared.open(path, 'read-write');
+    const start = offset * 4096;
+    const bytes = file.map().subarray(start, start + payloadAt + length);
+    file.close();
+    return bytes;
+  }
+
+  /** Whether the memory still bears the stamp of the loan. */
+  isLent(loan: Loan): boolean {
+    const memory = this.memoryOf(loan);
+    const view = new DataView(memory.buffer, memory.byteOffset);
+    const seed = this.#view.getUint32(16, true);
+    return (
+      view.getUint32(stampAt, true) === seed && view.getUint32(stampAt + 4, true) === loan.number
+    );
+  }
+
+  /** Puts the payloads into the next loans; gives the blocks as they are to be left. */
+  fill(blocks: readonly LeftBlock[]): readonly LeftBlock[] {
+    const loans = this.loans();
+    this.#used += blocks.length;
+    return blocks.map((block, index) => {
+      const loan = loans[index];
+      if (loan.length !== block.payload.length) throw new Error('the loan has another length');
+      this.memoryOf(loan).set(block.payload, payloadAt);
+      return { ...block, loan };
+    });
   }
 
   /** Leaves a save, without moving the head when `isBegunOnly`. */
@@ -84,7 +160,9 @@ function padded(length: number, unit: number): number {
 function encodeEntry(blocks: readonly LeftBlock[], namespace: string): Uint8Array {
   const name = Buffer.from(namespace);
   const described = 96 + padded(name.length, 8) + 56 * blocks.length;
-  const payloadBytes = blocks.reduce((sum, { payload }) => sum + padded(payload.length, 8), 0);
+  const bytesOf = ({ payload, loan }: LeftBlock): number =>
+    loan === undefined ? padded(payload.length, 8) : 16;
+  const payloadBytes = blocks.reduce((sum, block) => sum + bytesOf(block), 0);
   const length = Math.max(padded(described + payloadBytes, unitBytes), 512 * blocks.length);
   const entry = Buffer.alloc(length);
   entry.writeUInt32LE(0x45564b57, 0);
@@ -95,15 +173,22 @@ function encodeEntry(blocks: readonly LeftBlock[], namespace: string): Uint8Arra
   name.copy(entry, 96);
   let row = 96 + padded(name.length, 8);
   let at = described;
-  for (const { key, payload, tokens = 0 } of blocks) {
+  for (const block of blocks) {
+    const { key, payload, tokens = 0, loan } = block;
     entry.write(key, row, 'hex');
     entry.writeUInt32LE(payload.length, row + 32);
     entry.writeUInt32LE(crc32cByTable(0, payload), row + 36);
     entry.writeUInt32LE(tokens, row + 40);
     entry.writeUInt32LE(0xffffffff, row + 44);
-    entry.set(payload, at);
+    if (loan === undefined) entry.set(payload, at);
+    else {
+      entry.writeUInt32LE(2, row + 48);
+      entry.writeUInt32LE(loan.segment, at);
+      entry.writeUInt32LE(loan.offset, at + 4);
+      entry.writeUInt32LE(loan.number, at + 8);
+    }
     row += 56;
-    at += padded(payload.length, 8);
+    at += bytesOf(block);
   }
   return Uint8Array.from(entry);
 }

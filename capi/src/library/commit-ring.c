@@ -10,6 +10,10 @@ _Static_assert(offsetof(struct wmbt_ring_header, tail) == 128, "the tail has the
 _Static_assert(offsetof(struct wmbt_ring_header, is_closed) == 192, "and so on");
 _Static_assert(offsetof(struct wmbt_ring_header, is_told) == 256, "and so on");
 _Static_assert(offsetof(struct wmbt_ring_header, is_paused) == 320, "and so on");
+_Static_assert(offsetof(struct wmbt_ring_header, wanted_bytes) == 384, "and so on");
+_Static_assert(offsetof(struct wmbt_ring_header, lent) == 448, "and so on");
+_Static_assert(offsetof(struct wmbt_ring_header, loans) == 1024, "loans lie behind the words");
+_Static_assert(sizeof(struct wmbt_ring_header) <= wmbt_ring_data_at, "a header takes a page");
 
 bool wmbt_ring_use(struct wmbt_ring *ring, void *memory, size_t bytes) {
   struct wmbt_ring_header *header = memory;
@@ -19,7 +23,7 @@ bool wmbt_ring_use(struct wmbt_ring *ring, void *memory, size_t bytes) {
                         data_bytes >= wmbt_ring_unit_bytes && (data_bytes & (data_bytes - 1)) == 0 &&
                         data_bytes == bytes - wmbt_ring_data_at && atomic_load(&header->head) == 0;
   if (!is_sound) return false;
-  *ring = (struct wmbt_ring){header, bytes, data_bytes, header->seed, 0};
+  *ring = (struct wmbt_ring){header, bytes, data_bytes, header->seed, 0, 0};
   return true;
 }
 
@@ -60,15 +64,43 @@ uint8_t *wmbt_ring_place(struct wmbt_ring *ring, uint32_t bytes, uint32_t *posit
   return at(ring, *position);
 }
 
+/* Whether the store is to be told by this caller. */
+static bool begin_telling(struct wmbt_ring_header *header) {
+  return atomic_load_explicit(&header->is_told, memory_order_relaxed) == 0 &&
+         atomic_exchange(&header->is_told, 1) == 0;
+}
+
 bool wmbt_ring_publish(struct wmbt_ring *ring, uint32_t position, uint32_t bytes, bool *is_news) {
   struct wmbt_ring_header *header = ring->header;
   ring->head = position + bytes / wmbt_ring_unit_bytes;
   atomic_store_explicit(&header->head, ring->head, memory_order_release);
   atomic_thread_fence(memory_order_seq_cst);
   if (atomic_load_explicit(&header->is_closed, memory_order_acquire) != 0) return false;
-  *is_news = atomic_load_explicit(&header->is_told, memory_order_relaxed) == 0 &&
-             atomic_exchange(&header->is_told, 1) == 0;
+  *is_news = begin_telling(header);
   return true;
+}
+
+bool wmbt_ring_next_loans(const struct wmbt_ring *ring, size_t count, size_t length, struct wmbt_lent *loans) {
+  const struct wmbt_ring_header *header = ring->header;
+  /* Behind this load the loans are whole. What the store overwrites are those that came back to it. */
+  const uint32_t there = atomic_load_explicit(&header->lent, memory_order_acquire) - ring->used;
+  if (count > wmbt_ring_loans_max || there > wmbt_ring_loans_max || there < count) return false;
+  for (uint32_t i = 0; i < count; i += 1) {
+    const struct wmbt_ring_loan *loan = &header->loans[(ring->used + i) % wmbt_ring_loans_max];
+    if (loan->length != length) return false;
+    loans[i] = (struct wmbt_lent){loan->segment, loan->offset, ring->seed, loan->number};
+  }
+  return true;
+}
+
+void wmbt_ring_use_loans(struct wmbt_ring *ring, size_t count) { ring->used += (uint32_t)count; }
+
+void wmbt_ring_want(struct wmbt_ring *ring, size_t count, size_t length, bool *is_news) {
+  struct wmbt_ring_header *header = ring->header;
+  atomic_store_explicit(&header->wanted_count, (uint32_t)count, memory_order_relaxed);
+  atomic_store_explicit(&header->wanted_bytes, (uint32_t)length, memory_order_relaxed);
+  atomic_thread_fence(memory_order_seq_cst);
+  *is_news = begin_telling(header);
 }
 
 void wmbt_ring_untold(struct wmbt_ring *ring) { atomic_store(&ring->header->is_told, 0); }

@@ -14,12 +14,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../shared/shared-lent.h"
+
 enum {
   wmbt_ring_data_at = 4096,
   /* What positions count in. */
   wmbt_ring_unit_bytes = 64,
   wmbt_ring_version = 1,
   wmbt_ring_entry_magic = 0x45564b57,
+  /* Loans that the store has made ahead of need and the client has not used, at most. */
+  wmbt_ring_loans_max = 128,
+};
+
+/* Memory for one payload of exactly that length. Its stamp is of the ring's seed and the number. */
+struct wmbt_ring_loan {
+  uint32_t segment, offset, number, length;
 };
 
 /* The file's first page. Each word that changes has a cache line of its own. */
@@ -41,6 +50,14 @@ struct wmbt_ring_header {
   uint8_t reserved_4[60];
   /* The store has no room for more that is accepted; written by the store. */
   _Atomic uint32_t is_paused;
+  uint8_t reserved_5[60];
+  /* For how many payloads of what length the client wants memory; written by the client. */
+  _Atomic uint32_t wanted_bytes, wanted_count;
+  uint8_t reserved_6[56];
+  /* Loans that were made, counting up and beginning at 0 again; written by the store. Each is at its number below. */
+  _Atomic uint32_t lent;
+  uint8_t reserved_7[572];
+  struct wmbt_ring_loan loans[wmbt_ring_loans_max];
 };
 
 /* A ring as one client has it mapped. One thread at a time uses it. */
@@ -50,6 +67,8 @@ struct wmbt_ring {
   uint32_t data_bytes, seed;
   /* Where the next entry goes, as this client knows it: what stands in the file it does not believe. */
   uint32_t head;
+  /* Loans that it has used. */
+  uint32_t used;
 };
 
 /* Whether the memory is a new ring, of this version; then `ring` is it. */
@@ -70,6 +89,16 @@ uint8_t *wmbt_ring_place(struct wmbt_ring *ring, uint32_t bytes, uint32_t *posit
  * nobody may count on the entry. `is_news` says that the store has to be told.
  */
 bool wmbt_ring_publish(struct wmbt_ring *ring, uint32_t position, uint32_t bytes, bool *is_news);
+
+/*
+ * The next `count` loans, when there are so many, all of that length: false, and nothing is written, when not. They are
+ * used only when `wmbt_ring_use_loans` says so.
+ */
+bool wmbt_ring_next_loans(const struct wmbt_ring *ring, size_t count, size_t length, struct wmbt_lent *loans);
+void wmbt_ring_use_loans(struct wmbt_ring *ring, size_t count);
+
+/* Says for what the client wants memory. `is_news` says that the store has to be told. */
+void wmbt_ring_want(struct wmbt_ring *ring, size_t count, size_t length, bool *is_news);
 
 /* The store could not be told: whoever leaves something next tells it. */
 void wmbt_ring_untold(struct wmbt_ring *ring);

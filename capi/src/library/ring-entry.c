@@ -18,7 +18,10 @@ enum {
   parent_flag = 1,
   fingerprint_flag = 2,
   decoded_flag = 1,
+  lent_flag = 2,
   alignment = 8,
+  /* What stands in the place of a payload that lies in lent memory. */
+  reference_bytes = 16,
 };
 
 static size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
@@ -26,8 +29,8 @@ static size_t round_up(size_t value, size_t unit) { return (value + unit - 1) / 
 bool wmbt_ring_lay_out(const struct wmbt_ring_blocks *blocks, struct wmbt_ring_layout *layout) {
   const size_t count = blocks->keys->count;
   if (count > WMBT_RING_BLOCKS_MAX) return false;
-  size_t payload_bytes = 0;
-  for (size_t i = 0; i < count; i += 1) {
+  size_t payload_bytes = blocks->loans == NULL ? 0 : count * reference_bytes;
+  for (size_t i = 0; blocks->loans == NULL && i < count; i += 1) {
     if (blocks->lens[i] > WMBT_RING_PAYLOAD_BYTES_MAX) return false;
     payload_bytes += round_up(blocks->lens[i], alignment);
     if (payload_bytes > WMBT_RING_SAVE_BYTES_MAX) return false;
@@ -57,7 +60,8 @@ static void put_row(uint8_t *row, const struct wmbt_ring_blocks *blocks, size_t 
   wmbt_put_u32(row + 36, crc);
   wmbt_put_u32(row + 40, announced->tokens);
   wmbt_put_u32(row + 44, announced->position);
-  wmbt_put_u32(row + 48, announced->has_decoded_tokens ? decoded_flag : 0);
+  const uint32_t decoded = announced->has_decoded_tokens ? decoded_flag : 0;
+  wmbt_put_u32(row + 48, decoded | (blocks->loans == NULL ? 0 : lent_flag));
   wmbt_put_u32(row + 52, 0);
 }
 
@@ -77,17 +81,32 @@ static void put_head(uint8_t *entry, const struct wmbt_ring_layout *layout, uint
   (void)memcpy(entry + ns_at, blocks->keys->ns, layout->ns_bytes);
 }
 
+static uint8_t *put_payload(uint8_t *payload, const struct wmbt_ring_blocks *blocks, size_t index, uint32_t *crc) {
+  const size_t length = blocks->lens[index];
+  /* Of an empty payload there may be no memory. */
+  *crc = length == 0 ? 0 : wmbt_crc32c_copy(0, payload, blocks->payloads[index], length);
+  return payload + round_up(length, alignment);
+}
+
+static uint8_t *put_reference(uint8_t *reference, const struct wmbt_ring_blocks *blocks, size_t index, uint32_t *crc) {
+  const struct wmbt_lent *loan = &blocks->loans[index];
+  wmbt_put_u32(reference, loan->segment);
+  wmbt_put_u32(reference + 4, loan->offset);
+  wmbt_put_u32(reference + 8, loan->number);
+  wmbt_put_u32(reference + 12, 0);
+  *crc = blocks->crcs[index];
+  return reference + reference_bytes;
+}
+
 /* Payloads first: the checksum of the head covers theirs. */
 void wmbt_ring_put_entry(uint8_t *entry, const struct wmbt_ring_layout *layout, uint32_t position, uint32_t seed,
                          const struct wmbt_ring_blocks *blocks) {
   put_head(entry, layout, position, blocks);
   uint8_t *payload = entry + layout->payloads_at;
   for (size_t i = 0; i < blocks->keys->count; i += 1) {
-    const size_t length = blocks->lens[i];
-    /* Of an empty payload there may be no memory. */
-    const uint32_t crc = length == 0 ? 0 : wmbt_crc32c_copy(0, payload, blocks->payloads[i], length);
+    uint32_t crc;
+    payload = blocks->loans == NULL ? put_payload(payload, blocks, i, &crc) : put_reference(payload, blocks, i, &crc);
     put_row(entry + layout->rows_at + i * row_bytes, blocks, i, crc);
-    payload += round_up(length, alignment);
   }
   uint8_t place[8];
   wmbt_put_u32(place, seed);

@@ -2,6 +2,7 @@
 #ifndef WMBT_RING_ENTRY_H
 #define WMBT_RING_ENTRY_H
 
+#include "../shared/shared-lent.h"
 #include "mode.h"
 
 /* What is saved. */
@@ -9,6 +10,9 @@ struct wmbt_ring_blocks {
   const struct wmbt_keys *keys;
   const uint8_t *const *payloads;
   const size_t *lens;
+  /* For each of them the memory in which its payload lies by now, and the checksum; NULL: the entry holds the payloads. */
+  const struct wmbt_lent *loans;
+  const uint32_t *crcs;
 };
 
 /* How the blocks of a save lie in their entry, of `bytes` in all. */

@@ -42,19 +42,35 @@ static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *ke
   return shared->below->calls->load(shared->below, keys, borrow, failure);
 }
 
+/*
+ * Leaves the blocks from the given one on in a ring, where that is possible. Those before it lie in the daemon's memory,
+ * and so are accepted.
+ */
+static bool leave(struct shared *shared, const struct wmbt_reader *reader, const struct wmbt_ring_blocks *all,
+                  size_t first) {
+  const struct wmbt_keys *keys = all->keys;
+  if (keys->terms->wants_counts) return false;
+  struct wmbt_terms terms = *keys->terms;
+  if (first > 0) terms.parent = &keys->keys[first - 1];
+  if (terms.announced != NULL) terms.announced += first;
+  const struct wmbt_keys rest = {keys->ns, keys->keys + first, keys->count - first, &terms};
+  const struct wmbt_ring_blocks blocks = {&rest, all->payloads + first, all->lens + first, NULL, NULL};
+  return wmbt_ring_save(&shared->ring, &(struct wmbt_ring_way){shared->below, reader, &shared->access}, &blocks);
+}
+
 enum save_end { save_known, save_left, save_to_be_sent };
 
 /* Whether all blocks lie in the daemon's memory, and so are accepted; else leaves them in a ring, where that is possible. */
-static enum save_end save_here(struct shared *shared, const struct wmbt_keys *keys, const uint8_t *const *payloads,
-                               const size_t *lens) {
+static enum save_end save_here(struct shared *shared, const struct wmbt_ring_blocks *blocks) {
+  const struct wmbt_keys *keys = blocks->keys;
   if (keys->count == 0 || !wmbt_remote_is_for_acceptance(shared->below, keys->terms)) return save_to_be_sent;
   struct wmbt_reader *reader = wmbt_access_use(&shared->access);
   if (reader == NULL) return save_to_be_sent;
   enum save_end end = save_to_be_sent;
-  if (wmbt_reader_find(reader, keys) == keys->count) {
+  const size_t found = wmbt_reader_find(reader, keys);
+  if (found == keys->count) {
     end = save_known;
-  } else if (!keys->terms->wants_counts &&
-             wmbt_ring_save(&shared->ring, shared->below, reader, &(struct wmbt_ring_blocks){keys, payloads, lens})) {
+  } else if (leave(shared, reader, blocks, found)) {
     end = save_left;
   }
   wmbt_reader_leave(reader);
@@ -76,7 +92,7 @@ static void note_use(struct shared *shared, const struct wmbt_keys *keys) {
 static bool save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *const *payloads,
                  const size_t *lens, struct wmbt_failure *failure) {
   struct shared *shared = (struct shared *)mode;
-  switch (save_here(shared, keys, payloads, lens)) {
+  switch (save_here(shared, &(struct wmbt_ring_blocks){keys, payloads, lens, NULL, NULL})) {
     case save_known:
       keys->terms->saved = (struct wmbt_saved){.known = keys->count, .found = keys->count};
       note_use(shared, keys);

@@ -9,6 +9,7 @@
 #include "bounds.h"
 #include "clock.h"
 #include "remote-use.h"
+#include "shared-filler.h"
 #include "shared-files.h"
 #include "shared-fork.h"
 
@@ -39,6 +40,7 @@ static void lock(struct wmbt_ring_user *user) {
     (void)pthread_mutex_init(&user->lock, NULL);
     drop(user);
     user->is_asking = false;
+    user->is_filling = false;
     user->asked_ms = INT64_MIN / 2;
   }
   wmbt_readers_unlock();
@@ -75,6 +77,7 @@ static void ask(struct wmbt_ring_user *user, struct wmbt_mode *below, const char
   if (!is_given) return;
   user->ring = ring;
   user->has_ring = true;
+  user->ring_count += 1;
   (void)memcpy(user->directory, directory, sizeof user->directory);
 }
 
@@ -87,24 +90,123 @@ static bool have_ring(struct wmbt_ring_user *user, struct wmbt_mode *below, cons
   return user->has_ring && wmbt_ring_is_open(&user->ring);
 }
 
-bool wmbt_ring_save(struct wmbt_ring_user *user, struct wmbt_mode *below, const struct wmbt_reader *reader,
-                    const struct wmbt_ring_blocks *blocks) {
-  struct wmbt_ring_layout layout;
-  if (!wmbt_ring_lay_out(blocks, &layout)) return false;
-  bool is_left = false, is_news = false;
+/* Tells the daemon of news, without the lock. */
+static void tell(struct wmbt_ring_user *user, struct wmbt_mode *below) {
+  if (wmbt_remote_ring_news(below)) return;
   lock(user);
+  if (user->has_ring) wmbt_ring_untold(&user->ring);
+  unlock(user);
+}
+
+/* Leaves the entry in the ring there is, if it has room; the lock is held. */
+static bool leave_locked(struct wmbt_ring_user *user, const struct wmbt_ring_blocks *blocks,
+                         const struct wmbt_ring_layout *layout, bool *is_news) {
   uint32_t position;
-  uint8_t *entry = NULL;
-  if (have_ring(user, below, reader->directory)) entry = wmbt_ring_place(&user->ring, layout.bytes, &position);
-  if (entry != NULL) {
-    wmbt_ring_put_entry(entry, &layout, position, user->ring.seed, blocks);
-    is_left = wmbt_ring_publish(&user->ring, position, layout.bytes, &is_news);
+  uint8_t *entry = wmbt_ring_place(&user->ring, layout->bytes, &position);
+  if (entry == NULL) return false;
+  wmbt_ring_put_entry(entry, layout, position, user->ring.seed, blocks);
+  return wmbt_ring_publish(&user->ring, position, layout->bytes, is_news);
+}
+
+static bool save_small(struct wmbt_ring_user *user, const struct wmbt_ring_way *way,
+                       const struct wmbt_ring_blocks *blocks, const struct wmbt_ring_layout *layout) {
+  bool is_news = false;
+  lock(user);
+  const bool is_left =
+      have_ring(user, way->below, way->reader->directory) && leave_locked(user, blocks, layout, &is_news);
+  unlock(user);
+  if (is_news) tell(user, way->below);
+  return is_left;
+}
+
+/* A save whose payloads go to memory that is lent in the ring. */
+struct lent_save {
+  uint64_t ring_number;
+  struct wmbt_lent loans[wmbt_ring_loans_max];
+  uint32_t crcs[wmbt_ring_loans_max];
+};
+
+/* Whether the payloads can be of one kind of loan. */
+static bool may_be_lent(const struct wmbt_ring_blocks *blocks) {
+  const size_t count = blocks->keys->count;
+  if (count > wmbt_ring_loans_max || blocks->lens[0] <= WMBT_RING_PAYLOAD_BYTES_MAX) return false;
+  for (size_t i = 1; i < count; i += 1) {
+    if (blocks->lens[i] != blocks->lens[0]) return false;
+  }
+  return true;
+}
+
+/*
+ * Asks for what would have served this save, for the next one. For another length the daemon gives up what it lent for the
+ * one before, with the ring: so only when the second save in a row has that length.
+ */
+static void want_locked(struct wmbt_ring_user *user, size_t count, size_t length, bool *is_news) {
+  struct wmbt_lent loan;
+  const uint32_t before = atomic_load_explicit(&user->ring.header->wanted_bytes, memory_order_relaxed);
+  const bool has_other = before != 0 && before != length && wmbt_ring_next_loans(&user->ring, 1, before, &loan);
+  const bool is_first = has_other && user->other_length != length;
+  user->other_length = length;
+  if (!is_first) wmbt_ring_want(&user->ring, count, length, is_news);
+}
+
+/* Takes the next loans for the save, which nobody else uses until it has ended. */
+static bool begin_lent(struct wmbt_ring_user *user, const struct wmbt_ring_way *way,
+                       const struct wmbt_ring_blocks *blocks, struct lent_save *save) {
+  bool is_news = false, has_loans = false;
+  const size_t count = blocks->keys->count;
+  lock(user);
+  if (have_ring(user, way->below, way->reader->directory) && !user->is_filling) {
+    has_loans = wmbt_ring_next_loans(&user->ring, count, blocks->lens[0], save->loans);
+    if (!has_loans) want_locked(user, count, blocks->lens[0], &is_news);
+    user->is_filling = has_loans;
+    save->ring_number = user->ring_count;
   }
   unlock(user);
-  if (is_news && !wmbt_remote_ring_news(below)) {
-    lock(user);
-    if (user->has_ring) wmbt_ring_untold(&user->ring);
-    unlock(user);
+  if (is_news) tell(user, way->below);
+  return has_loans;
+}
+
+static bool fill_lent(struct wmbt_access *access, const struct wmbt_ring_blocks *blocks, struct lent_save *save) {
+  struct wmbt_filler *filler = wmbt_filler_begin(access);
+  bool is_filled = filler != NULL;
+  /* Without it the save is sent, and says what is wrong. */
+  struct wmbt_failure ignored;
+  for (size_t i = 0; is_filled && i < blocks->keys->count; i += 1) {
+    is_filled = wmbt_filler_fill(filler, &save->loans[i], blocks->payloads[i], blocks->lens[i], &save->crcs[i],
+                                 &ignored) == wmbt_filling_done;
   }
+  wmbt_filler_end(filler);
+  return is_filled;
+}
+
+/* Loans of a save that was not left stay the next ones, unless the ring was closed: then nobody uses them any more. */
+static bool end_lent(struct wmbt_ring_user *user, struct wmbt_mode *below, const struct wmbt_ring_blocks *blocks,
+                     const struct lent_save *save, bool is_filled) {
+  struct wmbt_ring_layout layout;
+  bool is_left = false, is_news = false;
+  lock(user);
+  const bool is_same = user->has_ring && user->ring_count == save->ring_number;
+  if (is_filled && is_same && wmbt_ring_lay_out(blocks, &layout)) {
+    is_left = leave_locked(user, blocks, &layout, &is_news);
+    if (is_left) wmbt_ring_use_loans(&user->ring, blocks->keys->count);
+  }
+  user->is_filling = false;
+  unlock(user);
+  if (is_news) tell(user, below);
   return is_left;
+}
+
+static bool save_lent(struct wmbt_ring_user *user, const struct wmbt_ring_way *way,
+                      const struct wmbt_ring_blocks *blocks) {
+  struct lent_save save;
+  if (!may_be_lent(blocks) || !begin_lent(user, way, blocks, &save)) return false;
+  const bool is_filled = fill_lent(way->access, blocks, &save);
+  const struct wmbt_ring_blocks lent = {blocks->keys, blocks->payloads, blocks->lens, save.loans, save.crcs};
+  return end_lent(user, way->below, &lent, &save, is_filled);
+}
+
+bool wmbt_ring_save(struct wmbt_ring_user *user, const struct wmbt_ring_way *way, const struct wmbt_ring_blocks *blocks) {
+  struct wmbt_ring_layout layout;
+  if (wmbt_ring_lay_out(blocks, &layout)) return save_small(user, way, blocks, &layout);
+  return save_lent(user, way, blocks);
 }

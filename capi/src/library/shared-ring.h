@@ -1,4 +1,7 @@
-/* Small saves that are left in a ring of the daemon's shared memory, where they are accepted without a call. */
+/*
+ * Saves that are left in a ring of the daemon's shared memory, where they are accepted without a call: small ones with
+ * their payloads, others as references to memory that the daemon lends ahead of need (docs/decisions/0105).
+ */
 #ifndef WMBT_SHARED_RING_H
 #define WMBT_SHARED_RING_H
 
@@ -6,7 +9,7 @@
 
 #include "commit-ring.h"
 #include "ring-entry.h"
-#include "shared-reader.h"
+#include "shared-access.h"
 
 /* The ring of a handle, if it has one. */
 struct wmbt_ring_user {
@@ -16,6 +19,12 @@ struct wmbt_ring_user {
   unsigned generation;
   bool has_ring, is_asking;
   struct wmbt_ring ring;
+  /* How many rings there were, by which a thread that fills memory sees whether this is still the one. */
+  uint64_t ring_count;
+  /* A thread fills memory that is lent in the ring: the next loans are its. */
+  bool is_filling;
+  /* Of the last save for which there were loans of another length. */
+  size_t other_length;
   /* When the daemon was asked for one last. */
   int64_t asked_ms;
   /* Of the memory that the ring is in. */
@@ -27,12 +36,18 @@ void wmbt_ring_user_init(struct wmbt_ring_user *user);
 /* No call is under way. */
 void wmbt_ring_user_close(struct wmbt_ring_user *user);
 
+/* What a save is left with: `below` speaks to the daemon whose memory the reader reads and the access fills. */
+struct wmbt_ring_way {
+  struct wmbt_mode *below;
+  const struct wmbt_reader *reader;
+  struct wmbt_access *access;
+};
+
 /*
- * Leaves the blocks in the ring; true when they are accepted. False when they are to be sent: they are too many or too
- * long for it, it is full, or there is none. Asks the daemon for a ring when there is none, at most once in
- * WMBT_SHARED_AGAIN_MS. `below` speaks to the daemon whose memory the reader reads.
+ * Leaves the blocks in the ring; true when they are accepted. False when they are to be sent: they are too many for it, it
+ * is full, nothing suitable is lent, or there is none. Asks the daemon for a ring when there is none, at most once in
+ * WMBT_SHARED_AGAIN_MS.
  */
-bool wmbt_ring_save(struct wmbt_ring_user *user, struct wmbt_mode *below, const struct wmbt_reader *reader,
-                    const struct wmbt_ring_blocks *blocks);
+bool wmbt_ring_save(struct wmbt_ring_user *user, const struct wmbt_ring_way *way, const struct wmbt_ring_blocks *blocks);
 
 #endif

@@ -7,8 +7,8 @@
 #include "../crc32c.h"
 
 /* Of Linux 5.14; older headers do not have it. */
-#if defined(__linux__) && !defined(MADV_POPULATE_WRITE)
-#define MADV_POPULATE_WRITE 23
+#if defined(__linux__) && !defined(MADV_POPULATE_READ)
+#define MADV_POPULATE_READ 22
 #endif
 
 /* Whether the extent is still lent as it was when the store said so. */
@@ -19,11 +19,12 @@ static bool is_lent(const uint8_t *extent, const struct wmbt_lent *lent) {
 }
 
 /*
- * Has the system map all pages of the range at once, if this mapping has not written there before: one by one they cost
- * twice as much (docs/decisions/0087). The range is lent, so it has memory. Where the system cannot, they come one by one.
+ * Has the system map all pages of the range at once, if this mapping has not written there before. The range is lent, so it
+ * has memory, which is what makes it cheap: pages that are there are mapped sixteen at a time for a reader, and of a shared
+ * file in memory a reader's pages may be written to (docs/decisions/0105). Where the system cannot, they come one by one.
  */
 static void touch(const struct wmbt_lent_segment *segment, uint64_t start, uint64_t end) {
-#ifdef MADV_POPULATE_WRITE
+#ifdef MADV_POPULATE_READ
   const uint64_t first = start / wmbt_lent_touch_bytes, last = (end - 1) / wmbt_lent_touch_bytes;
   bool is_new = false;
   for (uint64_t at = first; at <= last; at += 1) {
@@ -31,7 +32,7 @@ static void touch(const struct wmbt_lent_segment *segment, uint64_t start, uint6
     const uint8_t before = atomic_fetch_or_explicit(&segment->touched[at / 8], bit, memory_order_relaxed);
     is_new = is_new || (before & bit) == 0;
   }
-  if (is_new) (void)madvise(segment->memory + start, end - start, MADV_POPULATE_WRITE);
+  if (is_new) (void)madvise(segment->memory + start, end - start, MADV_POPULATE_READ);
 #else
   (void)segment, (void)start, (void)end;
 #endif

@@ -247,6 +247,121 @@ static void killed_meanwhile(void) {
   batch_free(&putter.batch);
 }
 
+enum { lent_blocks = 6, lent_bytes = 300000, renewal_ms = 120 };
+
+/* Puts for which the daemon lends memory ahead of need, from the second one on, and a rest behind each. */
+static void put_lent(wmbt_kv_handle_t *handle, const struct batch *batch) {
+  check_put(handle, "", batch);
+  pause_ms(renewal_ms);
+}
+
+static void lent_and_read(void) {
+  wmbt_kv_handle_t *handle = open_handle(), *other = open_handle();
+  await_ring(handle, "lent");
+  for (unsigned round = 0; round < 12; round += 1) {
+    char label[32];
+    (void)snprintf(label, sizeof label, "lent-%u", round);
+    struct batch batch = batch_of(label, lent_blocks, lent_bytes);
+    put_lent(handle, &batch);
+    check_get(handle, "", &batch, 0, lent_blocks);
+    check_get(other, "", &batch, 0, lent_blocks);
+    batch_free(&batch);
+  }
+  /* The first half is there, and the rest goes to memory that was lent for as many blocks. */
+  struct batch grown = batch_of("lent-grown", lent_blocks, lent_bytes), half = grown;
+  half.count = lent_blocks / 2;
+  put_lent(handle, &half);
+  put_lent(handle, &grown);
+  check_lookup(other, "", &grown, lent_blocks);
+  check_get(other, "", &grown, 0, lent_blocks);
+  batch_free(&grown);
+  wmbt_kv_free(handle);
+  wmbt_kv_free(other);
+}
+
+static void lengths_change(void) {
+  wmbt_kv_handle_t *handle = open_handle();
+  await_ring(handle, "lengths");
+  for (unsigned round = 0; round < 24; round += 1) {
+    char label[32];
+    (void)snprintf(label, sizeof label, "lengths-%u", round);
+    struct batch batch = batch_of(label, 2 + round % 3, round % 8 < 4 ? 40000 : 90000 + 1000 * (round % 2));
+    check_put(handle, "", &batch);
+    pause_ms(30);
+    check_get(handle, "", &batch, 0, batch.count);
+    batch_free(&batch);
+  }
+  wmbt_kv_free(handle);
+}
+
+static void lent_and_killed(void) {
+  for (unsigned round = 0; round < 3; round += 1) {
+    wmbt_kv_handle_t *handle = open_handle();
+    char label[32], first_label[32];
+    (void)snprintf(label, sizeof label, "lent-killed-%u", round);
+    (void)snprintf(first_label, sizeof first_label, "lent-first-%u", round);
+    await_ring(handle, label);
+    struct batch first = batch_of(first_label, lent_blocks, lent_bytes), batch = batch_of(label, lent_blocks, lent_bytes);
+    put_lent(handle, &first);
+    check_put(handle, "", &batch);
+    tell_and_wait("kill");
+    tell_and_wait("start");
+    check_get(handle, "", &first, 0, lent_blocks);
+    check_get(handle, "", &batch, 0, lent_blocks);
+    wmbt_kv_free(handle);
+    batch_free(&first);
+    batch_free(&batch);
+  }
+}
+
+static void *put_lent_on(void *argument) {
+  struct putter *putter = argument;
+  const uint8_t *const *payloads = batch_payloads(&putter->batch);
+  for (size_t i = 0; i < putter->batch.count; i += 2) {
+    const int64_t rc = wmbt_kv_put_kv_blocks(putter->handle, "", putter->batch.hashes + i, payloads + i,
+                                             putter->batch.lens + i, 2);
+    /* Said not to be accepted: they may be there or not. */
+    if (rc < 0) putter->batch.lens[i] = putter->batch.lens[i + 1] = 0;
+    pause_ms(4);
+  }
+  return NULL;
+}
+
+static void lent_killed_meanwhile(void) {
+  wmbt_kv_handle_t *handle = open_handle();
+  await_ring(handle, "lent-meanwhile");
+  struct putter putters[2] = {{handle, batch_of("lent-meanwhile", 600, 30000)},
+                              {handle, batch_of("lent-beside", 600, 30000)}};
+  pthread_t threads[2];
+  for (unsigned i = 0; i < 2; i += 1) {
+    if (pthread_create(&threads[i], NULL, put_lent_on, &putters[i]) != 0) exit(2);
+  }
+  for (unsigned round = 0; round < 2; round += 1) {
+    pause_ms(250);
+    tell_and_wait("kill");
+    pause_ms(20);
+    tell_and_wait("start");
+  }
+  unsigned accepted = 0;
+  for (unsigned i = 0; i < 2; i += 1) {
+    (void)pthread_join(threads[i], NULL);
+    const struct batch *batch = &putters[i].batch;
+    for (size_t at = 0; at < batch->count; at += 1) {
+      if (batch->lens[at] == 0) continue;
+      check_get(handle, "", batch, at, 1);
+      accepted += 1;
+    }
+    batch_free(&putters[i].batch);
+  }
+  CHECK(accepted > 100, "%u blocks were accepted", accepted);
+  wmbt_kv_free(handle);
+}
+
+const struct test_case lent_tests[] = {
+    {"longer payloads go to memory that is lent ahead of need, and are read as they were put", lent_and_read},
+    {NULL, NULL},
+};
+
 const struct test_case left_tests[] = {
     {"small payloads are left in a ring, and read as they were put", left_and_read},
     {NULL, NULL},
@@ -259,5 +374,8 @@ const struct test_case ring_tests[] = {
     {"forked children leave theirs elsewhere than their parent", forked_children_leave},
     {"what was left is there when the daemon is killed behind the last put", killed_behind_them},
     {"what was accepted is there when daemons are killed meanwhile", killed_meanwhile},
+    {"payloads of several lengths come back as they were put", lengths_change},
+    {"what lies in lent memory is there when the daemon is killed behind the last put", lent_and_killed},
+    {"the same when daemons are killed while two threads put", lent_killed_meanwhile},
     {NULL, NULL},
 };
