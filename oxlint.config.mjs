@@ -15,17 +15,18 @@ const layers = {
   format: { layer: 2, mayImport: 'base blocks' },
   protocol: { layer: 2, mayImport: 'base blocks' },
   http: { layer: 3, mayImport: 'base platform protocol' },
+  wire: { layer: 3, mayImport: 'base platform blocks format protocol' },
   objectstore: { layer: 4, mayImport: 'base platform http' },
   cache: { layer: 4, mayImport: 'base platform blocks format' },
   catalog: { layer: 5, mayImport: 'base platform blocks format objectstore' },
   store: { layer: 6, mayImport: 'base platform blocks format objectstore cache catalog' },
-  client: { layer: 7, mayImport: 'base platform blocks protocol http cache' },
+  client: { layer: 7, mayImport: 'base platform blocks protocol http wire cache' },
   engines: { layer: 7, mayImport: 'base platform blocks' },
   config: { layer: 7, mayImport: 'base platform blocks' },
   daemon: {
     layer: 8,
     mayImport:
-      'base platform blocks format protocol objectstore cache catalog store engines config',
+      'base platform blocks format protocol wire objectstore cache catalog store engines config',
   },
   cli: { layer: 9, mayImport: 'everything' },
 };

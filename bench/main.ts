@@ -17,6 +17,7 @@ import { keepResult } from './keep-results.ts';
 import { readMachine, readSourceVersion } from './machine.ts';
 import { betweenHosts } from './between-hosts/between-hosts.ts';
 import { engineSequence } from './engine-sequence/engine-sequence.ts';
+import { wire } from './between-hosts/wire.ts';
 import { mainJob } from './main-job/main-job.ts';
 import { measureLimits } from './measured-limits.ts';
 import { compression } from './micro/compression.ts';
@@ -35,7 +36,7 @@ import type { BenchContext, Scenario } from './scenario.ts';
 /** Short ones first: who waits sees something. */
 const scenarios: readonly Scenario[] = [
   ...[hashing, framing, tiers, scale, compression, engineSequence, oneHost, objectStore],
-  ...[betweenHosts, mainJob],
+  ...[betweenHosts, wire, mainJob],
 ];
 
 process.exitCode = await main(process.argv.slice(2));

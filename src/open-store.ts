@@ -71,8 +71,9 @@ export async function openFromEnvironment(options: OpenOptions = {}): Promise<Kv
   const doors = doorsFromEnvironment(platform.environment, platform.host.homeDirectory);
   const url = await daemonUrl(doors, platform);
   if (url === undefined) return openResolved(config, platform, options);
-  const { nearCacheBytes } = doors;
-  return connect(url, { ...config, ...(await credentialsOf(doors, platform)), nearCacheBytes });
+  const { nearCacheBytes, wireCompression } = doors;
+  const credentials = await credentialsOf(doors, platform);
+  return connect(url, { ...config, ...credentials, nearCacheBytes, wireCompression });
 }
 
 /** What a client of a daemon shows and trusts, by the variables of the environment. */

@@ -13,7 +13,7 @@ import { atLeast, rowOf } from '../report.ts';
 import type { Row, RowParts, ScenarioResult } from '../report.ts';
 import type { BenchContext, Scenario } from '../scenario.ts';
 
-interface RealKv {
+export interface RealKv {
   readonly blocks: readonly Uint8Array[];
   readonly versions: Readonly<Record<string, string>>;
 }
@@ -54,7 +54,8 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
   };
 }
 
-async function computeKv(
+/** Blocks of KV that an engine computed. */
+export async function computeKv(
   { platform, progress, directory }: BenchContext,
   {
     modelName,

@@ -4,6 +4,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 
 /** Bytes on their way in one direction of a connection: 15 ms of a gigabyte a second. */
 const bytesUnderWayMax = 16 * 1024 * 1024;
+const bytesOfSlowLink = 1024 * 1024;
 /** Connections at once; others are refused. */
 const connectionsMax = 256;
 
@@ -14,11 +15,13 @@ export interface DelayRelayOptions {
   readonly delayMs: number;
   /** 0 or absent: any that is free. */
   readonly port?: number;
+  /** What each direction of each connection carries in a second; as much as it can when absent. */
+  readonly bytesPerSecond?: number;
 }
 
 /**
  * A server that seems further away: what arrives is handed on, in both directions, when its delay
- * has passed. Bandwidth is as it was. A peer that does not read is felt by the other, because no
+ * has passed. Bandwidth is as it was, unless it is bounded. A peer that does not read is felt by the other, because no
  * more than a bound is on its way. Connecting costs no round trip: the kernel answers for the relay.
  */
 export class DelayRelay {
@@ -34,7 +37,7 @@ export class DelayRelay {
     return new DelayRelay(server, options);
   }
 
-  private constructor(server: Server, { targetPort, delayMs }: DelayRelayOptions) {
+  private constructor(server: Server, { targetPort, ...link }: DelayRelayOptions) {
     this.#server = server;
     this.port = (server.address() as AddressInfo).port;
     server.on('connection', (near) => {
@@ -44,8 +47,8 @@ export class DelayRelay {
       });
       this.#own(near, far);
       this.#own(far, near);
-      new DelayedPipe(near, far, delayMs).start();
-      new DelayedPipe(far, near, delayMs).start();
+      new DelayedPipe(near, far, link).start();
+      new DelayedPipe(far, near, link).start();
     });
   }
 
@@ -75,6 +78,11 @@ class DelayedPipe {
   readonly #from: Socket;
   readonly #to: Socket;
   readonly #delayMs: number;
+  readonly #bytesPerSecond: number;
+  /** A link that is slow holds little: who sends into it feels it soon. */
+  readonly #bytesMax: number;
+  /** When the link has carried what came before. */
+  #freeMs = 0;
   /** In order of arrival; the end of the stream is a chunk of undefined. */
   readonly #underWay: { readonly bytes: Uint8Array | undefined; readonly dueMs: number }[] = [];
   #bytesUnderWay = 0;
@@ -82,10 +90,16 @@ class DelayedPipe {
   #isWaiting = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(from: Socket, to: Socket, delayMs: number) {
+  constructor(
+    from: Socket,
+    to: Socket,
+    { delayMs, bytesPerSecond = Infinity }: Omit<DelayRelayOptions, 'targetPort' | 'port'>,
+  ) {
     this.#from = from;
     this.#to = to;
     this.#delayMs = delayMs;
+    this.#bytesPerSecond = bytesPerSecond;
+    this.#bytesMax = bytesPerSecond === Infinity ? bytesUnderWayMax : bytesOfSlowLink;
   }
 
   start(): void {
@@ -100,9 +114,11 @@ class DelayedPipe {
   }
 
   #add(bytes: Uint8Array | undefined): void {
-    this.#underWay.push({ bytes, dueMs: performance.now() + this.#delayMs });
+    const carriesMs = (1000 * (bytes?.length ?? 0)) / this.#bytesPerSecond;
+    this.#freeMs = Math.max(this.#freeMs, performance.now()) + carriesMs;
+    this.#underWay.push({ bytes, dueMs: this.#freeMs + this.#delayMs });
     this.#bytesUnderWay += bytes?.length ?? 0;
-    if (this.#bytesUnderWay > bytesUnderWayMax) this.#from.pause();
+    if (this.#bytesUnderWay > this.#bytesMax) this.#from.pause();
     if (!this.#isWaiting) this.#handOn();
   }
 
@@ -126,7 +142,7 @@ class DelayedPipe {
         return;
       }
       this.#bytesUnderWay -= next.bytes.length;
-      if (this.#from.isPaused() && this.#bytesUnderWay <= bytesUnderWayMax / 2) this.#from.resume();
+      if (this.#from.isPaused() && this.#bytesUnderWay <= this.#bytesMax / 2) this.#from.resume();
       if (!this.#to.write(next.bytes)) {
         this.#isWaiting = true;
         return;

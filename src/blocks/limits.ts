@@ -277,6 +277,27 @@ export const limits = {
   shortEncodesTogetherMax: 16,
   /** Tasks queued for them. */
   workerTasksMax: 1024,
+  /**
+   * Compression on the wire (docs/decisions/0102). Shorter payloads gain less than a message to a worker takes; longer
+   * ones would take too much memory twice. Payloads that are compressed ahead of the one that is due.
+   */
+  wireCompressBytesMin: 16 * kib,
+  wireCompressBytesMax: 16 * mib,
+  wireAheadMax: 4,
+  /** Shorter transfers say little of a link: what the system buffers is about as much. */
+  wireMeasureBytesMin: mib,
+  /** Transfers that a speed is the median of. */
+  wireSamplesMax: 3,
+  /**
+   * Bytes a second that one thread takes to compress a payload and another to decompress it, one after the other, and
+   * the slower of the two alone, halved because both hosts have other work.
+   */
+  wireThroughBytesPerSecond: 300_000_000,
+  wireStageBytesPerSecond: 250_000_000,
+  /** Compressed transfers before one goes raw, to measure the link; raw ones after compression was slower. */
+  wireMeasureEvery: 16,
+  wirePauseFirst: 16,
+  wirePauseMost: 256,
   /** Wait for one task of a worker before it counts as lost. */
   workerTaskMs: 60_000,
 } as const;

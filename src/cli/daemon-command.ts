@@ -18,6 +18,7 @@ import type { ObjectStore } from '../objectstore/object-store.ts';
 import { openServedStore } from '../open-store.ts';
 import { withNative } from '../platform/native.ts';
 import { checksumsFor } from '../platform/checksums.ts';
+import { wireDoorOf } from '../wire/wire-link.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { nodeSockets } from '../platform/node-sockets.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -84,12 +85,13 @@ async function serveUntilStopped(
     const { objectStore, cacheDirectory } = config;
     const accounts = new ClientAccounts();
     const counters = new DaemonCounters();
+    const wire = wireDoorOf(doors.wireCompression, config.native);
     const meter = new CallMeter(clock);
     const requests = new RequestMeter(clock);
     const moreMetrics = (stats: StoreStats): string => {
       const prices = pricesOf(objectStore, flags);
       const certificateExpiresAtMs = security.identity?.expiresAtMs;
-      const facts = { version, counters, accounts, prices, certificateExpiresAtMs };
+      const facts = { version, counters, accounts, prices, certificateExpiresAtMs, wire };
       const ofDaemon = renderDaemonMetrics(facts, stats) + renderProcessMetrics(clock.wallMs());
       return meter.render() + requests.render() + ofDaemon;
     };
@@ -106,7 +108,7 @@ async function serveUntilStopped(
       const store = new MeteredStore(await openServedStore(config, platform, options), meter);
       const service = {
         ...{ store, clock, sockets: nodeSockets, logger: events, agent },
-        ...{ accounts, counters, checksums, putDurable: config.putDurable },
+        ...{ accounts, counters, checksums, wire, putDurable: config.putDurable },
       };
       const daemon = await startOrClose(service, transports, doors.drainMs);
       signals.onReload(() => void reloaded.reload());

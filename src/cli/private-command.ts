@@ -164,9 +164,10 @@ async function openRelayed(
   { platform, config, doors }: PrivateParts,
 ): Promise<ServedStore> {
   const { connect } = await import('../client/connect.ts');
-  const { nearCacheBytes } = doors;
+  const { nearCacheBytes, wireCompression } = doors;
   const credentials = await credentialsOf(doors, platform);
-  return new RelayedStore(await connect(url, { ...config, ...credentials, nearCacheBytes }));
+  const options = { ...config, ...credentials, nearCacheBytes, wireCompression };
+  return new RelayedStore(await connect(url, options));
 }
 
 /** Tells the owner where the store is; stops the daemon when the owner has gone. */

@@ -24,6 +24,7 @@ import {
 } from '../protocol/session-messages.ts';
 import type { Hello, Welcome } from '../protocol/session-messages.ts';
 import { encodeFilled } from '../protocol/write-messages.ts';
+import type { EncodedForWire } from '../wire/wire-tasks.ts';
 
 /** What a call does with what comes for it. What a handler throws ends the connection. */
 export interface CallHandler {
@@ -130,6 +131,11 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
     return ((this.#welcome?.features ?? 0) & features.lending) !== 0;
   }
 
+  /** True when payloads may travel compressed. */
+  get mayCompress(): boolean {
+    return ((this.#welcome?.features ?? 0) & features.compressing) !== 0;
+  }
+
   /** True when the daemon answers saves when they are accepted, unless they say otherwise. */
   get isAccepting(): boolean {
     return ((this.#welcome?.features ?? 0) & features.accepting) !== 0;
@@ -166,11 +172,14 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
    * Sends a payload of a save, together with what follows, at {@link flushed} at the latest. Its
    * memory is read until the call has ended.
    */
-  sendPayload(id: number, index: number, payload: Uint8Array): void {
-    const facts = { index, length: payload.length, crc: crc32c(payload), tokens: 0 };
-    const notice = encodePayloadNotice({ ...facts, hasDecodedTokens: false, tier: 'memory' });
+  sendPayload(id: number, index: number, payload: Uint8Array, encoded?: EncodedForWire): void {
+    const crc = encoded?.crc ?? crc32c(payload);
+    const facts = { index, length: payload.length, crc, tokens: 0, hasDecodedTokens: false };
+    const { compressed } = encoded ?? {};
+    const form = compressed === undefined ? {} : { compressed: compressed.form };
+    const notice = encodePayloadNotice({ ...facts, tier: 'memory', ...form });
     const most = this.#welcome?.dataBytesMax ?? limits.pieceBytesMax;
-    this.#gathered.add(payloadFrames(id, notice, payload, most));
+    this.#gathered.add(payloadFrames(id, notice, compressed?.stored ?? payload, most));
   }
 
   /** Says what was put into memory that the daemon lent first for that save. */

@@ -14,6 +14,9 @@ import type { Platform } from '../platform/platform.ts';
 import { pathOfSetting, usualRuntimeDirectory } from '../platform/runtime-directory.ts';
 import type { SocketAddress, Sockets } from '../platform/sockets.ts';
 import { tlsSockets } from '../platform/tls-sockets.ts';
+import { WireCodec } from '../wire/wire-codec.ts';
+import { WireLink } from '../wire/wire-link.ts';
+import type { WireMode } from '../wire/wire-link.ts';
 import { ClientStore } from './client-store.ts';
 import { HttpClientStore } from './http-client-store.ts';
 import type { ReadDeadlines } from './http-client-store.ts';
@@ -48,6 +51,11 @@ export interface ConnectOptions {
    * 0. What other clients delete stays in it until it makes room.
    */
   readonly nearCacheBytes?: number | undefined;
+  /**
+   * Whether payloads travel compressed over TCP where the daemon knows that: `auto`, the default, where it is
+   * faster (docs/decisions/0102), `on` everywhere, `off` nowhere.
+   */
+  readonly wireCompression?: WireMode | 'off' | undefined;
   /** Whether native code is used where there is some, as in `StoreConfig`. */
   readonly native?: NativeMode | undefined;
 }
@@ -141,14 +149,25 @@ function remoteOf(
 ): { readonly peer: RemotePeer; readonly store: RemoteStore } {
   const { native = 'auto', token = '' } = options;
   const { clock, random, host } = withNative(nodePlatform(), native);
-  const peer = new RemotePeer({ sockets, clock, random, address, token, agent });
+  const wire = address.kind === 'unix' ? undefined : wireOf(options);
+  const isCompressing = wire !== undefined;
+  const peer = new RemotePeer({ sockets, clock, random, address, token, agent, isCompressing });
   const deadlines = {
     ...readDeadlines(options),
     saveMs: capOf(options)(limits.saveDeadlineMs),
   };
   const checksums = checksumsFor(host, native);
-  const parts = { peer, clock, namespace, deadlines, checksums, fillerOf: options.fillerOf };
+  const parts = { peer, clock, namespace, deadlines, checksums, fillerOf: options.fillerOf, wire };
   return { peer, store: new RemoteStore(parts) };
+}
+
+/** On one host compressing takes longer than copying does, so this is for networks alone. */
+function wireOf({
+  wireCompression = 'auto',
+  native = 'auto',
+}: ConnectOptions): WireLink | undefined {
+  if (wireCompression === 'off') return undefined;
+  return new WireLink(new WireCodec(native), wireCompression);
 }
 
 /** The store when `reach` has reached it; it is closed when that fails. */

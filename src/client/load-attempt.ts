@@ -1,9 +1,12 @@
 import type { BytePool } from '../base/byte-pool.ts';
-import { StoreError } from '../base/errors.ts';
+import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import type { Checksums } from '../platform/checksums.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
 import { decodeLoaded, decodePayloadNotice } from '../protocol/read-messages.ts';
-import type { Loaded, PayloadNotice } from '../protocol/read-messages.ts';
+import type { CompressedForm, Loaded, PayloadNotice } from '../protocol/read-messages.ts';
+import { refuseCompressed } from '../wire/wire-link.ts';
+import type { WireCodec } from '../wire/wire-codec.ts';
+import type { LoadMeter } from './load-meter.ts';
 import type { Attempt } from './remote-call.ts';
 
 /** A payload that has come whole, and whose checksum holds. */
@@ -19,8 +22,8 @@ export class LoadCollection {
   readonly #pool: BytePool;
   readonly #checksums: Checksums;
   readonly #received: LoadedPayload[] = [];
-  /** Of the payloads behind those that were compared already. */
-  readonly #sums: Promise<number>[] = [];
+  /** Of the payloads behind those that were compared already; what it could not be computed for, else. */
+  readonly #sums: Promise<number | StoreError>[] = [];
 
   constructor(pool: BytePool, checksums: Checksums) {
     this.#pool = pool;
@@ -41,6 +44,20 @@ export class LoadCollection {
     this.#sums.push(Promise.resolve(this.#checksums.of(payload.payload)));
   }
 
+  /** The same for one that came compressed, in memory of {@link take}. */
+  addCompressed(
+    payload: LoadedPayload,
+    stored: Uint8Array,
+    { codec, form }: { readonly codec: Pick<WireCodec, 'decode'>; readonly form: CompressedForm },
+  ): void {
+    this.#received.push(payload);
+    const decoding = codec
+      .decode(stored, form, payload.payload)
+      .catch((error: unknown) => asStoreError(error))
+      .finally(() => this.#pool.give(stored));
+    this.#sums.push(decoding);
+  }
+
   /**
    * Compares the checksums of what came. From the first payload that was damaged on all is given
    * back, and the result says so.
@@ -52,7 +69,9 @@ export class LoadCollection {
     if (bad < 0 || first < 0) return undefined;
     const { index } = this.#received[first + bad];
     this.#giveBack(first + bad);
-    return new StoreError('CORRUPT', `payload ${index} was damaged on its way`);
+    const sum = sums[bad];
+    const cause = typeof sum === 'number' ? undefined : sum;
+    return new StoreError('CORRUPT', `payload ${index} was damaged on its way`, { cause });
   }
 
   take(length: number): Uint8Array {
@@ -69,6 +88,15 @@ export class LoadCollection {
   }
 }
 
+export interface LoadToAttempt {
+  readonly type: FrameType;
+  readonly body: Uint8Array;
+  /** For payloads that come compressed; undefined: none may. */
+  readonly codec?: WireCodec | undefined;
+  /** Told of the transfer when it has ended well. */
+  readonly meter?: LoadMeter | undefined;
+}
+
 /** One attempt to load what the collection does not have yet. */
 export class LoadAttempt implements Attempt<Loaded> {
   readonly type: FrameType;
@@ -77,27 +105,34 @@ export class LoadAttempt implements Attempt<Loaded> {
   /** Payloads that may come in this attempt, and how many there were before. */
   readonly #countMax: number;
   readonly #first: number;
-  #current: { readonly notice: PayloadNotice; readonly payload: Uint8Array } | undefined;
+  readonly #codec: WireCodec | undefined;
+  readonly #meter: LoadMeter | undefined;
+  /** `into` is where bytes come: the payload's memory, or that of what it is made of. */
+  #current:
+    | { readonly notice: PayloadNotice; readonly payload: Uint8Array; readonly into: Uint8Array }
+    | undefined;
   #filled = 0;
 
-  constructor(
-    call: { readonly type: FrameType; readonly body: Uint8Array },
-    collection: LoadCollection,
-    countMax: number,
-  ) {
+  constructor(call: LoadToAttempt, collection: LoadCollection, countMax: number) {
     this.type = call.type;
     this.body = call.body;
+    this.#codec = call.codec;
+    this.#meter = call.meter;
     this.#collection = collection;
     this.#countMax = countMax;
     this.#first = collection.count;
   }
 
-  started(): void {}
+  started(): void {
+    this.#meter?.started();
+  }
 
-  ended(): Promise<StoreError | undefined> {
+  async ended(): Promise<StoreError | undefined> {
     // Memory that the connection may still write to is not given back, only forgotten.
     this.#current = undefined;
-    return this.#collection.verify();
+    const damage = await this.#collection.verify();
+    if (damage === undefined) this.#meter?.ended();
+    return damage;
   }
 
   onFrame(type: FrameType, body: Uint8Array): void {
@@ -107,22 +142,27 @@ export class LoadAttempt implements Attempt<Loaded> {
     if (this.#current !== undefined || notice.index !== index || index >= this.#countMax) {
       throw new StoreError('INVALID', `payload ${notice.index} of a load is not expected`);
     }
-    this.#current = { notice, payload: this.#collection.take(notice.length) };
+    const { compressed } = notice;
+    refuseCompressed(compressed, this.#codec !== undefined);
+    this.#meter?.began(notice);
+    const payload = this.#collection.take(notice.length);
+    const into = compressed === undefined ? payload : this.#collection.take(compressed.length);
+    this.#current = { notice, payload, into };
     this.#filled = 0;
     if (notice.length === 0) this.#finish();
   }
 
   dataTarget(length: number): Uint8Array {
-    const payload = this.#current?.payload;
-    if (payload === undefined || length === 0 || this.#filled + length > payload.length) {
+    const into = this.#current?.into;
+    if (into === undefined || length === 0 || this.#filled + length > into.length) {
       throw new StoreError('INVALID', `a piece of ${length} bytes is not expected`);
     }
-    return payload.subarray(this.#filled, this.#filled + length);
+    return into.subarray(this.#filled, this.#filled + length);
   }
 
   onData(length: number): void {
     this.#filled += length;
-    if (this.#filled === this.#current?.payload.length) this.#finish();
+    if (this.#filled === this.#current?.into.length) this.#finish();
   }
 
   answer(type: FrameType, body: Uint8Array): Loaded {
@@ -131,6 +171,7 @@ export class LoadAttempt implements Attempt<Loaded> {
     if (this.#current !== undefined || count !== this.#collection.count - this.#first) {
       throw new StoreError('INVALID', `${count} payloads were announced, and others came`);
     }
+    this.#meter?.answered();
     return { count, reason };
   }
 
@@ -138,7 +179,15 @@ export class LoadAttempt implements Attempt<Loaded> {
     const current = this.#current;
     this.#current = undefined;
     if (current === undefined) return;
-    const { notice, payload } = current;
-    this.#collection.add({ ...notice, payload });
+    const { notice, payload, into } = current;
+    const { compressed: form } = notice;
+    const loaded = { ...notice, payload };
+    if (form === undefined || this.#codec === undefined) this.#collection.add(loaded);
+    else this.#collection.addCompressed(loaded, into, { codec: this.#codec, form });
   }
+}
+
+function asStoreError(error: unknown): StoreError {
+  if (isStoreError(error)) return error;
+  return new StoreError('UNAVAILABLE', messageOf(error), { cause: error });
 }

@@ -23,8 +23,8 @@ export interface Attempt<Result> extends Pick<CallHandler, 'dataTarget' | 'onDat
   ended(): Promise<StoreError | undefined> | undefined;
 }
 
-/** What a daemon permits: payload bytes that may go unasked, and whether it lends memory to fill. */
-export type Permits = Pick<ClientConnection, 'eagerBytesMax' | 'mayFill'>;
+/** What a daemon permits: payload bytes that may go unasked, whether it lends memory to fill and knows compression. */
+export type Permits = Pick<ClientConnection, 'eagerBytesMax' | 'mayFill' | 'mayCompress'>;
 
 /** What a kind of call is. */
 export interface CallPlan<Result> {

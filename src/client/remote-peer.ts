@@ -16,6 +16,8 @@ export interface PeerParts {
   /** Empty: none. */
   readonly token: string;
   readonly agent: string;
+  /** Payloads may travel compressed where the daemon knows that too. */
+  readonly isCompressing?: boolean | undefined;
 }
 
 /** What a call wants of a connection. */
@@ -47,10 +49,11 @@ export class RemotePeer {
 
   constructor(parts: PeerParts) {
     this.#parts = parts;
+    const compressing = parts.isCompressing === true ? features.compressing : 0;
     this.#hello = {
       versionOldest: protocolVersions.oldest,
       versionNewest: protocolVersions.newest,
-      features: features.lending | features.accepting,
+      features: features.lending | features.accepting | compressing,
       clientId: parts.random.hex(16),
       token: parts.token,
       agent: parts.agent,

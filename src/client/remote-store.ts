@@ -29,7 +29,9 @@ import * as reads from '../protocol/read-messages.ts';
 import { decodeStatistics } from '../protocol/statistics.ts';
 import * as writes from '../protocol/write-messages.ts';
 import type { SaveHead } from '../protocol/write-messages.ts';
+import type { WireDirection, WireLink } from '../wire/wire-link.ts';
 import { loadPlan, savePlan, smallPlan } from './call-plans.ts';
+import type { CallWire } from './call-plans.ts';
 import { LoadCollection } from './load-attempt.ts';
 import type { LoadedPayload } from './load-attempt.ts';
 import { runCall } from './remote-call.ts';
@@ -53,6 +55,8 @@ export interface RemoteStoreParts {
   readonly checksums: Checksums;
   /** What fills memory of the daemon, on its host, while there is any. */
   readonly fillerOf?: (() => SharedFiller | undefined) | undefined;
+  /** Compression of payloads, where the daemon is reached over a network. The store closes it. */
+  readonly wire?: WireLink | undefined;
 }
 
 /**
@@ -190,7 +194,7 @@ export class RemoteStore implements KvStore {
     this.#isClosed = true;
     this.#parts.peer.close();
     this.#pool.clear();
-    await this.#parts.checksums.close();
+    await Promise.all([this.#parts.checksums.close(), this.#parts.wire?.close()]);
   }
 
   #small<Result>(
@@ -217,20 +221,22 @@ export class RemoteStore implements KvStore {
     call: {
       readonly type: FrameType;
       readonly countMax: number;
-      readonly encode: (head: reads.CallHead) => Uint8Array;
+      readonly encode: (head: LoadHead) => Uint8Array;
     },
   ): Promise<reads.Loaded> {
     const namespace = this.#namespaceOf(options);
-    const encode = (deadlineMs: number): Uint8Array => call.encode({ namespace, deadlineMs });
+    const encode = (deadlineMs: number, mayCompress: boolean): Uint8Array =>
+      call.encode({ namespace, deadlineMs, mayCompress });
+    const wire = await this.#wireOf('load', call.countMax);
     try {
-      return await this.#run(options, usualMs, loadPlan({ ...call, encode }, collection));
+      return await this.#run(options, usualMs, loadPlan({ ...call, encode }, collection, wire));
     } catch (error) {
       collection.release();
       throw error;
     }
   }
 
-  #save(
+  async #save(
     type: FrameType,
     payloads: readonly Uint8Array[],
     options: SaveOptions | undefined,
@@ -244,8 +250,17 @@ export class RemoteStore implements KvStore {
       encode: (rest: Omit<SaveHead, 'namespace' | 'durable' | 'fingerprint'>) =>
         encode({ namespace, durable, fingerprint, ...rest }),
     };
-    const plan = savePlan(call, payloads, clock, fillerOf);
+    const { wire: link } = this.#parts;
+    const due = payloads.filter(({ length }) => link?.codec.takes(length) === true);
+    const wire = await this.#wireOf('save', due.length);
+    const plan = savePlan(call, payloads, clock, { fillerOf, wire });
     return this.#run(options, this.#parts.deadlines.saveMs, plan);
+  }
+
+  async #wireOf(direction: WireDirection, payloads: number): Promise<CallWire | undefined> {
+    const { wire: link, clock } = this.#parts;
+    if (link === undefined) return undefined;
+    return { link, clock, isWanted: payloads > 0 && (await link.wants(direction, payloads)) };
   }
 
   #run<Result>(
@@ -262,7 +277,10 @@ export class RemoteStore implements KvStore {
   }
 }
 
-function wishOf(options: LoadOptions | undefined): reads.Wish {
+/** What every load says that may come compressed. */
+type LoadHead = reads.CallHead & Pick<reads.Wish, 'mayCompress'>;
+
+function wishOf(options: LoadOptions | undefined): Omit<reads.Wish, 'mayCompress'> {
   return { exact: options?.exact ?? false, fingerprint: options?.fingerprint };
 }
 

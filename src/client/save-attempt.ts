@@ -7,6 +7,9 @@ import type { Clock } from '../platform/clock.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
 import { decodeNumber } from '../protocol/read-messages.ts';
 import { decodeLent, decodeSaved, decodeWanted } from '../protocol/write-messages.ts';
+import { CompressionAhead } from '../wire/compression-ahead.ts';
+import type { WireCodec } from '../wire/wire-codec.ts';
+import type { WireLink } from '../wire/wire-link.ts';
 import { unreachable } from './client-connection.ts';
 import type { ClientConnection } from './client-connection.ts';
 import type { Attempt } from './remote-call.ts';
@@ -20,6 +23,10 @@ export interface SaveToAttempt {
   /** Fills memory that the daemon lends; the attempt ends it. Undefined: the daemon lends none. */
   readonly filler: SharedFiller | undefined;
   readonly clock: Clock;
+  /** Payloads go compressed where that gains something; undefined: as they are. */
+  readonly codec: Pick<WireCodec, 'encode'> | undefined;
+  /** Told of the transfer when it has ended well. */
+  readonly link: Pick<WireLink, 'note'> | undefined;
 }
 
 /** What the daemon lets come next: so many bytes, or payloads in these places. */
@@ -42,6 +49,11 @@ export class SaveAttempt implements Attempt<SaveResult> {
   #toSend: number[] = [];
   #isSending = false;
   #hasEnded = false;
+  /** Payloads in the order in which they are sent, from the first one that is wanted on. */
+  #ahead: CompressionAhead | undefined;
+  #beganMs: number | undefined;
+  #rawBytes = 0;
+  #wireBytes = 0;
 
   constructor(call: SaveToAttempt, payloads: readonly Uint8Array[]) {
     this.type = call.type;
@@ -74,7 +86,10 @@ export class SaveAttempt implements Attempt<SaveResult> {
   }
 
   answer(type: FrameType, body: Uint8Array): SaveResult | 'again' {
-    if (type === 'saved') return decodeSaved(body);
+    if (type === 'saved') {
+      this.#note();
+      return decodeSaved(body);
+    }
     if (type === 'resend') {
       this.#call.onResend();
       return 'again';
@@ -95,6 +110,19 @@ export class SaveAttempt implements Attempt<SaveResult> {
     }
     this.#grant(grantBytes);
     this.#toSend = isWanted.flatMap((wanted, index) => (wanted ? [index] : [])).reverse();
+    const { codec, clock } = this.#call;
+    this.#beganMs = clock.nowMs();
+    if (codec === undefined) return;
+    const payloads = this.#toSend.map((index) => this.#payloads[index]);
+    this.#ahead = new CompressionAhead(codec, payloads);
+  }
+
+  #note(): void {
+    const { link, clock } = this.#call;
+    if (link === undefined || this.#beganMs === undefined) return;
+    const ms = clock.nowMs() - this.#beganMs;
+    const [rawBytes, wireBytes] = [this.#rawBytes, this.#wireBytes];
+    link.note('save', { rawBytes, wireBytes, linkMs: ms, callMs: ms });
   }
 
   #grant(bytes: number): void {
@@ -132,7 +160,11 @@ export class SaveAttempt implements Attempt<SaveResult> {
       if (this.#hasEnded || connection === undefined || payload.length > turn.bytes) return;
       turn.bytes -= payload.length;
       this.#toSend.shift();
-      connection.sendPayload(this.#id, index, payload);
+      const encoded = this.#ahead === undefined ? undefined : await this.#ahead.take();
+      if (this.#hasEnded) return;
+      this.#rawBytes += payload.length;
+      this.#wireBytes += encoded?.compressed?.stored.length ?? payload.length;
+      connection.sendPayload(this.#id, index, payload, encoded);
       if (connection.queuedBytes > limits.queuedBytesMax / 2) await connection.flushed();
     }
   }

@@ -20,6 +20,8 @@ export interface DoorConfig {
   readonly tokenFile: string | undefined;
   /** Memory of a client of a daemon for blocks that it read; 0: none. */
   readonly nearCacheBytes: number;
+  /** Whether payloads travel compressed over a network. */
+  readonly wireCompression: 'auto' | 'on' | 'off';
   /** Absolute: the certificates behind that of the daemon, which the client trusts. */
   readonly tlsCaFile: string | undefined;
   /** Absolute: what the daemon shows of itself. */
@@ -99,6 +101,19 @@ export const doorSettings: readonly DoorSetting[] = [
       'Memory of a client of a daemon for blocks that it read, so that reading them again moves no ' +
       'bytes. 0: none.',
     readBy: ['library'],
+    effect: 'now',
+  },
+  {
+    name: 'WMBT_KV_WIRE_COMPRESSION',
+    door: 'wireCompression',
+    kind: 'choice',
+    choices: { auto: 'auto', on: 'on', off: 'off' },
+    default: 'auto',
+    accepts: 'auto, on, off',
+    help:
+      'Compress payloads between a client and a daemon over TCP, with TLS or without, where both know it. `auto`: while ' +
+      'the link is so slow that it is faster. `on`: always. Over HTTP, a Unix socket and in shared memory never.',
+    readBy: ['library', 'daemon'],
     effect: 'now',
   },
   {
@@ -195,6 +210,7 @@ export function doorsFromEnvironment(environment: Environment, homeDirectory: st
     runtimeDirectory: path('WMBT_KV_RUNTIME_DIR'),
     tokenFile: path('WMBT_KV_TOKEN_FILE'),
     nearCacheBytes: bytesOf(environment, 'WMBT_KV_NEAR_CACHE_BYTES'),
+    wireCompression: wireCompressionOf(environment),
     tlsCaFile: path('WMBT_KV_TLS_CA_FILE'),
     tlsCertFile: path('WMBT_KV_TLS_CERT_FILE'),
     tlsKeyFile: path('WMBT_KV_TLS_KEY_FILE'),
@@ -252,6 +268,15 @@ function bytesOf(environment: Environment, name: string): number {
   const text = textOf(environment, name) ?? setting.default;
   const bytes = parseSetting(setting, text);
   if (typeof bytes === 'number') return bytes;
+  throw refused(name, text);
+}
+
+function wireCompressionOf(environment: Environment): DoorConfig['wireCompression'] {
+  const name = 'WMBT_KV_WIRE_COMPRESSION';
+  const setting = settingOf(name);
+  const text = textOf(environment, name) ?? setting.default;
+  const word = parseSetting(setting, text);
+  if (word === 'auto' || word === 'on' || word === 'off') return word;
   throw refused(name, text);
 }
 

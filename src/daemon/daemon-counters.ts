@@ -1,3 +1,16 @@
+/** Payloads that travelled compressed, in one direction. */
+export class CompressedTraffic {
+  payloads = 0;
+  rawBytes = 0;
+  wireBytes = 0;
+
+  add(rawBytes: number, wireBytes: number): void {
+    this.payloads += 1;
+    this.rawBytes += rawBytes;
+    this.wireBytes += wireBytes;
+  }
+}
+
 /** What a daemon counts of its doors. */
 export class DaemonCounters {
   connections = 0;
@@ -10,4 +23,6 @@ export class DaemonCounters {
   /** Calls that the client's token does not permit. */
   callsDenied = 0;
   callsCancelled = 0;
+  /** Over frames, seen from the daemon. */
+  readonly compressed = { sent: new CompressedTraffic(), received: new CompressedTraffic() };
 }

@@ -3,6 +3,7 @@ import type { ServedStore } from '../blocks/served-store.ts';
 import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Sockets } from '../platform/sockets.ts';
+import type { WireDoor } from '../wire/wire-link.ts';
 import type { ClientAccounts } from './client-accounts.ts';
 import type { DaemonCounters } from './daemon-counters.ts';
 
@@ -14,6 +15,8 @@ export interface DaemonService {
   readonly logger: Logger;
   /** Where payloads that come in are checked; on this thread when absent. */
   readonly checksums?: Checksums | undefined;
+  /** Compression of payloads that come and go over a network; none when absent. The daemon closes it. */
+  readonly wire?: WireDoor | undefined;
   /** Limits of clients, over all transports. */
   readonly accounts: ClientAccounts;
   readonly counters: DaemonCounters;

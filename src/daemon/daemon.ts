@@ -55,10 +55,11 @@ export class Daemon {
   /** Closes the doors at once and leaves the store to its fate. */
   async abandon(): Promise<void> {
     await Promise.all(this.#open.map((transport) => transport.close()));
+    await this.#service.wire?.close();
   }
 
   async #stop(signal: AbortSignal | undefined): Promise<void> {
-    const { clock, logger, store } = this.#service;
+    const { clock, logger, store, wire } = this.#service;
     const drained = Promise.all(this.#open.map((transport) => transport.drain()));
     try {
       await Call.run(clock, { signal }, this.#drainMs, (call) => call.race(drained));
@@ -67,6 +68,7 @@ export class Daemon {
       logger.info('calls still run and are broken off', { afterMs: this.#drainMs });
     }
     await Promise.all(this.#open.map((transport) => transport.close()));
+    await wire?.close();
     await store.close();
   }
 }

@@ -150,6 +150,7 @@ const save = (id: number, deadlineMs = 5000): readonly Uint8Array[] => {
     isUnasked: false,
     isWhole: false,
     mayFill: false,
+    mayCompress: false,
   };
   const call = { ...head, deadlineMs, ...flags, parent: undefined, blocks: announced };
   return encodeFrame('save', id, encodeSaveCall(call));
@@ -296,7 +297,13 @@ describe('a client of a daemon', () => {
     const peer = new RawPeer(rig.port).write(hello());
     await peer.seen('welcome 0');
     peer.socket.pause();
-    const load = { ...head, exact: false, fingerprint: undefined, keys: large.keys };
+    const load = {
+      ...head,
+      exact: false,
+      fingerprint: undefined,
+      mayCompress: false,
+      keys: large.keys,
+    };
     peer.write(encodeFrame('load', 1, encodeLoadCall(load)));
     await eventually('the load has begun', async () => (await rig.store.stats()).disk.hits >= 16);
     await sleep(300);

@@ -202,7 +202,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   /** Starts a call. Its failure is its answer; only what is no call ends the connection. */
   #begin({ type, id }: FrameHeader, body: Uint8Array): void {
     const { service, access, isLocal, isDraining } = this.#door;
-    const { account, credential } = assertDefined(this.#client, 'a client');
+    const { account, credential, wire } = assertDefined(this.#client, 'a client');
     const { grant } = credential;
     if (id === 0 || this.#calls.has(id)) {
       throw new StoreError('INVALID', `call ${id} is not new`);
@@ -221,7 +221,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
     this.#calls.set(id, call);
     // The body lies in the reader's memory, which the next frame takes.
     const running = serve(type, Uint8Array.from(body), {
-      ...{ call, sink: this, service, account },
+      ...{ call, sink: this, service, account, wire },
       ring: isLocal && access.isOpen ? this.#ring : undefined,
     });
     void running

@@ -7,6 +7,7 @@ import {
   encodeWelcome,
   features,
 } from '../protocol/session-messages.ts';
+import type { WireDoor } from '../wire/wire-link.ts';
 import type { Access, Credential, Grant } from './access.ts';
 import type { ClientAccount } from './client-accounts.ts';
 import type { DaemonService } from './daemon-service.ts';
@@ -18,6 +19,8 @@ export interface GreetedClient {
   readonly id: string;
   readonly account: ClientAccount;
   readonly credential: Credential;
+  /** Compression of payloads, where it was agreed. */
+  readonly wire: WireDoor | undefined;
 }
 
 /**
@@ -42,11 +45,14 @@ export function greet(
   const version = commonVersion(hello);
   const credential = door.access.present(hello.token);
   const { accounts, agent, putDurable } = door.service;
+  // On one host compressing takes longer than copying does.
+  const wire = door.isLocal ? undefined : door.service.wire;
   const known =
     features.lending |
     (putDurable === false ? features.accepting : 0) |
     // What is in a ring is taken whatever its namespace.
-    (door.isLocal && door.access.isOpen ? features.ringing : 0);
+    (door.isLocal && door.access.isOpen ? features.ringing : 0) |
+    (wire === undefined ? 0 : features.compressing);
   const tenant = grantOf(credential, hello.token).name;
   const id = tenant === undefined ? hello.clientId : `${tenant} ${hello.clientId}`;
   const account = accounts.join(id, tenant);
@@ -61,7 +67,8 @@ export function greet(
     agent,
   });
   door.sink.send('welcome', 0, welcome);
-  return { id, account, credential };
+  const isCompressing = (hello.features & features.compressing) !== 0;
+  return { id, account, credential, wire: isCompressing ? wire : undefined };
 }
 
 function grantOf(credential: Credential, token: string): Grant {

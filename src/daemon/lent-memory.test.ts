@@ -86,7 +86,8 @@ function saveOf(
   const announced = blocks.map(({ key, payload }) => ({
     ...{ key, length: payload.length, tokens: 128, position: undefined, hasDecodedTokens: false },
   }));
-  const call = { namespace, deadlineMs, ...flags, mayFill, parent: undefined, blocks: announced };
+  const own = { mayFill, mayCompress: false, parent: undefined, blocks: announced };
+  const call = { namespace, deadlineMs, ...flags, ...own };
   return encodeSaveCall(call);
 }
 

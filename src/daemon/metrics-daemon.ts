@@ -1,6 +1,7 @@
 import type { StoreStats } from '../blocks/kv-store.ts';
 import type { ClientAccounts } from './client-accounts.ts';
-import type { DaemonCounters } from './daemon-counters.ts';
+import type { WireDoor } from '../wire/wire-link.ts';
+import type { CompressedTraffic, DaemonCounters } from './daemon-counters.ts';
 import { renderFamily } from './metrics-registry.ts';
 import type { Sample } from './metrics-registry.ts';
 
@@ -15,6 +16,8 @@ export interface DaemonFacts {
   readonly version: string;
   readonly counters: DaemonCounters;
   readonly accounts: ClientAccounts;
+  /** Undefined where payloads are not compressed. */
+  readonly wire: Pick<WireDoor, 'codec'> | undefined;
   /** Undefined where nobody sends a bill. */
   readonly prices: RequestPrices | undefined;
   /** When the certificate is good no more; undefined without one. */
@@ -28,6 +31,7 @@ export function renderDaemonMetrics(facts: DaemonFacts, stats: StoreStats): stri
       { labels: { version: facts.version }, value: 1 },
     ]),
     doorFamilies(facts),
+    wireFamilies(facts),
     billFamilies(facts, stats),
     certificateFamily(facts),
   ].join('');
@@ -77,6 +81,36 @@ function doorFamilies({ counters, accounts }: DaemonFacts): string {
       'wombatkv_daemon_pinned_bytes',
       'Bytes pinned for answers over frames.',
       one(accounts.pinnedBytes),
+    ),
+  ].join('');
+}
+
+function wireFamilies({ counters, wire }: DaemonFacts): string {
+  const { sent, received } = counters.compressed;
+  const both = (valueOf: (traffic: CompressedTraffic) => number): readonly Sample[] => [
+    { labels: { direction: 'sent' }, value: valueOf(sent) },
+    { labels: { direction: 'received' }, value: valueOf(received) },
+  ];
+  return [
+    counter(
+      'wombatkv_wire_compressed_payloads_total',
+      'Payloads that travelled compressed between clients and this daemon.',
+      both(({ payloads }) => payloads),
+    ),
+    counter(
+      'wombatkv_wire_compressed_raw_bytes_total',
+      'Bytes of these payloads themselves.',
+      both(({ rawBytes }) => rawBytes),
+    ),
+    counter(
+      'wombatkv_wire_compressed_bytes_total',
+      'Bytes that travelled for them.',
+      both(({ wireBytes }) => wireBytes),
+    ),
+    counter(
+      'wombatkv_wire_failures_total',
+      'Payloads that could not be compressed and were sent as they are.',
+      one(wire?.codec.failures ?? 0),
     ),
   ].join('');
 }

@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BytePool } from '../base/byte-pool.ts';
 import { crc32c } from '../base/crc32c.ts';
+import { deferred } from '../base/deferred.ts';
 import type { LentPlace, PayloadLease } from '../blocks/served-store.ts';
 import { directChecksums } from '../platform/checksums.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
+import { CompressedTraffic } from './daemon-counters.ts';
+import { InflatedPayloads } from './inflated-payloads.ts';
 import { IntakeMemory } from './intake-memory.ts';
 import { SaveIntake } from './save-intake.ts';
 
@@ -44,6 +47,44 @@ function send(intake: SaveIntake, index: number): void {
 }
 
 describe('intake of a save', () => {
+  it('keeps the memory of a payload that a thread still makes, also when nobody wants it', async () => {
+    const lender = new Lender();
+    const memory = new IntakeMemory(lender, new BytePool(1024 * 1024));
+    const made = deferred<number>();
+    const codec = { decode: () => made.promise };
+    const pool = new BytePool(1024 * 1024);
+    const inflating = new InflatedPayloads(codec, pool, new CompressedTraffic());
+    const expected = [{ index: 0, length: bytes }];
+    const intake = new SaveIntake(expected, { memory, checksums: directChecksums, inflating });
+    intake.grant(bytes);
+    intake.begin({ ...noticeOf(0), compressed: { filter: 'none', length: 40_000 } });
+    intake.target(40_000);
+    intake.filled(40_000);
+    intake.discard();
+    await Promise.resolve();
+    assert.deepEqual([lender.lent.size, pool.keptBytes], [1, 0]);
+    made.resolve(0);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.deepEqual([lender.lent.size, pool.keptBytes], [0, 40_000]);
+  });
+
+  it('gives back both memories of a payload that stops to come', () => {
+    const lender = new Lender();
+    const memory = new IntakeMemory(lender, new BytePool(1024 * 1024));
+    const codec = { decode: () => Promise.reject(new Error('nothing came')) };
+    const pool = new BytePool(1024 * 1024);
+    const inflating = new InflatedPayloads(codec, pool, new CompressedTraffic());
+    const expected = [{ index: 0, length: bytes }];
+    const intake = new SaveIntake(expected, { memory, checksums: directChecksums, inflating });
+    intake.grant(bytes);
+    intake.begin({ ...noticeOf(0), compressed: { filter: 'none', length: 40_000 } });
+    intake.target(10_000);
+    intake.discard();
+    assert.equal(lender.lent.size, 1);
+    intake.lost();
+    assert.deepEqual([lender.lent.size, pool.keptBytes], [0, 40_000]);
+  });
+
   it('takes payloads into memory of the store while it lends any, and gives it back', async () => {
     const lender = new Lender();
     const { memory, intake } = intakeOf(lender, 3);

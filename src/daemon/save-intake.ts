@@ -1,9 +1,11 @@
 import { assert } from '../base/assert.ts';
 import { deferred } from '../base/deferred.ts';
 import type { Deferred } from '../base/deferred.ts';
-import { StoreError } from '../base/errors.ts';
+import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import type { Checksums } from '../platform/checksums.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
+import { refuseCompressed } from '../wire/wire-link.ts';
+import type { InflatedPayloads, InflatingPayload } from './inflated-payloads.ts';
 import type { IntakeMemory } from './intake-memory.ts';
 import type { PayloadIntake } from './served-call.ts';
 
@@ -31,10 +33,15 @@ export class SaveIntake implements PayloadIntake {
   /** Payloads that {@link receive} has given. */
   #given = 0;
   #granted = 0;
-  #current: { readonly notice: PayloadNotice; readonly into: Uint8Array } | undefined;
+  readonly #inflating: InflatedPayloads | undefined;
+  /** `into` is the memory that bytes come into: the payload's, or that of what it is made of. */
+  #current: Coming | undefined;
   #filled = 0;
   /** With the comparison of its checksum, which may still be under way. */
-  readonly #received: (ReceivedPayload & { readonly verifying: Promise<void> })[] = [];
+  readonly #received: (ReceivedPayload & {
+    readonly verifying: Promise<void>;
+    readonly isInflated?: boolean;
+  })[] = [];
   #waiting: { readonly until: number; readonly arrival: Deferred<void> } | undefined;
   #failure: StoreError | undefined;
   /** Memory that the client fills by itself, by groups; the first is due first. */
@@ -45,11 +52,17 @@ export class SaveIntake implements PayloadIntake {
 
   constructor(
     expected: readonly ExpectedPayload[],
-    { memory, checksums }: { readonly memory: IntakeMemory; readonly checksums: Checksums },
+    parts: {
+      readonly memory: IntakeMemory;
+      readonly checksums: Checksums;
+      /** What payloads that come compressed become payloads by; undefined: none may come so. */
+      readonly inflating?: InflatedPayloads | undefined;
+    },
   ) {
     this.#expected = expected;
-    this.#memory = memory;
-    this.#checksums = checksums;
+    this.#memory = parts.memory;
+    this.#checksums = parts.checksums;
+    this.#inflating = parts.inflating;
   }
 
   /** Lets so many more bytes come. */
@@ -93,7 +106,12 @@ export class SaveIntake implements PayloadIntake {
   /** Gives back what came and nobody took, and what was coming, as soon as nothing comes there any more. */
   discard(): void {
     this.#isDiscarded = true;
-    for (const { payload } of this.#received.splice(0)) this.#memory.give(payload);
+    for (const { payload, verifying, isInflated } of this.#received.splice(0)) {
+      const give = (): void => this.#memory.give(payload);
+      // A thread may still be writing there.
+      if (isInflated === true) verifying.then(give, give);
+      else give();
+    }
     for (const { payloads } of this.#lent.splice(0)) {
       for (const payload of payloads) this.#memory.give(payload);
     }
@@ -139,10 +157,19 @@ export class SaveIntake implements PayloadIntake {
       const message = `payload ${index} has ${length} bytes; ${this.#granted} are granted`;
       throw new StoreError('INVALID', message);
     }
+    refuseCompressed(notice.compressed, this.#inflating !== undefined);
     this.#granted -= length;
-    this.#current = { notice, into: this.#memory.take(length) };
+    this.#current = this.#comingOf(notice);
     this.#filled = 0;
     if (length === 0) this.#finish();
+  }
+
+  #comingOf(notice: PayloadNotice): Coming {
+    const { compressed: form } = notice;
+    const payload = this.#memory.take(notice.length);
+    if (form === undefined || this.#inflating === undefined) return { notice, into: payload };
+    const inflating = this.#inflating.begin(form, payload);
+    return { notice, into: inflating.stored, inflating };
   }
 
   target(length: number): Uint8Array {
@@ -165,20 +192,31 @@ export class SaveIntake implements PayloadIntake {
   /** The payload that was coming when the intake was discarded. */
   #giveCurrent(): void {
     if (!this.#isDiscarded || this.#isReading || this.#current === undefined) return;
-    this.#memory.give(this.#current.into);
+    const { into, inflating } = this.#current;
+    this.#memory.give(inflating?.payload ?? into);
+    inflating?.giveUp();
     this.#current = undefined;
   }
 
   #finish(): void {
     assert(this.#current !== undefined, 'a payload is whole');
-    const { notice, into } = this.#current;
+    const { notice, into, inflating } = this.#current;
     const { index, length, crc } = notice;
     this.#current = undefined;
     this.#next += 1;
-    const sum = this.#checksums.of(into);
     const compare = (computed: number): void => {
       if (computed !== crc) this.#refuse(index);
     };
+    if (inflating !== undefined) {
+      const { payload } = inflating;
+      const verifying = inflating.finish().then(compare, (error: unknown) => {
+        this.#refuse(index, error);
+      });
+      this.#received.push({ index, length, payload, crc, verifying, isInflated: true });
+      this.#noteArrival();
+      return;
+    }
+    const sum = this.#checksums.of(into);
     const verifying = typeof sum === 'number' ? Promise.resolve() : sum.then(compare);
     if (typeof sum === 'number') compare(sum);
     this.#received.push({ index, length, payload: into, crc, verifying });
@@ -189,12 +227,21 @@ export class SaveIntake implements PayloadIntake {
     if (this.#next >= (this.#waiting?.until ?? Infinity)) this.#waiting?.arrival.resolve();
   }
 
-  /** Whoever waits learns at once, also when more was to come. */
-  #refuse(index: number): void {
-    const message = `payload ${index} was damaged on its way: its checksum does not hold`;
-    this.#failure ??= new StoreError('CORRUPT', message);
+  /** Whoever waits learns at once, also when more was to come. The cause is absent where only the checksum differs. */
+  #refuse(index: number, cause?: unknown): void {
+    const why = cause === undefined ? 'its checksum does not hold' : messageOf(cause);
+    const code = cause === undefined || isStoreError(cause, 'CORRUPT') ? 'CORRUPT' : 'UNAVAILABLE';
+    const what = code === 'CORRUPT' ? 'was damaged on its way' : 'cannot be read';
+    this.#failure ??= new StoreError(code, `payload ${index} ${what}: ${why}`, { cause });
     this.#waiting?.arrival.reject(this.#failure);
   }
 }
 
 const noPayload = { into: new Uint8Array(0) };
+
+/** A payload on its way in. */
+interface Coming {
+  readonly notice: PayloadNotice;
+  readonly into: Uint8Array;
+  readonly inflating?: InflatingPayload;
+}

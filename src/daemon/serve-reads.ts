@@ -1,4 +1,3 @@
-import { crc32c } from '../base/crc32c.ts';
 import { isStoreError } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { Borrow, LoadOptions, MissReason, PayloadBorrow } from '../blocks/kv-store.ts';
@@ -8,10 +7,11 @@ import {
   decodeLoadRawTailCall,
   decodeLoadTailCall,
   encodeLoaded,
-  encodePayloadNotice,
 } from '../protocol/read-messages.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
+import type { WireDoor } from '../wire/wire-link.ts';
 import type { ClientAccount } from './client-accounts.ts';
+import { PayloadSender } from './compressed-sending.ts';
 import type { DaemonService } from './daemon-service.ts';
 import type { FrameSink, ServedCall } from './served-call.ts';
 
@@ -21,6 +21,8 @@ interface LoadRun {
   readonly sink: FrameSink;
   readonly service: DaemonService;
   readonly account: ClientAccount;
+  /** Compression of payloads, where the client knows it. */
+  readonly wire: WireDoor | undefined;
 }
 
 /**
@@ -28,7 +30,7 @@ interface LoadRun {
  * so that what is pinned for a client has a bound however many blocks it asks for.
  */
 export async function serveLoad(run: LoadRun, body: Uint8Array): Promise<void> {
-  const { keys, namespace, exact, fingerprint, deadlineMs } = decodeLoadCall(body);
+  const { keys, namespace, exact, fingerprint, deadlineMs, mayCompress } = decodeLoadCall(body);
   const { call, sink, service } = run;
   const { clock } = service;
   const endMs = clock.nowMs() + Math.min(deadlineMs, limits.servedDeadlineMsMax);
@@ -47,7 +49,7 @@ export async function serveLoad(run: LoadRun, body: Uint8Array): Promise<void> {
       borrow.release();
       throw error;
     }
-    sending = sendBlocks(run, borrow, sent);
+    sending = sendBlocks(run, borrow, sent, mayCompress ? run.wire : undefined);
     // Observed at once: it may fail while the next part is being loaded.
     sending.catch(() => undefined);
     sent += borrow.blocks.length;
@@ -82,18 +84,24 @@ function partSize({ blocks }: Borrow): number {
 }
 
 /** Sends the blocks and gives them back when the system has their bytes. */
-async function sendBlocks(run: LoadRun, borrow: Borrow, first: number): Promise<void> {
-  const { call, sink, account } = run;
+async function sendBlocks(
+  run: LoadRun,
+  borrow: Borrow,
+  first: number,
+  wire: WireDoor | undefined,
+): Promise<void> {
+  const { call, sink, account, service } = run;
   const bytes = borrow.blocks.reduce((sum, { payload }) => sum + payload.length, 0);
   const unpin = account.pins.add(bytes);
+  const payloads = borrow.blocks.map(({ payload }) => payload);
+  const sender = new PayloadSender({ sink, id: call.id }, payloads, wire, service.counters);
   try {
     for (const [at, block] of borrow.blocks.entries()) {
       if (sink.queuedBytes > limits.queuedBytesMax) await sink.flushed();
       call.signal.throwIfAborted();
-      const { payload, tokens, hasDecodedTokens, tier } = block;
-      const crc = block.crc ?? crc32c(payload);
-      const notice = { index: first + at, length: payload.length, crc, tokens };
-      send({ call, sink }, { ...notice, hasDecodedTokens, tier }, payload);
+      const { tokens, hasDecodedTokens, tier } = block;
+      const sent = sender.send({ index: first + at, tokens, hasDecodedTokens, tier }, block);
+      if (sent !== undefined) await sent;
     }
     await sink.flushed();
   } finally {
@@ -102,21 +110,13 @@ async function sendBlocks(run: LoadRun, borrow: Borrow, first: number): Promise<
   }
 }
 
-function send(
-  { call, sink }: Pick<LoadRun, 'call' | 'sink'>,
-  notice: PayloadNotice,
-  payload: Uint8Array,
-): void {
-  sink.sendPayload(call.id, encodePayloadNotice(notice), payload);
-}
-
 /** Answers `load-tail`. */
 export async function serveLoadTail(run: LoadRun, body: Uint8Array): Promise<void> {
-  const { tip, tokens, ...options } = decodeLoadTailCall(body);
+  const { tip, tokens, mayCompress, ...options } = decodeLoadTailCall(body);
   const { signal } = run.call;
   await run.account.roomForPins({ clock: run.service.clock, signal });
   const found = await run.service.store.loadTail({ tip, tokens }, { ...capped(options), signal });
-  await sendOne(run, found, found);
+  await sendOne(run, found, found, mayCompress ? run.wire : undefined);
 }
 
 /** Answers `load-raw-tail`. */
@@ -125,7 +125,7 @@ export async function serveLoadRawTail(run: LoadRun, body: Uint8Array): Promise<
   const { signal } = run.call;
   await run.account.roomForPins({ clock: run.service.clock, signal });
   const found = await run.service.store.loadRawTail(tip, { ...capped(options), signal });
-  await sendOne(run, found, { tokens: 0, hasDecodedTokens: false });
+  await sendOne(run, found, { tokens: 0, hasDecodedTokens: false }, undefined);
 }
 
 /** What a client asks for, but no longer than a call may last here. */
@@ -137,17 +137,17 @@ async function sendOne(
   run: LoadRun,
   found: PayloadBorrow | undefined,
   facts: Pick<PayloadNotice, 'tokens' | 'hasDecodedTokens'> | undefined,
+  wire: WireDoor | undefined,
 ): Promise<void> {
-  const { call, sink, account } = run;
+  const { call, sink, account, service } = run;
   if (found !== undefined && facts !== undefined) {
     const unpin = account.pins.add(found.payload.length);
     try {
       call.signal.throwIfAborted();
       const { payload, tier } = found;
       const { tokens, hasDecodedTokens } = facts;
-      const crc = found.crc ?? crc32c(payload);
-      const notice = { index: 0, length: payload.length, crc, tokens, hasDecodedTokens, tier };
-      send(run, notice, payload);
+      const sender = new PayloadSender({ sink, id: call.id }, [payload], wire, service.counters);
+      await sender.send({ index: 0, tokens, hasDecodedTokens, tier }, found);
       await sink.flushed();
     } finally {
       unpin();

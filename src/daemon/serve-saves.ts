@@ -16,9 +16,11 @@ import {
 } from '../protocol/write-messages.ts';
 import type { SaveCall, SaveHead } from '../protocol/write-messages.ts';
 import { Call } from '../store/call.ts';
+import type { WireDoor } from '../wire/wire-link.ts';
 import type { ClientAccount } from './client-accounts.ts';
 import type { DaemonService } from './daemon-service.ts';
 import { IntakeMemory } from './intake-memory.ts';
+import { InflatedPayloads } from './inflated-payloads.ts';
 import { groupsOf, saveGroups } from './save-groups.ts';
 import type { GroupedPayloads, SaveGroup } from './save-groups.ts';
 import { SaveIntake } from './save-intake.ts';
@@ -31,6 +33,8 @@ export interface SaveRun {
   readonly sink: FrameSink;
   readonly service: DaemonService;
   readonly account: ClientAccount;
+  /** Compression of payloads, where the client knows it. */
+  readonly wire: WireDoor | undefined;
 }
 
 /** Answers `save`. */
@@ -162,6 +166,8 @@ class PayloadStream implements GroupedPayloads {
   #unstored: readonly ReceivedPayload[] = [];
   /** Bytes taken from the budgets and not given back. */
   #taken = 0;
+  /** What comes compressed is in memory twice for a while. */
+  readonly #mayBeCompressed: boolean;
   readonly #ending = new AbortController();
 
   constructor(run: SaveRun, options: StreamOptions) {
@@ -169,9 +175,13 @@ class PayloadStream implements GroupedPayloads {
     this.#options = options;
     const { save, expected } = options;
     this.#groups = groupsOf(expected);
-    const { checksums = directChecksums, store, accounts } = run.service;
+    const { checksums = directChecksums, store, accounts, counters } = run.service;
     this.#memory = new IntakeMemory(store, accounts.pool);
-    this.#intake = new SaveIntake(expected, { memory: this.#memory, checksums });
+    const wire = save.mayCompress ? run.wire : undefined;
+    const inflating =
+      wire && new InflatedPayloads(wire.codec, accounts.pool, counters.compressed.received);
+    this.#mayBeCompressed = inflating !== undefined;
+    this.#intake = new SaveIntake(expected, { memory: this.#memory, checksums, inflating });
     // What comes unasked is on its way: there is room for it now, or none.
     if (save.isUnasked) this.#grantNow(checkEager(expected));
     run.call.intake = this.#intake;
@@ -204,7 +214,7 @@ class PayloadStream implements GroupedPayloads {
       bytes += length;
     }
     this.#unstored = [];
-    this.#giveBack(bytes);
+    this.#giveBack(this.#roomFor(bytes));
   }
 
   /** Once nothing of the save is under way: the store has answered what it was asked to store. */
@@ -234,7 +244,7 @@ class PayloadStream implements GroupedPayloads {
     const { save, isWanted } = this.#options;
     if (save.isUnasked) return;
     const { bytes } = this.#groups[index];
-    await this.#take(bytes);
+    await this.#take(this.#roomFor(bytes));
     const lent = save.mayFill ? this.#lend(index) : undefined;
     const grantBytes = lent === undefined ? bytes : 0;
     this.#intake.grant(grantBytes);
@@ -257,9 +267,15 @@ class PayloadStream implements GroupedPayloads {
     return lent.map(({ place }) => place);
   }
 
+  /** Bytes of memory for a group of payloads. A longer one is a single payload, which is never compressed. */
+  #roomFor(bytes: number): number {
+    return this.#mayBeCompressed && bytes <= limits.wireCompressBytesMax ? 2 * bytes : bytes;
+  }
+
   #grantNow(bytes: number): void {
-    this.#run.account.takeIntakeNow(bytes);
-    this.#taken += bytes;
+    const room = this.#roomFor(bytes);
+    this.#run.account.takeIntakeNow(room);
+    this.#taken += room;
     this.#intake.grant(bytes);
   }
 

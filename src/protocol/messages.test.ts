@@ -101,18 +101,39 @@ const goldens: Readonly<Record<string, Golden>> = {
   ]),
   load: golden(
     ['load', 3],
-    { ...head, deadlineMs: 9999, exact: true, fingerprint: key(200), keys: [key(1)] },
+    {
+      ...head,
+      deadlineMs: 9999,
+      exact: true,
+      fingerprint: key(200),
+      mayCompress: false,
+      keys: [key(1)],
+    },
     [reads.encodeLoadCall, reads.decodeLoadCall],
   ),
   'load-any': golden(
     ['load', 15],
-    { ...head, deadlineMs: 9999, exact: false, fingerprint: undefined, keys: [key(1)] },
+    {
+      ...head,
+      deadlineMs: 9999,
+      exact: false,
+      fingerprint: undefined,
+      mayCompress: false,
+      keys: [key(1)],
+    },
     [reads.encodeLoadCall, reads.decodeLoadCall],
   ),
   'load-tail': golden(
     ['load-tail', 4],
     {
-      ...{ ...head, deadlineMs: 1, exact: false, fingerprint: undefined, tip: key(7) },
+      ...{
+        ...head,
+        deadlineMs: 1,
+        exact: false,
+        fingerprint: undefined,
+        mayCompress: false,
+        tip: key(7),
+      },
       tokens: [1, -2, 2_147_483_647],
     },
     [reads.encodeLoadTailCall, reads.decodeLoadTailCall],
@@ -129,6 +150,22 @@ const goldens: Readonly<Record<string, Golden>> = {
     },
     [reads.encodePayloadNotice, reads.decodePayloadNotice],
   ),
+  'load-compressed': golden(
+    ['load', 19],
+    {
+      ...{ ...head, deadlineMs: 9999, exact: false, fingerprint: undefined, mayCompress: true },
+      keys: [key(1)],
+    },
+    [reads.encodeLoadCall, reads.decodeLoadCall],
+  ),
+  'payload-compressed': golden(
+    ['payload', 19],
+    {
+      ...{ index: 0, length: 65_536, crc: 0xdeadbeef, tokens: 128, hasDecodedTokens: true },
+      ...{ tier: 'memory' as const, compressed: { filter: 'split2' as const, length: 40_000 } },
+    },
+    [reads.encodePayloadNotice, reads.decodePayloadNotice],
+  ),
   data: golden(['data', 3], bytes, [(value) => value, (body) => Uint8Array.from(body)]),
   loaded: golden(['loaded', 3], { count: 1, reason: undefined }, [
     reads.encodeLoaded,
@@ -140,6 +177,7 @@ const goldens: Readonly<Record<string, Golden>> = {
       ...{ ...head, durable: true, fingerprint: key(200), parent: key(100), isUnasked: false },
       isWhole: true,
       mayFill: false,
+      mayCompress: false,
       blocks: [
         { key: key(1), length: 5, tokens: 128, position: 0, hasDecodedTokens: false },
         { key: key(33), length: 0, tokens: 0, position: undefined, hasDecodedTokens: true },
@@ -153,6 +191,7 @@ const goldens: Readonly<Record<string, Golden>> = {
       ...{ ...head, durable: true, fingerprint: undefined, parent: key(100), isUnasked: true },
       isWhole: true,
       mayFill: false,
+      mayCompress: false,
       blocks: [
         { key: key(1), length: 5, tokens: 0, position: undefined, hasDecodedTokens: false },
         { key: key(33), length: 0, tokens: 0, position: undefined, hasDecodedTokens: false },
@@ -164,7 +203,16 @@ const goldens: Readonly<Record<string, Golden>> = {
     ['save', 17],
     {
       ...{ ...head, durable: undefined, fingerprint: undefined, parent: undefined },
-      ...{ isUnasked: false, isWhole: false, mayFill: true },
+      ...{ isUnasked: false, isWhole: false, mayFill: true, mayCompress: false },
+      blocks: [{ key: key(1), length: 131_072, tokens: 128, position: 0, hasDecodedTokens: false }],
+    },
+    [writes.encodeSaveCall, writes.decodeSaveCall],
+  ),
+  'save-compressed': golden(
+    ['save', 20],
+    {
+      ...{ ...head, durable: undefined, fingerprint: undefined, parent: undefined },
+      ...{ isUnasked: false, isWhole: false, mayFill: false, mayCompress: true },
       blocks: [{ key: key(1), length: 131_072, tokens: 128, position: 0, hasDecodedTokens: false }],
     },
     [writes.encodeSaveCall, writes.decodeSaveCall],
@@ -179,6 +227,7 @@ const goldens: Readonly<Record<string, Golden>> = {
         isUnasked: true,
         isWhole: false,
         mayFill: false,
+        mayCompress: false,
         tip: key(7),
       },
       ...{ length: 5, position: undefined, hasDecodedTokens: true, tokens: [5, 6] },
@@ -189,7 +238,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     ['save-raw-tail', 8],
     {
       ...{ ...head, durable: undefined, fingerprint: undefined, isUnasked: false },
-      ...{ isWhole: false, mayFill: false, tip: key(7), length: 5 },
+      ...{ isWhole: false, mayFill: false, mayCompress: false, tip: key(7), length: 5 },
     },
     [writes.encodeSaveRawTailCall, writes.decodeSaveRawTailCall],
   ),

@@ -24,6 +24,8 @@ export interface KeysCall extends CallHead {
 export interface Wish {
   readonly exact: boolean;
   readonly fingerprint: string | undefined;
+  /** Payloads may come compressed. */
+  readonly mayCompress: boolean;
 }
 
 export interface LoadCall extends KeysCall, Wish {}
@@ -51,6 +53,18 @@ export interface PayloadNotice {
   readonly tokens: number;
   readonly hasDecodedTokens: boolean;
   readonly tier: Tier;
+  /** What comes instead of the payload's own bytes; absent: those. */
+  readonly compressed?: CompressedForm;
+}
+
+/** What a payload was before one zstd frame was made of it, as in docs/FORMAT.md. */
+export const wireFilters = ['none', 'shuffle2', 'split2'] as const;
+
+/** A payload as it travels compressed. */
+export interface CompressedForm {
+  readonly filter: (typeof wireFilters)[number];
+  /** Bytes that travel: fewer than the payload has. */
+  readonly length: number;
 }
 
 /** The end of a load: so many payloads were sent, and why there are no more. */
@@ -105,18 +119,22 @@ export function decodeKeysCall(body: Uint8Array): KeysCall {
 
 const exactFlag = 1;
 const fingerprintFlag = 2;
+const mayCompressFlag = 4;
 
 /** Flags and, when there is one, the fingerprint. */
-export function writeWish(writer: ByteWriter, { exact, fingerprint }: Wish): ByteWriter {
-  writer.u8((exact ? exactFlag : 0) | (fingerprint === undefined ? 0 : fingerprintFlag));
+export function writeWish(writer: ByteWriter, wish: Wish): ByteWriter {
+  const { exact, fingerprint, mayCompress } = wish;
+  const flags = (exact ? exactFlag : 0) | (fingerprint === undefined ? 0 : fingerprintFlag);
+  writer.u8(flags | (mayCompress ? mayCompressFlag : 0));
   return fingerprint === undefined ? writer : writer.key(fingerprint);
 }
 
 function readWish(reader: ByteReader): Wish {
   const flags = reader.u8();
-  if (flags > (exactFlag | fingerprintFlag)) throw reader.invalid(`unknown flags ${flags}`);
+  if (flags > 7) throw reader.invalid(`unknown flags ${flags}`);
   const fingerprint = (flags & fingerprintFlag) === 0 ? undefined : reader.key();
-  return { exact: (flags & exactFlag) !== 0, fingerprint };
+  const mayCompress = (flags & mayCompressFlag) !== 0;
+  return { exact: (flags & exactFlag) !== 0, fingerprint, mayCompress };
 }
 
 export function encodeLoadCall(call: LoadCall): Uint8Array {
@@ -231,24 +249,40 @@ export function decodePresent(body: Uint8Array): boolean[] {
 }
 
 const decodedFlag = 1;
+const compressedFlag = 2;
 
 export function encodePayloadNotice(notice: PayloadNotice): Uint8Array {
-  const { index, length, crc, tokens, hasDecodedTokens, tier } = notice;
-  const writer = new ByteWriter(18).u32(index).u32(length).u32(crc).u32(tokens);
-  writer.u8(hasDecodedTokens ? decodedFlag : 0).u8(tiers.indexOf(tier));
-  return writer.finish();
+  const { index, length, crc, tokens, hasDecodedTokens, tier, compressed } = notice;
+  const writer = new ByteWriter(23).u32(index).u32(length).u32(crc).u32(tokens);
+  const flags = (hasDecodedTokens ? decodedFlag : 0) | (compressed ? compressedFlag : 0);
+  writer.u8(flags).u8(tiers.indexOf(tier));
+  if (compressed === undefined) return writer.finish();
+  return writer.u8(wireFilters.indexOf(compressed.filter)).u32(compressed.length).finish();
 }
 
 export function decodePayloadNotice(body: Uint8Array): PayloadNotice {
   const reader = new ByteReader(body, 'payload');
   const [index, length, crc, tokens] = [reader.u32(), reader.u32(), reader.u32(), reader.u32()];
   const flags = reader.u8();
-  if (flags > decodedFlag) throw reader.invalid(`unknown flags ${flags}`);
-  const notice = { index, length, crc, tokens, hasDecodedTokens: flags === decodedFlag };
+  if (flags > 3) throw reader.invalid(`unknown flags ${flags}`);
+  const hasDecodedTokens = (flags & decodedFlag) !== 0;
   const tier = reader.word(tiers);
+  const isCompressed = (flags & compressedFlag) !== 0;
+  const compressed = isCompressed ? readCompressedForm(reader, length) : undefined;
   reader.end();
   if (length > limits.payloadBytesMax) throw reader.invalid(`a payload of ${length} bytes`);
-  return { ...notice, tier };
+  const notice = { index, length, crc, tokens, hasDecodedTokens, tier };
+  return compressed === undefined ? notice : { ...notice, compressed };
+}
+
+/** Of a payload of that length: what is longer is never compressed, so its length bounds the memory for both. */
+function readCompressedForm(reader: ByteReader, rawLength: number): CompressedForm {
+  const form = { filter: reader.word(wireFilters), length: reader.u32() };
+  const isWrong = form.length === 0 || form.length >= rawLength;
+  if (isWrong || rawLength > limits.wireCompressBytesMax) {
+    throw reader.invalid(`${form.length} bytes for a payload of ${rawLength}`);
+  }
+  return form;
 }
 
 /** The answers that are one number: `prefetched` and `deleted`. */

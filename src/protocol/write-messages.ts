@@ -18,6 +18,8 @@ export interface SaveHead extends CallHead {
   readonly isWhole: boolean;
   /** The client fills memory that the daemon lends, where it lends any. */
   readonly mayFill: boolean;
+  /** Payloads may come compressed. */
+  readonly mayCompress: boolean;
 }
 
 export interface SaveCall extends SaveHead {
@@ -59,6 +61,7 @@ const parentFlag = 8;
 const unaskedFlag = 16;
 const wholeFlag = 32;
 const fillFlag = 64;
+const mayCompressFlag = 128;
 const decodedFlag = 1;
 /** Bytes of a {@link LentPlace}. */
 const placeBytes = 16;
@@ -67,7 +70,7 @@ const noPosition = 0xffffffff;
 const announcementBytes = 45;
 
 function writeSaveHead(call: SaveHead, parent: BlockKey | undefined, bytes: number): ByteWriter {
-  const { durable, fingerprint, isUnasked, isWhole, mayFill } = call;
+  const { durable, fingerprint, isUnasked, isWhole, mayFill, mayCompress } = call;
   let flags = 0;
   if (durable !== undefined) flags |= durable ? durableFlag : notDurableFlag;
   if (fingerprint !== undefined) flags |= fingerprintFlag;
@@ -75,6 +78,7 @@ function writeSaveHead(call: SaveHead, parent: BlockKey | undefined, bytes: numb
   if (isUnasked) flags |= unaskedFlag;
   if (isWhole) flags |= wholeFlag;
   if (mayFill) flags |= fillFlag;
+  if (mayCompress) flags |= mayCompressFlag;
   const writer = headWriter(call, 256 + bytes).u8(flags);
   if (fingerprint !== undefined) writer.key(fingerprint);
   return parent === undefined ? writer : writer.key(parent);
@@ -84,14 +88,15 @@ function readSaveHead(reader: ByteReader): SaveHead & { readonly parent: BlockKe
   const head = readHead(reader);
   const flags = reader.u8();
   const both = durableFlag | notDurableFlag;
-  if (flags > 127 || (flags & both) === both) throw reader.invalid(`unknown flags ${flags}`);
+  if ((flags & both) === both) throw reader.invalid(`unknown flags ${flags}`);
   const durable = (flags & both) === 0 ? undefined : (flags & durableFlag) !== 0;
   const fingerprint = (flags & fingerprintFlag) === 0 ? undefined : reader.key();
   const parent = (flags & parentFlag) === 0 ? undefined : reader.key();
   const isUnasked = (flags & unaskedFlag) !== 0;
   const isWhole = (flags & wholeFlag) !== 0;
   const mayFill = (flags & fillFlag) !== 0;
-  return { ...head, durable, fingerprint, parent, isUnasked, isWhole, mayFill };
+  const mayCompress = (flags & mayCompressFlag) !== 0;
+  return { ...head, durable, fingerprint, parent, isUnasked, isWhole, mayFill, mayCompress };
 }
 
 export function encodeSaveCall(call: SaveCall): Uint8Array {

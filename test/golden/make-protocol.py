@@ -69,6 +69,10 @@ GOLDEN = {
     "load-tail": frame("load-tail", 4, head("default", 1) + b"\x00" + key(7) + tokens(1, -2, 2147483647)),
     "load-raw-tail": frame("load-raw-tail", 5, head("default", 0) + key(7)),
     "payload": frame("payload", 3, struct.pack("<IIIIBB", 0, 5, crc32c(b"bytes"), 128, 1, 2)),
+    "load-compressed": frame("load", 19, head("default", 9999) + b"\x04" + keys(1)),
+    "payload-compressed": frame(
+        "payload", 19, struct.pack("<IIIIBBBI", 0, 65536, 0xDEADBEEF, 128, 2 | 1, 0, 2, 40000),
+    ),
     "data": frame("data", 3, b"bytes"),
     "loaded": frame("loaded", 3, struct.pack("<IB", 1, 0)),
     "save": frame(
@@ -86,6 +90,10 @@ GOLDEN = {
     "save-filling": frame(
         "save", 17,
         head("default", 10000) + bytes([64]) + struct.pack("<I", 1) + key(1) + struct.pack("<IIIB", 131072, 128, 0, 0),
+    ),
+    "save-compressed": frame(
+        "save", 20,
+        head("default", 10000) + bytes([128]) + struct.pack("<I", 1) + key(1) + struct.pack("<IIIB", 131072, 128, 0, 0),
     ),
     "save-tail": frame(
         "save-tail", 7,

@@ -51,12 +51,20 @@ function promise(bytes: number): Uint8Array {
     isUnasked: false,
     isWhole: true,
     mayFill: false,
+    mayCompress: false,
   };
   return encodeSaveCall({ namespace, deadlineMs: 20_000, parent: undefined, blocks, ...flags });
 }
 
 const wholeLoad = encodeLoadCall({
-  ...{ namespace, deadlineMs: 5000, exact: false, fingerprint: undefined, keys: large.keys },
+  ...{
+    namespace,
+    deadlineMs: 5000,
+    exact: false,
+    fingerprint: undefined,
+    mayCompress: false,
+    keys: large.keys,
+  },
 });
 
 /** The other client goes on: its lookup is answered. */

@@ -170,7 +170,7 @@ describe('saves to a daemon that shares its memory', { skip: withoutNative() }, 
   const length = 200_000;
   const fillingFlags = {
     ...{ durable: undefined, fingerprint: undefined, parent: undefined },
-    ...{ isUnasked: false, isWhole: false, mayFill: true },
+    ...{ isUnasked: false, isWhole: false, mayFill: true, mayCompress: false },
     ...{ namespace: parseNamespace('default'), deadlineMs: 5000 },
   };
 

@@ -10,6 +10,7 @@ import { Access } from '../../src/daemon/access.ts';
 import { ClientAccounts } from '../../src/daemon/client-accounts.ts';
 import { DaemonCounters } from '../../src/daemon/daemon-counters.ts';
 import { Daemon } from '../../src/daemon/daemon.ts';
+import type { DaemonService } from '../../src/daemon/daemon-service.ts';
 import { FrameTransport } from '../../src/daemon/frame-transport.ts';
 import { HttpTransport } from '../../src/daemon/http-transport.ts';
 import { tcpBinder } from '../../src/daemon/tcp-binder.ts';
@@ -18,6 +19,8 @@ import { pathBinder } from '../../src/daemon/unix-binder.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { nodeSockets } from '../../src/platform/node-sockets.ts';
 import type { Clock } from '../../src/platform/clock.ts';
+import { WireCodec } from '../../src/wire/wire-codec.ts';
+import { WireDoor } from '../../src/wire/wire-link.ts';
 import type { KvStoreHarness, World, WorldStoreOptions } from '../conformance/kv-store-harness.ts';
 import { inProcessHarness } from './in-process-world.ts';
 import type { BucketOpener } from './in-process-world.ts';
@@ -38,16 +41,23 @@ export async function startDaemon(
   store: ServedStore,
   door: Transport,
   clock: Clock = nodePlatform().clock,
+  more: Partial<Pick<DaemonService, 'wire' | 'counters'>> = {},
 ): Promise<Daemon> {
   const service = {
     ...{ store, clock, sockets: nodeSockets, logger: silentLogger, agent: 'wombatkv test' },
     ...{ accounts: new ClientAccounts(), counters: new DaemonCounters(), putDurable: false },
+    ...more,
   };
   return Daemon.start(service, [door], 10_000);
 }
 
 /** Everybody may do everything. */
 const openAccess = new Access(undefined);
+
+/** Compression as a daemon has it that compresses whatever a client lets it. */
+export function compressingDoor(): WireDoor {
+  return new WireDoor(new WireCodec('auto'), 'on');
+}
 
 /** A door at a fresh Unix socket in the directory, or at a free port. */
 export function doorOf(kind: DoorKind, directory: string, name: string): Transport {
@@ -69,7 +79,9 @@ export function daemonHarness(
   options: ConnectOptions = {},
 ): KvStoreHarness & { close(): Promise<void> } {
   const open: WorldDoors['open'] = (directory, name) => doorOf(kind, directory, name);
-  return doorHarness(openBucket, Promise.resolve({ open, options, isShared: kind === 'shm' }));
+  const isCompressing = options.wireCompression === 'on';
+  const doors = { open, options, isShared: kind === 'shm', isCompressing };
+  return doorHarness(openBucket, Promise.resolve(doors));
 }
 
 /** The same with doors of any make. */
@@ -95,6 +107,8 @@ export interface WorldDoors {
   readonly options: ConnectOptions;
   /** True where daemons share their memory with clients. */
   readonly isShared?: boolean;
+  /** True where daemons compress whatever a client lets them. */
+  readonly isCompressing?: boolean;
 }
 
 interface ServedHost {
@@ -128,7 +142,9 @@ class DaemonWorld implements World {
     const memory = isShared ? { sharedDirectory, memoryBytes: sharedBytes } : {};
     // The stores of the inner world are real ones.
     const store = (await this.#inner.open(host, { ...memory, ...options })) as ServedStore;
-    const daemon = await startDaemon(store, this.#doors.open(this.#directory.path, name));
+    const door = this.#doors.open(this.#directory.path, name);
+    const wire = this.#doors.isCompressing === true ? compressingDoor() : undefined;
+    const daemon = await startDaemon(store, door, undefined, { wire });
     const { url } = daemon.addresses[0];
     if (isShared) await writeFile(announcementOf(url.slice('unix:'.length)), sharedDirectory);
     const address = isShared ? url.replace('unix:', 'shm:') : url;

@@ -17,6 +17,7 @@ import { MemoryObjectStore } from '../../src/objectstore/memory-object-store.ts'
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { nodeSockets } from '../../src/platform/node-sockets.ts';
 import type { TlsIdentity } from '../../src/platform/tls-identity.ts';
+import type { WireDoor } from '../../src/wire/wire-link.ts';
 import { assembleStore } from '../../src/store/assemble-store.ts';
 import { rawTranscoder } from './raw-transcoder.ts';
 import { makeTemporaryDirectory } from './temporary-directory.ts';
@@ -31,6 +32,8 @@ export interface GuardedOptions {
   readonly clientLimits?: Partial<ClientLimits> | undefined;
   readonly httpLimits?: Partial<HttpLimits> | undefined;
   readonly logger?: Logger | undefined;
+  /** Compression over TCP, which the daemon closes. */
+  readonly wire?: WireDoor | undefined;
 }
 
 /** A daemon in this process with a door of every kind, around a store whose bucket is in memory. */
@@ -46,7 +49,7 @@ export interface GuardedDaemon {
 }
 
 export async function openGuardedDaemon(options: GuardedOptions = {}): Promise<GuardedDaemon> {
-  const { tokens, identity, clientLimits, httpLimits, logger = silentLogger } = options;
+  const { tokens, identity, clientLimits, httpLimits, logger = silentLogger, wire } = options;
   const directory = await makeTemporaryDirectory('guard');
   const platform = nodePlatform();
   const config = { objectStore: 'memory:', cacheDirectory: `${directory.path}/cache` };
@@ -59,7 +62,7 @@ export async function openGuardedDaemon(options: GuardedOptions = {}): Promise<G
   const counters = new DaemonCounters();
   const service = {
     ...{ store, clock: platform.clock, sockets: nodeSockets, logger, agent: 'wombatkv test' },
-    ...{ accounts, counters },
+    ...{ accounts, counters, wire },
   };
   const free = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const;
   const http = { addresses: [free], access, limits: httpLimits };
@@ -71,7 +74,11 @@ export async function openGuardedDaemon(options: GuardedOptions = {}): Promise<G
           new HttpTransport({ ...http, identity }),
         ];
   const transports = [
-    new FrameTransport(pathBinder(platform, `${directory.path}/d.sock`), access),
+    new FrameTransport(
+      pathBinder(platform, `${directory.path}/d.sock`),
+      access,
+      wire !== undefined,
+    ),
     new FrameTransport(tcpBinder(free), access),
     new HttpTransport(http),
     ...secure,

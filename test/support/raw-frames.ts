@@ -31,7 +31,7 @@ export class RawFrames {
   }
 
   /** Connects to the URL of a daemon and says who it is. */
-  static async open(url: string, clientId: string, token = ''): Promise<RawFrames> {
+  static async open(url: string, clientId: string, token = '', features = 0): Promise<RawFrames> {
     const { hostname, port } = new URL(url);
     const where = url.startsWith('unix:')
       ? { path: url.slice('unix:'.length) }
@@ -42,7 +42,7 @@ export class RawFrames {
     const hello = {
       versionOldest: 1,
       versionNewest: 1,
-      features: 0,
+      features,
       clientId,
       token,
       agent: 'raw',
