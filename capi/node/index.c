@@ -154,6 +154,16 @@ napi_value wmbt_node_index_publish(napi_env env, napi_callback_info info) {
   return wmbt_number(env, (double)place);
 }
 
+/* indexCarry(from, entry, to): the number of the entry there, or -1 */
+napi_value wmbt_node_index_carry(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  struct wmbt_index from, to;
+  uint32_t entry;
+  if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &from)) return NULL;
+  if (!wmbt_read_uint32(env, arguments[1], &entry) || !read_index(env, arguments[2], &to)) return NULL;
+  return wmbt_number(env, (double)wmbt_index_carry(&from, entry, &to));
+}
+
 /* indexRetire(memory, entry) */
 napi_value wmbt_node_index_retire(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];
@@ -180,9 +190,9 @@ napi_value wmbt_node_index_find(napi_env env, napi_callback_info info) {
 static size_t pin_leading(const struct wmbt_index *index, struct wmbt_client *client, struct record *records,
                           const struct wmbt_found *found, size_t count) {
   for (size_t i = 0; i < count; i += 1) wmbt_pin_announce(client, records[i].hazard, found[i].location);
-  wmbt_pin_fence();
+  const bool is_current = wmbt_pin_fence_in(index);
   size_t pinned = 0;
-  while (pinned < count && wmbt_pin_confirm(index, client, records[pinned].hazard, &found[pinned])) pinned += 1;
+  while (is_current && pinned < count && wmbt_pin_confirm(index, client, records[pinned].hazard, &found[pinned])) pinned += 1;
   for (size_t i = pinned; i < count; i += 1) wmbt_pin_release(client, records[i].hazard);
   for (size_t i = 0; i < pinned; i += 1) {
     records[i] = (struct record){

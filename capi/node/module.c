@@ -43,6 +43,7 @@ static const struct function index_functions[] = {
     {"create", wmbt_node_index_create},
     {"isValid", wmbt_node_index_is_valid},
     {"publish", wmbt_node_index_publish},
+    {"carry", wmbt_node_index_carry},
     {"retire", wmbt_node_index_retire},
     {"find", wmbt_node_index_find},
     {"pin", wmbt_node_index_pin},

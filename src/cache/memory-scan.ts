@@ -32,7 +32,8 @@ export class UnreadableIndex extends Error {}
 /** Bytes of an index that are read at a time. */
 const chunkBytes = 1024 * 1024;
 const magic = 'WKVIDX1\0';
-const version = 1;
+/** They look alike; an index of the second may be superseded, which one that has the name never is. */
+const versions: readonly number[] = [1, 2];
 const entriesLog2Max = 30;
 
 /**
@@ -102,7 +103,7 @@ async function entryCount(file: OpenFile): Promise<number> {
   const isIndex =
     read === header.length &&
     new TextDecoder('latin1').decode(header.subarray(0, 8)) === magic &&
-    view.getUint32(8, true) === version &&
+    versions.includes(view.getUint32(8, true)) &&
     log2 <= entriesLog2Max &&
     (await file.byteLength()) === entriesStart + 2 ** log2 * entryBytes;
   if (!isIndex) throw new UnreadableIndex('it is no index of this version');

@@ -97,12 +97,15 @@ async function isDead(
   const status = await files.status(directory);
   if (status === undefined || clock.wallMs() - status.changedMs < makingMs) return false;
   try {
-    const file = sharedMemory?.open(sharedPaths.index(directory), 'read');
-    try {
-      return file?.isLocked(0, 1) === false;
-    } finally {
-      file?.close();
-    }
+    // What was opened may have been superseded before it was looked at: then another has the name.
+    return [0, 1].every(() => {
+      const file = sharedMemory?.open(sharedPaths.index(directory), 'read');
+      try {
+        return file?.isLocked(0, 1) === false;
+      } finally {
+        file?.close();
+      }
+    });
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return true;
     throw error;

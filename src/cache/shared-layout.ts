@@ -6,6 +6,7 @@ import type { PayloadKind } from '../blocks/payload-kind.ts';
  *
  * ```text
  * <directory>/index         what is where, written by the store alone; locked by it while it lives
+ *             index-next    the one that is to take its place, while it is built
  *             clients       what each client pins; a client locks its part while it lives
  *             segment-<n>   payloads
  *             ring-<n>      saves that one client leaves for the store, see ring-layout.ts
@@ -14,6 +15,7 @@ import type { PayloadKind } from '../blocks/payload-kind.ts';
  */
 export const sharedPaths = {
   index: (directory: string): string => join(directory, 'index'),
+  nextIndex: (directory: string): string => join(directory, 'index-next'),
   clients: (directory: string): string => join(directory, 'clients'),
   segment: (directory: string, number: number): string => join(directory, `segment-${number}`),
   ring: (directory: string, number: number): string => join(directory, `ring-${number}`),

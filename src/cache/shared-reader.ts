@@ -9,6 +9,7 @@ import {
   clientsMax,
   hazardsMax,
   headerWords,
+  indexStates,
   offsetUnitBytes,
   pinKeysMax,
   recordWords,
@@ -55,9 +56,8 @@ export class SharedReader {
   readonly #code: SharedIndexCode;
   readonly #files: SharedMemory;
   readonly #directory: string;
-  readonly #index: Uint8Array;
-  readonly #header: Int32Array;
-  readonly #names: SharedNames;
+  /** Another one when the store has built its index anew; pins and segments stay. */
+  #view: IndexView;
   readonly #clientsFile: SharedFile;
   readonly #clients: Uint8Array;
   readonly #client: number;
@@ -76,9 +76,7 @@ export class SharedReader {
     this.#code = files.index;
     this.#files = files;
     this.#directory = directory;
-    this.#index = parts.index;
-    this.#header = new Int32Array(parts.index.buffer, parts.index.byteOffset, 8);
-    this.#names = new SharedNames(parts.index);
+    this.#view = viewOf(parts.index);
     this.#clientsFile = parts.clientsFile;
     this.#clients = parts.clients;
     this.#client = parts.client;
@@ -104,18 +102,24 @@ export class SharedReader {
     }
   }
 
-  /** False once the store has closed: what it had is elsewhere. */
+  /**
+   * False once the store has closed: what it had is elsewhere. An index that the store has built anew is
+   * mapped first, which is the only call to the system here.
+   */
   get isOpen(): boolean {
-    return !this.#isClosed && Atomics.load(this.#header, headerWords.isClosed) === 0;
+    if (this.#isClosed) return false;
+    const state = Atomics.load(this.#view.header, headerWords.state);
+    return state === indexStates.open || (state === indexStates.superseded && this.#renew());
   }
 
   /** How many leading blocks are in memory now. The digits of the keys need not have been checked. */
   find(namespace: Namespace, keys: readonly BlockKey[]): number {
-    const owner = this.#ownerOf(namespace);
+    const owner = this.isOpen ? this.#ownerOf(namespace) : undefined;
     if (owner === undefined) return 0;
+    const { index } = this.#view;
     for (let at = 0; at < keys.length; at += pinKeysMax) {
       const some = keys.length <= pinKeysMax ? keys : keys.slice(at, at + pinKeysMax);
-      const found = this.#code.find(this.#index, some.join(''), owner);
+      const found = this.#code.find(index, some.join(''), owner);
       if (found < some.length) return at + found;
     }
     return keys.length;
@@ -123,16 +127,17 @@ export class SharedReader {
 
   /** Pins leading blocks that suit, as far as there are hazards. As for {@link find} with the digits. */
   pin(namespace: Namespace, keys: readonly BlockKey[], wish: SharedWish): SharedPins {
-    const owner = this.#ownerOf(namespace);
+    // First: numbers of names are those of one index.
+    const owner = this.isOpen ? this.#ownerOf(namespace) : undefined;
     const count = Math.min(keys.length, this.#freeCount);
-    if (owner === undefined || count === 0 || !this.isOpen) return noPins;
+    if (owner === undefined || count === 0) return noPins;
     const exchange = this.#exchange;
     exchange[0] = owner;
     for (let place = 0; place < count; place += 1) {
       exchange[recordAt(place)] = this.#free[this.#freeCount - 1 - place];
     }
     const text = keys.length === count ? keys.join('') : keys.slice(0, count).join('');
-    const pinned = this.#code.pin(this.#index, this.#clients, text, exchange);
+    const pinned = this.#code.pin(this.#view.index, this.#clients, text, exchange);
     const blocks: LoadedBlock[] = [];
     const hazards: number[] = [];
     try {
@@ -184,6 +189,20 @@ export class SharedReader {
     this.#leaveWhenDone();
   }
 
+  /** Maps the index that has superseded this one. False when it cannot be had, or is not the last one either. */
+  #renew(): boolean {
+    try {
+      const index = openIndex(this.#files, this.#directory);
+      if (index === undefined) return false;
+      this.#view = viewOf(index);
+      return Atomics.load(this.#view.header, headerWords.state) === indexStates.open;
+    } catch (error) {
+      // The store closed and removed its files, or there is no descriptor: the socket serves.
+      if (systemErrorCode(error) === undefined) throw error;
+      return false;
+    }
+  }
+
   #pins(blocks: readonly LoadedBlock[], hazards: readonly number[]): SharedPins {
     let isReleased = false;
     return {
@@ -221,7 +240,7 @@ export class SharedReader {
     if (exact && (facts & factBits.decoded) !== 0) return false;
     const number = facts >>> factBits.fingerprintShift;
     if (fingerprint === undefined || number === 0) return true;
-    return number === this.#names.find('fingerprint', fingerprint);
+    return number === this.#view.names.find('fingerprint', fingerprint);
   }
 
   #blockAt(place: number, key: BlockKey): LoadedBlock {
@@ -272,7 +291,7 @@ export class SharedReader {
   }
 
   #ownerOf(namespace: Namespace): number | undefined {
-    const number = this.#names.find('namespace', namespace);
+    const number = this.#view.names.find('namespace', namespace);
     return number === 0 ? undefined : ownerOf(number);
   }
 }
@@ -280,6 +299,18 @@ export class SharedReader {
 /** Where the record of a key begins in an exchange, by its place. */
 function recordAt(place: number): number {
   return requestWords + place * recordWords;
+}
+
+/** An index as it is mapped. */
+interface IndexView {
+  readonly index: Uint8Array;
+  readonly header: Int32Array;
+  readonly names: SharedNames;
+}
+
+function viewOf(index: Uint8Array): IndexView {
+  const header = new Int32Array(index.buffer, index.byteOffset, 8);
+  return { index, header, names: new SharedNames(index) };
 }
 
 interface ReaderParts {

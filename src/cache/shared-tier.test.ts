@@ -45,7 +45,7 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
     directory = join(temporary.path, 'memory');
     await mkdir(directory, { mode: 0o700 });
     platform = withNative(nodePlatform(), 'auto');
-    tier = new SharedTier({ memory: shared(), directory, budgetBytes });
+    tier = new SharedTier({ memory: shared(), directory, budgetBytes, logger: silentLogger });
     memory = new SlabMemoryTier(budgetBytes, (bytes) => tier.take(bytes), tier);
     evicted = [];
   });
@@ -91,7 +91,12 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
     const watched = { ...shared(), index: { ...index, publish } };
     const place = join(temporary.path, 'watched');
     mkdirSync(place, { mode: 0o700 });
-    const held = new SharedTier({ memory: watched, directory: place, budgetBytes });
+    const held = new SharedTier({
+      memory: watched,
+      directory: place,
+      budgetBytes,
+      logger: silentLogger,
+    });
     const slabs = new SlabMemoryTier(budgetBytes, (bytes) => held.take(bytes), held);
     const extent = slabs.allocate(2 * unit);
     assert(extent !== undefined);
@@ -337,7 +342,12 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
     const first = await newSharedDirectory(here);
     assert(first !== undefined);
     await mkdir(first);
-    const living = new SharedTier({ memory: shared(), directory: first, budgetBytes });
+    const living = new SharedTier({
+      memory: shared(),
+      directory: first,
+      budgetBytes,
+      logger: silentLogger,
+    });
     const second = await newSharedDirectory(here);
     assert(second !== undefined && second !== first);
     assert.deepEqual((await readdir(first)).sort(), ['clients', 'index']);

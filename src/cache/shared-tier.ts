@@ -1,27 +1,23 @@
 import { assert } from '../base/assert.ts';
 import { messageOf, systemErrorCode } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
-import { limits } from '../blocks/limits.ts';
 import type { Platform } from '../platform/platform.ts';
 import {
   clientBytes,
   clientsMax,
-  entriesStart,
-  entryBytes,
-  entryOffsets,
-  headerWords,
   offsetUnitBytes,
   ownerMarks,
   skipMax,
   skipUnitBytes,
   stampOffsets,
 } from '../platform/shared-memory.ts';
-import type { SharedFile, SharedIndexCode, SharedMemory } from '../platform/shared-memory.ts';
+import type { SharedFile, SharedMemory } from '../platform/shared-memory.ts';
 import type { PayloadFacts } from './cache-entry.ts';
 import { CommitRing } from './commit-ring.ts';
 import { extentHeaderBytes } from './extent-header.ts';
+import { indexBytesOf } from './index-file.ts';
+import { largestLog2, SharedIndex } from './shared-index.ts';
 import { factBits, fingerprintsMax, ownerOf, sharedPaths } from './shared-layout.ts';
-import { SharedNames } from './shared-names.ts';
 import { SharedSegments } from './shared-segments.ts';
 import type { SlabBytes } from './slab-memory.ts';
 import type { OutsideReaders } from './slab-memory-tier.ts';
@@ -30,6 +26,7 @@ export interface SharedTierParts {
   readonly memory: SharedMemory;
   readonly directory: string;
   readonly budgetBytes: number;
+  readonly logger: Logger;
 }
 
 /**
@@ -40,42 +37,24 @@ export interface SharedTierParts {
 export class SharedTier implements OutsideReaders {
   readonly #memory: SharedMemory;
   readonly #directory: string;
-  readonly #index: SharedIndexCode;
-  readonly #indexFile: SharedFile;
-  readonly #indexMemory: Uint8Array;
-  /** The same by words. */
-  readonly #words: Int32Array;
+  readonly #index: SharedIndex;
   readonly #clientsFile: SharedFile;
   readonly #clients: Uint8Array;
-  readonly #names: SharedNames;
   readonly #segments: SharedSegments;
-  /** Entry of what was shown at each place; -1 when it is hidden and perhaps still read. */
-  readonly #shown = new Map<SlabBytes['buffer'], Map<number, number>>();
   readonly #payload = new Uint32Array(7);
-  readonly #endLife: () => void;
   #isClosed = false;
 
   /** Makes the files; the directory is there and empty. */
-  constructor({ memory, directory, budgetBytes }: SharedTierParts) {
+  constructor({ memory, directory, budgetBytes, logger }: SharedTierParts) {
     this.#memory = memory;
     this.#directory = directory;
-    this.#index = memory.index;
-    const capacity = capacityFor(budgetBytes);
     this.#segments = new SharedSegments(memory, directory, budgetBytes);
     this.#clientsFile = memory.create(sharedPaths.clients(directory), clientsMax * clientBytes);
     // Its memory is taken now, so that no client meets a full file system when it writes there.
     requireRoom(this.#clientsFile);
     this.#clients = this.#clientsFile.map();
-    const bytes = entriesStart + capacity * entryBytes;
-    this.#indexFile = memory.create(sharedPaths.index(directory), bytes);
-    assert(this.#indexFile.lock(0, 1), 'a new index is nobody else’s');
-    requireRoom(this.#indexFile);
-    this.#indexMemory = this.#indexFile.map();
-    const { buffer, byteOffset, byteLength } = this.#indexMemory;
-    this.#words = new Int32Array(buffer, byteOffset, byteLength / 4);
-    this.#index.create(this.#indexMemory, Math.log2(capacity), this.#segments.segmentBytes);
-    this.#names = new SharedNames(this.#indexMemory);
-    this.#endLife = this.#indexFile.showLife();
+    const { segmentBytes } = this.#segments;
+    this.#index = new SharedIndex({ memory, directory, budgetBytes, segmentBytes, logger });
   }
 
   /** Memory for a slab; undefined when the system has none. */
@@ -107,16 +86,16 @@ export class SharedTier implements OutsideReaders {
 
   /** The object store has the payload, which is still in no log. */
   confirm(extent: SlabBytes): void {
-    const word = this.#ownerWord(extent);
-    assert(word !== undefined, 'what is confirmed is shown');
-    this.#setOwner(extent, Atomics.load(this.#words, word) | ownerMarks.confirmed);
+    const owner = this.#index.ownerOf(extent);
+    assert(owner !== undefined, 'what is confirmed is shown');
+    this.#index.setOwner(extent, owner | ownerMarks.confirmed);
   }
 
   /** The log has the payload, or it is not wanted: whoever follows has no use for it here. */
   settle(extent: SlabBytes): void {
-    const word = this.#ownerWord(extent);
+    const owner = this.#index.ownerOf(extent);
     const marks = ownerMarks.held | ownerMarks.confirmed;
-    if (word !== undefined) this.#setOwner(extent, Atomics.load(this.#words, word) & ~marks);
+    if (owner !== undefined) this.#index.setOwner(extent, owner & ~marks);
     // So that nobody takes it for one that is held when its entry is being written as the process ends.
     extent.fill(0, 0, 4);
   }
@@ -134,7 +113,7 @@ export class SharedTier implements OutsideReaders {
    */
   lend(extent: SlabBytes, salt: number, number: number): void {
     assert(number > 0, 'a loan has a number');
-    this.#shownIn(extent.buffer).set(extent.byteOffset, -1);
+    this.#index.hide(extent);
     const stamp = stampOf(extent);
     Atomics.store(stamp, 0, salt);
     Atomics.store(stamp, 1, number);
@@ -165,23 +144,17 @@ export class SharedTier implements OutsideReaders {
 
   /** Hides a payload at once; its memory is given up by `retire` later. */
   hide(extent: SlabBytes): void {
-    const shown = this.#shown.get(extent.buffer);
-    const entry = shown?.get(extent.byteOffset);
-    if (shown === undefined || entry === undefined || entry < 0) return;
-    this.#index.retire(this.#indexMemory, entry);
-    shown.set(extent.byteOffset, -1);
+    if (this.#index.has(extent)) this.#index.hide(extent);
   }
 
   retire(offset: number, { buffer }: SlabBytes): boolean {
-    const shown = this.#shown.get(buffer);
-    const entry = shown?.get(offset);
-    if (shown === undefined || entry === undefined) return false;
-    if (entry >= 0) this.#index.retire(this.#indexMemory, entry);
+    const place = { buffer, byteOffset: offset };
+    if (!this.#index.has(place)) return false;
+    this.#index.hide(place);
     const segment = this.#segments.numberOf(buffer);
     assert(segment !== undefined, 'what is shown lies in a segment');
-    shown.set(offset, -1);
     if (this.#isHeld(segment, offset / offsetUnitBytes)) return true;
-    shown.delete(offset);
+    this.#index.forget(place);
     return false;
   }
 
@@ -189,14 +162,9 @@ export class SharedTier implements OutsideReaders {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const header = new Int32Array(this.#indexMemory.buffer, this.#indexMemory.byteOffset, 8);
-    Atomics.store(header, headerWords.isClosed, 1);
-    this.#endLife();
+    this.#index.close();
     this.#segments.close();
     this.#clientsFile.close();
-    // What is mapped keeps the file open, and so its lock.
-    this.#indexFile.unlock(0, 1);
-    this.#indexFile.close();
   }
 
   /** False when it is not shown. */
@@ -222,29 +190,13 @@ export class SharedTier implements OutsideReaders {
     const words = [segment, extent.byteOffset / offsetUnitBytes, payload.byteLength, facts.crc];
     const bits = facts.tokens | decoded | (fingerprint << factBits.fingerprintShift);
     this.#payload.set([...words, bits, owner | marks, skip]);
-    const entry = this.#index.publish(this.#indexMemory, name, this.#payload);
-    if (entry < 0) return false;
-    this.#shownIn(extent.buffer).set(extent.byteOffset, entry);
-    return true;
-  }
-
-  #setOwner(extent: SlabBytes, owner: number): void {
-    const word = this.#ownerWord(extent);
-    assert(word !== undefined, 'what is marked is shown');
-    Atomics.store(this.#words, word, owner);
-  }
-
-  /** The word of the extent's entry that can be changed while others read it; undefined when it is not shown. */
-  #ownerWord({ buffer, byteOffset }: SlabBytes): number | undefined {
-    const entry = this.#shown.get(buffer)?.get(byteOffset);
-    if (entry === undefined || entry < 0) return undefined;
-    return (entriesStart + entry * entryBytes + entryOffsets.owner) / 4;
+    return this.#index.show(extent, name, this.#payload);
   }
 
   /** True while a living client pins the place. The pins of dead ones are forgotten. */
   #isHeld(segment: number, offset: number): boolean {
     for (;;) {
-      const client = this.#index.holder(this.#clients, segment, offset);
+      const client = this.#memory.index.holder(this.#clients, segment, offset);
       if (client < 0) return false;
       // The pins of this client last as long as its mapping, and nothing is used again any more.
       if (this.#isClosed) return true;
@@ -252,26 +204,20 @@ export class SharedTier implements OutsideReaders {
       if (this.#clientsFile.isLocked(start, clientBytes)) return true;
       // A client that begins now takes the lock first, and pins nothing before it has it.
       if (!this.#clientsFile.lock(start, clientBytes)) return true;
-      this.#index.clearClient(this.#clients, client);
+      this.#memory.index.clearClient(this.#clients, client);
       this.#clientsFile.unlock(start, clientBytes);
     }
   }
 
   #ownerOf({ namespace, kind }: PayloadFacts): number | undefined {
-    const number = this.#names.add('namespace', namespace);
+    const number = this.#index.addName('namespace', namespace);
     return number === 0 ? undefined : ownerOf(number, kind);
   }
 
   #fingerprintOf({ fingerprint }: PayloadFacts): number | undefined {
     if (fingerprint === undefined || /^0*$/.test(fingerprint)) return 0;
-    const number = this.#names.add('fingerprint', fingerprint);
+    const number = this.#index.addName('fingerprint', fingerprint);
     return number === 0 || number >= fingerprintsMax ? undefined : number;
-  }
-
-  #shownIn(buffer: SlabBytes['buffer']): Map<number, number> {
-    let shown = this.#shown.get(buffer);
-    if (shown === undefined) this.#shown.set(buffer, (shown = new Map()));
-    return shown;
   }
 }
 
@@ -291,14 +237,15 @@ export async function openSharedTier(
     logger.info('shared memory is not used: clients are served by the socket', { directory, why });
   };
   if (sharedMemory === undefined) return refuse('it needs native code, on Linux');
-  const indexBytes = entriesStart + capacityFor(budgetBytes) * entryBytes;
+  // The largest that it may become.
+  const indexBytes = indexBytesOf(largestLog2(budgetBytes));
   try {
     await files.makeDirectory(directory);
     const free = await files.freeBytes(directory);
     const needed = budgetBytes + indexBytes + clientsMax * clientBytes;
     if (free < needed)
       return refuse(`it has ${free} bytes free, and the memory tier takes ${needed}`);
-    return new SharedTier({ memory: sharedMemory, directory, budgetBytes });
+    return new SharedTier({ memory: sharedMemory, directory, budgetBytes, logger });
   } catch (error) {
     if (systemErrorCode(error) === undefined) throw error;
     return refuse(messageOf(error));
@@ -313,13 +260,4 @@ function stampOf({ buffer, byteOffset }: SlabBytes): Int32Array<SharedArrayBuffe
 function requireRoom(file: SharedFile): void {
   if (file.reserve(0, file.byteLength)) return;
   throw Object.assign(new Error('there is no room for shared memory'), { code: 'ENOSPC' });
-}
-
-/** An index of 2 GiB: Node 20 maps 4 GiB at most. */
-const entriesLog2Max = 25;
-
-/** Twice as many entries as extents, so that a probe is short; a power of two. */
-function capacityFor(budgetBytes: number): number {
-  const extents = Math.ceil(budgetBytes / limits.extentBytesUnit);
-  return 2 ** Math.min(entriesLog2Max, Math.max(10, Math.ceil(Math.log2(2 * extents))));
 }

@@ -1,5 +1,13 @@
 import { constants as bufferConstants } from 'node:buffer';
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import type { SharedFile, SharedIndexCode, SharedMemory } from './shared-memory.ts';
 
 /** What capi/node/shared.c and capi/node/index.c export. */
@@ -48,6 +56,7 @@ export function nodeSharedMemory(code: SharedMemoryCode): SharedMemory {
       return new NodeSharedFile(code, descriptor, isWritable, fstatSync(descriptor).size);
     },
     remove: (path) => rmSync(path, { force: true }),
+    rename: (from, to) => renameSync(from, to),
     copy: (target, source) => code.copy(target, source),
     index: code.index,
   };

@@ -9,6 +9,8 @@ export interface SharedMemory {
   open(path: string, access: 'read' | 'read-write'): SharedFile;
   /** Removes a file, if it is there; what is mapped of it stays. */
   remove(path: string): void;
+  /** Gives the file the other name, of which it takes the place at once; what is mapped of either stays. */
+  rename(from: string, to: string): void;
   /**
    * Copies as many bytes as the target has. `target.set` copies byte by byte when one of them is shared
    * between threads and they begin at different places in a word: four times as slow.
@@ -60,6 +62,11 @@ export interface SharedIndexCode {
    * the number of its entry, or -1 when it found none.
    */
   publish(memory: Uint8Array, key: string, payload: Uint32Array): number;
+  /**
+   * Shows in another index what the entry shows, with its marks. Gives the number of its entry there, or -1
+   * when it found none.
+   */
+  carry(from: Uint8Array, entry: number, to: Uint8Array): number;
   retire(memory: Uint8Array, entry: number): void;
   /** How many leading keys, joined, the owner has. What is no key in its one form nobody has. */
   find(memory: Uint8Array, keys: string, owner: number): number;
@@ -126,4 +133,9 @@ export const touchedBytesOf = (segmentBytes: number): number =>
 /** The stamp of a loan, from the beginning of its extent: the salt of the memory, and the loan's number or 0. */
 export const stampOffsets = { salt: 2296, number: 2300 } as const;
 /** Words of the header that are read and written one by one. */
-export const headerWords = { names: 6, isClosed: 7 } as const;
+export const headerWords = { names: 6, state: 7 } as const;
+/**
+ * What the word of the state says. Nothing is found in an index that is not open. The one that supersedes it has its
+ * name, and showed the same at that moment (docs/decisions/0100).
+ */
+export const indexStates = { open: 0, closed: 1, superseded: 2 } as const;

@@ -57,6 +57,20 @@ async function linkFramesTest(): Promise<string> {
   return linkProgram(library, 'frames-test', await compile(toolchain, sources), []);
 }
 
+/** The test program of an index that is built anew all the time (capi/test/rebuilds), which has the index's own code. */
+export function buildRebuildsTest(): Promise<string> {
+  return once('rebuilds-test', linkRebuildsTest);
+}
+
+async function linkRebuildsTest(): Promise<string> {
+  const toolchain = testToolchain();
+  const library = await cachedLibrary(toolchain);
+  const flags = [...warningFlags, ...systemFlags];
+  const own = librarySources().filter(({ file }) => file.endsWith('/shared-index.c'));
+  const objects = await compile(toolchain, [...own, ...sourcesIn('test/rebuilds', flags)]);
+  return linkProgram(library, 'rebuilds-test', objects, []);
+}
+
 /** Flags by which a program finds the shared library, at link time and when it runs. */
 export function sharedFlags({ prefix }: BuiltLibrary): readonly string[] {
   return [`-L${prefix}/lib`, '-lwombatkv', `-Wl,-rpath,${prefix}/lib`];

@@ -7,7 +7,12 @@ import { ABI_MAJOR, ABI_MINOR } from '../../src/blocks/abi-version.ts';
 import { limits } from '../../src/blocks/limits.ts';
 import { httpClientLimits } from '../../src/client/http-limits.ts';
 import { extentHeaderBytes } from '../../src/cache/extent-header.ts';
-import { offsetUnitBytes, stampOffsets, touchedBytesOf } from '../../src/platform/shared-memory.ts';
+import {
+  indexStates,
+  offsetUnitBytes,
+  stampOffsets,
+  touchedBytesOf,
+} from '../../src/platform/shared-memory.ts';
 import { frameTypeCodes } from '../../src/protocol/frame-types.ts';
 import { http1Limits } from '../../src/protocol/http1-head.ts';
 import { missReasons } from '../../src/protocol/miss-reasons.ts';
@@ -76,6 +81,12 @@ describe('the constants of the C library', () => {
   it('say how many loans a ring has', () => {
     const header = 'src/library/commit-ring.h';
     assert.equal(numberIn(header, 'wmbt_ring_loans_max'), limits.ringLoansMax);
+  });
+
+  it('say what the state of an index means', () => {
+    for (const [state, value] of Object.entries(indexStates)) {
+      assert.equal(numberIn('src/shared/shared-index.h', `wmbt_index_is_${state}`), value, state);
+    }
   });
 
   it('leave room for the longest message', () => {

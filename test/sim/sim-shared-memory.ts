@@ -39,6 +39,10 @@ export class SimSharedFiles implements SharedMemory {
         this.#step();
         return entry;
       },
+      carry: (...given) => {
+        this.#step();
+        return simIndex.carry(...given);
+      },
     };
   }
 
@@ -59,6 +63,16 @@ export class SimSharedFiles implements SharedMemory {
   remove(path: string): void {
     const { disk } = this.#machine;
     if (disk.find(path) !== undefined) disk.apply({ kind: 'remove', path });
+  }
+
+  rename(from: string, to: string): void {
+    const { disk, locks } = this.#machine;
+    this.#step();
+    disk.apply({ kind: 'rename', from, to });
+    const owner = locks.get(from);
+    locks.delete(from);
+    if (owner !== undefined) locks.set(to, owner);
+    this.#step();
   }
 
   copy(target: Uint8Array, source: Uint8Array): void {
@@ -114,7 +128,7 @@ const marks = 0xc0n << 32n;
 const simIndex: SharedIndexCode = {
   create: (memory, log2Capacity, segmentBytes) => {
     const view = viewOf(memory);
-    view.setUint32(8, 1, true);
+    view.setUint32(8, 2, true);
     view.setUint32(12, log2Capacity, true);
     view.setBigUint64(16, BigInt(segmentBytes), true);
     memory.set(new TextEncoder().encode('WKVIDX1\0'), 0);
@@ -136,6 +150,21 @@ const simIndex: SharedIndexCode = {
     view.setUint32(at + entryOffsets.owner, owner, true);
     view.setUint32(at, view.getUint32(at, true) + 2, true);
     return entry;
+  },
+  carry: (from, entry, to) => {
+    const view = viewOf(from);
+    const start = entriesStart + entry * entryBytes;
+    const digest = from.subarray(start + 8, start + 40);
+    const place = placeOf(
+      viewOf(to),
+      digest,
+      view.getUint32(start + 60, true) & ~Number(marks >> 32n),
+    );
+    if (place < 0) return -1;
+    const at = entriesStart + place * entryBytes;
+    to.set(from.subarray(start + 8, start + entryBytes), at + 8);
+    viewOf(to).setUint32(at, viewOf(to).getUint32(at, true) + 2, true);
+    return place;
   },
   retire: (memory, entry) => {
     const view = viewOf(memory);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { silentLogger } from '../../src/base/logger.ts';
 import type { LentPlace } from '../../src/blocks/served-store.ts';
 import type { Extent } from '../../src/cache/extent.ts';
 import { extentHeaderBytes } from '../../src/cache/extent-header.ts';
@@ -34,7 +35,12 @@ export class LendingRig {
     this.temporary = temporary;
     this.directory = directory;
     this.shared = sharedMemory;
-    this.tier = new SharedTier({ memory: sharedMemory, directory, budgetBytes });
+    this.tier = new SharedTier({
+      memory: sharedMemory,
+      directory,
+      budgetBytes,
+      logger: silentLogger,
+    });
     this.memory = new SlabMemoryTier(budgetBytes, (bytes) => this.tier.take(bytes), this.tier);
     const reader = SharedReader.open(sharedMemory, directory);
     assert(reader !== undefined);

@@ -54,23 +54,23 @@ static struct wmbt_reader *look(const char *announcement) {
 }
 
 /* Looks for what is announced there; the caller has set `is_looking`. */
-static struct wmbt_reader *find_anew(struct wmbt_access *access, const char *announcement) {
+static struct wmbt_view *find_anew(struct wmbt_access *access, const char *announcement) {
   struct wmbt_reader *found = look(announcement);
+  struct wmbt_view *view = NULL;
   wmbt_readers_lock();
   access->is_looking = false;
   const bool has_moved = strcmp(access->announcement, announcement) != 0;
   if (!has_moved) {
     access->looked_ms = wmbt_now_ms();
     access->current = found;
-    if (found != NULL) found->uses += 1;
+    if (found != NULL) view = wmbt_view_use(found);
   }
   wmbt_readers_unlock();
-  if (!has_moved) return found;
-  if (found != NULL) wmbt_reader_leave(found);
-  return NULL;
+  if (has_moved && found != NULL) wmbt_reader_leave(found);
+  return view;
 }
 
-struct wmbt_reader *wmbt_access_use(struct wmbt_access *access) {
+struct wmbt_view *wmbt_access_use(struct wmbt_access *access) {
   wmbt_readers_lock();
   follow_fork(access);
   struct wmbt_reader *reader = access->current, *dropped = NULL;
@@ -78,7 +78,7 @@ struct wmbt_reader *wmbt_access_use(struct wmbt_access *access) {
     dropped = reader;
     reader = access->current = NULL;
   }
-  if (reader != NULL) reader->uses += 1;
+  struct wmbt_view *view = reader == NULL ? NULL : wmbt_view_use(reader);
   const bool may_look =
       reader == NULL && !access->is_looking && wmbt_now_ms() - access->looked_ms >= WMBT_SHARED_AGAIN_MS;
   char announcement[wmbt_directory_max];
@@ -88,7 +88,7 @@ struct wmbt_reader *wmbt_access_use(struct wmbt_access *access) {
   }
   wmbt_readers_unlock();
   if (dropped != NULL) wmbt_reader_leave(dropped);
-  return may_look ? find_anew(access, announcement) : reader;
+  return may_look ? find_anew(access, announcement) : view;
 }
 
 void wmbt_access_close(struct wmbt_access *access) {

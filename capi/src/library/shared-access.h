@@ -27,7 +27,7 @@ void wmbt_access_move(struct wmbt_access *access, const char *socket_path);
  * What reads the memory now, for this caller until it leaves it; NULL while there is nothing to read. Looks for it
  * when it is not known, which takes system calls, at most once in WMBT_SHARED_AGAIN_MS and for one thread at a time.
  */
-struct wmbt_reader *wmbt_access_use(struct wmbt_access *access);
+struct wmbt_view *wmbt_access_use(struct wmbt_access *access);
 
 /* Nobody uses it any more; borrows stay as they are. */
 void wmbt_access_close(struct wmbt_access *access);

@@ -13,6 +13,8 @@
 #include "shared-fork.h"
 
 struct wmbt_filler {
+  /* By which it uses the reader; it does not look into it. */
+  struct wmbt_view *view;
   struct wmbt_reader *reader;
   uint16_t hazard;
 };
@@ -29,18 +31,20 @@ static bool take_hazard(struct wmbt_reader *reader, uint16_t *hazard) {
 }
 
 struct wmbt_filler *wmbt_filler_begin(struct wmbt_access *access) {
-  struct wmbt_reader *reader = wmbt_access_use(access);
-  if (reader == NULL) return NULL;
+  struct wmbt_view *view = wmbt_access_use(access);
+  if (view == NULL) return NULL;
+  struct wmbt_reader *reader = view->reader;
   struct wmbt_filler *filler = malloc(sizeof *filler);
   wmbt_readers_lock();
   const bool has_hazard = filler != NULL && take_hazard(reader, &filler->hazard);
   wmbt_readers_unlock();
   if (has_hazard) {
+    filler->view = view;
     filler->reader = reader;
     return filler;
   }
   free(filler);
-  wmbt_reader_leave(reader);
+  wmbt_view_leave(view);
   return NULL;
 }
 
@@ -51,7 +55,7 @@ void wmbt_filler_end(struct wmbt_filler *filler) {
   reader->is_filling[filler->hazard] = false;
   reader->free[reader->free_count++] = filler->hazard;
   wmbt_readers_unlock();
-  wmbt_reader_leave(reader);
+  wmbt_view_leave(filler->view);
   free(filler);
 }
 
@@ -106,6 +110,14 @@ static enum wmbt_filling fail_to_map(struct wmbt_reader *reader, uint32_t number
   return wmbt_filling_failed;
 }
 
+/* Whether the store of the reader lives. */
+static bool is_open(struct wmbt_reader *reader) {
+  wmbt_readers_lock();
+  const bool is_open = wmbt_reader_is_open(reader);
+  wmbt_readers_unlock();
+  return is_open;
+}
+
 /* Whether hazards of this reader are still seen. What it had may be another client's from a moment on. */
 static bool keeps_place(struct wmbt_reader *reader) {
   wmbt_readers_lock();
@@ -133,7 +145,7 @@ enum wmbt_filling wmbt_filler_fill(struct wmbt_filler *filler, const struct wmbt
        * The loan may be one of the next daemon, to which the connection is, and this the memory of the one before: its
        * stamps have another salt, so nothing was written. Nobody would answer what is never filled.
        */
-      if (wmbt_reader_is_open(reader)) return wmbt_filling_over;
+      if (is_open(reader)) return wmbt_filling_over;
       (void)wmbt_fail(failure, wmbt_lost, "the daemon that had the memory is gone");
       return wmbt_filling_failed;
     default:

@@ -58,7 +58,7 @@ static bool mark_place(struct wmbt_client *client, uint64_t *owner) {
  */
 static void prepare_child(struct wmbt_reader *reader) {
   if (reader->borrows == 0 || reader->is_frozen) return;
-  if (!wmbt_index_is_alive(&reader->index)) {
+  if (wmbt_index_standing(&reader->view->index) == wmbt_index_has_ended) {
     /* Nothing of a store that has ended is used again: its memory needs no pins. */
     reader->child_slot = reader->slot;
     reader->child_owner = reader->owner;
@@ -103,6 +103,7 @@ static void after_fork_in_parent(void) {
 static void inherit(struct wmbt_reader *reader) {
   atomic_store(&reader->is_broken, true);
   reader->uses = reader->borrows;
+  for (struct wmbt_view *view = reader->view; view != NULL; view = view->older) view->calls = 0;
   if (reader->is_frozen) return;
   wmbt_descriptor_close(&reader->lock);
   reader->lock = reader->child_lock;

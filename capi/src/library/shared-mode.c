@@ -22,9 +22,9 @@ struct shared {
 static bool lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t *matched,
                    struct wmbt_failure *failure) {
   struct shared *shared = (struct shared *)mode;
-  struct wmbt_reader *reader = wmbt_access_use(&shared->access);
-  const size_t found = reader == NULL ? 0 : wmbt_reader_find(reader, keys);
-  if (reader != NULL) wmbt_reader_leave(reader);
+  struct wmbt_view *view = wmbt_access_use(&shared->access);
+  const size_t found = view == NULL ? 0 : wmbt_reader_find(view, keys);
+  if (view != NULL) wmbt_view_leave(view);
   if (found < keys->count) return shared->below->calls->lookup(shared->below, keys, matched, failure);
   *matched = found;
   return true;
@@ -35,8 +35,8 @@ static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *ke
   struct shared *shared = (struct shared *)mode;
   /* A load that goes on with another store has a borrow that is not empty: the rest is the socket's. */
   const bool is_fresh = borrow->filled == 0 && borrow->loan == NULL;
-  struct wmbt_reader *reader = is_fresh ? wmbt_access_use(&shared->access) : NULL;
-  if (reader != NULL) wmbt_reader_lend(reader, keys, borrow);
+  struct wmbt_view *view = is_fresh ? wmbt_access_use(&shared->access) : NULL;
+  if (view != NULL) wmbt_reader_lend(view, keys, borrow);
   if (borrow->filled == keys->count) return wmbt_had;
   /* A load of what is left brings it into the daemon's memory, where the next one borrows it. */
   return shared->below->calls->load(shared->below, keys, borrow, failure);
@@ -64,16 +64,16 @@ enum save_end { save_known, save_left, save_to_be_sent };
 static enum save_end save_here(struct shared *shared, const struct wmbt_ring_blocks *blocks) {
   const struct wmbt_keys *keys = blocks->keys;
   if (keys->count == 0 || !wmbt_remote_is_for_acceptance(shared->below, keys->terms)) return save_to_be_sent;
-  struct wmbt_reader *reader = wmbt_access_use(&shared->access);
-  if (reader == NULL) return save_to_be_sent;
+  struct wmbt_view *view = wmbt_access_use(&shared->access);
+  if (view == NULL) return save_to_be_sent;
   enum save_end end = save_to_be_sent;
-  const size_t found = wmbt_reader_find(reader, keys);
+  const size_t found = wmbt_reader_find(view, keys);
   if (found == keys->count) {
     end = save_known;
-  } else if (leave(shared, reader, blocks, found)) {
+  } else if (leave(shared, view->reader, blocks, found)) {
     end = save_left;
   }
-  wmbt_reader_leave(reader);
+  wmbt_view_leave(view);
   return end;
 }
 
@@ -180,8 +180,8 @@ struct wmbt_mode *wmbt_shared_open(struct wmbt_mode *below, const char *socket_p
   wmbt_access_init(&shared->access, socket_path);
   wmbt_ring_user_init(&shared->ring);
   wmbt_remote_fill_by(below, &shared->access);
-  struct wmbt_reader *reader = wmbt_access_use(&shared->access);
-  if (reader != NULL) wmbt_reader_leave(reader);
+  struct wmbt_view *view = wmbt_access_use(&shared->access);
+  if (view != NULL) wmbt_view_leave(view);
   return &shared->mode;
 }
 

@@ -10,23 +10,13 @@
 #include "../hex.h"
 #include "shared-files.h"
 #include "shared-fork.h"
+#include "shared-view.h"
 
 /* The kind of a block, below the number of its namespace; kinds and bytes of names. */
 enum { block_kind = 1, namespace_kind = 1, fingerprint_kind = 2, names_max = 1024, name_bytes = 128, name_text_max = 126 };
 /* What the low half of an entry's facts holds. */
 enum { fact_tokens_max = 0x7fff, fact_decoded = 0x8000, fact_fingerprint_shift = 16 };
 enum { offset_unit_bytes = 4096, skip_unit_bytes = 32 };
-
-static bool map_index(struct wmbt_reader *reader) {
-  void *memory = wmbt_shared_map_file(reader->directory, "index", &reader->index_bytes);
-  if (memory == NULL) return false;
-  reader->segment_bytes = ((const struct wmbt_index_header *)memory)->segment_bytes;
-  if (wmbt_index_open(memory, reader->index_bytes, &reader->index) && wmbt_index_is_alive(&reader->index)) return true;
-  (void)munmap(memory, reader->index_bytes);
-  /* It is not the reader's to unmap once more: somebody else may have mapped something there by then. */
-  reader->index.header = NULL;
-  return false;
-}
 
 static bool map_clients(struct wmbt_reader *reader) {
   const int fd = wmbt_shared_file(reader->directory, "clients", O_RDWR, &reader->clients_bytes);
@@ -43,7 +33,7 @@ void wmbt_reader_free(struct wmbt_reader *reader) {
   }
   wmbt_filler_unmap(reader);
   if (reader->clients != NULL) (void)munmap(reader->clients, reader->clients_bytes);
-  if (reader->index.header != NULL) (void)munmap(reader->index.header, reader->index_bytes);
+  wmbt_views_free(reader);
   free(reader);
 }
 
@@ -57,13 +47,9 @@ struct wmbt_reader *wmbt_reader_open(const char *directory) {
   reader->fill_again_ms = INT64_MIN / 2;
   reader->free_count = wmbt_client_hazards;
   for (unsigned i = 0; i < wmbt_client_hazards; i += 1) reader->free[i] = (uint16_t)(wmbt_client_hazards - 1 - i);
-  if (map_index(reader) && map_clients(reader) && wmbt_readers_join(reader)) return reader;
+  if (wmbt_view_begin(reader) && map_clients(reader) && wmbt_readers_join(reader)) return reader;
   wmbt_reader_free(reader);
   return NULL;
-}
-
-bool wmbt_reader_is_open(const struct wmbt_reader *reader) {
-  return wmbt_index_is_alive(&reader->index) && !atomic_load_explicit(&reader->is_broken, memory_order_relaxed);
 }
 
 bool wmbt_reader_has_place(const struct wmbt_reader *reader) {
@@ -86,9 +72,18 @@ void wmbt_reader_leave(struct wmbt_reader *reader) {
   if (is_over) wmbt_reader_free(reader);
 }
 
+void wmbt_view_leave(struct wmbt_view *view) {
+  struct wmbt_reader *reader = view->reader;
+  wmbt_readers_lock();
+  wmbt_view_part(view);
+  const bool is_over = leave_locked(reader);
+  wmbt_readers_unlock();
+  if (is_over) wmbt_reader_free(reader);
+}
+
 /* The names that are whole, and how many. */
-static const uint8_t *names_of(const struct wmbt_reader *reader, uint32_t *count) {
-  const struct wmbt_index_header *header = reader->index.header;
+static const uint8_t *names_of(const struct wmbt_view *view, uint32_t *count) {
+  const struct wmbt_index_header *header = view->index.header;
   *count = atomic_load_explicit(&header->names, memory_order_acquire);
   if (*count > names_max) *count = names_max;
   return (const uint8_t *)header + wmbt_index_header_bytes;
@@ -99,9 +94,9 @@ static bool has_name(const uint8_t *name, const char *text, size_t length) {
 }
 
 /* The owner of the namespace's blocks; 0 when the store knows no such name. */
-static uint32_t owner_of(const struct wmbt_reader *reader, const char *ns) {
+static uint32_t owner_of(const struct wmbt_view *view, const char *ns) {
   uint32_t count;
-  const uint8_t *names = names_of(reader, &count);
+  const uint8_t *names = names_of(view, &count);
   const size_t length = strlen(ns);
   for (uint32_t i = 0; length <= name_text_max && i < count; i += 1) {
     if (has_name(names + (size_t)i * name_bytes, ns, length)) return (i + 1) * 256 + block_kind;
@@ -116,13 +111,13 @@ struct taste {
   uint32_t model;
 };
 
-static struct taste taste_of(const struct wmbt_reader *reader, const struct wmbt_terms *terms) {
+static struct taste taste_of(const struct wmbt_view *view, const struct wmbt_terms *terms) {
   static const struct wmbt_key unknown;
   const struct wmbt_key *wanted = terms->fingerprint;
   struct taste taste = {terms->is_exact, wanted != NULL && memcmp(wanted, &unknown, sizeof unknown) != 0, 0};
   if (!taste.is_of_model) return taste;
   uint32_t count;
-  const uint8_t *names = names_of(reader, &count);
+  const uint8_t *names = names_of(view, &count);
   for (uint32_t i = 0; i < count; i += 1) {
     const uint8_t *name = names + (size_t)i * name_bytes;
     struct wmbt_key key;
@@ -140,14 +135,14 @@ static bool suits(const struct taste *taste, uint32_t facts) {
 }
 
 /* How many leading keys are found; with `found` the places of the first `most`. */
-static size_t find_leading(const struct wmbt_reader *reader, const struct wmbt_keys *keys, uint32_t owner,
+static size_t find_leading(const struct wmbt_view *view, const struct wmbt_keys *keys, uint32_t owner,
                            struct wmbt_found *found, size_t most) {
-  return wmbt_index_find_leading(&reader->index, (const uint8_t *)keys->keys, most, owner, found);
+  return wmbt_index_find_leading(&view->index, (const uint8_t *)keys->keys, most, owner, found);
 }
 
-size_t wmbt_reader_find(struct wmbt_reader *reader, const struct wmbt_keys *keys) {
-  const uint32_t owner = owner_of(reader, keys->ns);
-  return owner == 0 ? 0 : find_leading(reader, keys, owner, NULL, keys->count);
+size_t wmbt_reader_find(const struct wmbt_view *view, const struct wmbt_keys *keys) {
+  const uint32_t owner = owner_of(view, keys->ns);
+  return owner == 0 ? 0 : find_leading(view, keys, owner, NULL, keys->count);
 }
 
 /* Pins of one borrow. */
@@ -183,11 +178,27 @@ static void give_back(struct wmbt_loan *loan) {
   if (is_over) wmbt_reader_free(reader);
 }
 
+/* How many leading ones of those that were announced are still shown. */
+static size_t confirm(const struct wmbt_view *view, const struct pins *pins) {
+  struct wmbt_reader *reader = pins->reader;
+  struct wmbt_client *client = &reader->clients[reader->slot];
+  /* What is found in an index that was superseded meanwhile may be used again without a word there. */
+  if (!wmbt_pin_fence_in(&view->index)) return 0;
+  size_t kept = 0;
+  while (kept < pins->count && wmbt_pin_confirm(&view->index, client, pins->hazards[kept], &pins->found[kept])) {
+    kept += 1;
+  }
+  /* Looked at behind the announcements: a place that was cleared before has lost them too. */
+  if (wmbt_reader_has_place(reader)) return kept;
+  atomic_store_explicit(&reader->is_broken, true, memory_order_relaxed);
+  return 0;
+}
+
 /*
  * Announces all that were found, and keeps the leading ones that are still shown. False when there are none; else the
- * use of the reader is the borrow's now.
+ * use of the view is over, and that of the reader the borrow's.
  */
-static bool pin(struct pins *pins) {
+static bool pin(struct wmbt_view *view, struct pins *pins) {
   struct wmbt_reader *reader = pins->reader;
   wmbt_readers_lock();
   struct wmbt_client *client = &reader->clients[reader->slot];
@@ -196,18 +207,12 @@ static bool pin(struct pins *pins) {
   reader->free_count -= (uint32_t)pins->count;
   (void)memcpy(pins->hazards, reader->free + reader->free_count, pins->count * sizeof *pins->hazards);
   for (size_t i = 0; i < pins->count; i += 1) wmbt_pin_announce(client, pins->hazards[i], pins->found[i].location);
-  wmbt_pin_fence();
-  size_t kept = 0;
-  while (kept < pins->count && wmbt_pin_confirm(&reader->index, client, pins->hazards[kept], &pins->found[kept])) {
-    kept += 1;
-  }
-  /* Looked at behind the announcements: a place that was cleared before has lost them too. */
-  if (!wmbt_reader_has_place(reader)) {
-    atomic_store_explicit(&reader->is_broken, true, memory_order_relaxed);
-    kept = 0;
-  }
+  const size_t kept = confirm(view, pins);
   unpin_locked(pins, kept);
-  if (kept > 0) reader->borrows += 1;
+  if (kept > 0) {
+    reader->borrows += 1;
+    wmbt_view_part(view);
+  }
   wmbt_readers_unlock();
   return kept > 0;
 }
@@ -274,17 +279,19 @@ static size_t fill(struct wmbt_reader *reader, const struct pins *pins, const st
   return pins->count;
 }
 
-void wmbt_reader_lend(struct wmbt_reader *reader, const struct wmbt_keys *keys, struct wmbt_borrow *borrow) {
-  const uint32_t owner = owner_of(reader, keys->ns);
+void wmbt_reader_lend(struct wmbt_view *view, const struct wmbt_keys *keys, struct wmbt_borrow *borrow) {
+  struct wmbt_reader *reader = view->reader;
+  const uint32_t owner = owner_of(view, keys->ns);
   const size_t most = keys->count < wmbt_client_hazards ? keys->count : wmbt_client_hazards;
   struct pins *pins = owner == 0 ? NULL : pins_new(reader, most);
-  if (pins != NULL) pins->count = find_leading(reader, keys, owner, pins->found, most);
-  if (pins == NULL || pins->count == 0 || !pin(pins)) {
+  /* Numbers of names are those of one index. */
+  const struct taste taste = taste_of(view, keys->terms);
+  if (pins != NULL) pins->count = find_leading(view, keys, owner, pins->found, most);
+  if (pins == NULL || pins->count == 0 || !pin(view, pins)) {
     free(pins);
-    wmbt_reader_leave(reader);
+    wmbt_view_leave(view);
     return;
   }
-  const struct taste taste = taste_of(reader, keys->terms);
   const size_t lent = fill(reader, pins, &taste, borrow);
   if (lent < pins->count) {
     wmbt_readers_lock();

@@ -23,11 +23,22 @@ enum { wmbt_clients_bytes_min = wmbt_client_slots * sizeof(struct wmbt_client) }
 
 struct wmbt_lent_segment;
 
+/*
+ * An index as a reader has it mapped. When the store has rebuilt its index (docs/decisions/0100) the reader maps the new
+ * one, and the old one goes with the last call that looks into it.
+ */
+struct wmbt_view {
+  struct wmbt_reader *reader;
+  struct wmbt_index index;
+  size_t bytes;
+  /* Guarded by the lock of the readers: calls that may look into it, and the view that this one came after. */
+  size_t calls;
+  struct wmbt_view *older;
+};
+
 struct wmbt_reader {
   /* Of the list of all readers, under the lock: fork() has to find them (shared-fork.c). */
   struct wmbt_reader *next;
-  struct wmbt_index index;
-  size_t index_bytes;
   struct wmbt_client *clients;
   size_t clients_bytes;
   uint64_t segment_bytes;
@@ -38,7 +49,9 @@ struct wmbt_reader {
   /* Something of it cannot be had: it finds nothing any more, and what is pinned stays. */
   _Atomic bool is_broken;
 
-  /* All below is guarded by the lock. What uses the reader, borrows among it; the last one ends it. */
+  /* All below is guarded by the lock. The newest view; older ones are in use. */
+  struct wmbt_view *view;
+  /* What uses the reader, borrows among it; the last one ends it. */
   size_t uses, borrows;
   /* The part of `clients` that is this process's, and the open file by which it is locked; -1: no part is. */
   uint32_t slot;
@@ -67,8 +80,14 @@ struct wmbt_reader {
  */
 struct wmbt_reader *wmbt_reader_open(const char *directory);
 
-/* False once the store has closed or died: what it had is elsewhere. */
-bool wmbt_reader_is_open(const struct wmbt_reader *reader);
+/*
+ * False once the store has closed or died: what it had is elsewhere. An index that the store has rebuilt is mapped, which
+ * takes system calls, and is the view from then on. The lock of the readers is held.
+ */
+bool wmbt_reader_is_open(struct wmbt_reader *reader);
+
+/* One use more, for a call that looks into the index of now. The lock of the readers is held. */
+struct wmbt_view *wmbt_view_use(struct wmbt_reader *reader);
 
 /*
  * Whether the part of `clients` is still this process's: an engine that closes all descriptors has closed the lock, and
@@ -79,6 +98,9 @@ bool wmbt_reader_has_place(const struct wmbt_reader *reader);
 /* One use less, of which the last one parts from the store. */
 void wmbt_reader_leave(struct wmbt_reader *reader);
 
+/* The same for the use of a call. */
+void wmbt_view_leave(struct wmbt_view *view);
+
 /* Unmaps and frees what has no place among the clients, or none any more. */
 void wmbt_reader_free(struct wmbt_reader *reader);
 
@@ -86,12 +108,12 @@ void wmbt_reader_free(struct wmbt_reader *reader);
 void wmbt_filler_unmap(struct wmbt_reader *reader);
 
 /* How many leading keys are in memory now. */
-size_t wmbt_reader_find(struct wmbt_reader *reader, const struct wmbt_keys *keys);
+size_t wmbt_reader_find(const struct wmbt_view *view, const struct wmbt_keys *keys);
 
 /*
  * Lends the empty borrow the leading payloads that are in memory, as far as there are hazards. The caller's use of the
- * reader is over with it: it is the borrow's.
+ * view is over with it.
  */
-void wmbt_reader_lend(struct wmbt_reader *reader, const struct wmbt_keys *keys, struct wmbt_borrow *borrow);
+void wmbt_reader_lend(struct wmbt_view *view, const struct wmbt_keys *keys, struct wmbt_borrow *borrow);
 
 #endif

@@ -10,7 +10,11 @@
 /* A writer needs some tens of nanoseconds for an entry; whoever waits longer waits for one that was stopped. */
 enum { tries_max = 200 };
 
-static const uint32_t version = 1;
+/*
+ * A reader of the first version does not know that an index can be superseded. One of the second reads both, for an index
+ * of the first never is.
+ */
+static const uint32_t version = 2, version_min = 1;
 
 size_t wmbt_index_bytes(uint32_t log2_capacity) {
   return wmbt_index_header_bytes + wmbt_index_names_bytes +
@@ -33,7 +37,8 @@ bool wmbt_index_open(void *memory, size_t length, struct wmbt_index *index) {
   if (length < wmbt_index_header_bytes || header->magic != WMBT_INDEX_MAGIC) return false;
   atomic_thread_fence(memory_order_acquire);
   const uint32_t log2_capacity = header->log2_capacity;
-  if (header->version != version || log2_capacity > 30 || length != wmbt_index_bytes(log2_capacity)) return false;
+  if (header->version < version_min || header->version > version) return false;
+  if (log2_capacity > 30 || length != wmbt_index_bytes(log2_capacity)) return false;
   index->header = header;
   index->entries = (void *)((uint8_t *)memory + wmbt_index_header_bytes + wmbt_index_names_bytes);
   index->mask = ((uint64_t)1 << log2_capacity) - 1;
@@ -47,10 +52,12 @@ bool wmbt_index_open(void *memory, size_t length, struct wmbt_index *index) {
 /* The bits of the word by which the system tells waiters and the dead are above those of a thread's number. */
 static const uint32_t thread_bits = 0x3fffffff;
 
-bool wmbt_index_is_alive(const struct wmbt_index *index) {
-  if (index->life == NULL) return false;
-  if ((atomic_load_explicit(index->life, memory_order_relaxed) & thread_bits) == 0) return false;
-  return atomic_load_explicit(&index->header->is_closed, memory_order_relaxed) == 0;
+enum wmbt_index_standing wmbt_index_standing(const struct wmbt_index *index) {
+  /* An index that is superseded shows no life afterwards: whoever sees that sees why. */
+  const uint32_t life = index->life == NULL ? 0 : atomic_load_explicit(index->life, memory_order_acquire);
+  const uint32_t state = atomic_load_explicit(&index->header->state, memory_order_relaxed);
+  if (state == wmbt_index_is_superseded) return wmbt_index_was_replaced;
+  return state == wmbt_index_is_open && (life & thread_bits) != 0 ? wmbt_index_lives : wmbt_index_has_ended;
 }
 
 /* Keys are digests, so any bits of them are evenly spread; tenants with equal keys begin at different places. */
@@ -106,6 +113,21 @@ void wmbt_index_retire(const struct wmbt_index *index, uint32_t number) {
   atomic_store_explicit(&entry->sequence, after, memory_order_release);
 }
 
+int64_t wmbt_index_carry(const struct wmbt_index *from, uint32_t number, const struct wmbt_index *to) {
+  const struct wmbt_index_entry *entry = &from->entries[number & from->mask];
+  uint64_t key[4];
+  for (int i = 0; i < 4; i += 1) key[i] = atomic_load_explicit(&entry->key[i], memory_order_relaxed);
+  const struct wmbt_found payload = {
+      .location = atomic_load_explicit(&entry->location, memory_order_relaxed),
+      .extent = atomic_load_explicit(&entry->extent, memory_order_relaxed),
+      .facts = atomic_load_explicit(&entry->facts, memory_order_relaxed),
+  };
+  const uint32_t owner = (uint32_t)(payload.facts >> 32) & ~WMBT_OWNER_MARKS;
+  const int64_t place = payload.location == 0 ? -1 : wmbt_index_place(to, key, owner);
+  if (place >= 0) wmbt_index_publish(to, (uint32_t)place, key, &payload);
+  return place;
+}
+
 /* 1: this entry is the key's. 0: it is not. -1: the probe ends here. */
 static int look(const struct wmbt_index_entry *entry, const uint64_t key[4], uint32_t owner,
                 struct wmbt_found *found) {
@@ -127,7 +149,7 @@ static int look(const struct wmbt_index_entry *entry, const uint64_t key[4], uin
 
 bool wmbt_index_find(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner,
                      struct wmbt_found *found) {
-  if (atomic_load_explicit(&index->header->is_closed, memory_order_relaxed) != 0) return false;
+  if (atomic_load_explicit(&index->header->state, memory_order_relaxed) != wmbt_index_is_open) return false;
   const uint64_t home = home_of(key, owner);
   for (uint64_t step = 0; step < wmbt_index_window && step <= index->mask; step += 1) {
     const uint64_t number = (home + step) & index->mask;
@@ -191,6 +213,12 @@ void wmbt_pin_announce(struct wmbt_client *client, uint32_t hazard, uint64_t loc
  * (wmbt_clients_hold). With a full fence between the two on both sides at least one sees what the other stored.
  */
 void wmbt_pin_fence(void) { atomic_thread_fence(memory_order_seq_cst); }
+
+bool wmbt_pin_fence_in(const struct wmbt_index *index) {
+  wmbt_pin_fence();
+  /* The same once more for all entries together: in an index that is superseded their numbers stay as they are. */
+  return atomic_load_explicit(&index->header->state, memory_order_acquire) == wmbt_index_is_open;
+}
 
 bool wmbt_pin_confirm(const struct wmbt_index *index, struct wmbt_client *client, uint32_t hazard,
                       const struct wmbt_found *found) {

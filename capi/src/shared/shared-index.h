@@ -23,6 +23,16 @@ enum {
 /* "WKVIDX1" and a zero, as a little-endian word. */
 #define WMBT_INDEX_MAGIC UINT64_C(0x0031584449564b57)
 
+/* What the store says of an index. Nothing is found in one that is not open. */
+enum wmbt_index_state {
+  wmbt_index_is_open = 0,
+  /* The store has closed. */
+  wmbt_index_is_closed = 1,
+  /* The store writes another one, which has this one's name in the directory, and showed the same at that moment
+     (docs/decisions/0100). Written before anything is retired there alone. */
+  wmbt_index_is_superseded = 2,
+};
+
 struct wmbt_index_header {
   uint64_t magic;
   uint32_t version;
@@ -30,8 +40,8 @@ struct wmbt_index_header {
   uint64_t segment_bytes;
   /* Names that are whole. Grows only. */
   _Atomic uint32_t names;
-  /* Set once, when the store closes: nothing is found here any more. */
-  _Atomic uint32_t is_closed;
+  /* One of wmbt_index_state, which is set once. */
+  _Atomic uint32_t state;
   /* Where in this file the word is that tells whether the store lives (shared-life.h); 0: there is none. */
   uint32_t life_at;
   _Alignas(64) unsigned char life[128];
@@ -104,8 +114,16 @@ bool wmbt_index_create(void *memory, size_t length, uint32_t log2_capacity, uint
 /* Looks at memory that may be anything. False when it is no index, or not as long as it says. */
 bool wmbt_index_open(void *memory, size_t length, struct wmbt_index *index);
 
-/* False once the store has closed or died, or when it does not show whether it lives. No call to the system. */
-bool wmbt_index_is_alive(const struct wmbt_index *index);
+enum wmbt_index_standing {
+  wmbt_index_lives,
+  /* The store lives, or did a moment ago, and has another index. */
+  wmbt_index_was_replaced,
+  /* The store has closed or died, or does not show whether it lives. */
+  wmbt_index_has_ended,
+};
+
+/* No call to the system. */
+enum wmbt_index_standing wmbt_index_standing(const struct wmbt_index *index);
 
 /* The number of an entry for the key that is free or removed; -1 when none is in its window, or the key is. */
 int64_t wmbt_index_place(const struct wmbt_index *index, const uint64_t key[4], uint32_t owner);
@@ -113,6 +131,9 @@ int64_t wmbt_index_place(const struct wmbt_index *index, const uint64_t key[4], 
 /* Shows a payload. The entry is one that wmbt_index_place gave. `facts` holds the owner in its high half. */
 void wmbt_index_publish(const struct wmbt_index *index, uint32_t entry, const uint64_t key[4],
                         const struct wmbt_found *payload);
+
+/* Shows in another index what the entry shows, with its marks. The number of its entry there; -1 when none is free. */
+int64_t wmbt_index_carry(const struct wmbt_index *from, uint32_t entry, const struct wmbt_index *to);
 
 /* Hides what the entry shows. Afterwards wmbt_clients_hold tells whether somebody still reads it. */
 void wmbt_index_retire(const struct wmbt_index *index, uint32_t entry);
@@ -130,9 +151,11 @@ bool wmbt_index_find(const struct wmbt_index *index, const uint64_t key[4], uint
 size_t wmbt_index_find_leading(const struct wmbt_index *index, const uint8_t *keys, size_t count, uint32_t owner,
                                struct wmbt_found *found);
 
-/* Pinning, in two steps around one wmbt_pin_fence() for a whole batch. */
+/* Pinning, in two steps around one wmbt_pin_fence_in() for a whole batch. */
 void wmbt_pin_announce(struct wmbt_client *client, uint32_t hazard, uint64_t location);
 void wmbt_pin_fence(void);
+/* The same. False when the index is not the store's any more: then nothing that was announced is pinned. */
+bool wmbt_pin_fence_in(const struct wmbt_index *index);
 /* True when the announced payload is still shown: it is pinned. Else the hazard is cleared. */
 bool wmbt_pin_confirm(const struct wmbt_index *index, struct wmbt_client *client, uint32_t hazard,
                       const struct wmbt_found *found);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../src/library/shared-fork.h"
 #include "../../src/library/shared-reader.h"
 #include "fuzz.h"
 
@@ -99,14 +100,14 @@ static void lay_over(const uint8_t *data, size_t size) {
   }
 }
 
-static void read_all(struct wmbt_reader *reader) {
+static void read_all(struct wmbt_view *view) {
   struct wmbt_terms terms = {0};
   const struct wmbt_keys asked = {"n", keys, key_count, &terms};
-  MUST(wmbt_reader_find(reader, &asked) <= key_count);
+  MUST(wmbt_reader_find(view, &asked) <= key_count);
   struct wmbt_borrow *borrow = wmbt_borrow_new(key_count, true);
   if (borrow == NULL) exit(2);
   unsigned sum = 0;
-  wmbt_reader_lend(reader, &asked, borrow);
+  wmbt_reader_lend(view, &asked, borrow);
   for (size_t i = 0; i < borrow->filled; i += 1) {
     MUST(borrow->lengths[i] <= segment_bytes);
     /* A payload that goes beyond the segment ends the process here. */
@@ -121,6 +122,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   (void)memcpy(store.index, store.pristine, store.length);
   lay_over(data, size);
   struct wmbt_reader *reader = wmbt_reader_open(store.directory);
-  if (reader != NULL) read_all(reader);
+  if (reader == NULL) return 0;
+  wmbt_readers_lock();
+  struct wmbt_view *view = wmbt_reader_is_open(reader) ? wmbt_view_use(reader) : NULL;
+  wmbt_readers_unlock();
+  if (view != NULL) read_all(view);
+  wmbt_reader_leave(reader);
   return 0;
 }
