@@ -3,8 +3,8 @@
  * lost. There is no thread behind it: who calls moves it on.
  *
  * While the daemon is away, calls fail within WMBT_AWAY_WAIT_MS. Each asks anew, at most once in WMBT_AWAY_GAP_MS
- * however many ask, so that the first call after it came back succeeds. A connection that is slow to come about is
- * kept, and the next call goes on with it.
+ * however many ask, so that the first call after it came back succeeds; one whose time is over looks once more for itself.
+ * A connection that is slow to come about is kept, and the next call goes on with it.
  */
 #ifndef WMBT_PEER_H
 #define WMBT_PEER_H
