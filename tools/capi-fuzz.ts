@@ -11,8 +11,8 @@ import type { TestCounts } from './test-run.ts';
 /** Each is a file in `capi/test/fuzz`; seeds are folders in `test/golden`. */
 const targets: readonly { readonly name: string; readonly seeds: readonly string[] }[] = [
   { name: 'messages', seeds: ['protocol-v1'] },
-  { name: 'http', seeds: ['http-v1'] },
-  { name: 'streams', seeds: ['protocol-v1', 'http-v1'] },
+  { name: 'http', seeds: ['http-v1', 'http-v2'] },
+  { name: 'streams', seeds: ['protocol-v1', 'http-v1', 'http-v2'] },
   { name: 'index', seeds: [] },
 ];
 

@@ -13,6 +13,7 @@ export interface Asked {
   readonly socket: Socket;
   readonly operation: 'ping' | 'contains' | 'lookup' | 'load' | 'save';
   readonly keys: readonly BlockKey[];
+  readonly body: Buffer;
 }
 
 export interface HostileHttpPeer {
@@ -71,6 +72,21 @@ function flipped(at: number): (body: Buffer) => Buffer {
 /** An answer that must be taken for no answer, whoever is asked. */
 function wrong(name: string, text: string, said: RegExp): HostileHttpPeer {
   return { name, answer: () => text, said };
+}
+
+/** What is said of the bulk body before a save, and the magic of the save, which is refused with it. */
+function version(name: string, bulk: unknown, magic: string): HostileHttpPeer {
+  return {
+    name,
+    answer: ({ operation, body }) =>
+      operation === 'contains'
+        ? json({ stored: [false, false, false], bulk })
+        : json(
+            { error: { code: 'INVALID', reason: `sent ${body.toString('latin1', 0, 8)}` } },
+            '400 No',
+          ),
+    said: new RegExp(`put -1 .*sent ${magic}`),
+  };
 }
 
 const otherKey = parseBlockKey('ab'.repeat(32));
@@ -274,6 +290,21 @@ export const hostileHttpPeers: readonly HostileHttpPeer[] = [
         : json({ stored: [false, false, false] }),
     said: /too large: stop/,
   },
+  version('knows of no versions of the bulk body', undefined, 'WMBTHTP1'),
+  version('takes a newer bulk body than there is', 9, 'WMBTHTP2'),
+  version('takes version 2 of the bulk body, and then does not', 2, 'WMBTHTP2'),
+  version('says a version that is no number', '2', 'WMBTHTP1'),
+  version('says a version below nothing', -2, 'WMBTHTP1'),
+  version('says a version beyond 2^53', 2 ** 60, 'WMBTHTP1'),
+  version('says a version that is a list', [2], 'WMBTHTP1'),
+  {
+    name: 'has no room for what it is asked of',
+    answer: ({ operation }) =>
+      operation === 'contains'
+        ? json({ error: { code: 'BUSY', reason: 'no room' } }, '429 No')
+        : json({ error: { code: 'INVALID', reason: 'sent all the same' } }, '400 No'),
+    said: /put -1 .*busy: no room/,
+  },
   {
     name: 'loses what it had again and again',
     answer: ({ operation }) =>
@@ -312,12 +343,13 @@ function serve(socket: Socket, peer: HostileHttpPeer): void {
       const length = Number(/content-length: (\d+)/.exec(head)?.[1] ?? 0);
       if (peer.isHasty === true && operation === 'save' && !isSaving) {
         isSaving = true;
-        reply(socket, peer, { socket, operation, keys: [] });
+        reply(socket, peer, { socket, operation, keys: [], body: Buffer.alloc(0) });
       }
       if (rest.length < end + 4 + length) return;
-      const body = rest.subarray(end + 4, end + 4 + length).toString('latin1');
+      const body = rest.subarray(end + 4, end + 4 + length);
       rest = rest.subarray(end + 4 + length);
-      if (!isSaving) reply(socket, peer, { socket, operation, keys: keysIn(body) });
+      const keys = keysIn(body.toString('latin1'));
+      if (!isSaving) reply(socket, peer, { socket, operation, keys, body });
       isSaving = false;
     }
   });

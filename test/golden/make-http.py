@@ -2,7 +2,7 @@
 """Writes golden messages of HTTP, from docs/HTTP.md alone and with nothing but the standard library,
 so that they are evidence against our encoders and not their echo.
 
-usage: make-http.py [directory]        default: http-v1 beside this file
+usage: make-http.py [directory]        writes http-v1 and http-v2 in there; default: beside this file
 """
 
 import json
@@ -24,13 +24,13 @@ NO_POSITION = 0xFFFFFFFF
 LEFT_OUT = 2
 
 
-def bulk(records, attributes, payloads):
-    """Records are (key, length, tokens, flags, tier)."""
+def bulk(records, attributes, payloads, version=1):
+    """Records are (key, length, tokens, flags, tier); payloads stand in the order in which they come."""
     table = b"".join(
         one + struct.pack("<IIIII", length, tokens, NO_POSITION, flags, tier) + bytes(12)
         for one, length, tokens, flags, tier in records
     )
-    start = b"WMBTHTP1" + struct.pack("<II", len(records), len(attributes))
+    start = b"WMBTHTP%d" % version + struct.pack("<II", len(records), len(attributes))
     head = start + struct.pack("<II", crc32c(start + table + attributes), 0)
     return head + table + attributes + b"".join(one + struct.pack("<I", crc32c(one)) for one in payloads)
 
@@ -58,6 +58,19 @@ LOADED = bulk(
 )
 PARENT = '{"durable":true,"parent":"%s"}' % key(100).hex()
 
+# The question before a save, what is answered by a server that takes version 2, and the save.
+ASKED = {"keys": [key(1).hex(), key(33).hex(), key(65).hex()], "lengths": [7, 5, 2]}
+GOLDEN_V2 = {
+    "asked-body": json.dumps(ASKED, separators=(",", ":")).encode(),
+    "present": answer("200 OK", JSON, text({"stored": [True, False, False], "bulk": 2})),
+    "save-body": bulk(
+        [(key(1), 0, 0, LEFT_OUT, 0), (key(33), 5, 0, 0, 0), (key(65), 2, 0, 0, 0)],
+        PARENT.encode(),
+        [b"ab", b"bytes"],
+        version=2,
+    ),
+}
+
 GOLDEN = {
     "save-body": bulk(
         [(key(1), 0, 0, LEFT_OUT, 0), (key(33), 5, 0, 0, 0), (key(65), 0, 0, 0, 0)], PARENT.encode(), [b"bytes", b""]
@@ -72,7 +85,8 @@ GOLDEN = {
 }
 
 if __name__ == "__main__":
-    directory = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).with_name("http-v1")
-    directory.mkdir(exist_ok=True)
-    for name, data in GOLDEN.items():
-        (directory / f"{name}.bin").write_bytes(data)
+    directory = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
+    for folder, messages in {"http-v1": GOLDEN, "http-v2": GOLDEN_V2}.items():
+        (directory / folder).mkdir(exist_ok=True)
+        for name, data in messages.items():
+            (directory / folder / f"{name}.bin").write_bytes(data)

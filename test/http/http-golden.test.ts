@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { concatBytes } from '../../src/base/bytes.ts';
 import { parseBlockKey } from '../../src/blocks/block-key.ts';
+import { readBulkVersion, readStored } from '../../src/client/http-values.ts';
 import { bulkParts, encodeBulkHead } from '../../src/protocol/http1-bulk.ts';
 import type { BulkRecord } from '../../src/protocol/http1-bulk.ts';
-import { goldenBytes, goldenFiles, goldenPath } from '../golden/golden.ts';
+import { goldenBytes, goldenFiles, goldenPath, goldenText } from '../golden/golden.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 
 /** 32 bytes counting up from `first`, as digits. */
@@ -35,10 +36,13 @@ describe('golden messages of HTTP', () => {
     try {
       const made = spawnSync('python3', [goldenPath('make-http.py'), directory.path]);
       assert.equal(made.status, 0, made.stderr.toString());
-      assert.deepEqual(readdirSync(directory.path).sort(), goldenFiles('http-v1'));
-      for (const file of goldenFiles('http-v1')) {
-        const expected = readFileSync(goldenPath('http-v1', file));
-        assert.ok(readFileSync(join(directory.path, file)).equals(expected), file);
+      for (const folder of ['http-v1', 'http-v2']) {
+        const written = join(directory.path, folder);
+        assert.deepEqual(readdirSync(written).sort(), goldenFiles(folder));
+        for (const file of goldenFiles(folder)) {
+          const expected = readFileSync(goldenPath(folder, file));
+          assert.ok(readFileSync(join(written, file)).equals(expected), `${folder}/${file}`);
+        }
       }
     } finally {
       await directory.remove();
@@ -54,5 +58,22 @@ describe('golden messages of HTTP', () => {
     const attributes = { durable: true, parent: digits(100) };
     const bytes = concatBytes([...bulkParts(encodeBulkHead({ records, attributes }), payloads)]);
     assert.deepEqual(bytes, goldenBytes('http-v1', 'save-body.bin'));
+  });
+
+  it('of version 2 are what TypeScript writes of a save, and reads of the answer before it', () => {
+    const records = [
+      record(1, { isLeftOut: true }),
+      record(33, { byteLength: 5 }),
+      record(65, { byteLength: 2 }),
+    ];
+    const attributes = { durable: true, parent: digits(100) };
+    const head = encodeBulkHead({ records, attributes, isLastFirst: true });
+    const lastFirst = [Buffer.from('ab'), Buffer.from('bytes')].map((payload) => ({ payload }));
+    const bytes = concatBytes([...bulkParts(head, lastFirst)]);
+    assert.deepEqual(bytes, goldenBytes('http-v2', 'save-body.bin'));
+    const [, body] = goldenText('http-v2', 'present.bin').split('\r\n\r\n');
+    const answer: unknown = JSON.parse(body);
+    assert.deepEqual(readStored(answer, 3), [true, false, false]);
+    assert.equal(readBulkVersion(answer), 2);
   });
 });

@@ -9,6 +9,7 @@
 enum { decoded_flag = 1, left_out_flag = 2, tier_max = 3 };
 
 static const uint8_t magic[8] = {'W', 'M', 'B', 'T', 'H', 'T', 'P', '1'};
+static const uint8_t last_first_magic[8] = {'W', 'M', 'B', 'T', 'H', 'T', 'P', '2'};
 
 static void write_record(struct wmbt_writer *writer, const struct wmbt_bulk_batch *batch, size_t index) {
   static const struct wmbt_announced unknown = {0, WMBT_POSITION_UNKNOWN, false};
@@ -28,7 +29,7 @@ static void write_record(struct wmbt_writer *writer, const struct wmbt_bulk_batc
 void wmbt_bulk_encode(struct wmbt_writer *writer, const struct wmbt_bulk_batch *batch) {
   const size_t start = writer->length, attributes = strlen(batch->attributes);
   const uint8_t zeros[8] = {0};
-  wmbt_write_bytes(writer, magic, sizeof magic);
+  wmbt_write_bytes(writer, batch->is_last_first ? last_first_magic : magic, sizeof magic);
   wmbt_write_u32(writer, (uint32_t)batch->count);
   wmbt_write_u32(writer, (uint32_t)attributes);
   wmbt_write_bytes(writer, zeros, sizeof zeros);

@@ -28,6 +28,8 @@ struct wmbt_bulk_batch {
   const struct wmbt_announced *announced;
   /* So many of the first are believed to be stored: their payloads do not follow. */
   size_t left_out;
+  /* Version 2: payloads follow from the last one to the first, for a daemon that stores them as they come. */
+  bool is_last_first;
   /* One JSON object. */
   const char *attributes;
 };

@@ -23,6 +23,16 @@ static void write_keys(struct wmbt_writer *writer, const struct wmbt_keys *keys)
   write_text(writer, "]");
 }
 
+static void write_lengths(struct wmbt_writer *writer, const size_t *lens, size_t count) {
+  char number[24];
+  write_text(writer, ",\"lengths\":[");
+  for (size_t i = 0; i < count; i += 1) {
+    (void)snprintf(number, sizeof number, i == 0 ? "%zu" : ",%zu", lens[i]);
+    write_text(writer, number);
+  }
+  write_text(writer, "]");
+}
+
 static void write_tokens(struct wmbt_writer *writer, const struct wmbt_terms *terms) {
   char number[16];
   write_text(writer, "\"tokens\":[");
@@ -59,6 +69,7 @@ void wmbt_http_write_form(struct wmbt_writer *writer, const struct wmbt_http_que
   const enum wmbt_http_form form = question->form;
   write_text(writer, "{");
   if (form == wmbt_http_of_keys || form == wmbt_http_of_load) write_keys(writer, &question->keys);
+  if (question->lens != NULL) write_lengths(writer, question->lens, question->keys.count);
   if (form == wmbt_http_of_tail || form == wmbt_http_of_raw_tail) write_named(writer, "\"tip\":", question->keys.keys);
   if (form == wmbt_http_of_tail) {
     write_text(writer, ",");

@@ -17,23 +17,51 @@ struct save {
   enum wmbt_durability durability;
   const struct wmbt_key *parent;
   struct wmbt_saved result;
+  /* The last one written wins: nobody is asked whether there is one. */
+  bool is_tail;
   /* The daemon has lost what it had: everything is sent. */
   bool is_whole;
 };
 
-/* How many of the first blocks need not be sent, because the daemon has them. */
-static bool count_stored(struct wmbt_call *call, struct wmbt_connection *connection, size_t *leading,
-                         struct wmbt_failure *failure) {
+/* What the daemon says of a save before it is sent. */
+struct known {
+  /* One for each block, not 0 where it is stored. */
+  uint8_t *present;
+  /* So many of the first blocks need not be sent. */
+  size_t leading;
+  /* It takes version 2 of the bulk body. */
+  bool is_last_first;
+};
+
+static bool read_known(const struct wmbt_json *answer, const struct wmbt_http_question *question,
+                       struct wmbt_failure *failure) {
+  struct known *known = question->result;
+  struct wmbt_http_question stored = *question;
+  uint64_t version;
+  stored.result = known->present;
+  /* A daemon that does not know of versions, or says something else of them, is sent the first. */
+  known->is_last_first = wmbt_http_number(answer, "bulk", &version) && version >= 2;
+  return wmbt_http_read_stored(answer, &stored, failure);
+}
+
+/*
+ * Asks with the lengths of the payloads, for which the bucket is not asked for what nobody here knows. Of a save whose
+ * blocks were lost meanwhile everything is sent: it asks again because another daemon may answer by now.
+ */
+static bool ask_known(struct wmbt_call *call, struct wmbt_connection *connection, struct known *known,
+                      struct wmbt_failure *failure) {
   const struct save *save = call->state;
-  *leading = 0;
-  if (save->is_whole || save->byte_count < WMBT_HTTP_ASK_BYTES_MIN) return true;
-  uint8_t *present = malloc(save->keys.count);
-  if (present == NULL) return wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for a save");
+  *known = (struct known){0};
+  if (save->is_tail || save->byte_count < WMBT_HTTP_ASK_BYTES_MIN) return true;
+  known->present = malloc(save->keys.count);
+  if (known->present == NULL) return wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for a save");
   const struct wmbt_http_question question = {
-      .operation = "contains", .keys = save->keys, .read = wmbt_http_read_stored, .result = present};
+      .operation = "contains", .keys = save->keys, .lens = save->lens, .read = read_known, .result = known};
   const bool is_told = wmbt_http_ask(call, connection, &question, failure);
-  while (is_told && *leading < save->keys.count && present[*leading] != 0) *leading += 1;
-  free(present);
+  const size_t most = is_told && !save->is_whole ? save->keys.count : 0;
+  while (known->leading < most && known->present[known->leading] != 0) known->leading += 1;
+  free(known->present);
+  known->present = NULL;
   return is_told;
 }
 
@@ -47,8 +75,8 @@ static bool read_saved(const struct wmbt_json *answer, const struct wmbt_http_qu
 }
 
 /* Sends head and table, and the payloads that are not left out; less when the daemon answers before. */
-static bool send_all(struct wmbt_call *call, struct wmbt_connection *connection, size_t left_out, bool *is_answered,
-                     struct wmbt_failure *failure) {
+static bool send_all(struct wmbt_call *call, struct wmbt_connection *connection, const struct known *known,
+                     bool *is_answered, struct wmbt_failure *failure) {
   const struct wmbt_http *http = (const struct wmbt_http *)call->remote;
   const struct save *save = call->state;
   const int64_t wait_ms = wmbt_call_wait_ms(call);
@@ -59,7 +87,8 @@ static bool send_all(struct wmbt_call *call, struct wmbt_connection *connection,
                                         .lens = save->lens,
                                         .count = save->keys.count,
                                         .announced = save->keys.terms->announced,
-                                        .left_out = left_out,
+                                        .left_out = known->leading,
+                                        .is_last_first = known->is_last_first,
                                         .attributes = attributes.has_failed ? "" : (const char *)attributes.bytes};
   wmbt_bulk_encode(&body, &batch);
   body.has_failed = body.has_failed || attributes.has_failed;
@@ -70,7 +99,8 @@ static bool send_all(struct wmbt_call *call, struct wmbt_connection *connection,
   };
   bool is_sent = wmbt_http_send(connection, &http->origin, &request, is_answered, wait_ms, failure);
   wmbt_writer_free(&body);
-  for (size_t i = left_out; is_sent && !*is_answered && i < batch.count; i += 1) {
+  for (size_t sent = batch.left_out; is_sent && !*is_answered && sent < batch.count; sent += 1) {
+    const size_t i = batch.is_last_first ? batch.left_out + batch.count - 1 - sent : sent;
     union {
       const uint8_t *seen;
       void *sent;
@@ -85,12 +115,12 @@ static bool attempt_save(struct wmbt_call *call, struct wmbt_connection *connect
                          struct wmbt_failure *failure) {
   (void)id;
   struct save *save = call->state;
-  size_t left_out;
+  struct known known;
   bool is_answered = false;
-  if (!count_stored(call, connection, &left_out, failure)) return false;
+  if (!ask_known(call, connection, &known, failure)) return false;
   /* The daemon ends a connection on which it answered early. */
   if (connection->is_last) return wmbt_fail(failure, wmbt_lost, "the daemon closes the connection");
-  if (!send_all(call, connection, left_out, &is_answered, failure)) return false;
+  if (!send_all(call, connection, &known, &is_answered, failure)) return false;
   const struct wmbt_http_question question = {
       .operation = save->operation, .keys = save->keys, .read = read_saved, .result = &save->result};
   const int64_t wait_ms = wmbt_call_wait_ms(call);
@@ -164,8 +194,7 @@ bool wmbt_http_save_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, c
       .byte_count = length,
       .operation = keys->terms->tokens == NULL ? "save-raw-tail" : "save-tail",
       .durability = durability_of(remote, keys->terms),
-      /* The last one written wins: nobody is asked whether there is one. */
-      .is_whole = true,
+      .is_tail = true,
   };
   const int64_t end_ms = wmbt_call_end_ms(keys->terms, remote->settings.tail_ms, remote->settings.most_ms);
   if (!run(remote, &save, end_ms, failure)) return false;

@@ -39,6 +39,8 @@ struct wmbt_http_question {
   enum wmbt_http_form form;
   enum wmbt_selection selection;
   struct wmbt_keys keys;
+  /* Of payloads that are to be saved, one for each key: the bucket is not asked for them. NULL: none are. */
+  const size_t *lens;
   /* Reads an answer that is a JSON object; false with a failure when it is none. */
   bool (*read)(const struct wmbt_json *answer, const struct wmbt_http_question *question, struct wmbt_failure *failure);
   void *result;

@@ -368,6 +368,7 @@ static const struct {
     {"a save of more keys than a message holds goes in several", saves_of_many_keys},
     {"calls on spoiled answers fail or give the right bytes, in time", calls_on_spoiled_answers},
     {"bulk bodies are written and read as the golden ones", http_bulk_bodies},
+    {"bulk bodies of version 2, and the question before them, too", http_bulk_bodies_last_first},
     {"heads of answers are read in one way or refused", http_heads},
     {"sizes of chunks are digits alone", http_chunk_sizes},
     {"JSON is read strictly", http_json},

@@ -127,12 +127,17 @@ static bool read_request(int fd, char head[4096]) {
   return true;
 }
 
+/* Of the peer's own thread. */
+static unsigned connection_count;
+
 /* False when the connection is over. */
 static bool answer_request(int fd, const char *head) {
   if (strstr(head, "/ping") != NULL) return send_json(fd, "");
   if (strstr(head, "/contains") != NULL) {
     const bool is_entry = strstr(head, "content-length: 11\r\n") != NULL;
-    return send_json(fd, is_entry ? "{\"stored\":[]}" : "{\"stored\":[false,false]}");
+    /* Of daemons that know of the newer bulk body, and of others. */
+    const char *answer = connection_count % 2 == 0 ? "{\"stored\":[false,false],\"bulk\":2}" : "{\"stored\":[false,false]}";
+    return send_json(fd, is_entry ? "{\"stored\":[]}" : answer);
   }
   (void)pthread_mutex_lock(&spoiled.lock);
   (void)send_all(fd, spoiled.bytes, spoiled.length);
@@ -147,6 +152,7 @@ static void *serve(void *unused) {
   for (;;) {
     const int fd = accept(place.listener, NULL, NULL);
     if (fd < 0) return NULL;
+    connection_count += 1;
     while (read_request(fd, head) && answer_request(fd, head)) continue;
     /* Until the other side has left too. */
     while (recv(fd, head, sizeof head, 0) > 0) continue;

@@ -58,6 +58,31 @@ void http_bulk_bodies(void) {
   }
 }
 
+void http_bulk_bodies_last_first(void) {
+  uint8_t golden[golden_max];
+  const struct wmbt_key sent[3] = {key_of(1), key_of(33), key_of(65)};
+  const size_t lens[3] = {7, 5, 2};
+  const struct wmbt_key parent = key_of(100);
+  struct wmbt_terms terms = {0};
+  struct wmbt_writer asked = {0}, said_of_it = {0}, body = {0};
+  const struct wmbt_http_question question = {.keys = {"default", sent, 3, &terms}, .lens = lens};
+  wmbt_http_write_form(&asked, &question);
+  const size_t asked_bytes = read_golden("../http-v2/asked-body", golden);
+  expect(asked_bytes == asked.length && memcmp(golden, asked.bytes, asked_bytes) == 0, "the question before a save");
+  wmbt_writer_free(&asked);
+
+  wmbt_http_write_attributes(&said_of_it, &terms, wmbt_when_durable, &parent);
+  const char *attributes = (const char *)said_of_it.bytes;
+  const struct wmbt_bulk_batch batch = {
+      .keys = sent, .lens = lens, .count = 3, .left_out = 1, .is_last_first = true, .attributes = attributes};
+  wmbt_bulk_encode(&body, &batch);
+  const size_t length = read_golden("../http-v2/save-body", golden);
+  expect(length == body.length + wmbt_bulk_payload_bytes(&batch), "the length of a save");
+  expect(memcmp(golden, body.bytes, body.length) == 0, "the body of a save");
+  wmbt_writer_free(&body);
+  wmbt_writer_free(&said_of_it);
+}
+
 /* A head by its text; what is refused has a reason that holds this part. */
 static const struct {
   const char *text, *refusal;
@@ -234,17 +259,19 @@ static void read_anything(const uint8_t *bytes, size_t length) {
   if (wmbt_json_member(&object, "stored", &value)) {
     while (wmbt_json_next(&value, &at, &one)) (void)wmbt_json_count(&one, &count);
   }
+  if (wmbt_json_member(&object, "bulk", &value)) (void)wmbt_json_count(&value, &count);
   if (wmbt_json_member(&object, "error", &value) && wmbt_json_member(&value, "reason", &one)) {
     (void)wmbt_json_string(&one, text, sizeof text);
   }
 }
 
 void http_changed_messages(void) {
-  static const char *const names[] = {"looked-up", "present", "saved", "error", "loaded", "loaded-chunked"};
+  static const char *const names[] = {"v1/looked-up", "v1/present", "v1/saved",          "v1/error",
+                                      "v1/loaded",    "v2/present", "v1/loaded-chunked"};
   uint8_t golden[golden_max];
   for (unsigned round = 0; round < 50000; round += 1) {
     char name[64];
-    (void)snprintf(name, sizeof name, "../http-v1/%s", names[next_random() % 6]);
+    (void)snprintf(name, sizeof name, "../http-%s", names[next_random() % 7]);
     size_t length = read_golden(name, golden);
     if (next_random() % 4 == 0) length = next_random() % (length + 1);
     uint8_t *exact = malloc(length == 0 ? 1 : length);

@@ -3,6 +3,7 @@
 #define WMBT_TEST_HTTP_TEST_H
 
 void http_bulk_bodies(void);
+void http_bulk_bodies_last_first(void);
 void http_heads(void);
 void http_chunk_sizes(void);
 void http_json(void);

@@ -33,13 +33,13 @@ static void read_bulk(const uint8_t *body, size_t size) {
 }
 
 static void read_json(const char *text, size_t length) {
-  static const char *const names[] = {"error", "code", "reason", "stored", "matched", "saved"};
+  static const char *const names[] = {"error", "code", "reason", "stored", "matched", "saved", "bulk"};
   struct wmbt_json object, value, inner;
   char string[16];
   uint64_t count;
   if (!wmbt_json_object(text, length, &object)) return;
   MUST(object.text >= text && object.length <= length);
-  for (unsigned i = 0; i < 6; i += 1) {
+  for (unsigned i = 0; i < 7; i += 1) {
     if (!wmbt_json_member(&object, names[i], &value)) continue;
     MUST(value.text > text && value.text + value.length < text + length);
     if (wmbt_json_string(&value, string, sizeof string)) MUST(strlen(string) < sizeof string);

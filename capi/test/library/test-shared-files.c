@@ -160,6 +160,16 @@ static void in_no_segment(const struct place *place) {
   spoil_locations(place, UINT64_C(1) << 63 | UINT64_C(999) << 40);
 }
 
+/* Every entry was being written when its store died: whoever looks does not wait for the end of that. */
+static void half_written(const struct place *place) {
+  const uint32_t count = UINT32_C(1) << u32_at(place, 12);
+  for (uint32_t i = 0; i < count; i += 1) {
+    const off_t entry = 4096 + 131072 + (off_t)i * 64;
+    const uint32_t sequence = u32_at(place, entry);
+    if (sequence != 0) put_u64(place, entry, sequence | 1);
+  }
+}
+
 static const struct {
   const char *name;
   void (*spoil)(const struct place *place);
@@ -185,6 +195,7 @@ static const struct {
     {"has a link for an index", index_is_link},
     {"points beyond its segment", beyond_segment},
     {"points into no segment", in_no_segment},
+    {"was being written when its store died", half_written},
     /* From here on its payloads are gone. */
     {"has a short segment", short_segment},
     {"has no segment", no_segment},
