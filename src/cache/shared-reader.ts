@@ -171,7 +171,10 @@ export class SharedReader {
         const lent = Uint32Array.of(segment, offset, salt, number);
         const { memory, touched } = this.#writableSegment(segment);
         const crc = this.#code.fill(this.#clients, request, memory, lent, payload, touched);
-        return crc < 0 ? undefined : crc;
+        if (crc >= 0) return crc;
+        // Taken back, or never of this store: a daemon may have died, and its successor lends.
+        this.close();
+        return undefined;
       },
       end: () => {
         if (hasEnded) return;

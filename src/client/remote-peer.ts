@@ -45,6 +45,7 @@ export class RemotePeer {
   /** Somebody listens at the address, by the attempt under way. */
   #isReached = false;
   #retry: ScheduledCall | undefined;
+  #absences = 0;
   #isClosed = false;
 
   constructor(parts: PeerParts) {
@@ -96,6 +97,11 @@ export class RemotePeer {
   /** True while a connection for small calls stands. */
   get isConnected(): boolean {
     return this.#idlest('small') !== undefined;
+  }
+
+  /** How often the last connection for small calls was lost: behind it another daemon may be there. */
+  get absences(): number {
+    return this.#absences;
   }
 
   /** True while it is known that saves are answered when they are accepted, unless they say otherwise. */
@@ -178,7 +184,9 @@ export class RemotePeer {
 
   #onClosed(use: Use, connection: ClientConnection): void {
     this.#open[use] = this.#open[use].filter((one) => one !== connection);
-    if (this.#open.small.length === 0) this.#retryLater();
+    if (this.#open.small.length > 0) return;
+    this.#absences += 1;
+    this.#retryLater();
   }
 
   /** Tries again when nobody asks, so that the next call need not wait for the connection. */

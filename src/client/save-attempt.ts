@@ -133,7 +133,7 @@ export class SaveAttempt implements Attempt<SaveResult> {
 
   /** Sends what is granted, no faster than the system takes it, and fills what is lent. */
   async #send(): Promise<void> {
-    if (this.#isSending) return;
+    if (this.#isSending || this.#hasEnded) return;
     this.#isSending = true;
     try {
       for (let turn = this.#turns.at(0); turn !== undefined; turn = this.#turns.at(0)) {

@@ -17,14 +17,20 @@ const lookAgainMs = 1000;
  */
 export class AnnouncedMemory implements SharedAccess {
   readonly #platform: Platform;
-  readonly #peer: RemotePeer;
+  readonly #peer: Pick<RemotePeer, 'isConnected' | 'absences'>;
   readonly #announcement: string;
   #reader: SharedReader | undefined;
+  /** Of the peer when the reader was found. */
+  #absences = 0;
   #looking: Promise<void> | undefined;
   #lookedMs = -Infinity;
   #isClosed = false;
 
-  constructor(platform: Platform, peer: RemotePeer, socketPath: string) {
+  constructor(
+    platform: Platform,
+    peer: Pick<RemotePeer, 'isConnected' | 'absences'>,
+    socketPath: string,
+  ) {
     this.#platform = platform;
     this.#peer = peer;
     this.#announcement = announcementOf(socketPath);
@@ -35,7 +41,9 @@ export class AnnouncedMemory implements SharedAccess {
       this.#drop();
       return undefined;
     }
-    if (this.#reader?.isOpen === true) return this.#reader;
+    // A daemon that died and whose successor answers already has left its memory as it was.
+    const isOfDaemon = this.#absences === this.#peer.absences;
+    if (isOfDaemon && this.#reader?.isOpen === true) return this.#reader;
     this.#drop();
     // Meanwhile the socket serves, and it goes on to where there is nothing to be found.
     this.look().catch(() => undefined);
@@ -61,6 +69,7 @@ export class AnnouncedMemory implements SharedAccess {
 
   async #find(): Promise<void> {
     const { sharedMemory, files } = this.#platform;
+    this.#absences = this.#peer.absences;
     try {
       const bytes = await files.readSmall(this.#announcement, announcementBytesMax);
       const directory = new TextDecoder().decode(bytes).trim();
