@@ -177,12 +177,14 @@ export class BucketSpace {
 
   /**
    * What to claim at a time: a quarter of what is free, so that a list is rare while there is much,
-   * within what others can spare and a list is worth.
+   * within what others can spare and a list is worth; and no more than twice the claim before, so that a
+   * process that dies soon keeps little from others until its claim expires.
    */
   #stepBytes(): number {
     const { budgetBytes } = this.#parts;
     const free = this.#isListed ? this.#freeBytes() / 4 : 0;
-    return Math.ceil(Math.max(this.#slackBytes() / 4, Math.min(free, budgetBytes / 32)));
+    const most = Math.min(free, budgetBytes / 32, 2 * (this.#claim?.bytes ?? 0));
+    return Math.ceil(Math.max(this.#slackBytes() / 4, most));
   }
 
   #slackBytes(): number {
