@@ -215,7 +215,7 @@ function damageMemory(world: SimWorld, slot: Slot, dice: Dice): void {
     const pages = file.byteLength / 4096;
     for (let page = 0; page < pages; page += 1) {
       const at = page * 4096 + dice.below(4096);
-      if (file.bytes[page * 4096] === 0 || at >= file.byteLength || !dice.chance(0.3)) continue;
+      if (file.bytes[page * 4096] === 0 || at >= file.byteLength || !dice.chance(0.5)) continue;
       file.bytes[at] ^= 1 << dice.below(8);
       world.counts.add('shared memory of a dead process damaged');
     }
