@@ -22,8 +22,13 @@ export interface PinnedPayload {
   readonly payload: Uint8Array;
 }
 
-/** Most bytes of fetched payloads that wait to be written to disk; more are kept in memory only. */
-const admissionBytesMax = 128 * 1024 * 1024;
+/**
+ * Most bytes of fetched payloads that wait to be written to disk; more are kept in memory only. Holds a long prompt
+ * of a large model, 40 blocks of 4 MiB, that comes faster than a disk writes.
+ */
+const admissionBytesMax = 256 * 1024 * 1024;
+/** So much that waits is written without a rest. */
+const admissionBytesEager = 64 * 1024 * 1024;
 /**
  * Rest before fetched payloads are written: whoever fetched them is busy with them now, and a copy
  * on disk is of use only much later.
@@ -365,7 +370,7 @@ export class LocalCache {
     this.#admissions.push({ entry, extent, payload });
     this.#admissionTimer ??= this.#clock.schedule(admissionDelayMs, () => this.#writeAdmissions());
     // A long prompt brings more than may wait: what rests makes room for what comes.
-    if (this.#admissionBytes > admissionBytesMax / 2) this.#writeAdmissions();
+    if (this.#admissionBytes > admissionBytesEager) this.#writeAdmissions();
     return true;
   }
 
