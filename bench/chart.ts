@@ -1,3 +1,4 @@
+import { warmRows } from './engine-sequence/sequence-table.ts';
 import { ttftRows } from './main-job/ttft-table.ts';
 import { formatQuantity } from './report-text.ts';
 import type { Row } from './report.ts';
@@ -22,6 +23,29 @@ const barHeight = 26;
 const step = 42;
 const top = 50;
 
+/** The charts of a result: texts by the names of their files in docs/images. */
+export function drawCharts(result: ResultFile): ReadonlyMap<string, string> {
+  const charts = new Map<string, string>();
+  const ttft = drawTtftChart(result);
+  if (ttft !== undefined) charts.set('ttft.svg', ttft);
+  const modes = drawModesChart(result);
+  if (modes !== undefined) charts.set('restore-modes.svg', modes);
+  return charts;
+}
+
+/** One restore by mode as a chart; undefined when the result has none. */
+export function drawModesChart(result: ResultFile): string | undefined {
+  const table = result.tables.find(({ name }) => name === warmRows.tableName);
+  if (table === undefined) return undefined;
+  const modes = warmRows.byMode.map(({ mode, what }) => ({
+    ...{ label: mode, ms: medianOf(table.rows, what), note: '', color: colors.restored },
+  }));
+  const files = medianOf(table.rows, warmRows.files);
+  const bars = [...modes, { label: 'plain files', ms: files, note: '', color: colors.decode }];
+  const title = 'Restore of 40 blocks of 1 MiB and a tail by mode, memory warm, log scale';
+  return drawBars(result.isQuick ? `${title} (quick)` : title, bars);
+}
+
 /** The TTFT rows as a chart; undefined when the result has none. */
 export function drawTtftChart(result: ResultFile): string | undefined {
   const table = result.tables.find(({ name }) => name === 'main-job');
@@ -35,11 +59,7 @@ export function drawTtftChart(result: ResultFile): string | undefined {
 }
 
 function barsOf(rows: readonly Row[]): Bar[] {
-  const median = (what: string): number => {
-    const row = rows.find((one) => one.what === what);
-    if (row === undefined) throw new RangeError(`the table has no row ${what}`);
-    return row.measured.median;
-  };
+  const median = (what: string): number => medianOf(rows, what);
   const cold = median(ttftRows.alone);
   const faster = (ms: number): string => `${(cold / ms).toFixed(0)} × faster`;
   const restored = median(ttftRows.restored);
@@ -53,6 +73,12 @@ function barsOf(rows: readonly Row[]): Bar[] {
     { label: 'restored, cache wiped', ms: wiped, note: faster(wiped), color: colors.wiped },
     { label: 'one decode step', ms: median(ttftRows.decode), note: '', color: colors.decode },
   ];
+}
+
+function medianOf(rows: readonly Row[], what: string): number {
+  const row = rows.find((one) => one.what === what);
+  if (row === undefined) throw new RangeError(`the table has no row ${what}`);
+  return row.measured.median;
 }
 
 function drawBars(title: string, bars: readonly Bar[]): string {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { drawTtftChart } from './chart.ts';
+import { drawCharts, drawModesChart, drawTtftChart } from './chart.ts';
+import { warmRows } from './engine-sequence/sequence-table.ts';
 import { withTable } from './documents.ts';
 import { ttftRows } from './main-job/ttft-table.ts';
 import { atLeast, atMost, rowOf } from './report.ts';
@@ -92,5 +93,24 @@ describe('drawTtftChart', () => {
 
   it('draws nothing for other scenarios', () => {
     assert.equal(drawTtftChart({ ...result, tables: [] }), undefined);
+  });
+});
+
+describe('drawModesChart', () => {
+  it('draws one bar for each mode, and one for plain files', () => {
+    const { byMode, files, tableName } = warmRows;
+    const rows = [...byMode.map(({ what }) => what), files].map((what, at) =>
+      rowOf({ what, unit: 'ms', samples: [at + 1] }),
+    );
+    const sequence = { ...table, name: tableName, rows };
+    const charts = drawCharts({ ...result, tables: [sequence] });
+    assert.deepEqual([...charts.keys()], ['restore-modes.svg']);
+    const svg = charts.get('restore-modes.svg') ?? '';
+    assert.equal(svg.match(/<rect /g)?.length, byMode.length + 1);
+    for (const { mode } of byMode) assert.ok(svg.includes(`>${mode}</text>`), mode);
+  });
+
+  it('draws nothing for other scenarios', () => {
+    assert.equal(drawModesChart(result), undefined);
   });
 });

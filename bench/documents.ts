@@ -4,7 +4,7 @@ import { format, resolveConfig } from 'prettier';
 import { renderMarkdown } from './report-text.ts';
 import type { Table } from './report.ts';
 import type { ResultFile } from './result-file.ts';
-import { drawTtftChart } from './chart.ts';
+import { drawCharts } from './chart.ts';
 
 /**
  * The documents with the tables of the results in docs/BENCHMARKS.md, and the charts: texts by the paths where they are to
@@ -20,8 +20,9 @@ export async function renderDocuments(
   for (const result of results) {
     text = withTable(text, { ...result.limits, name: 'limits' }, result);
     for (const table of result.tables) text = withTable(text, table, result);
-    const chart = drawTtftChart(result);
-    if (chart !== undefined) charts.set(join(root, 'docs', 'images', 'ttft.svg'), chart);
+    for (const [name, chart] of drawCharts(result)) {
+      charts.set(join(root, 'docs', 'images', name), chart);
+    }
   }
   // The tables' columns are aligned as the formatter wants them.
   const options = (await resolveConfig(page)) ?? {};

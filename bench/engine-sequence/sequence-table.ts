@@ -16,6 +16,13 @@ const stepTexts: Readonly<Record<Step, string>> = {
   wiped: 'restore, cache wiped',
 };
 
+/** Table and rows that the chart shows: a restore with memory warm, by mode and by plain files. */
+export const warmRows = {
+  tableName: 'engine-sequence-40',
+  byMode: modes.map((mode) => ({ mode, what: `${stepTexts.warm}: ${mode}` })),
+  files: `plain files: ${stepTexts.warm}`,
+};
+
 /** What moves the bytes at the least, by mode. */
 const limitOf: Readonly<Record<Mode, 'M' | 'U' | 'T'>> = {
   ...{ shm: 'M', unix: 'U', tcp: 'T', http: 'T', tls: 'T', https: 'T', embedded: 'M' },
