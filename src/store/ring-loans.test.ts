@@ -1,70 +1,27 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, afterEach, beforeEach, describe, it } from 'node:test';
-import type { World, WorldStoreOptions } from '../../test/conformance/kv-store-harness.ts';
 import { withoutNative } from '../../test/support/c-compiler.ts';
 import { chainOf } from '../../test/support/chains.ts';
-import type { Chain } from '../../test/support/chains.ts';
-import { inProcessHarness } from '../../test/support/in-process-world.ts';
 import { RingClient } from '../../test/support/ring-client.ts';
-import type { LeftBlock } from '../../test/support/ring-client.ts';
-import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
-import type { TemporaryDirectory } from '../../test/support/temporary-directory.ts';
+import { RingScenes, assertThere, blocksOf } from '../../test/support/ring-scenes.ts';
+import type { RingScene } from '../../test/support/ring-scenes.ts';
 import { eventually } from '../../test/support/waiting.ts';
-import type { KvStore } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
-import type { SaveRing, ServedStore } from '../blocks/served-store.ts';
-import { MemoryObjectStore } from '../objectstore/memory-object-store.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 
 const mib = 1024 * 1024;
-const memoryBytes = 128 * mib;
 const length = 300_000;
-
-interface Scene {
-  readonly store: ServedStore;
-  readonly ring: SaveRing;
-  readonly client: RingClient;
-  readonly path: string;
-}
 
 /** The store's side of docs/decisions/0105, with a client that is written once more for tests. */
 describe('memory that is lent in rings ahead of need', { skip: withoutNative() }, () => {
-  const harness = inProcessHarness(() => new MemoryObjectStore(nodePlatform().clock));
-  after(() => harness.close());
-  let world: World;
-  let temporary: TemporaryDirectory;
-  let opened = 0;
-  beforeEach(async () => {
-    world = await harness.createWorld();
-    temporary = await makeTemporaryDirectory('ring-loans');
-  });
-  afterEach(async () => {
-    await world.dispose();
-    await temporary.remove();
-  });
-
-  async function openStore(
-    options: WorldStoreOptions = {},
-  ): Promise<{ store: ServedStore; directory: string }> {
-    opened += 1;
-    const directory = join(temporary.path, `000${opened}`);
-    const store = await world.open('host', { memoryBytes, sharedDirectory: directory, ...options });
-    assert('openRing' in store);
-    return { store: store as ServedStore, directory };
-  }
-
-  async function openScene(options: WorldStoreOptions = {}): Promise<Scene> {
-    const { store, directory } = await openStore(options);
-    const ring = await store.openRing();
-    assert(ring !== undefined);
-    const path = join(directory, `ring-${ring.number}`);
-    return { store, ring, client: new RingClient(path), path };
-  }
+  const scenes = new RingScenes();
+  beforeEach(() => scenes.begin());
+  afterEach(() => scenes.end());
+  after(() => scenes.close());
 
   /** Has the store lend what the client wants. */
-  async function lend({ store, client }: Scene, bytes: number, count: number): Promise<void> {
+  async function lend({ store, client }: RingScene, bytes: number, count: number): Promise<void> {
     client.want(bytes, count);
     store.takeRings();
     await eventually('memory is lent', () =>
@@ -73,7 +30,7 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
   }
 
   it('is accepted where it lies, and lent anew behind that', async () => {
-    const scene = await openScene();
+    const scene = await scenes.openScene();
     const { store, client } = scene;
     await lend(scene, length, 4);
     assert.equal(client.loans().length, 4);
@@ -92,7 +49,7 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
   });
 
   it('is found by the next store when theirs dies, taken by half or not', async () => {
-    const scene = await openScene();
+    const scene = await scenes.openScene();
     const { store, client } = scene;
     await lend(scene, length, 6);
     const taken = chainOf('taken', 2, length);
@@ -103,8 +60,8 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
     client.set('tail', tail);
     const left = chainOf('left', 3, length);
     client.leave(client.fill(blocksOf(left)));
-    await world.crash(store);
-    const { store: next } = await openStore();
+    await scenes.world.crash(store);
+    const { store: next } = await scenes.openStore();
     await assertThere(next, taken);
     await assertThere(next, left);
     assert.equal((await next.stats()).pending, 5);
@@ -113,7 +70,7 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
   });
 
   it('is lost alone when it is damaged before the next store reads it', async () => {
-    const scene = await openScene();
+    const scene = await scenes.openScene();
     const { store, client } = scene;
     await lend(scene, length, 3);
     const chain = chainOf('damaged', 3, length);
@@ -121,14 +78,14 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
     client.leave(blocks);
     assert(blocks[2].loan !== undefined);
     client.memoryOf(blocks[2].loan)[2304 + 77] ^= 1;
-    await world.crash(store);
-    const { store: next } = await openStore();
+    await scenes.world.crash(store);
+    const { store: next } = await scenes.openStore();
     assert.deepEqual(await next.contains(chain.keys), [true, true, false]);
     assert.equal((await next.stats()).damagedRecords, 1);
   });
 
   it('is given back for blocks that are stored already', async () => {
-    const scene = await openScene();
+    const scene = await scenes.openScene();
     const { store, client } = scene;
     await lend(scene, length, 2);
     const chain = chainOf('known', 2, length);
@@ -144,7 +101,7 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
   });
 
   it('is all given back when the ring is closed, which then has its place nowhere', async () => {
-    const scene = await openScene();
+    const scene = await scenes.openScene();
     const { store, ring, client, path } = scene;
     await lend(scene, length, 8);
     const loans = client.loans();
@@ -167,7 +124,7 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
   });
 
   it('is lent for another length in another ring only', async () => {
-    const scene = await openScene();
+    const scene = await scenes.openScene();
     const { store, client, path } = scene;
     await lend(scene, length, 3);
     const chain = chainOf('before', 2, length);
@@ -180,7 +137,7 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
   });
 
   it('is as much as may be: by payloads, bytes, memory, and what may wait for upload', async () => {
-    const scene = await openScene();
+    const scene = await scenes.openScene();
     await lend(scene, 1000, 100_000);
     assert.equal(scene.client.loans().length, limits.ringLoansMax);
     await scene.ring.close();
@@ -196,12 +153,12 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
     await other.store.save(chainOf('reconsiders', 1).blocks);
     assert.equal(other.client.loans().length, 4, 'what was given back');
     await scene.store.close();
-    const narrow = await openScene({ backlogBytes: 11 * mib });
+    const narrow = await scenes.openScene({ backlogBytes: 11 * mib });
     await lend(narrow, mib, 8);
     assert.equal(narrow.client.loans().length, 3, 'beside the ring');
   });
 
-  async function reopen({ store, path }: Scene): Promise<Scene> {
+  async function reopen({ store, path }: RingScene): Promise<RingScene> {
     const ring = await store.openRing();
     assert(ring !== undefined);
     const another = path.replace(/\d+$/, String(ring.number));
@@ -210,7 +167,7 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
 
   it('is given back when nothing was left for long, also by a client that stands still', async () => {
     const { clock } = nodePlatform();
-    const scene = await openScene({
+    const scene = await scenes.openScene({
       clock: {
         ...{ wallMs: () => clock.wallMs(), nowMs: () => clock.nowMs() },
         ...{ yield: () => clock.yield(), sleep: (ms, signal) => clock.sleep(ms, signal) },
@@ -233,7 +190,7 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
   });
 
   it('ends the ring when an entry refers to other memory', async () => {
-    const scene = await openScene();
+    const scene = await scenes.openScene();
     const { store, client } = scene;
     await lend(scene, length, 2);
     const before = chainOf('before', 1, length);
@@ -246,19 +203,3 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
     assert.equal((await store.stats()).damagedRecords, 1);
   });
 });
-
-function blocksOf(chain: Chain): readonly LeftBlock[] {
-  return chain.blocks.map(({ key, payload, tokens }) => ({ key, payload, tokens: tokens ?? 0 }));
-}
-
-async function assertThere(store: KvStore, chain: Chain): Promise<void> {
-  const borrow = await store.load(chain.keys);
-  try {
-    assert.equal(borrow.blocks.length, chain.keys.length, borrow.reason);
-    borrow.blocks.forEach(({ payload }, index) => {
-      assert(Buffer.from(chain.blocks[index].payload).equals(payload), `block ${index}`);
-    });
-  } finally {
-    borrow.release();
-  }
-}

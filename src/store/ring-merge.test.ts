@@ -1,67 +1,24 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, afterEach, beforeEach, describe, it } from 'node:test';
-import type { World, WorldStoreOptions } from '../../test/conformance/kv-store-harness.ts';
 import { withoutNative } from '../../test/support/c-compiler.ts';
 import { chainOf } from '../../test/support/chains.ts';
 import type { Chain } from '../../test/support/chains.ts';
-import { inProcessHarness } from '../../test/support/in-process-world.ts';
 import { RingClient } from '../../test/support/ring-client.ts';
-import type { LeftBlock } from '../../test/support/ring-client.ts';
-import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
-import type { TemporaryDirectory } from '../../test/support/temporary-directory.ts';
+import { RingScenes, assertThere, blocksOf } from '../../test/support/ring-scenes.ts';
 import { eventually } from '../../test/support/waiting.ts';
-import type { KvStore } from '../blocks/kv-store.ts';
-import type { SaveRing, ServedStore } from '../blocks/served-store.ts';
-import { MemoryObjectStore } from '../objectstore/memory-object-store.ts';
-import { nodePlatform } from '../platform/node-platform.ts';
+import type { SaveRing } from '../blocks/served-store.ts';
 
 const mib = 1024 * 1024;
-const memoryBytes = 128 * mib;
-
-interface Scene {
-  readonly store: ServedStore;
-  readonly ring: SaveRing;
-  readonly client: RingClient;
-  readonly path: string;
-}
 
 describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
-  const harness = inProcessHarness(() => new MemoryObjectStore(nodePlatform().clock));
-  after(() => harness.close());
-  let world: World;
-  let temporary: TemporaryDirectory;
-  let opened = 0;
-  beforeEach(async () => {
-    world = await harness.createWorld();
-    temporary = await makeTemporaryDirectory('rings');
-  });
-  afterEach(async () => {
-    await world.dispose();
-    await temporary.remove();
-  });
-
-  /** A store of the one host, over memory of its own. */
-  async function openStore(
-    options: WorldStoreOptions = {},
-  ): Promise<{ store: ServedStore; directory: string }> {
-    opened += 1;
-    const directory = join(temporary.path, `000${opened}`);
-    const store = await world.open('host', { memoryBytes, sharedDirectory: directory, ...options });
-    return { store: served(store), directory };
-  }
-
-  async function openScene(options: WorldStoreOptions = {}): Promise<Scene> {
-    const { store, directory } = await openStore(options);
-    const ring = await store.openRing();
-    assert(ring !== undefined);
-    const path = join(directory, `ring-${ring.number}`);
-    return { store, ring, client: new RingClient(path), path };
-  }
+  const scenes = new RingScenes();
+  beforeEach(() => scenes.begin());
+  afterEach(() => scenes.end());
+  after(() => scenes.close());
 
   it('are there for whoever looks, loads or asks next, with their bytes', async () => {
-    const { store, client } = await openScene();
+    const { store, client } = await scenes.openScene();
     const chain = chainOf('left', 3, 5000);
     assert.equal(client.leave(blocksOf(chain)), 'accepted with news');
     assert.equal((await store.lookup(chain.keys)).matched, 3);
@@ -80,7 +37,7 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
   });
 
   it('are taken in when the store is told, without a call', async () => {
-    const { store, client } = await openScene();
+    const { store, client } = await scenes.openScene();
     assert.equal(client.leave(blocksOf(chainOf('a', 1))), 'accepted with news');
     assert.equal(client.leave(blocksOf(chainOf('b', 1))), 'accepted', 'it is told once');
     store.takeRings();
@@ -92,7 +49,7 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
   });
 
   it('go around in the ring, as many as come, until it is full', async () => {
-    const { store, client } = await openScene();
+    const { store, client } = await scenes.openScene();
     const chains: Chain[] = [];
     let full = 0;
     for (let index = 0; index < 500; index += 1) {
@@ -111,7 +68,7 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
   });
 
   it('count as known when they are stored, or were left before', async () => {
-    const { store, client } = await openScene();
+    const { store, client } = await scenes.openScene();
     const chain = chainOf('known', 2);
     await store.save(chain.blocks);
     const before = await store.stats();
@@ -125,24 +82,24 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
   });
 
   it('become durable by a flush, which sees those that were left before it', async () => {
-    const { store, client } = await openScene();
+    const { store, client } = await scenes.openScene();
     const chain = chainOf('durable', 2);
     client.leave(blocksOf(chain));
     await store.flush();
     await store.close();
-    await world.wipe('host');
-    const { store: next } = await openStore();
+    await scenes.world.wipe('host');
+    const { store: next } = await scenes.openStore();
     await assertThere(next, chain);
   });
 
   it('are found by the next store when theirs dies, told or not', async () => {
-    const { store, client, path } = await openScene();
+    const { store, client, path } = await scenes.openScene();
     const chains = ['one', 'two', 'three'].map((name) => chainOf(name, 2, 3000));
     for (const chain of chains) client.leave(blocksOf(chain));
     const begun = chainOf('begun', 1);
     client.leave(blocksOf(begun), { isBegunOnly: true });
-    await world.crash(store);
-    const { store: next } = await openStore();
+    await scenes.world.crash(store);
+    const { store: next } = await scenes.openStore();
     for (const chain of chains) await assertThere(next, chain);
     assert.deepEqual(await next.contains(begun.keys), [false]);
     assert.equal(client.leave(blocksOf(chainOf('late', 1))), 'closed');
@@ -151,20 +108,20 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
   });
 
   it('are not taken twice when the store died between taking them and saying so', async () => {
-    const { store, client } = await openScene();
+    const { store, client } = await scenes.openScene();
     const chain = chainOf('twice', 2);
     const tail = client.word('tail');
     client.leave(blocksOf(chain));
     await store.lookup(chain.keys);
     client.set('tail', tail);
-    await world.crash(store);
-    const { store: next } = await openStore();
+    await scenes.world.crash(store);
+    const { store: next } = await scenes.openStore();
     await assertThere(next, chain);
     assert.equal((await next.stats()).pending, 2);
   });
 
   it('are in the store when their client goes, and when the store closes', async () => {
-    const { store, ring, client, path } = await openScene();
+    const { store, ring, client, path } = await scenes.openScene();
     const chain = chainOf('gone', 2);
     client.leave(blocksOf(chain));
     await ring.close();
@@ -177,14 +134,14 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
     other.leave(blocksOf(last));
     await store.close();
     assert.equal(other.leave(blocksOf(chainOf('later', 1))), 'closed');
-    const { store: next } = await openStore();
+    const { store: next } = await scenes.openStore();
     await assertThere(next, chain);
     await assertThere(next, last);
   });
 
   it('are asked for instead when too much waits for upload, until it does not', async () => {
-    const { store, client } = await openScene({ backlogBytes: 10 * mib });
-    await world.faults.setMode('unavailable');
+    const { store, client } = await scenes.openScene({ backlogBytes: 10 * mib });
+    await scenes.world.faults.setMode('unavailable');
     const chains: Chain[] = [];
     for (let index = 0; ; index += 1) {
       assert(index < 100);
@@ -195,7 +152,7 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
       await store.lookup(chain.keys);
     }
     assert(chains.length >= 10 && chains.length <= 14, `${chains.length} were accepted`);
-    await world.faults.setMode('none');
+    await scenes.world.faults.setMode('none');
     await store.flush();
     await store.save(chainOf('asked', 1).blocks);
     assert.equal(client.leave(blocksOf(chainOf('again', 1))), 'accepted');
@@ -203,7 +160,7 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
   });
 
   it('cost memory that is bounded: as many rings as an eighth of it holds, none for a short backlog', async () => {
-    const { store } = await openScene();
+    const { store } = await scenes.openScene();
     const rings: SaveRing[] = [];
     for (let ring = await store.openRing(); ring !== undefined; ring = await store.openRing())
       rings.push(ring);
@@ -211,12 +168,12 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
     await rings[0].close();
     assert((await store.openRing()) !== undefined);
     await store.close();
-    const { store: narrow } = await openStore({ backlogBytes: 4 * mib });
+    const { store: narrow } = await scenes.openStore({ backlogBytes: 4 * mib });
     assert.equal(await narrow.openRing(), undefined);
   });
 
   it('end the ring when they are no saves; what came before is kept, and the store goes on', async () => {
-    const { store, client } = await openScene();
+    const { store, client } = await scenes.openScene();
     const chain = chainOf('before', 2);
     client.leave(blocksOf(chain));
     const head = client.word('head');
@@ -230,30 +187,9 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
   });
 
   it('end the ring when its positions are none', async () => {
-    const { store, client } = await openScene();
+    const { store, client } = await scenes.openScene();
     client.set('head', 2 ** 31);
     await store.lookup(chainOf('any', 1).keys);
     assert.equal(client.word('isClosed'), 1);
   });
 });
-
-function served(store: KvStore): ServedStore {
-  assert('openRing' in store);
-  return store as ServedStore;
-}
-
-function blocksOf(chain: Chain): readonly LeftBlock[] {
-  return chain.blocks.map(({ key, payload, tokens }) => ({ key, payload, tokens: tokens ?? 0 }));
-}
-
-async function assertThere(store: KvStore, chain: Chain): Promise<void> {
-  const borrow = await store.load(chain.keys);
-  try {
-    assert.equal(borrow.blocks.length, chain.keys.length, borrow.reason);
-    borrow.blocks.forEach(({ payload }, index) => {
-      assert(Buffer.from(chain.blocks[index].payload).equals(payload), `block ${index}`);
-    });
-  } finally {
-    borrow.release();
-  }
-}
