@@ -42,6 +42,8 @@ export interface GetJob {
   readonly access: BucketAccess;
   readonly objectKeys: readonly string[];
   readonly lanes: number;
+  /** Of a plain client: each body gets memory of its own, as whoever uses it needs. */
+  readonly isKept?: boolean;
 }
 
 export interface GetResult {

@@ -16,7 +16,8 @@ export class ClientProcess {
 
   constructor() {
     this.#child = fork(fileURLToPath(new URL('./client-child.js', import.meta.url)), {
-      execArgv: [],
+      // Each job begins without the garbage of the one before.
+      execArgv: ['--expose-gc'],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
     this.#child.on('error', () => undefined);

@@ -13,7 +13,8 @@ const silenceMs = 30_000;
 /**
  * GETs of all objects by the fastest plain client there is in Node: sockets, requests signed
  * beforehand, bodies counted and forgotten. What it takes is the server's own time, as nearly as
- * anyone can see it.
+ * anyone can see it. Where bodies are kept they are read straight into memory of their own, and that
+ * is all that is done with them.
  */
 export async function getPlainly(job: GetJob): Promise<GetResult> {
   const { host, hostname, port } = new URL(job.access.endpoint);
@@ -22,7 +23,7 @@ export async function getPlainly(job: GetJob): Promise<GetResult> {
   const startMs = performance.now();
   const rest = requests.values();
   const lanes = Array.from({ length: Math.min(job.lanes, requests.length) }, () =>
-    runLane(hostname, Number(port), rest),
+    runLane({ host: hostname, port: Number(port), isKept: job.isKept === true }, rest),
   );
   const bytes = (await Promise.all(lanes)).reduce((sum, one) => sum + one, 0);
   return { ms: performance.now() - startMs, cpuMs: cpuMsNow() - startCpuMs, bytes };
@@ -40,9 +41,16 @@ function requestFor({ access }: GetJob, key: string, host: string): string {
 }
 
 /** One connection, one request after another; resolves to the bytes of all bodies. */
-function runLane(host: string, port: number, requests: Iterator<string>): Promise<number> {
+function runLane(
+  {
+    host,
+    port,
+    isKept,
+  }: { readonly host: string; readonly port: number; readonly isKept: boolean },
+  requests: Iterator<string>,
+): Promise<number> {
   return new Promise((resolve, reject) => {
-    const answers = new AnswerReader();
+    const answers = new AnswerReader(isKept);
     let bytes = 0;
     const next = (): void => {
       const { value, done } = requests.next();
@@ -66,7 +74,8 @@ function runLane(host: string, port: number, requests: Iterator<string>): Promis
       }
       return true;
     };
-    const onread = { buffer: Buffer.alloc(readBytes), callback: onBytes };
+    const buffer = Buffer.alloc(isKept ? headBytesMax : readBytes);
+    const onread = { buffer: isKept ? () => answers.space() ?? buffer : buffer, callback: onBytes };
     const socket: Socket = connect({ host, port, noDelay: true, onread }, next);
     socket.setTimeout(silenceMs, () => socket.destroy(new Error(`${host}:${port} is silent`)));
     socket.on('error', reject);
@@ -76,10 +85,23 @@ function runLane(host: string, port: number, requests: Iterator<string>): Promis
 
 /** Looks for the end of one answer after another. */
 class AnswerReader {
+  readonly #isKept: boolean;
   #head = '';
   /** Of the body; undefined while the head is not complete. */
   #length: number | undefined;
   #received = 0;
+  /** The bodies that are kept; the last one is being filled. */
+  readonly #bodies: Uint8Array[] = [];
+
+  constructor(isKept: boolean) {
+    this.#isKept = isKept;
+  }
+
+  /** Where the next bytes of a body that is kept belong; undefined while a head is expected. */
+  space(): Uint8Array | undefined {
+    if (this.#length === undefined) return undefined;
+    return this.#bodies.at(-1)?.subarray(this.#received);
+  }
 
   /** The length of the body when these bytes are its last. */
   take(bytes: Uint8Array): number | undefined {
@@ -93,6 +115,7 @@ class AnswerReader {
       }
       this.#length = lengthOf(this.#head.slice(0, end));
       this.#received = bytes.length - (end + 4 - headBefore);
+      if (this.#isKept) this.#keep(this.#length, bytes.subarray(bytes.length - this.#received));
     } else this.#received += bytes.length;
     if (this.#received < this.#length) return undefined;
     if (this.#received > this.#length) throw new Error('an answer is longer than it says');
@@ -100,6 +123,13 @@ class AnswerReader {
     this.#head = '';
     this.#length = undefined;
     return length;
+  }
+
+  /** Makes memory for a body, of which these bytes came with the head. */
+  #keep(length: number, beginning: Uint8Array): void {
+    const body = new Uint8Array(length);
+    body.set(beginning);
+    this.#bodies.push(body);
   }
 }
 

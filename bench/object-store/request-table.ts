@@ -37,42 +37,80 @@ export async function requestTable(context: BenchContext, places: Places): Promi
 }
 
 const notes = [
-  'Requests are those that the store counts at its door to the bucket. One of a save is the list by which a process ' +
-    'learns, once for each namespace, whether there are objects of the v1 format. A save has a tail with it, and so has a ' +
-    'restore, where the tails under its tip are listed, which is one of its requests. A fresh host is a new process with an empty cache; between opening and the lookup it rests for 300 ms, ' +
+  'Requests are those that the store counts at its door to the bucket. Once in its life a process asks of a namespace, by ' +
+    'one list, whether there are objects of the v1 format: when a lookup does not find something, as here before a save, ' +
+    'or else when it uploads its first block. Each row of a save is of a store that knows nothing. A restore has a tail with it, ' +
+    'and the tails under its tip are listed, which is one of its requests. A fresh host is a new process with an empty cache; between opening and the lookup it rests for 300 ms, ' +
     'except where it says at once: there HTTP itself is still being loaded.',
 ];
 
+/**
+ * A save as an engine makes it, of blocks that it has looked for before; and the same by a process
+ * that never asked for anything, whose first upload asks for objects of the v1 format.
+ */
 async function saveRows(
   { directory }: BenchContext,
   { access }: Place,
   shape: ChainShape,
 ): Promise<Row[]> {
-  const store = await openOn(access, join(directory, `requests-${shape.blocks}`));
-  try {
-    const chain = chainOf(shape);
-    const first = await requestsDuring(store, async () => {
-      await store.save(chain);
-      await store.saveTail(tailOf(shape));
-      await store.flush();
+  const { blocks } = shape;
+  const count = (what: string, requests: number, most: number): Row =>
+    rowOf({
+      ...{ what: `${blocks} blocks ${what}`, unit: 'count', samples: [requests] },
+      bar: atMost(most),
     });
-    const again = await requestsDuring(store, async () => {
-      await store.save(chain);
-      await store.saveTail(tailOf(shape));
-      await store.flush();
-    });
-    const count = (what: string, requests: number, most: number): Row =>
-      rowOf({
-        ...{ what: `${shape.blocks} blocks and a tail: ${what}`, unit: 'count' },
-        ...{ samples: [requests], bar: atMost(most) },
+  const unasked = { ...shape, seed: `${shape.seed}, unasked` };
+  const alone = { ...shape, seed: `${shape.seed}, unasked, without a tail` };
+  const path = (name: string): string => join(directory, `requests-${blocks}-${name}`);
+  return [
+    ...(await withStore(access, path('asked'), async (store) => {
+      const keys = chainOf(shape).map(({ key }) => key);
+      const lookup = await requestsDuring(store, async () => {
+        const { matched } = await store.lookup(keys, { deadlineMs: 10_000 });
+        if (matched !== 0) throw new Error(`${matched} blocks are there already`);
       });
-    return [
-      count('requests of the save', sumOf(first), shape.blocks + 1),
-      count('requests of saving them again', sumOf(again), 0),
-    ];
+      const saved = await requestsDuring(store, () => saveWithTail(store, shape));
+      const again = await requestsDuring(store, () => saveWithTail(store, shape));
+      return [
+        count('that are nowhere: requests of a lookup', sumOf(lookup), 3 + blocks / 64),
+        count('that are nowhere: lists of that lookup', lookup.list, 1),
+        count('and a tail, looked up before: requests of the save', sumOf(saved), blocks + 1),
+        count('and a tail: requests of saving them again', sumOf(again), 0),
+      ];
+    })),
+    ...(await withStore(access, path('unasked'), async (store) => {
+      const saved = await requestsDuring(store, () => saveWithTail(store, unasked));
+      return [count('and a tail, nothing asked before: the same', sumOf(saved), blocks + 1)];
+    })),
+    ...(await withStore(access, path('alone'), async (store) => {
+      const saved = await requestsDuring(store, () => saveBlocks(store, alone));
+      return [count('without a tail, nothing asked before: the same', sumOf(saved), blocks + 1)];
+    })),
+  ];
+}
+
+async function withStore<Result>(
+  access: BucketAccess,
+  cacheDirectory: string,
+  use: (store: KvStore) => Promise<Result>,
+): Promise<Result> {
+  const store = await openOn(access, cacheDirectory);
+  try {
+    return await use(store);
   } finally {
     await store.close();
   }
+}
+
+async function saveBlocks(store: KvStore, shape: ChainShape): Promise<void> {
+  await store.save(chainOf(shape));
+  await store.flush();
+}
+
+async function saveWithTail(store: KvStore, shape: ChainShape): Promise<void> {
+  await store.save(chainOf(shape));
+  await store.saveTail(tailOf(shape));
+  await store.flush();
 }
 
 async function restoreRows(

@@ -21,6 +21,8 @@ export interface RestoreRounds {
   readonly sequential: readonly GetResult[];
   /** The server's own time: in each round the fastest way of the plain client. */
   readonly plain: readonly GetResult[];
+  /** The same of a plain client that keeps what comes. */
+  readonly kept: readonly GetResult[];
   /** One small GET on a warm server. */
   readonly roundTripMs: number;
 }
@@ -50,7 +52,7 @@ export async function measureRestore(
     ...{ kind, access, objectKeys, lanes },
   });
   const store: RestoreResult[] = [];
-  const [sdk, sequential, plain]: GetResult[][] = [[], [], []];
+  const [sdk, sequential, plain, kept]: GetResult[][] = [[], [], [], []];
   try {
     for (let round = 0; round <= options.rounds; round += 1) {
       const cacheDirectory = join(options.directory, `cache-${round}`);
@@ -65,19 +67,17 @@ export async function measureRestore(
       rmSync(cacheDirectory, { recursive: true });
       sdk.push(await sdkClient.run(get('sdk', sdkLanes)));
       sequential.push(await sdkClient.run(get('sdk', 1)));
-      plain.push(
-        await fastest(
-          plainClient,
-          plainLanes.map((lanes) => get('plain', lanes)),
-        ),
-      );
+      const plainJobs = plainLanes.map((lanes) => get('plain', lanes));
+      plain.push(await fastest(plainClient, plainJobs));
+      const keepingJobs = plainJobs.map((job) => ({ ...job, isKept: true }));
+      kept.push(await fastest(plainClient, keepingJobs));
     }
     const roundTripMs = await smallGetMs(plainClient, {
       ...get('plain', 1),
       objectKeys: [options.smallKey],
     });
-    for (const samples of [store, sdk, sequential, plain]) samples.shift();
-    return { place, shape, store, sdk, sequential, plain, roundTripMs };
+    for (const samples of [store, sdk, sequential, plain, kept]) samples.shift();
+    return { place, shape, store, sdk, sequential, plain, kept, roundTripMs };
   } finally {
     for (const client of [storeClient, sdkClient, plainClient]) await client.stop();
   }

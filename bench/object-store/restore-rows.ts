@@ -12,7 +12,7 @@ const roundTrips = 2;
 
 /** The rows of one chain at one place, against the clients of the same rounds. */
 export function restoreRows(rounds: RestoreRounds): Row[] {
-  const { place, shape, store, sdk, sequential, plain, roundTripMs } = rounds;
+  const { place, shape, store, sdk, sequential, plain, kept, roundTripMs } = rounds;
   const what = (text: string): string => `${place.name}, ${chainName(shape)}: ${text}`;
   const bytes = shape.blocks * shape.blockBytes;
   const perGigabyte = (cpuMs: readonly number[]): number[] => cpuMs.map((ms) => ms / (bytes / 1e9));
@@ -39,6 +39,10 @@ export function restoreRows(rounds: RestoreRounds): Row[] {
       ...{ ...time, what: what('restore') },
       against: against("2 round trips + the server's own time", roundTrips * roundTripMs + ownMs),
       bar: atMost(1),
+    }),
+    rowOf({
+      ...{ ...time, what: what('restore') },
+      against: against('a plain client that keeps the bytes', medianOf(msOf(kept))),
     }),
     rowOf({
       ...{ ...cpu, what: what('CPU of a GB') },

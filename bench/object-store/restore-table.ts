@@ -63,7 +63,8 @@ const notes = [
     'shares the two cores with the client. Every client is a process of its own, so that CPU time is its own. The store ' +
     'is opened anew on an empty cache in each round; the SDK (@aws-sdk/client-s3, checksums when required) keeps its ' +
     "client and connections. The server's own time is that of the fastest plain client: sockets, requests signed " +
-    'beforehand, bodies thrown away, with 8, 16 or 32 at once. Far: through a relay that holds every byte for ' +
+    'beforehand, bodies thrown away, with 8, 16 or 32 at once; another one keeps them, in memory of their own, unchecked. ' +
+    'Every client collects its garbage before each round. Far: through a relay that holds every byte for ' +
     '15 ms in each direction; connecting costs no round trip in it.',
 ];
 

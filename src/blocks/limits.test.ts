@@ -31,6 +31,8 @@ describe('limits', () => {
 
   it('extents, slabs and segments divide one another', () => {
     assert.equal(limits.slabBytes % limits.extentBytesUnit, 0);
+    assert.equal(limits.largeExtentBytesUnit % limits.extentBytesUnit, 0);
+    assert.equal(limits.largeExtentBytesMin % limits.largeExtentBytesUnit, 0);
     assert.equal(limits.segmentBytes % limits.extentBytesUnit, 0);
   });
 

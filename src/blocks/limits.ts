@@ -36,6 +36,12 @@ export const limits = {
   segmentIndexBytesMax: 32 * mib,
   /** Smallest unit of the memory tier; an extent is a multiple of it. */
   extentBytesUnit: 4 * kib,
+  /**
+   * The same of extents of so many bytes and more. What comes from the object store has its header before it, which
+   * differs by up to 2 KiB among blocks of one length: they share a size class nearly always.
+   */
+  largeExtentBytesMin: mib,
+  largeExtentBytesUnit: 16 * kib,
   /** Memory is taken and given back in slabs of this size; larger extents get their own. */
   slabBytes: 32 * mib,
 

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { AssertionError } from '../base/assert.ts';
 import { limits } from '../blocks/limits.ts';
+import { frameHeaderLength } from '../format/frame.ts';
 import type { Extent } from './extent.ts';
 import type { MemoryUsage } from './memory-tier.ts';
 import { SlabMemoryTier } from './slab-memory-tier.ts';
@@ -264,6 +265,16 @@ describe('slabs', () => {
     next?.unpin();
     const other = tier.allocate(2 * unit);
     assert.equal(other?.bytes.buffer, buffer, 'another class, half as long');
+  });
+
+  it('serve blocks of one length whose headers differ', () => {
+    const tier = new SlabMemoryTier(16 * limits.largeExtentBytesMin);
+    const payloadBytes = 1_760_000;
+    const first = tier.allocate(payloadBytes + frameHeaderLength(0));
+    const place = placeOf(first);
+    first?.unpin();
+    const second = tier.allocate(payloadBytes + frameHeaderLength(limits.followingKeysMax));
+    assert.deepEqual(placeOf(second), place);
   });
 
   it('without extents go before a class evicts its own', () => {

@@ -1,19 +1,17 @@
 import { assert } from '../base/assert.ts';
-import { roundUp } from '../base/bytes.ts';
-import { limits } from '../blocks/limits.ts';
 import type { Extent } from './extent.ts';
 import type { MemoryTier, MemoryUsage } from './memory-tier.ts';
 import { SlabList } from './slab-list.ts';
 import { SlabMemory, roundDown, takeSharedMemory } from './slab-memory.ts';
 import type { SlabBytes, TakeMemory } from './slab-memory.ts';
-import { SizeClass, Slab, SlabExtent } from './slab.ts';
+import { extentBytesFor, SizeClass, Slab, SlabExtent } from './slab.ts';
 import type { ExtentEvents, Slot } from './slab.ts';
 
 /**
  * A memory tier in slabs of shared memory, which worker threads can fill too.
  *
- * Lengths are rounded up to {@link limits.extentBytesUnit}; every rounded length is a class with
- * slabs of its own. A class gets memory from the first of these that gives any:
+ * Lengths are rounded up ({@link extentBytesFor}); every rounded length is a class with slabs of its
+ * own. A class gets memory from the first of these that gives any:
  *
  * 1. its extents that were freed, the last one first: its pages are warm;
  * 2. a new slab, while the sum of all slabs stays within the budget. A class begins with a slab for
@@ -78,11 +76,7 @@ export class SlabMemoryTier implements MemoryTier {
 
   allocate(byteLength: number): Extent | undefined {
     assert(Number.isSafeInteger(byteLength) && byteLength >= 0, 'an extent has a length');
-    // An empty payload takes a unit as well: so the budget bounds the number of entries too.
-    const extentBytes = Math.max(
-      limits.extentBytesUnit,
-      roundUp(byteLength, limits.extentBytesUnit),
-    );
+    const extentBytes = extentBytesFor(byteLength);
     if (extentBytes > this.#memory.ceilingBytes) return undefined;
     const sizeClass = this.#classOf(extentBytes);
     if (sizeClass.free.newest === undefined) this.#makeFree(sizeClass);

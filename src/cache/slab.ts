@@ -1,4 +1,6 @@
 import { assert } from '../base/assert.ts';
+import { roundUp } from '../base/bytes.ts';
+import { limits } from '../blocks/limits.ts';
 import type { Extent } from './extent.ts';
 import { SlabList } from './slab-list.ts';
 import type { SlabListNode } from './slab-list.ts';
@@ -64,6 +66,16 @@ export class SizeClass {
     if (once === undefined || again === undefined) return once ?? again;
     return once.lastUse < again.lastUse ? once : again;
   }
+}
+
+/**
+ * The length of the extents of a payload's class. An empty payload takes a unit as well: so the budget
+ * bounds the number of entries too.
+ */
+export function extentBytesFor(byteLength: number): number {
+  const { extentBytesUnit, largeExtentBytesMin, largeExtentBytesUnit } = limits;
+  if (byteLength >= largeExtentBytesMin) return roundUp(byteLength, largeExtentBytesUnit);
+  return Math.max(extentBytesUnit, roundUp(byteLength, extentBytesUnit));
 }
 
 /** Share of a class's evictable extents that those used once have (slab-memory-tier.trace.test.ts). */
