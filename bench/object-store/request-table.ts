@@ -80,11 +80,19 @@ async function saveRows(
     })),
     ...(await withStore(access, path('unasked'), async (store) => {
       const saved = await requestsDuring(store, () => saveWithTail(store, unasked));
-      return [count('and a tail, nothing asked before: the same', sumOf(saved), blocks + 1)];
+      return [
+        count('and a tail, nothing asked before: requests of the save', sumOf(saved), blocks + 1),
+      ];
     })),
     ...(await withStore(access, path('alone'), async (store) => {
       const saved = await requestsDuring(store, () => saveBlocks(store, alone));
-      return [count('without a tail, nothing asked before: the same', sumOf(saved), blocks + 1)];
+      return [
+        count(
+          'without a tail, nothing asked before: requests of the save',
+          sumOf(saved),
+          blocks + 1,
+        ),
+      ];
     })),
   ];
 }
