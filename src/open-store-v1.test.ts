@@ -5,6 +5,7 @@ import type { RustNamespace } from '../test/golden/rust-bucket.ts';
 import { chainOf } from '../test/support/chains.ts';
 import { flipBitAt } from '../test/support/stored-objects.ts';
 import { digestOf, loadDigests, rawTailDigest, requestsOf, V1Rig } from '../test/support/v1-rig.ts';
+import type { BlockToSave, KvStore } from './blocks/kv-store.ts';
 import { parseNamespace } from './blocks/namespace.ts';
 import { blockObjectKey, legacyBlockObjectKey, legacyObjectPrefix } from './format/object-keys.ts';
 
@@ -88,6 +89,20 @@ describe('WMBT_KV_READ_V1=auto in a namespace without such objects', () => {
     }
     const saved = (await store.stats()).object.requests;
     assert.deepEqual([saved.put, saved.head, saved.list], [9, 0, 1]);
+  });
+
+  it('costs a save one list, and none when its blocks were looked up before', async () => {
+    const rig = await openRig();
+    const save = async (store: KvStore, blocks: readonly BlockToSave[]): Promise<number[]> => {
+      const made = await requestsOf(store, () => store.save(blocks, { durable: true }));
+      return [made.list, made.put, made.get + made.head];
+    };
+    const unasked = await rig.host(noCache);
+    assert.deepEqual(await save(unasked, chainOf('auto-unasked', 3, 100).blocks), [1, 3, 0]);
+    const asked = await rig.host(noCache);
+    const { keys, blocks } = chainOf('auto-asked', 3, 100);
+    await asked.lookup(keys);
+    assert.deepEqual(await save(asked, blocks), [0, 3, 0]);
   });
 
   it('asks for no list while everything is found', async () => {
