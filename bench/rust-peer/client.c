@@ -13,7 +13,7 @@
  *   out CALLS              all blocks in one get, copied out: as of put
  *   copy CALLS             the same bytes copied from memory of its own: as of put
  *   verify                 gets all blocks and compares them: its time without the comparison, and COUNT
- *   tail BYTES SEED        puts a tail and gets it; compares it: the time of both
+ *   tail BYTES SEED        puts a tail and gets it; compares it: the time of both, and of the put
  *   small-put CALLS SEED   blocks of 4 KiB, one in a put, under new names: mean of a call
  *   small-get CALLS        one of those in a get, and its release: mean of a call
  *   settle                 waits until nothing of what was put is under way, where the library can: 1, else 0
@@ -170,13 +170,14 @@ static void put_and_get_tail(size_t length, uint32_t seed) {
   wmbt_kv_borrow_t *borrow = NULL;
   const int64_t start = now();
   check(wmbt_kv_put_raw_tail(handle, space, tip, bytes, length, NULL, 0) == 0, "put of a tail");
+  const int64_t put_time = now() - start;
   const int32_t rc = wmbt_kv_get_raw_tail_borrowed(handle, space, tip, &found, &found_length, &borrow, NULL, 0);
   const int64_t time = now() - start;
   check(rc == 1 && found_length == length && memcmp(found, bytes, length) == 0,
         "a tail comes back otherwise than it was put");
   wmbt_kv_release_borrow(borrow);
   free(bytes);
-  printf("%lld\n", (long long)time);
+  printf("%lld %lld\n", (long long)time, (long long)put_time);
 }
 
 static void put_small(size_t calls, uint32_t seed) {

@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DaemonProcess } from '../../test/cli/daemon-process.ts';
 import type { Samples } from '../one-host/samples.ts';
 import { homeSettings } from './peer-places.ts';
@@ -11,6 +12,9 @@ import { RustDaemon } from './rust-daemon.ts';
 /** Sides whose restarts differ: what is durable is the same for ours. */
 export type Restarted = Exclude<Side, 'durable'>;
 export const restarted: readonly Restarted[] = ['rust', 'own'];
+
+/** A store that a client has started goes on for a while when the client has ended. */
+export const restMs = 1000;
 
 /** Daemons of either kind, and how a client comes to each. */
 export interface Daemon {
@@ -44,6 +48,7 @@ export async function restart(
     samples.keep(`${name} found`, found);
   } finally {
     await client.stop();
+    await sleep(restMs);
   }
 }
 

@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { installCommandOf, tryInstall } from '../../tools/debian.ts';
 import { createBucket } from '../../tools/radosgw-setup.ts';
 import { cephPackages, missingPrograms, startRadosgw } from '../../tools/radosgw.ts';
@@ -11,7 +12,7 @@ import type { ScenarioResult } from '../report.ts';
 import type { BenchContext, Scenario } from '../scenario.ts';
 import { PeerClients, bucketSettings, homeSettings, sides } from './peer-places.ts';
 import type { Settings, Side } from './peer-places.ts';
-import { restart, restartWiped, restarted, startDaemon } from './peer-restarts.ts';
+import { restMs, restart, restartWiped, restarted, startDaemon } from './peer-restarts.ts';
 import type { Daemon, Restarted } from './peer-restarts.ts';
 import { Seeds, batchBlockBytes, batchBlocks, measureMode, tailBytes } from './peer-rounds.ts';
 import type { Clients, Mode, Plan } from './peer-rounds.ts';
@@ -27,6 +28,8 @@ export const rustPeer: Scenario = {
 };
 
 const bucket = 'wombat-peer';
+/** Rounds of daemons that start anew: each takes seconds. */
+const daemonRestarts = 3;
 /** Ways to a daemon. */
 const doors = ['shm', 'tcp', 'http'] as const;
 
@@ -107,12 +110,12 @@ async function measureAll(
   };
 }
 
-function embeddedPlan({ isQuick, rounds = isQuick ? 1 : 7 }: BenchContext): Plan {
+function embeddedPlan({ isQuick, rounds = isQuick ? 1 : 5 }: BenchContext): Plan {
   const rust = { lookups: 2000, gets: 5, smallPuts: 50, smallGets: 1000 };
   return { rounds, puts: rounds, putsAgain: rounds, rust };
 }
 
-function daemonPlan({ isQuick, rounds = isQuick ? 1 : 5 }: BenchContext): Plan {
+function daemonPlan({ isQuick, rounds = isQuick ? 1 : 4 }: BenchContext): Plan {
   const rust = { lookups: 100, gets: 3, smallPuts: 3, smallGets: 200 };
   return { rounds, puts: Math.min(rounds, 2), putsAgain: 1, rust };
 }
@@ -161,7 +164,7 @@ async function measureDaemons(rig: Rig, plan: Plan, begin: (mode: Mode) => void)
   } finally {
     for (const stop of stops.reverse()) await stop();
   }
-  for (let round = 0; round < rig.restarts; round += 1) {
+  for (let round = 0; round < Math.min(rig.restarts, daemonRestarts); round += 1) {
     for (const mode of doors) {
       for (const side of inTurn(round)) await restartDaemon(rig, mode, side, last[side]);
     }
@@ -207,6 +210,7 @@ async function measureWith(
     return await measureMode(mode, all, plan, { samples, seeds });
   } finally {
     for (const [, client] of started) await client.stop();
+    await sleep(restMs);
   }
 }
 
