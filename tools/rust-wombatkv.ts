@@ -24,7 +24,7 @@ export interface RustWombatKv {
   /** The header inside its crate, as cargo's registry has it. */
   readonly header: string;
   readonly daemon: string;
-  /** bench/rust-peer/src/main.rs. */
+  /** Of bench/rust-peer/crate/src/main.rs. */
   readonly program: string;
 }
 
@@ -108,6 +108,8 @@ function findHeader(messages: string): string {
     .map((line) => JSON.parse(line) as { manifest_path?: string; target?: { name: string } });
   const library = artifacts.find(({ target }) => target?.name === 'wombatkv');
   const header = join(dirname(library?.manifest_path ?? ''), 'include', 'wombatkv.h');
-  if (existsSync(header)) return header;
-  throw new Error(`the crate wombatkv-cabi has no header at ${header}`);
+  if (!header.includes(`wombatkv-cabi-${version}`) || !existsSync(header)) {
+    throw new Error(`cargo has built ${rustVersion}, and its header is not at ${header}`);
+  }
+  return header;
 }
