@@ -40,7 +40,7 @@
  * A store of one's own
  * ---------------------------------------------------------------------------------------------------------
  * When the environment names no daemon, wmbt_kv_init_from_env starts a store in a process of its own, by Node
- * (WMBT_KV_NODE, else `node` on PATH, version 20 or newer) from wombatkv/store.cjs beside the library (or
+ * (WMBT_KV_NODE, else `node` on PATH, version 20.19 or newer) from wombatkv/store.cjs beside the library (or
  * WMBT_KV_STORE). Handles of one configuration share it.
  *
  *  - It has the environment of this process but for NODE_OPTIONS, LD_PRELOAD, LD_AUDIT and NODE_EXTRA_CA_CERTS (for a
@@ -187,7 +187,7 @@ WMBT_KV_API void wmbt_kv_free(wmbt_kv_handle_t *handle);
 
 /*
  * Why the last call on this thread failed, or NULL when it did not (a miss is no failure). The functions that take
- * a handle or open one clear it when they begin; the others leave it alone. The text belongs to the library and is
+ * a handle or open one clear it when they begin, but for wmbt_kv_free; the others leave it alone. The text belongs to the library and is
  * valid until the next call of a wmbt_kv function on this thread.
  *
  * Texts are for people. A daemon's refusal begins with what to do about it: `unavailable` (go on without, try
@@ -554,7 +554,8 @@ WMBT_KV_API int32_t wmbt_kv_flush(wmbt_kv_handle_t *handle, const char *ns, cons
 #define WMBT_KV_DELETE_NAMESPACE 2 /* All of the namespace. */
 
 /*
- * Removes blocks from the store's tiers and from the object store: 60 s, or as long as `call` says.
+ * Removes blocks from the store's tiers and from the object store: 60 s, or as long as `call` says, and no longer than
+ * WMBT_KV_REMOTE_CALL_TIMEOUT_MS (30 s).
  *
  *   what          one of the three above.
  *   hashes        `n` of them for blocks, 1 for a subtree, 0 for a namespace.

@@ -6,9 +6,9 @@ import type { CommandContext } from './command-context.ts';
 
 const explanation = `
 It is built into the package's own folder by the C compiler that CC names, else by cc. Programs that
-run already go on with what they have loaded. What it is for: faster checksums and keys, a lock on
-the owned part of the cache directory, and word to the service manager when the daemon is ready.
-Without it everything else works as well; WMBT_KV_NATIVE=off switches it off.`;
+run already go on with what they have loaded. What it is for: memory that a daemon shares with clients
+on its host, faster checksums and keys, a lock on the owned part of the cache directory, and word to the
+service manager when the daemon is ready. Without it clients of a daemon use its socket, and all works as well, slower; WMBT_KV_NATIVE=off switches it off.`;
 
 export function addBuildNativeCommand(
   program: Command,

@@ -29,7 +29,7 @@ For each block it looks into the caches of this host and asks the object store, 
 cannot be had it says why. Payloads are read and checked as a load does, within the time of a load
 (WMBT_KV_LOAD_DEADLINE_MS); --quick reads headers only, at 4 KiB a block. It changes nothing. The
 memory of running processes cannot be seen from here: what it holds is on disk or in the object store
-too. Exit code 1: the chain is not restored whole.`;
+too, but for what a daemon with shared memory accepted a moment ago. Exit code 1: the chain is not restored whole.`;
 
 export function addExplainCommand(
   program: Command,

@@ -76,7 +76,8 @@ function clientOf(client: Client, sockets: Sockets, clock: ManualClock): KvStore
   }
   const address = { kind: 'tcp', host: 'away', port: 1 } as const;
   const peer = new RemotePeer({ sockets, clock, random, address, token: '', agent: 'test' });
-  const deadlines = { lookupMs: 10_000, loadMs: 10_000, saveMs: 10_000, tailMs: 10_000 };
+  const reads = { lookupMs: 10_000, loadMs: 10_000, tailMs: 10_000 };
+  const deadlines = { ...reads, saveMs: 10_000, deleteMs: 10_000 };
   return new RemoteStore({ peer, clock, namespace, deadlines, checksums: directChecksums });
 }
 

@@ -152,9 +152,11 @@ function remoteOf(
   const wire = address.kind === 'unix' ? undefined : wireOf(options);
   const isCompressing = wire !== undefined;
   const peer = new RemotePeer({ sockets, clock, random, address, token, agent, isCompressing });
+  const cap = capOf(options);
   const deadlines = {
     ...readDeadlines(options),
-    saveMs: capOf(options)(limits.saveDeadlineMs),
+    saveMs: cap(limits.saveDeadlineMs),
+    deleteMs: cap(limits.deleteDeadlineMs),
   };
   const checksums = checksumsFor(host, native);
   const parts = { peer, clock, namespace, deadlines, checksums, fillerOf: options.fillerOf, wire };

@@ -44,6 +44,7 @@ export interface RemoteDeadlines {
   readonly loadMs: number;
   readonly saveMs: number;
   readonly tailMs: number;
+  readonly deleteMs: number;
 }
 
 export interface RemoteStoreParts {
@@ -177,7 +178,7 @@ export class RemoteStore implements KvStore {
   }
 
   async delete(selection: Selection, options?: CallOptions): Promise<DeleteResult> {
-    return this.#small('delete', options, limits.deleteDeadlineMs, {
+    return this.#small('delete', options, this.#parts.deadlines.deleteMs, {
       encode: (head) => reads.encodeDeleteCall({ ...head, selection }),
       decode: (body) => ({ objects: reads.decodeNumber(body) }),
     });

@@ -6,9 +6,9 @@ import { nodePlatform } from '../platform/node-platform.ts';
 
 const harness = daemonHarness(
   (directory) => openObjectStore(`file://${directory}`, nodePlatform()),
-  'unix',
+  'tcp',
   { nearCacheBytes: 64 * 1024 * 1024 },
 );
 after(() => harness.close());
 
-kvStoreSuite('client of a daemon with a near-cache', harness);
+kvStoreSuite('client of a daemon over TCP with a near-cache', harness);

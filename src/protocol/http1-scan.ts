@@ -26,6 +26,8 @@ export class HeadScanner {
    */
   scan(bytes: Uint8Array, end: number): number | Http1Refusal {
     for (; this.#at < end; this.#at += 1) {
+      // Looked at with each byte, so that the answer is the same however the bytes were cut.
+      if (this.#at >= this.#bytesMax) return this.#tooLong();
       const byte = bytes[this.#at];
       const isAfterReturn = this.#at > 0 && bytes[this.#at - 1] === carriageReturn;
       if (byte !== lineFeed) {
@@ -37,24 +39,22 @@ export class HeadScanner {
       }
       const lineBytes = this.#at - 1 - this.#lineStart;
       this.#lineStart = this.#at + 1;
-      if (lineBytes === 0 && this.#lines > 0) return this.#checkedEnd();
+      if (lineBytes === 0 && this.#lines > 0) return this.#lineStart;
       if (lineBytes === 0) return { status: 400, reason: 'an empty line instead of a request' };
       this.#lines += 1;
     }
-    return this.#checkSize(end) ?? 0;
+    return 0;
   }
 
-  #checkedEnd(): number | Http1Refusal {
-    return this.#checkSize(this.#lineStart) ?? this.#lineStart;
+  /** Bytes that the head may have as far as it was read. */
+  get #bytesMax(): number {
+    return this.#lines === 0 ? http1Limits.lineBytesMax : http1Limits.headBytesMax;
   }
 
-  #checkSize(size: number): Http1Refusal | undefined {
-    const { headBytesMax, lineBytesMax } = http1Limits;
-    if (this.#lines === 0 && size > lineBytesMax) {
-      return { status: 414, reason: `a request line of more than ${lineBytesMax} bytes` };
-    }
-    if (size <= headBytesMax) return undefined;
-    return { status: 431, reason: `a head of more than ${headBytesMax} bytes` };
+  #tooLong(): Http1Refusal {
+    const most = this.#bytesMax;
+    if (this.#lines > 0) return { status: 431, reason: `a head of more than ${most} bytes` };
+    return { status: 414, reason: `a request line of more than ${most} bytes` };
   }
 }
 

@@ -198,6 +198,7 @@ function deadlinesOf(settings: StoreSettings): Deadlines {
     loadMs: capped(settings.loadDeadlineMs),
     saveMs: capped(limits.saveDeadlineMs),
     tailMs: capped(limits.tailDeadlineMs),
+    deleteMs: capped(limits.deleteDeadlineMs),
   };
 }
 

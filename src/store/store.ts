@@ -90,6 +90,7 @@ export interface Deadlines {
   readonly loadMs: number;
   readonly saveMs: number;
   readonly tailMs: number;
+  readonly deleteMs: number;
 }
 
 /**
@@ -269,8 +270,8 @@ export class Store implements ServedStore {
   async delete(selection: Selection, options?: CallOptions): Promise<DeleteResult> {
     if (selection.kind === 'blocks') checkKeys(selection.keys);
     if (selection.kind === 'subtree') checkTip(selection.root);
-    const { removal } = this.#parts;
-    return this.#settledCall(options, limits.deleteDeadlineMs, (call, namespace) =>
+    const { removal, deadlines } = this.#parts;
+    return this.#settledCall(options, deadlines.deleteMs, (call, namespace) =>
       removal.delete(namespace, selection, call),
     );
   }

@@ -23,21 +23,26 @@ interface Tally {
 
 /**
  * Goal: a daemon that dies at any moment costs its clients a bounded time and nothing else. Method:
- * three clients save and load chains over a Unix socket while the real daemon is killed by SIGKILL at
+ * three clients save and load chains, over a Unix socket, TCP and HTTP, while the real daemon is killed by SIGKILL at
  * random moments and started again; whatever was accepted must be there at last, byte for byte.
  */
 export async function daemonKillRun(kills: number, tell: (line: string) => void): Promise<void> {
   const directory = await makeTemporaryDirectory('daemon-kills');
   const random = seededRandom(`daemon-kills/${kills}`);
   const environment = { HOME: directory.path, WMBT_KV_PUFFER_RAM_BYTES: '64MiB' };
+  let addresses: readonly string[] = ['127.0.0.1:0', '127.0.0.1:0'];
   const start = async (): Promise<DaemonProcess> => {
-    const one = new DaemonProcess(['--unix', `${directory.path}/d.sock`], environment);
-    await one.ready();
+    const [tcp, http] = addresses;
+    const doors = ['--unix', `${directory.path}/d.sock`, '--tcp', tcp, '--http', http];
+    const one = new DaemonProcess(doors, environment);
+    urls = await one.ready();
+    // Who comes after it is found where it was.
+    addresses = urls.slice(1).map((url) => new URL(url).host);
     return one;
   };
+  let urls: readonly string[] = [];
   let daemon = await start();
-  const url = `unix:${directory.path}/d.sock`;
-  const clients = await Promise.all([connect(url), connect(url), connect(url)]);
+  const clients = await Promise.all(urls.map((url) => connect(url)));
   const tally: Tally = { saves: 0, loads: 0, misses: 0, awayMs: [] };
   const stop = new AbortController();
   try {

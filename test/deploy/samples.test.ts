@@ -108,6 +108,12 @@ describe('the samples of deploy/', () => {
     }
   });
 
+  it('have a unit whose shared memory outlives it: what was accepted there is for the next daemon', () => {
+    const unit = read('deploy/systemd/wombatkv-daemon.service');
+    assert.match(unit, /^RemoveIPC=no$/m);
+    assert.doesNotMatch(unit, /^(?:PrivateIPC|TemporaryFileSystem)=/m);
+  });
+
   it('set only what is a setting, to what is accepted', () => {
     const lines = read('deploy/systemd/daemon.conf').split('\n');
     const settings = lines

@@ -115,7 +115,8 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
     const address = { kind: 'unix', path } as const;
     const sockets = nodeSockets;
     const peer = new RemotePeer({ sockets, clock, random, address, token: '', agent: 'test' });
-    const deadlines = { lookupMs: 1000, loadMs: 1000, saveMs: 1000, tailMs: 1000 };
+    const reads = { lookupMs: 1000, loadMs: 1000, tailMs: 1000 };
+    const deadlines = { ...reads, saveMs: 1000, deleteMs: 1000 };
     store = new RemoteStore({
       ...{ peer, clock, namespace: parseNamespace('default'), deadlines },
       ...{ checksums: directChecksums, fillerOf: () => rig.reader.filler() },
