@@ -12,7 +12,13 @@ export type HistoryEvent =
   | { readonly kind: 'put'; readonly key: ObjectKey; readonly bytes: Uint8Array }
   | { readonly kind: 'offer' | 'raw-begin'; readonly key: BlockKey; readonly payload: Uint8Array }
   | { readonly kind: 'accept'; readonly keys: readonly BlockKey[] }
-  | { readonly kind: 'raw-accept'; readonly key: BlockKey; readonly payload: Uint8Array };
+  | { readonly kind: 'raw-accept'; readonly key: BlockKey; readonly payload: Uint8Array }
+  | {
+      readonly kind: 'tail-offer' | 'tail-accept';
+      readonly key: BlockKey;
+      readonly tokens: readonly number[];
+      readonly payload: Uint8Array;
+    };
 
 /** What a store did to its disk and its bucket from the beginning on. */
 export interface History {
@@ -20,6 +26,8 @@ export interface History {
   /** How often local copies were evicted, and raw tails overwritten. */
   readonly evictions: number;
   readonly overwrites: number;
+  /** How many bound tails were accepted. */
+  readonly tails: number;
 }
 
 const kib = 1024;
@@ -44,13 +52,26 @@ export const historyProfile: Profile = {
   extra: {},
 };
 
-export function historyWorld(seed: number): SimWorld {
-  return new SimWorld({ seed, profile: historyProfile, operations: [] }, false);
+/** Where its bucket is: elsewhere, or a directory on the disk whose changes are recorded. */
+export type HistoryBucket = Profile['bucket'];
+
+export function historyWorld(seed: number, bucket: HistoryBucket = 'cloud'): SimWorld {
+  return new SimWorld({ seed, profile: { ...historyProfile, bucket }, operations: [] }, false);
+}
+
+/** Tips under which a history keeps tails, by their number; raw ones have others. */
+export const historyTips = [0, 1] as const;
+/** Tokens of its longest bound tail. Each shorter one is its beginning. */
+export const historyTailTokens = 4;
+
+/** The first tokens of every bound tail. */
+export function tailTokens(count: number): readonly number[] {
+  return Array.from({ length: count }, (_, index) => index);
 }
 
 /** Lets a store save, overwrite, upload, evict and close, and writes down all that it does. */
-export async function recordHistory(seed: number): Promise<History> {
-  const world = historyWorld(seed);
+export async function recordHistory(seed: number, bucket: HistoryBucket): Promise<History> {
+  const world = historyWorld(seed, bucket);
   const recorder = new Recorder(world, new Dice(`history/${seed}`));
   await world.scheduler.run(recorder.run());
   world.throwIfFailed();
@@ -64,6 +85,7 @@ class Recorder {
   readonly #events: HistoryEvent[] = [];
   #evictions = 0;
   #overwrites = 0;
+  #tails = 0;
   #saves = 0;
 
   constructor(world: SimWorld, dice: Dice) {
@@ -73,20 +95,21 @@ class Recorder {
     const [{ disk }] = world.machines;
     disk.onChange = (change) => this.#events.push({ kind: 'disk', change });
     const { bucket } = world;
-    if (bucket === undefined) throw new Error('histories are recorded with a bucket in the cloud');
+    // A directory is on the disk.
+    if (bucket === undefined) return;
     bucket.onStored = (key, bytes) => this.#events.push({ kind: 'put', key, bytes });
   }
 
   get history(): History {
-    return { events: this.#events, evictions: this.#evictions, overwrites: this.#overwrites };
+    const sums = { evictions: this.#evictions, overwrites: this.#overwrites, tails: this.#tails };
+    return { events: this.#events, ...sums };
   }
 
   async run(): Promise<void> {
     const { scheduler } = this.#world;
     await this.#world.open(this.#slot);
     for (let step = 0; step < 14; step += 1) {
-      const kind = this.#dice.below(10);
-      const task = kind < 6 ? this.#save() : kind < 9 ? this.#saveRawTail() : this.#flush();
+      const task = this.#step(this.#dice.below(12));
       if (this.#dice.chance(0.5)) await task;
       else await Promise.race([task, scheduler.wait(this.#dice.fraction() * 2)]);
     }
@@ -94,6 +117,12 @@ class Recorder {
     const stats = await this.#slot.store?.stats();
     this.#evictions = stats?.disk.evictions ?? 0;
     await this.#world.close(this.#slot);
+  }
+
+  #step(kind: number): Promise<void> {
+    if (kind < 6) return this.#save();
+    if (kind < 9) return this.#saveRawTail();
+    return kind < 11 ? this.#saveTail() : this.#flush();
   }
 
   async #save(): Promise<void> {
@@ -120,6 +149,20 @@ class Recorder {
       store.saveRawTail(key, payload),
     );
     if (outcome.kind === 'answer') this.#events.push({ kind: 'raw-accept', key, payload });
+  }
+
+  async #saveTail(): Promise<void> {
+    const key = this.#world.payloads.key(`tail/${this.#dice.pick(historyTips)}`);
+    const tokens = tailTokens(this.#dice.between(1, historyTailTokens));
+    const payload = this.#world.payloads.bytes(`${key}/${tokens.length}`, this.#dice.below(1500));
+    const tail = { key, tokens, payload };
+    this.#events.push({ kind: 'tail-offer', ...tail });
+    const outcome = await this.#world.call(this.#slot, 'save tail', 20_000, (store) =>
+      store.saveTail({ tip: key, tokens, payload }),
+    );
+    if (outcome.kind !== 'answer') return;
+    this.#tails += 1;
+    this.#events.push({ kind: 'tail-accept', ...tail });
   }
 
   async #flush(): Promise<void> {

@@ -1,6 +1,6 @@
 import { loadAndCheck } from './block-operations.ts';
-import type { HistoryEvent } from './crash-history.ts';
-import { historyWorld } from './crash-history.ts';
+import type { HistoryBucket, HistoryEvent } from './crash-history.ts';
+import { historyTailTokens, historyTips, historyWorld, tailTokens } from './crash-history.ts';
 import { Dice } from './dice.ts';
 import type { SimWorld } from './sim-world.ts';
 import type { Slot } from './slot.ts';
@@ -9,6 +9,7 @@ import type { RawTailAttempt } from './tail-oracle.ts';
 /** What a crash left: the first events of a history, and what became of the next. */
 export interface CrashState {
   readonly seed: number;
+  readonly bucket: HistoryBucket;
   readonly events: readonly HistoryEvent[];
   /** Events that happened before the crash. */
   readonly count: number;
@@ -18,8 +19,15 @@ export interface CrashState {
   readonly isPowerLost?: boolean;
 }
 
+/** More than a history draws. */
+const drawsOfHistory = 10_000;
+
 /** The states that a crash in the middle of the history may leave. */
-export function crashStatesOf(seed: number, events: readonly HistoryEvent[]): CrashState[] {
+export function crashStatesOf(
+  { seed, bucket }: Pick<CrashState, 'seed' | 'bucket'>,
+  events: readonly HistoryEvent[],
+): CrashState[] {
+  const history = { seed, bucket, events };
   const dice = new Dice(`states/${seed}`);
   const states: CrashState[] = [];
   for (let count = 0; count <= events.length; count += 1) {
@@ -27,21 +35,21 @@ export function crashStatesOf(seed: number, events: readonly HistoryEvent[]): Cr
     const isSeen = event === undefined || event.kind === 'disk' || event.kind === 'put';
     // What the caller hears changes nothing on the disk.
     if (!isSeen) continue;
-    states.push({ seed, events, count });
+    states.push({ ...history, count });
     if (event?.kind === 'disk' && event.change.kind === 'write') {
       const { length } = event.change.write.bytes;
       for (let times = 0; times < 2 && length > 1; times += 1) {
-        states.push({ seed, events, count, tornBytes: 1 + dice.below(length - 1) });
+        states.push({ ...history, count, tornBytes: 1 + dice.below(length - 1) });
       }
     }
-    if (count % 2 === 0) states.push({ seed, events, count, isPowerLost: true });
+    if (count % 2 === 0) states.push({ ...history, count, isPowerLost: true });
   }
   return states;
 }
 
 /** Makes the state, opens a store on it, and checks everything; what failed, or undefined. */
 export async function checkCrashState(state: CrashState): Promise<string | undefined> {
-  const world = historyWorld(state.seed);
+  const world = historyWorld(state.seed, state.bucket);
   try {
     await world.scheduler.run(reopen(world, state));
     world.throwIfFailed();
@@ -54,11 +62,14 @@ export async function checkCrashState(state: CrashState): Promise<string | undef
 
 async function reopen(world: SimWorld, state: CrashState): Promise<void> {
   await makeState(world, state);
+  // Another process draws other names than the dead one did, whose files lie there.
+  for (let draw = 0; draw < drawsOfHistory; draw += 1) world.dice.fraction();
   await world.scheduler.wait(1);
   const [slot] = world.slots;
   await world.open(slot);
   await checkAll(world, slot);
   await checkRawTails(world, slot);
+  await checkTails(world, slot);
   const accepted = world.oracle.acceptedBy(slot.machine.name);
   const flushed = await world.call(slot, 'flush', 66_000, (store) => store.flush());
   if (flushed.kind === 'failed') world.fail(`flush failed: ${String(flushed.error)}`);
@@ -91,6 +102,27 @@ async function checkRawTails(world: SimWorld, slot: Slot): Promise<void> {
     if (outcome.kind !== 'answer') continue;
     check(outcome.value?.payload, slot.machine.name);
     outcome.value?.release();
+  }
+}
+
+/** The longest bound tail that was accepted is there, and no other bytes. */
+async function checkTails(world: SimWorld, slot: Slot): Promise<void> {
+  const [namespace] = world.namespaces;
+  const tokens = tailTokens(historyTailTokens);
+  for (const tip of historyTips.map((index) => world.payloads.key(`tail/${index}`))) {
+    const { oracle } = world;
+    const least = oracle.tails.longest({ namespace, tip }, tokens, [slot.machine.name]);
+    const outcome = await world.call(slot, 'load tail', 20_000, (store) =>
+      store.loadTail({ tip, tokens }),
+    );
+    if (outcome.kind === 'failed') world.fail(`load tail failed: ${String(outcome.error)}`);
+    if (outcome.kind !== 'answer') continue;
+    const found = outcome.value?.tokens ?? 0;
+    if (found < least) world.fail(`a tail of ${found} tokens is there, ${least} were accepted`);
+    const { value } = outcome;
+    if (value === undefined) continue;
+    oracle.tails.check({ namespace, tip }, tokens.slice(0, found), value.payload);
+    value.release();
   }
 }
 
@@ -134,6 +166,10 @@ async function replay(
       attempt?.accepted();
       return attempt?.over();
     }
+    case 'tail-offer':
+      return oracle.tails.offer({ namespace, tip: event.key }, event.tokens, event.payload);
+    case 'tail-accept':
+      return oracle.tails.accept({ namespace, tip: event.key }, event.tokens, [machine.name]);
     default:
       return event satisfies never;
   }
