@@ -27,6 +27,7 @@ import { tiers } from './micro/tiers.ts';
 import { oneHost } from './one-host/one-host.ts';
 import { scale } from './scale/scale.ts';
 import { objectStore } from './object-store/object-store.ts';
+import { rustPeer } from './rust-peer/rust-peer.ts';
 import { renderText } from './report-text.ts';
 import { toJson } from './result-file.ts';
 import type { ResultFile } from './result-file.ts';
@@ -36,7 +37,7 @@ import type { BenchContext, Scenario } from './scenario.ts';
 /** Short ones first: who waits sees something. */
 const scenarios: readonly Scenario[] = [
   ...[hashing, framing, tiers, scale, compression, engineSequence, oneHost, objectStore],
-  ...[betweenHosts, wire, mainJob],
+  ...[rustPeer, betweenHosts, wire, mainJob],
 ];
 
 process.exitCode = await main(process.argv.slice(2));
@@ -48,7 +49,7 @@ async function main(args: readonly string[]): Promise<number> {
       console.log(help());
       return 0;
     }
-    const results = await runAll(options, scenariosOf(options.names));
+    const results = await runAll(options, scenariosOf(options));
     return results.every(({ voidReasons }) => voidReasons.length === 0) ? 0 : 1;
   } catch (error) {
     if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
@@ -113,13 +114,15 @@ function print(
   for (const document of documents) console.log(`written: ${document}`);
 }
 
-function scenariosOf(names: readonly string[]): readonly Scenario[] {
+function scenariosOf({ names, hasPeers }: BenchOptions): readonly Scenario[] {
   const known = scenarios.map(({ name }) => name);
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new RangeError(`no scenario is called ${unknown}; there are: ${known.join(', ')}`);
   }
-  return names.length === 0 ? scenarios : scenarios.filter(({ name }) => names.includes(name));
+  return scenarios.filter(({ name, isOptIn = false }) =>
+    names.length === 0 ? hasPeers || !isOptIn : names.includes(name),
+  );
 }
 
 function help(): string {
@@ -133,7 +136,7 @@ function help(): string {
     '  --quick        micro model and few rounds: shows that all runs, not how fast',
     '  --rounds N     rounds of everything, instead of the usual number of each',
     '  --threads all  the main job with all cores too, beside one core',
-    '  --peers        the object store beside the Rust WombatKV too, which cargo builds (20 min)',
+    '  --peers        beside the Rust WombatKV too, which cargo builds the first time (5 to 20 min)',
     '  --json FILE    all results in one file, beside bench/results',
     '  --write        bring tables and charts into docs',
   ].join('\n');

@@ -24,5 +24,7 @@ export interface Scenario {
   readonly name: string;
   /** One line for the list of scenarios. */
   readonly about: string;
+  /** Left out unless it is named, or other programs are asked for. */
+  readonly isOptIn?: boolean;
   run(context: BenchContext): Promise<ScenarioResult>;
 }

@@ -81,7 +81,7 @@ export function groupsOf(directory: string, files: readonly string[]): readonly 
 
 function sharesProcess(directory: string, file: string): boolean {
   const source = sourceOf(file);
-  if (/\.(slow|s3)\.test\.ts$/.test(source) || longestFiles.includes(source)) return false;
+  if (/\.(slow|s3|peers)\.test\.ts$/.test(source) || longestFiles.includes(source)) return false;
   if (!sharingFolders.some((folder) => source.startsWith(folder))) return false;
   return !needsProcess.test(readFileSync(join(directory, file), 'utf8'));
 }

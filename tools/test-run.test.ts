@@ -115,8 +115,8 @@ describe('runTests()', () => {
     assert.equal((await run(`it('a', () => {});`, { speed: 'slow' })).failed, 0);
   });
 
-  it('tells quick suites from slow ones and those of S3, and filters by path', () => {
-    for (const name of ['a.test.js', 'b.slow.test.js', 'c.js', 'd.s3.test.js']) {
+  it('tells quick suites from slow ones and those with needs, and filters by path', () => {
+    for (const name of ['a.test.js', 'b.slow.test.js', 'c.js', 'd.s3.test.js', 'e.peers.test.js']) {
       writeFileSync(join(directory, name), '');
     }
     const find = (speed: TestRunOptions['speed'], ...filters: string[]): readonly string[] =>
@@ -126,6 +126,8 @@ describe('runTests()', () => {
     assert.deepEqual(find('all'), ['a.test.js', 'b.slow.test.js']);
     assert.deepEqual(find('all', 'a.test.ts'), ['a.test.js']);
     assert.deepEqual(find('s3'), ['d.s3.test.js']);
+    assert.deepEqual(find('peers'), ['e.peers.test.js']);
+    assert.deepEqual(find('system'), []);
     const exceptions = ['a.test.ts'];
     const rest = findTestFiles({ directory, speed: 'all', filters: [], exceptions });
     assert.deepEqual(rest, ['b.slow.test.js']);
@@ -285,7 +287,7 @@ describe('groupsOf()', () => {
 
   it('leaves files alone that are long, slow, or in folders of their own kind', () => {
     for (const file of longestFiles) assert.ok(!shared.includes(file.replace(/\.ts$/, '.js')));
-    for (const file of shared) assert.doesNotMatch(file, /\.(slow|s3)\.test\.js$|^test\//);
+    for (const file of shared) assert.doesNotMatch(file, /\.(slow|s3|peers)\.test\.js$|^test\//);
   });
 
   it('leaves files alone that start threads, load the engine, measure or end their process', () => {

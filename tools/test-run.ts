@@ -13,9 +13,9 @@ export interface TestRunOptions {
   readonly directory: string;
   /**
    * Which kinds: `*.test.js`, `*.slow.test.js`, both, or those that need something of the machine: a
-   * server (`*.s3.test.js`), or programs and rights (`*.system.test.js`).
+   * server (`*.s3.test.js`), programs and rights (`*.system.test.js`), or other stores (`*.peers.test.js`).
    */
-  readonly speed: 'quick' | 'slow' | 'all' | 's3' | 'system';
+  readonly speed: 'quick' | 'slow' | 'all' | Need;
   /** Only files whose path has one of these in it; all when empty. */
   readonly filters: readonly string[];
   /** No files whose path has one of these in it. */
@@ -33,6 +33,10 @@ export interface TestRunOptions {
   readonly signal: AbortSignal;
   readonly print: (line: string) => void;
 }
+
+/** What a test file may need of the machine; its name says it. */
+const needs = ['s3', 'system', 'peers'] as const;
+type Need = (typeof needs)[number];
 
 export interface TestCounts {
   readonly passed: number;
@@ -109,7 +113,7 @@ function hasOneOf(path: string, parts: readonly string[]): boolean {
 
 function isOfSpeed(path: string, speed: TestRunOptions['speed']): boolean {
   const need = needOf(path);
-  if (speed === 's3' || speed === 'system' || need !== undefined) return speed === need;
+  if (need !== undefined || needs.some((one) => one === speed)) return speed === need;
   return speed === 'all' || isSlow(path) === (speed === 'slow');
 }
 
@@ -117,8 +121,8 @@ function isSlow(path: string): boolean {
   return path.endsWith('.slow.test.js') || needOf(path) !== undefined;
 }
 
-function needOf(path: string): 's3' | 'system' | undefined {
-  return (['s3', 'system'] as const).find((need) => path.endsWith(`.${need}.test.js`));
+function needOf(path: string): Need | undefined {
+  return needs.find((need) => path.endsWith(`.${need}.test.js`));
 }
 
 function sourceOf(path: string): string {

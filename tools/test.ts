@@ -12,6 +12,7 @@ const help = `npm test -- [options] [part of a path ...]
   --slow-only      run only those
   --s3-only        run only those that need an S3 server (*.s3.test.ts; npm run s3 starts one)
   --system-only    run only those that need programs and rights (*.system.test.ts; npm run system)
+  --peers-only     run only those that need other stores (*.peers.test.ts; npm run peers builds them)
   --except PART    leave out files whose path has this in it; may be given several times
   --alone          a process for each file; without it, small ones share processes
   --in-memory      temporary files in memory (/dev/shm) where 2 GiB are free there
@@ -33,6 +34,7 @@ async function main(): Promise<number> {
       'slow-only': { type: 'boolean', default: false },
       's3-only': { type: 'boolean', default: false },
       'system-only': { type: 'boolean', default: false },
+      'peers-only': { type: 'boolean', default: false },
       except: { type: 'string', multiple: true, default: [] },
       alone: { type: 'boolean', default: false },
       'in-memory': { type: 'boolean', default: false },
@@ -70,9 +72,11 @@ function speedOf(values: {
   readonly 'slow-only': boolean;
   readonly 's3-only': boolean;
   readonly 'system-only': boolean;
+  readonly 'peers-only': boolean;
 }): TestRunOptions['speed'] {
   if (values['s3-only']) return 's3';
   if (values['system-only']) return 'system';
+  if (values['peers-only']) return 'peers';
   if (values['slow-only']) return 'slow';
   return values.slow ? 'all' : 'quick';
 }

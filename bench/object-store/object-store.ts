@@ -2,6 +2,7 @@ import { installCommandOf, tryInstall } from '../../tools/debian.ts';
 import { createBucket } from '../../tools/radosgw-setup.ts';
 import { cephPackages, missingPrograms, startRadosgw } from '../../tools/radosgw.ts';
 import type { Radosgw } from '../../tools/radosgw.ts';
+import { missingForRust } from '../../tools/rust-wombatkv.ts';
 import type { ScenarioResult, Table } from '../report.ts';
 import type { BenchContext, Scenario } from '../scenario.ts';
 import type { BucketAccess } from './client-job.ts';
@@ -29,6 +30,12 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
   const missing = missingPrograms();
   if (missing.length > 0) {
     const reason = `no S3 server here: ${missing.join(', ')} missing; ${installCommandOf(cephPackages)}`;
+    return { tables: [], settings: {}, versions: {}, voidReasons: [reason] };
+  }
+  // Said before minutes are spent on the rest.
+  const lacking = context.hasPeers ? missingForRust() : undefined;
+  if (lacking !== undefined) {
+    const reason = `${lacking.what}; ${lacking.toType}`;
     return { tables: [], settings: {}, versions: {}, voidReasons: [reason] };
   }
   context.progress.begin('radosgw');

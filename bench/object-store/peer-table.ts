@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { buildRustWombatKv, rustVersion } from '../../tools/rust-wombatkv.ts';
 import { chainOf } from '../chain.ts';
 import type { ChainShape } from '../chain.ts';
 import { mib } from '../measured-limits.ts';
@@ -11,7 +12,7 @@ import type { RestoreResult, SaveJobResult } from './client-job.ts';
 import { ClientProcess } from './client-process.ts';
 import { chainName } from './place.ts';
 import type { Place } from './place.ts';
-import { buildRustPeer, runRustPeer, rustVersion } from './rust-peer.ts';
+import { runRustPeer } from './rust-peer.ts';
 import type { RustResult } from './rust-peer.ts';
 
 const speedUpMin = 1.5;
@@ -29,7 +30,7 @@ interface PeerRound {
 export async function peerTable(context: BenchContext, near: Place): Promise<Table> {
   const { progress } = context;
   progress.begin('building the Rust WombatKV');
-  const program = buildRustPeer();
+  const { program } = buildRustWombatKv();
   progress.end('built');
   progress.begin('beside the Rust WombatKV');
   const client = new ClientProcess();

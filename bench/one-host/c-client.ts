@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
+import type { ChildProcess, SpawnOptions, StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,15 +10,28 @@ import { projectRoot } from '../../tools/project.ts';
 /** Numbers that the client gives for an order; what they are is said in client.c. */
 export type Numbers = readonly number[];
 
+export interface CClientOptions {
+  /** A descriptor for what it writes to standard error; this process's own when absent. */
+  readonly notes?: number | 'inherit';
+  /** It is ended after so long; never when absent. */
+  readonly timeoutMs?: number;
+}
+
 /** A program in C that takes orders: bench/one-host/client.c, linked to the shared library as an engine is, or peers.c. */
 export class CClient {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
   readonly #ended: Promise<unknown>;
 
-  private constructor(command: readonly string[], environment: Readonly<Record<string, string>>) {
+  private constructor(
+    command: readonly string[],
+    environment: Readonly<Record<string, string>>,
+    { notes = 'inherit', timeoutMs }: CClientOptions = {},
+  ) {
     const [program, ...args] = command;
-    this.#child = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'], env: environment });
+    const stdio: StdioOptions = ['pipe', 'pipe', notes];
+    const options: SpawnOptions = { stdio, env: environment, killSignal: 'SIGKILL' };
+    this.#child = spawn(program, args, { ...options, timeout: timeoutMs });
     this.#ended = once(this.#child, 'close');
     if (this.#child.stdout === null) throw new Error('the client has no output');
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
@@ -44,8 +57,9 @@ export class CClient {
   static start(
     command: readonly [string, ...string[]],
     environment: Readonly<Record<string, string>>,
+    options: CClientOptions = {},
   ): CClient {
-    return new CClient(command, environment);
+    return new CClient(command, environment, options);
   }
 
   /**
