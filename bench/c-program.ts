@@ -9,7 +9,7 @@ import { projectRoot } from '../tools/project.ts';
  */
 export async function buildCProgram(directory: string, source: string): Promise<string> {
   const { prefix } = await cachedLibrary({ compiler: 'cc', flavour: 'plain' });
-  const program = join(directory, basename(source, '.c'));
+  const program = join(directory, `${basename(source, '.c')}-program`);
   const flags = [`-I${prefix}/include`, `-L${prefix}/lib`, `-Wl,-rpath,${prefix}/lib`];
   const words = ['-O2', '-pthread', join(projectRoot(), 'bench', source), ...flags, '-lwombatkv'];
   if (spawnSync('cc', [...words, '-o', program], { stdio: 'inherit' }).status !== 0) {
