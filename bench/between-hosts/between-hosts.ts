@@ -9,6 +9,7 @@ import { measureBatches } from './batches.ts';
 import type { BatchRig, BatchSize } from './batches.ts';
 import { BenchDaemon, doors } from './bench-daemon.ts';
 import type { Door } from './bench-daemon.ts';
+import { measureClientsInC } from './clients-in-c.ts';
 import { RedisPeer } from './redis-peer.ts';
 import { SocketLimit } from './socket-limit.ts';
 import { measureUnderLoad } from './under-load.ts';
@@ -37,11 +38,13 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
   try {
     const rig = await makeRig(place, daemon, stops);
     const tables: Table[] = [];
-    for (const size of isQuick ? [sizes[0], sizes[3]] : sizes) {
+    const measured = isQuick ? [sizes[0], sizes[3]] : sizes;
+    // Large batches take long, and vary less.
+    const roundsOf = ({ blockBytes }: BatchSize): number =>
+      context.rounds ?? (isQuick ? 2 : blockBytes > mib ? 5 : 9);
+    for (const size of measured) {
       progress.begin(`between hosts, 40 blocks of ${size.name}`);
-      // Large batches take long, and vary less.
-      const rounds = context.rounds ?? (isQuick ? 2 : size.blockBytes > mib ? 5 : 9);
-      tables.push(await measureBatches(rig, size, rounds));
+      tables.push(await measureBatches(rig, size, roundsOf(size)));
       progress.end('done');
     }
     progress.begin('between hosts, small calls while batches move');
@@ -55,6 +58,12 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
       rows: [...underLoad, ...away.rows],
       notes: [],
     });
+    const limit = rig.limits.tcp;
+    const inC = await measureClientsInC(context, {
+      ...{ place, daemon, limit, sizes: measured, roundsOf },
+    });
+    daemon = inC.daemon;
+    tables.push(...inC.tables);
     const redis = rig.redis?.version;
     return {
       tables,

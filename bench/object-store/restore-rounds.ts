@@ -18,6 +18,7 @@ export interface RestoreRounds {
   readonly shape: ChainShape;
   readonly store: readonly RestoreResult[];
   readonly sdk: readonly GetResult[];
+  /** None where that was not asked for. */
   readonly sequential: readonly GetResult[];
   /** The server's own time: in each round the fastest way of the plain client. */
   readonly plain: readonly GetResult[];
@@ -33,6 +34,8 @@ export interface RoundsOptions {
   readonly directory: string;
   /** One small object. */
   readonly smallKey: string;
+  /** Whether the SDK gets one object after the other too. */
+  readonly hasOneByOne: boolean;
 }
 
 /** Rounds in which all clients take turns; one more comes first and does not count. */
@@ -66,7 +69,7 @@ export async function measureRestore(
       store.push(await storeClient.run(restore));
       rmSync(cacheDirectory, { recursive: true });
       sdk.push(await sdkClient.run(get('sdk', sdkLanes)));
-      sequential.push(await sdkClient.run(get('sdk', 1)));
+      if (options.hasOneByOne) sequential.push(await sdkClient.run(get('sdk', 1)));
       const plainJobs = plainLanes.map((lanes) => get('plain', lanes));
       plain.push(await fastest(plainClient, plainJobs));
       const keepingJobs = plainJobs.map((job) => ({ ...job, isKept: true }));

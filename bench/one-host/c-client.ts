@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { cachedLibrary } from '../../tools/capi-build.ts';
 import { projectRoot } from '../../tools/project.ts';
+import { buildCProgram } from '../c-program.ts';
 
 /** Numbers that the client gives for an order; what they are is said in client.c. */
 export type Numbers = readonly number[];
@@ -38,14 +38,8 @@ export class CClient {
   }
 
   /** Compiles the client; gives its path. */
-  static async build(directory: string): Promise<string> {
-    const { prefix } = await cachedLibrary({ compiler: 'cc', flavour: 'plain' });
-    const program = join(directory, 'one-host-client');
-    const flags = [`-I${prefix}/include`, `-L${prefix}/lib`, `-Wl,-rpath,${prefix}/lib`];
-    if (!compile('client.c', program, [...flags, '-lwombatkv'])) {
-      throw new Error('the client in C cannot be compiled');
-    }
-    return program;
+  static build(directory: string): Promise<string> {
+    return buildCProgram(directory, 'one-host/client.c');
   }
 
   /** Compiles the client of the peers into the directory; undefined where a library of theirs is missing. */

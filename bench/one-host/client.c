@@ -16,6 +16,7 @@
  *   put CALLS             all blocks in one put, under new names in each: as of get
  *   again CALLS           all blocks in one put, under the names they have: as of get
  *   settle                waits for all uploads; gets what was put last and compares it: how many blocks
+ *   drop                  deletes what was put last: how many blocks
  */
 #define _GNU_SOURCE
 #include <sys/syscall.h>
@@ -199,6 +200,11 @@ static void settle(void) {
   printf("%zu\n", block_count);
 }
 
+static void drop(void) {
+  check(wmbt_kv_delete(handle, "", WMBT_KV_DELETE_BLOCKS, block_hashes, block_count, NULL, NULL) == 0, "delete");
+  printf("%zu\n", block_count);
+}
+
 static void get_all(size_t calls, int is_touched) {
   int64_t *times = new_times(calls);
   for (size_t call = 0; call < calls; call += 1) {
@@ -247,6 +253,7 @@ static void obey(const char *order, size_t number, size_t length) {
   if (strcmp(order, "put") == 0) return put_often(number, 1);
   if (strcmp(order, "again") == 0) return put_often(number, 0);
   if (strcmp(order, "settle") == 0) return settle();
+  if (strcmp(order, "drop") == 0) return drop();
   check(strcmp(order, "fill") == 0, order);
   fill_blocks(number, length);
   printf("%zu\n", block_count);

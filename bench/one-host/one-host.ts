@@ -1,13 +1,16 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { withNative } from '../../src/platform/native.ts';
-import { DaemonProcess } from '../../test/cli/daemon-process.ts';
 import { atLeast, atMost, rowOf } from '../report.ts';
 import type { Row, ScenarioResult, Table } from '../report.ts';
 import type { BenchContext, Scenario } from '../scenario.ts';
 import { medianOf } from '../statistics.ts';
 import { CClient } from './c-client.ts';
+import { measureBatchSizes } from './batch-sizes.ts';
+import { putSettings, startDaemon } from './daemon-place.ts';
+import type { DaemonPlace, Stops } from './daemon-place.ts';
 import { shareManyBlocks } from './index-memory.ts';
+import { countNodeCalls, nodeCallsRow } from './node-calls.ts';
 import { measureNodeReads } from './node-reads.ts';
 import { measurePeerReads } from './peer-reads.ts';
 import { peerTable } from './peer-table.ts';
@@ -15,8 +18,9 @@ import { startPeers } from './peers.ts';
 import type { Peers } from './peers.ts';
 import { measurePutsInC, putTable } from './puts-in-c.ts';
 import type { PutClients } from './puts-in-c.ts';
-import { measurePuts, putMemoryBytes, usualRestMs } from './puts.ts';
+import { measurePuts, usualRestMs } from './puts.ts';
 import { Samples } from './samples.ts';
+import { measureUnixSocket } from './unix-socket.ts';
 
 /** Clients beside a daemon, in C and in Node, and what an engine could use instead. */
 export const oneHost: Scenario = {
@@ -51,7 +55,7 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
   const known = isQuick ? 20_000 : 500_000;
   const rounds = context.rounds ?? (isQuick ? 2 : 9);
   const turns = { rounds, restMs: isQuick ? 0 : usualRestMs };
-  const stops: (() => Promise<unknown>)[] = [];
+  const stops: Stops = [];
   try {
     progress.begin('one host, Redis, plain files and LMDB');
     const batch = { batchBlocks, batchBlockBytes: mib };
@@ -70,27 +74,28 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
     progress.begin('one host, a client in Node');
     const home = await startDaemon(place, 'puts', stops, putSettings(place, 'puts'));
     const node = await measureNodeReads(many.socketPath, home.socketPath, { known, ...turns });
+    const nodeCalls = countNodeCalls(home.socketPath, countedCalls, place);
     const nodePuts = await measurePuts(home.socketPath, turns);
+    progress.begin('one host, other sizes of blocks');
+    const bySize = await measureBatchSizes(place, isQuick, turns);
+    progress.begin('one host, the Unix socket alone');
+    const socket = await measureUnixSocket(context, place, turns);
     progress.end('done');
     const settings = { known, batchBlocks, smallBlocks, countedCalls };
     const { versions } = peers;
-    const tables = [table, putTable(samples), peerTable(peers, samples), node, nodePuts];
+    const tables = [
+      ...[table, putTable(samples), bySize, peerTable(peers, samples)],
+      { ...node, rows: [...node.rows, ...nodeCallsRow(nodeCalls, countedCalls)] },
+      ...[nodePuts, socket],
+    ];
     return { tables, settings, versions, voidReasons: [] };
   } finally {
     for (const stop of stops.reverse()) await stop();
   }
 }
 
-/** A bucket on the disk of the cache, and little memory. */
-function putSettings(directory: string, name: string): Readonly<Record<string, string>> {
-  return {
-    WMBT_KV_OBJECT_STORE: `file://${encodeURI(join(directory, `${name}-objects`))}`,
-    WMBT_KV_PUFFER_RAM_BYTES: String(putMemoryBytes),
-  };
-}
-
 /** Clients of a daemon of their own, and one whose store is its own. */
-async function putsInC(directory: string, stops: (() => Promise<unknown>)[]): Promise<PutClients> {
+async function putsInC(directory: string, stops: Stops): Promise<PutClients> {
   const program = await CClient.build(directory);
   const { environment } = await startDaemon(
     ...([directory, 'c-puts', stops, putSettings(directory, 'c-puts')] as const),
@@ -99,7 +104,10 @@ async function putsInC(directory: string, stops: (() => Promise<unknown>)[]): Pr
   mkdirSync(home);
   const own = {
     ...{ HOME: home, WMBT_KV_RUNTIME_DIR: join(home, 'run'), WMBT_KV_NODE: process.execPath },
-    ...{ WMBT_KV_PUFFER_DIR: join(home, 'cache'), ...putSettings(directory, 'own') },
+    ...{
+      WMBT_KV_PUFFER_DIR: join(home, 'cache'),
+      ...putSettings(directory, 'own'),
+    },
   };
   const filled = async (
     settings: Readonly<Record<string, string>>,
@@ -119,46 +127,18 @@ async function putsInC(directory: string, stops: (() => Promise<unknown>)[]): Pr
   };
 }
 
-interface Place {
-  readonly environment: Readonly<Record<string, string>>;
-  readonly socketPath: string;
-}
-
-/** A daemon with 1 GiB of memory, and what its clients are told. */
-async function startDaemon(
-  directory: string,
-  name: string,
-  stops: (() => Promise<unknown>)[],
-  more: Readonly<Record<string, string>> = {},
-): Promise<Place> {
-  const home = join(directory, name);
-  mkdirSync(home);
-  const runtime = join(home, 'run');
-  const daemon = new DaemonProcess(['--prefix', 'bench'], {
-    ...{ HOME: home, WMBT_KV_RUNTIME_DIR: runtime, WMBT_KV_OBJECT_STORE: 'memory:' },
-    WMBT_KV_PUFFER_DIR: join(home, 'cache'),
-    ...more,
-  });
-  stops.push(() => daemon.stop());
-  await daemon.ready();
-  return {
-    environment: { HOME: home, WMBT_KV_RUNTIME_DIR: runtime, WMBT_KV_REMOTE_PREFIX: 'bench' },
-    socketPath: join(runtime, 'bench.sock'),
-  };
-}
-
 async function makeRig(
   { platform }: BenchContext,
   directory: string,
   known: number,
-  stops: (() => Promise<unknown>)[],
-): Promise<{ rig: Rig; many: Place; countCalls: () => Promise<number | undefined> }> {
+  stops: Stops,
+): Promise<{ rig: Rig; many: DaemonPlace; countCalls: () => Promise<number | undefined> }> {
   const program = await CClient.build(directory);
   const many = await startDaemon(directory, 'many', stops);
   stops.push(await shareManyBlocks(withNative(platform, 'auto'), many.socketPath, known));
   const usual = await startDaemon(directory, 'usual', stops);
   let shown = 0;
-  const clientOf = async ({ environment }: Place, order: string): Promise<CClient> => {
+  const clientOf = async ({ environment }: DaemonPlace, order: string): Promise<CClient> => {
     const client = CClient.start([program], environment);
     stops.push(() => client.stop());
     [shown] = await client.order(order);

@@ -2,10 +2,7 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { crc32c } from '../../src/base/crc32c.ts';
-import { hexFromBytes } from '../../src/base/hex.ts';
 import { silentLogger } from '../../src/base/logger.ts';
-import { parseBlockKey } from '../../src/blocks/block-key.ts';
-import type { BlockKey } from '../../src/blocks/block-key.ts';
 import { parseNamespace } from '../../src/blocks/namespace.ts';
 import { CacheEntry } from '../../src/cache/cache-entry.ts';
 import type { PayloadFacts } from '../../src/cache/cache-entry.ts';
@@ -21,6 +18,10 @@ import { mib } from '../measured-limits.ts';
 import { atMost, rowOf } from '../report.ts';
 import type { Row, ScenarioResult } from '../report.ts';
 import type { BenchContext, Scenario } from '../scenario.ts';
+import { budgetRows } from './budget-rows.ts';
+import { daemonMemoryRows } from './daemon-memory.ts';
+import { keyOf } from './known-keys.ts';
+import { knownRows } from './known-through-clients.ts';
 
 const chainBlocks = 80;
 const blockBytes = 1024;
@@ -44,6 +45,9 @@ async function run(given: BenchContext): Promise<ScenarioResult> {
   const rows = await catalogRows(context, known);
   progress.begin(`a disk tier of ${local} blocks`);
   rows.push(...(await diskRows(context, local)));
+  progress.begin('an idle daemon, and one that saves on and on');
+  rows.push(...(await daemonMemoryRows(context.directory)));
+  rows.push(...(await budgetRows(context.directory, isQuick)));
   progress.end('done');
   const table = {
     name: 'scale',
@@ -53,6 +57,10 @@ async function run(given: BenchContext): Promise<ScenarioResult> {
       'Known blocks are those of the catalog: in the bucket, whatever is here. A lookup is one of 80 of them, other ones each time.',
       'What a process leaves to the next lies in the page cache when it is read.',
       'A disk tier is opened by reading the index files of its segments.',
+      'Clients look up in a daemon that has taken over what another knew: 79 of the known keys and a block that is there, so ' +
+        'that the bucket is asked nothing. Resident memory is what the process has for itself and of files, programs and libraries among them; the ' +
+        'memory tier is shared by name, and not in it. Endless prefixes go to a daemon with little of everything: the bar is ' +
+        'the budget and one segment, of the bucket 64 MiB.',
     ],
   };
   const settings = { known, local, chainBlocks, blockBytes };
@@ -79,6 +87,7 @@ async function catalogRows(context: BenchContext, known: number): Promise<Row[]>
   const { keys, byteLength } = catalog.known;
   const opening = await recallMs(context, catalog);
   if (keys < 0.999 * known) throw new RangeError(`of ${known} keys ${keys} are known`);
+  const throughClients = await knownRows({ ...context, catalog, known });
   const samples = { memory: [byteLength], longest: [Math.max(...insertions)] };
   const what = `${known / 1e6} million known`;
   return [
@@ -97,6 +106,7 @@ async function catalogRows(context: BenchContext, known: number): Promise<Row[]>
       ...{ what: `${what}: opening, from what a process left` },
       ...{ unit: 'ms', samples: opening.read, bar: atMost(1000) },
     }),
+    ...throughClients,
   ];
 }
 
@@ -174,19 +184,6 @@ function factsOf(index: number, payload: Uint8Array): PayloadFacts {
     ...{ tokens: 128, position: undefined, hasDecodedTokens: false },
     ...{ length: payload.length, crc: crc32c(payload) },
   };
-}
-
-const words = new Uint32Array(8);
-
-/** A key that looks like a digest and depends on the index alone. */
-function keyOf(index: number): BlockKey {
-  for (let word = 0; word < words.length; word += 1) {
-    let mixed = Math.imul(index + 1, 0x9e3779b1) ^ Math.imul(word + 1, 0x85ebca6b);
-    mixed = Math.imul(mixed ^ (mixed >>> 16), 0x21f0aaad);
-    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
-    words[word] = mixed ^ (mixed >>> 15);
-  }
-  return parseBlockKey(hexFromBytes(new Uint8Array(words.buffer)));
 }
 
 /** Bytes of the heap that something refers to. */
