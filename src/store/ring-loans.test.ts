@@ -52,6 +52,8 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
     const scene = await scenes.openScene();
     const { store, client } = scene;
     await lend(scene, length, 6);
+    // Nothing of it is uploaded before it is counted.
+    await scenes.world.faults.setMode('refuse-puts');
     const taken = chainOf('taken', 2, length);
     const tail = client.word('tail');
     client.leave(client.fill(blocksOf(taken)));
@@ -65,6 +67,7 @@ describe('memory that is lent in rings ahead of need', { skip: withoutNative() }
     await assertThere(next, taken);
     await assertThere(next, left);
     assert.equal((await next.stats()).pending, 5);
+    await scenes.world.faults.setMode('none');
     assert.equal(client.leave(blocksOf(chainOf('late', 1))), 'closed');
     await next.flush();
   });

@@ -109,6 +109,8 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
 
   it('are not taken twice when the store died between taking them and saying so', async () => {
     const { store, client } = await scenes.openScene();
+    // Nothing of it is uploaded before it is counted.
+    await scenes.world.faults.setMode('refuse-puts');
     const chain = chainOf('twice', 2);
     const tail = client.word('tail');
     client.leave(blocksOf(chain));

@@ -71,6 +71,19 @@ async function linkRebuildsTest(): Promise<string> {
   return linkProgram(library, 'rebuilds-test', objects, []);
 }
 
+/** The program that kills clients and daemons (capi/test/kills), linked to the library as an engine is. */
+export function buildKillsTest(): Promise<string> {
+  return once('kills-test', linkKillsTest);
+}
+
+async function linkKillsTest(): Promise<string> {
+  const toolchain = testToolchain();
+  const library = await cachedLibrary(toolchain);
+  const flags = [...warningFlags, ...systemFlags];
+  const objects = await compile(toolchain, sourcesIn('test/kills', flags));
+  return linkProgram(library, 'kills-test', objects, sharedFlags(library));
+}
+
 /** Flags by which a program finds the shared library, at link time and when it runs. */
 export function sharedFlags({ prefix }: BuiltLibrary): readonly string[] {
   return [`-L${prefix}/lib`, '-lwombatkv', `-Wl,-rpath,${prefix}/lib`];
