@@ -5,6 +5,7 @@ import type { CClient } from './c-client.ts';
 import type { Peer, Peers } from './peers.ts';
 import { growingRounds, phaseOf, putRows } from './puts.ts';
 import type { PutRounds } from './puts.ts';
+import { medianOf } from '../statistics.ts';
 import type { Samples } from './samples.ts';
 
 /** Clients in C whose blocks are filled and not stored. */
@@ -34,6 +35,7 @@ export async function measurePutsInC(
   for (let round = 0; round < growingRounds + 1 + rounds; round += 1) {
     await measureBatch(clients, list, round, samples);
     await sleep(restMs);
+    samples.keep('rested', batchBytes / (await batch.order('copy 1'))[0]);
     samples.keep('again', (await batch.order('again 9'))[0] / 1000);
   }
   for (let round = 0; round <= rounds; round += 1) {
@@ -96,8 +98,15 @@ export function putTable(samples: Samples): Table {
     what: 'a store of its own',
     value: samples.of(what),
   });
+  const [warm, ...others] = putRows(samples, { one: 100_000, many: 500_000 });
   const rows = [
-    ...putRows(samples, { one: 100_000, many: 500_000 }),
+    warm,
+    rowOf({
+      ...{ what: 'the same, against one copy after a rest', unit: 'GB/s' },
+      ...{ samples: samples.of('warm') },
+      against: { what: 'one memcpy', value: medianOf(samples.of('rested')) },
+    }),
+    ...others,
     rowOf({
       ...{ what: 'get of 40 × 1 MiB, daemon', unit: 'µs', samples: samples.of('daemon get') },
       ...{ against: beside('own get'), bar: atMost(1.2) },
@@ -111,7 +120,9 @@ export function putTable(samples: Samples): Table {
 }
 
 const notes = [
-  'Through `wmbt_kv_put_kv_blocks`, accepted when it returns. M copies the batch within the client. After each put ' +
+  'Through `wmbt_kv_put_kv_blocks`, accepted when it returns. M copies the batch within the client, nine times one ' +
+    'behind the other; a put comes after a rest of a second and a half in which others used the caches, and so does the ' +
+    'one memcpy of the second row. After each put ' +
     'its blocks are read back and compared, uploads end, and the log gets what came before, all outside the time. ' +
     'Small puts are means of 1,000 blocks. The last two rows are of the daemon and of a store that ' +
     'the library starts for the process alone, in turns: how much longer the daemon takes.',

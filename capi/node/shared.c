@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../src/shared/shared-life.h"
+#include "../src/shared/shared-room.h"
 #include "arguments.h"
 
 struct file_range {
@@ -60,7 +61,7 @@ napi_value wmbt_node_map_file(napi_env env, napi_callback_info info) {
   if (mapping == NULL) return wmbt_throw_system_error(env, "malloc", ENOMEM);
   mapping->length = (size_t)length;
   const int protection = is_writable ? PROT_READ | PROT_WRITE : PROT_READ;
-  mapping->start = mmap(NULL, mapping->length, protection, MAP_SHARED, (int)descriptor, 0);
+  mapping->start = wmbt_room_map((int)descriptor, mapping->length, protection);
   if (mapping->start == MAP_FAILED) {
     const int fault = errno;
     free(mapping);
@@ -138,10 +139,7 @@ napi_value wmbt_node_reserve(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];
   struct file_range range;
   if (!wmbt_read_arguments(env, info, arguments) || !read_range(env, arguments, &range)) return NULL;
-  int fault;
-  do {
-    fault = posix_fallocate(range.descriptor, range.start, range.length);
-  } while (fault == EINTR);
+  const int fault = wmbt_room_reserve(range.descriptor, range.start, range.length);
   if (fault != 0 && fault != ENOSPC && fault != ENOMEM) return wmbt_throw_system_error(env, "posix_fallocate", fault);
   return wmbt_boolean(env, fault == 0);
 }

@@ -2,13 +2,13 @@ import { assert } from '../base/assert.ts';
 import { roundUp } from '../base/bytes.ts';
 import { systemErrorCode } from '../base/errors.ts';
 import type { SharedFile, SharedMemory } from '../platform/shared-memory.ts';
-import { offsetUnitBytes } from '../platform/shared-memory.ts';
+import { hugePageBytes, offsetUnitBytes } from '../platform/shared-memory.ts';
 import { sharedPaths } from './shared-layout.ts';
 import type { SlabBytes } from './slab-memory.ts';
 
 /** A part of a segment that nobody has. */
 interface Gap {
-  start: number;
+  readonly start: number;
   end: number;
 }
 
@@ -46,19 +46,22 @@ export class SharedSegments {
   take(byteLength: number): SlabBytes | undefined {
     const length = roundUp(byteLength, offsetUnitBytes);
     if (length > this.segmentBytes || this.#isClosed) return undefined;
-    const found = this.#segments.find(({ gaps }) => gaps.some((gap) => sizeOf(gap) >= length));
+    const found = this.#segments.find(({ gaps }) => gaps.some((gap) => hasRoom(gap, length)));
     const segment = found ?? this.#make();
-    const index = segment?.gaps.findIndex((gap) => sizeOf(gap) >= length) ?? -1;
+    const index = segment?.gaps.findIndex((gap) => hasRoom(gap, length)) ?? -1;
     if (segment === undefined || index < 0) return undefined;
     const gap = segment.gaps[index];
-    if (!segment.file.reserve(gap.start, length)) {
+    const start = placeIn(gap, length);
+    if (!segment.file.reserve(start, length)) {
       // Some of it may have been had before the system said no.
-      segment.file.giveBack(gap.start, length);
+      segment.file.giveBack(start, length);
       return undefined;
     }
-    const start = gap.start;
-    gap.start += length;
-    if (sizeOf(gap) === 0) segment.gaps.splice(index, 1);
+    const rest = [
+      { start: gap.start, end: start },
+      { start: start + length, end: gap.end },
+    ];
+    segment.gaps.splice(index, 1, ...rest.filter((part) => part.end > part.start));
     return segment.memory.subarray(start, start + byteLength);
   }
 
@@ -116,6 +119,11 @@ export class SharedSegments {
   }
 }
 
-function sizeOf({ start, end }: Gap): number {
-  return end - start;
+/** Where so many bytes begin in the gap: what may hold huge pages begins with one. */
+function placeIn({ start }: Gap, length: number): number {
+  return length < hugePageBytes ? start : roundUp(start, hugePageBytes);
+}
+
+function hasRoom(gap: Gap, length: number): boolean {
+  return placeIn(gap, length) + length <= gap.end;
 }

@@ -32,7 +32,10 @@ export interface SharedFile {
    * call to the system (docs/decisions/0075).
    */
   showLife(): () => void;
-  /** Gives a range memory of its own, so that writing to it cannot fail. False: there is none left. */
+  /**
+   * Gives a range memory of its own, so that writing to it cannot fail. False: there is none left. Huge pages where the
+   * system has them: whoever maps the file meets fewer pages for the first time then (docs/decisions/0110).
+   */
   reserve(start: number, byteLength: number): boolean;
   /** Lets go of a range's memory; it reads as zeros. */
   giveBack(start: number, byteLength: number): void;
@@ -103,6 +106,8 @@ export interface SharedIndexCode {
 }
 
 export const offsetUnitBytes = 4096;
+/** What begins at a multiple of it in a file, and is as long, {@link SharedFile.reserve} makes a huge page of if it can. */
+export const hugePageBytes = 2 * 1024 * 1024;
 export const skipUnitBytes = 32;
 export const skipMax = 127;
 /** Words before the records of an exchange, and of each record. */

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../shared/shared-room.h"
+
 enum { path_max = 4352 };
 
 /* A pipe in its place is opened without waiting, and refused. */
@@ -38,7 +40,7 @@ int wmbt_shared_file(const char *directory, const char *name, int flags, size_t 
 
 void *wmbt_shared_map(int fd, size_t length, bool is_writable) {
   if (length == 0) return NULL;
-  void *memory = mmap(NULL, length, is_writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+  void *memory = wmbt_room_map(fd, length, is_writable ? PROT_READ | PROT_WRITE : PROT_READ);
   return memory == MAP_FAILED ? NULL : memory;
 }
 

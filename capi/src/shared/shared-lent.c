@@ -1,15 +1,6 @@
-#define _GNU_SOURCE
-
 #include "shared-lent.h"
 
-#include <sys/mman.h>
-
 #include "../crc32c.h"
-
-/* Of Linux 5.14; older headers do not have it. */
-#if defined(__linux__) && !defined(MADV_POPULATE_READ)
-#define MADV_POPULATE_READ 22
-#endif
 
 /* Whether the extent is still lent as it was when the store said so. */
 static bool is_lent(const uint8_t *extent, const struct wmbt_lent *lent) {
@@ -19,23 +10,18 @@ static bool is_lent(const uint8_t *extent, const struct wmbt_lent *lent) {
 }
 
 /*
- * Has the system map all pages of the range at once, if this mapping has not written there before. The range is lent, so it
- * has memory, which is what makes it cheap: pages that are there are mapped sixteen at a time for a reader, and of a shared
- * file in memory a reader's pages may be written to (docs/decisions/0105). Where the system cannot, they come one by one.
+ * Has the system map the pages of the range, where this mapping has not met them. The range is lent, so it has memory. A
+ * page is read first: whoever only reads gets huge pages whole and others sixteen at a time, and those of a shared file in
+ * memory may be written to as well, where a writer takes a fault for each page (docs/decisions/0110).
  */
 static void touch(const struct wmbt_lent_segment *segment, uint64_t start, uint64_t end) {
-#ifdef MADV_POPULATE_READ
   const uint64_t first = start / wmbt_lent_touch_bytes, last = (end - 1) / wmbt_lent_touch_bytes;
-  bool is_new = false;
   for (uint64_t at = first; at <= last; at += 1) {
     const uint8_t bit = (uint8_t)(1u << (at % 8));
     const uint8_t before = atomic_fetch_or_explicit(&segment->touched[at / 8], bit, memory_order_relaxed);
-    is_new = is_new || (before & bit) == 0;
+    const uint64_t place = at == first ? start : at * wmbt_lent_touch_bytes;
+    if ((before & bit) == 0) (void)*(const volatile uint8_t *)(segment->memory + place);
   }
-  if (is_new) (void)madvise(segment->memory + start, end - start, MADV_POPULATE_READ);
-#else
-  (void)segment, (void)start, (void)end;
-#endif
 }
 
 enum wmbt_fill wmbt_lent_fill(struct wmbt_client *client, uint32_t hazard, const struct wmbt_lent_segment *segment,
