@@ -186,7 +186,12 @@ export class SharedStore implements KvStore {
     const here = this.#look(blocks, options);
     if (here === undefined) return undefined;
     const { namespace, keys, found } = here;
-    if (found < keys.length) return this.#parts.rings?.leave(here);
+    if (found < keys.length) {
+      const left = this.#parts.rings?.leave(here);
+      // What is left begins behind those: the daemon hears of them by nothing else.
+      if (left !== undefined && found > 0) this.#parts.uses.note(namespace, keys.slice(0, found));
+      return left;
+    }
     checkOptions(options);
     this.#parts.uses.note(namespace, keys);
     return { result: { saved: 0, known: found, savedBytes: 0 }, skipped: found };
