@@ -11,6 +11,7 @@ const store = await connect(url);
 for (let count = 0; ; count += 1) {
   await store.save(leftChain(name, kind, count).blocks);
   writeSync(1, `accepted ${count}\n`);
-  // The store has time to lend memory, and to take what was left; some saves follow each other closely.
-  if (kind === 'lent' || count % 16 === 0) await new Promise((resolve) => setTimeout(resolve, 12));
+  // The store has time to make a ring, to lend memory, and to take what was left; short saves follow each other closely.
+  const restMs = kind === 'lent' ? 40 : count % 16 === 0 ? 15 : 0;
+  if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs));
 }

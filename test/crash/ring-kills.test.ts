@@ -90,7 +90,7 @@ describe('clients in Node that leave saves in a ring', { skip: withoutNative() }
           }
         }
         context.diagnostic(JSON.stringify(counts));
-        assert(counts.calls < counts.saves / 2, 'most saves were left in rings');
+        assert(counts.saves - counts.calls >= 2 * rounds, 'saves were left in rings');
       });
     }
   }
