@@ -149,8 +149,8 @@ function tableOf(samples: Samples): Table {
 }
 
 const notes = [
-  'Through `shm:`: the client copies payloads of 64 KiB and more into memory that the daemon lends, and they are ' +
-    'accepted there; shorter ones go over the Unix socket. What is stored already the client finds in shared memory ' +
+  'Through `shm:`: the client leaves saves in a ring of the daemon’s memory, where they are accepted: short payloads in it, ' +
+    'longer ones in memory that the daemon lends ahead of need. What is stored already the client finds in shared memory ' +
     'itself. M copies the batch within the client. Before the next put is timed uploads have ended and the log has ' +
     'what came before, so both processes have rested for a second and a half.',
 ];

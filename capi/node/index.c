@@ -186,6 +186,32 @@ napi_value wmbt_node_index_find(napi_env env, napi_callback_info info) {
   return wmbt_number(env, (double)wmbt_index_find_leading(&index, keys.digests[0], keys.count, owner, NULL));
 }
 
+/* indexPresent(memory, keys, owner, marks): how many keys are there now, and a 1 for each of them; -1: one is no key */
+napi_value wmbt_node_index_present(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  struct wmbt_index index;
+  struct wmbt_keys keys;
+  struct wmbt_bytes marks;
+  uint32_t owner;
+  if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &index)) return NULL;
+  if (!wmbt_read_keys(env, arguments[1], &keys) || !wmbt_read_uint32(env, arguments[2], &owner)) return NULL;
+  if (!wmbt_read_bytes(env, arguments[3], &marks)) return NULL;
+  if (marks.length < keys.given) {
+    napi_throw_range_error(env, NULL, "there are too few marks");
+    return NULL;
+  }
+  if (keys.count < keys.given) return wmbt_number(env, -1);
+  double count = 0;
+  for (size_t i = 0; i < keys.given; i += 1) {
+    struct wmbt_found found;
+    uint64_t key[4];
+    memcpy(key, keys.digests[i], sizeof key);
+    marks.data[i] = wmbt_index_find(&index, key, owner, &found) ? 1 : 0;
+    count += marks.data[i];
+  }
+  return wmbt_number(env, count);
+}
+
 /* Announces all that were found, and keeps the leading ones that are still there. */
 static size_t pin_leading(const struct wmbt_index *index, struct wmbt_client *client, struct record *records,
                           const struct wmbt_found *found, size_t count) {

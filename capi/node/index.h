@@ -9,6 +9,7 @@ napi_value wmbt_node_index_publish(napi_env env, napi_callback_info info);
 napi_value wmbt_node_index_carry(napi_env env, napi_callback_info info);
 napi_value wmbt_node_index_retire(napi_env env, napi_callback_info info);
 napi_value wmbt_node_index_find(napi_env env, napi_callback_info info);
+napi_value wmbt_node_index_present(napi_env env, napi_callback_info info);
 napi_value wmbt_node_index_pin(napi_env env, napi_callback_info info);
 napi_value wmbt_node_unpin(napi_env env, napi_callback_info info);
 napi_value wmbt_node_clients_hold(napi_env env, napi_callback_info info);

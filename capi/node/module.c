@@ -7,12 +7,13 @@
 #include "index.h"
 #include "kernels.h"
 #include "known.h"
+#include "ring.h"
 #include "shared.h"
 #include "steps.h"
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 10 };
+enum { interface_version = 11 };
 
 struct function {
   const char *name;
@@ -46,6 +47,7 @@ static const struct function index_functions[] = {
     {"carry", wmbt_node_index_carry},
     {"retire", wmbt_node_index_retire},
     {"find", wmbt_node_index_find},
+    {"present", wmbt_node_index_present},
     {"pin", wmbt_node_index_pin},
     {"unpin", wmbt_node_unpin},
     {"holder", wmbt_node_clients_hold},
@@ -60,9 +62,19 @@ static const struct function known_functions[] = {
     {"leading", wmbt_node_known_leading},
 };
 
+static const struct function ring_functions[] = {
+    {"open", wmbt_node_ring_open},
+    {"look", wmbt_node_ring_look},
+    {"leave", wmbt_node_ring_leave},
+    {"loans", wmbt_node_ring_loans},
+    {"want", wmbt_node_ring_want},
+    {"untold", wmbt_node_ring_untold},
+};
+
 enum {
   function_count = sizeof functions / sizeof functions[0],
   index_function_count = sizeof index_functions / sizeof index_functions[0],
+  ring_function_count = sizeof ring_functions / sizeof ring_functions[0],
   known_function_count = sizeof known_functions / sizeof known_functions[0],
 };
 
@@ -86,6 +98,7 @@ static bool add_group(napi_env env, napi_value exports, const char *name, const 
 NAPI_MODULE_INIT() {
   if (!add_functions(env, exports, functions, function_count) ||
       !add_group(env, exports, "index", index_functions, index_function_count) ||
+      !add_group(env, exports, "ring", ring_functions, ring_function_count) ||
       !add_group(env, exports, "known", known_functions, known_function_count)) {
     return NULL;
   }

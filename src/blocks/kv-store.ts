@@ -205,9 +205,12 @@ export interface TailBorrow extends PayloadBorrow {
 }
 
 export interface SaveResult {
-  /** Payloads that were new and are accepted now. */
+  /**
+   * Payloads that were new and are accepted now. To a client beside its daemon all those are new that are not in the daemon's
+   * memory and that it did not save itself a moment ago; the daemon stores none twice (docs/decisions/0111).
+   */
   readonly saved: number;
-  /** Payloads that were stored already. */
+  /** The others: they were stored already. */
   readonly known: number;
   /** Payload bytes of the new ones. */
   readonly savedBytes: number;

@@ -59,12 +59,14 @@ export const limits = {
 
   /**
    * Bytes of a ring in which a client of this host leaves small saves, a power of two; what all of them may take of
-   * the memory tier; blocks of one save there, and bytes that each of them takes at least.
+   * the memory tier; blocks of one save there, bytes that each of them takes at least, and of a payload that lies there
+   * itself at most.
    */
   ringBytes: 8 * mib,
   ringsShare: 1 / 8,
   ringBlocksMax: 1024,
   ringBlockBytesMin: 512,
+  ringPayloadBytesMax: 16 * kib,
   /**
    * Memory that is lent to clients with rings ahead of need, for the payloads of their next save: as many payloads and
    * bytes for each, and of the memory tier for all. Who leaves nothing there for so long has to ask anew.
@@ -251,6 +253,9 @@ export const limits = {
    */
   noteMs: 1000,
   notedChainsMax: 32,
+  /** When a client looks at the entries of what it left in a ring, which the store has shown by then; saves of which it does. */
+  metMs: 200,
+  metSavesMax: 32,
   /** What a client waits beyond a call's deadline for the answer that the daemon gives by it. */
   answerGraceMs: 250,
   /** How long a call waits for a daemon that was away when it was last tried; 50 ms is the promise. */

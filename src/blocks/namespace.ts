@@ -27,6 +27,13 @@ export function parseNamespace(name: string): Namespace {
   return name;
 }
 
+/** Whether {@link parseNamespace} takes the name. */
+export function isNamespace(name: unknown): name is Namespace {
+  if (typeof name !== 'string') return false;
+  const byteLength = Buffer.byteLength(name);
+  return byteLength >= 1 && byteLength <= limits.namespaceBytesMax && isWellFormedNamespace(name);
+}
+
 function isWellFormedNamespace(name: string): name is Namespace {
   return !/\p{Surrogate}/u.test(name);
 }

@@ -46,6 +46,9 @@ export interface SharedFiller {
   end(): void;
 }
 
+/** Namespaces are counted from 1. */
+const nobody = ownerOf(0);
+
 const noPins: SharedPins = { blocks: [], release: () => undefined };
 
 /**
@@ -102,6 +105,11 @@ export class SharedReader {
     }
   }
 
+  /** Where the store's shared files lie. */
+  get directory(): string {
+    return this.#directory;
+  }
+
   /**
    * False once the store has closed: what it had is elsewhere. An index that the store has built anew is
    * mapped first, which is the only call to the system here.
@@ -123,6 +131,17 @@ export class SharedReader {
       if (found < some.length) return at + found;
     }
     return keys.length;
+  }
+
+  /**
+   * How many of the blocks, at most {@link pinKeysMax}, are in memory now, of which each gets a mark of 1 and the others 0;
+   * undefined when a key is none.
+   */
+  present(namespace: Namespace, keys: readonly BlockKey[], marks: Uint8Array): number | undefined {
+    // Without a name nothing of it is there: any owner does to look at the keys.
+    const owner = (this.isOpen ? this.#ownerOf(namespace) : undefined) ?? nobody;
+    const count = this.#code.present(this.#view.index, keys.join(''), owner, marks);
+    return count < 0 ? undefined : count;
   }
 
   /** Pins leading blocks that suit, as far as there are hazards. As for {@link find} with the digits. */

@@ -58,6 +58,7 @@ const closing: ReadonlySet<FrameType> = new Set([
   'saved',
   'resend',
   'prefetched',
+  'ring',
   'flushed',
   'deleted',
   'statistics',
@@ -141,6 +142,11 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
     return ((this.#welcome?.features ?? 0) & features.accepting) !== 0;
   }
 
+  /** True when saves may be left in a ring. */
+  get mayRing(): boolean {
+    return ((this.#welcome?.features ?? 0) & features.ringing) !== 0;
+  }
+
   get eagerBytesMax(): number {
     return Math.min(this.#welcome?.eagerBytesMax ?? 0, limits.eagerBytesMax);
   }
@@ -185,6 +191,11 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
   /** Says what was put into memory that the daemon lent first for that save. */
   sendFilled(id: number, crcs: readonly number[]): void {
     this.#send('filled', id, encodeFilled(crcs));
+  }
+
+  /** Says that something was left in the ring, or that memory is wanted there. */
+  tellRing(): void {
+    this.#send('ring-news', 0);
   }
 
   /** Resolves when the system has what was sent; rejects when the connection ends. */

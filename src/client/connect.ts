@@ -25,7 +25,7 @@ import { RemotePeer } from './remote-peer.ts';
 import { RemoteStore } from './remote-store.ts';
 import type { RemoteStoreParts } from './remote-store.ts';
 import { AnnouncedMemory } from './shared-access.ts';
-import { rehearse } from './shared-rehearsal.ts';
+import { SaveRings } from './save-rings.ts';
 import { SharedStore } from './shared-store.ts';
 import { isTokenText, tokenRule } from './token.ts';
 import { UseNotes } from './use-notes.ts';
@@ -131,13 +131,35 @@ async function connectShared(
   const access = new AnnouncedMemory(platform, peer, path);
   const uses = new UseNotes(store, platform.clock, namespace);
   const isAccepting = (): boolean => peer.isAccepting;
-  const parts = { remote: guard(store), access, namespace, uses, isAccepting };
-  return opened(new SharedStore(parts), async () => {
+  const rings = ringsOf({ peer, store, access, platform, namespace });
+  const parts = { remote: guard(store), access, namespace, uses, rings, isAccepting };
+  const shared = new SharedStore(parts);
+  return opened(shared, async () => {
     await peer.connection('small', new AbortController().signal);
     await access.look();
-    const reader = access.current();
-    if (reader !== undefined) rehearse(reader, namespace);
+    shared.rehearse();
   });
+}
+
+/** What leaves saves in the memory of a daemon; undefined without native code. */
+function ringsOf(client: {
+  readonly peer: RemotePeer;
+  readonly store: RemoteStore;
+  readonly access: AnnouncedMemory;
+  readonly platform: Platform;
+  readonly namespace: Namespace;
+}): SaveRings | undefined {
+  const { peer, store, access, platform, namespace } = client;
+  const { clock, sharedMemory: memory } = platform;
+  if (memory === undefined) return undefined;
+  const door = {
+    get mayRing() {
+      return peer.mayRing;
+    },
+    openRing: () => store.openRing(),
+    tellRing: () => peer.tellRing(),
+  };
+  return new SaveRings({ door, clock, memory, usual: namespace, current: () => access.current() });
 }
 
 /** A daemon by its frames; nothing is connected yet. */

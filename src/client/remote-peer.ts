@@ -46,6 +46,8 @@ export class RemotePeer {
   #isReached = false;
   #retry: ScheduledCall | undefined;
   #absences = 0;
+  /** Of the connection for small calls that stands. */
+  #isAccepting = false;
   #isClosed = false;
 
   constructor(parts: PeerParts) {
@@ -54,7 +56,7 @@ export class RemotePeer {
     this.#hello = {
       versionOldest: protocolVersions.oldest,
       versionNewest: protocolVersions.newest,
-      features: features.lending | features.accepting | compressing,
+      features: features.lending | features.accepting | features.ringing | compressing,
       clientId: parts.random.hex(16),
       token: parts.token,
       agent: parts.agent,
@@ -96,7 +98,8 @@ export class RemotePeer {
 
   /** True while a connection for small calls stands. */
   get isConnected(): boolean {
-    return this.#idlest('small') !== undefined;
+    // Those that have ended leave the list at once; nothing else is looked at, for calls may have nothing else to do.
+    return this.#open.small.length > 0;
   }
 
   /** How often the last connection for small calls was lost: behind it another daemon may be there. */
@@ -106,7 +109,19 @@ export class RemotePeer {
 
   /** True while it is known that saves are answered when they are accepted, unless they say otherwise. */
   get isAccepting(): boolean {
-    return this.#idlest('small')?.isAccepting === true;
+    return this.#isAccepting;
+  }
+
+  /** True while it is known that saves may be left in a ring. */
+  get mayRing(): boolean {
+    return this.#idlest('small')?.mayRing === true;
+  }
+
+  /** Tells the daemon of news in the ring. False when no connection stands. */
+  tellRing(): boolean {
+    const connection = this.#idlest('small');
+    connection?.tellRing();
+    return connection !== undefined;
   }
 
   /** Ends all connections; calls under way fail with `CLOSED`. */
@@ -151,7 +166,7 @@ export class RemotePeer {
       this.#failures = 0;
       this.#retry?.cancel();
       // One that is lost already is told by the call that uses it.
-      if (connection.isOpen) this.#open[use].push(connection);
+      if (connection.isOpen) this.#add(use, connection);
       return connection;
     } catch (error) {
       this.#throwIfClosed();
@@ -159,6 +174,11 @@ export class RemotePeer {
       this.#retryLater();
       throw unreachable(error);
     }
+  }
+
+  #add(use: Use, connection: ClientConnection): void {
+    this.#open[use].push(connection);
+    if (use === 'small') this.#isAccepting = connection.isAccepting;
   }
 
   /** Connects; once more when a connection is lost before it stands, which says little of the daemon. */
@@ -186,6 +206,7 @@ export class RemotePeer {
     this.#open[use] = this.#open[use].filter((one) => one !== connection);
     if (this.#open.small.length > 0) return;
     this.#absences += 1;
+    this.#isAccepting = false;
     this.#retryLater();
   }
 

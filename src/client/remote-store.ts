@@ -26,6 +26,8 @@ import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
 import * as reads from '../protocol/read-messages.ts';
+import { decodeRing } from '../protocol/session-messages.ts';
+import type { RingOffer } from '../protocol/session-messages.ts';
 import { decodeStatistics } from '../protocol/statistics.ts';
 import * as writes from '../protocol/write-messages.ts';
 import type { SaveHead } from '../protocol/write-messages.ts';
@@ -189,6 +191,12 @@ export class RemoteStore implements KvStore {
       encode: (head) => reads.encodeHead(head),
       decode: decodeStatistics,
     });
+  }
+
+  /** Asks for a ring of the daemon's memory in which saves are left, in place of the one that there was. */
+  openRing(): Promise<RingOffer> {
+    const plan = smallPlan('open-ring', { encode: () => new Uint8Array(0), decode: decodeRing });
+    return this.#run(undefined, this.#parts.deadlines.saveMs, plan);
   }
 
   async close(): Promise<void> {

@@ -19,6 +19,8 @@ import type {
 } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { SharedPins, SharedReader, SharedWish } from '../cache/shared-reader.ts';
+import type { LeftSave, SaveHere, SaveRings } from './save-rings.ts';
+import { rehearse } from './shared-rehearsal.ts';
 import type { UseNotes } from './use-notes.ts';
 
 /** Gives what reads the daemon's memory now; undefined while there is nothing to read. */
@@ -34,14 +36,16 @@ export interface SharedStoreParts {
   readonly namespace: Namespace;
   /** What is used without a call is noted there; closed with this store. */
   readonly uses: Pick<UseNotes, 'note' | 'close'>;
+  /** Leaves saves in the daemon's memory; undefined where there is none. Closed with this store. */
+  readonly rings?: Pick<SaveRings, 'settle' | 'leave' | 'close'> | undefined;
   /** Whether the daemon answers a save when it is accepted, unless that says otherwise. */
   isAccepting(): boolean;
 }
 
 /**
  * A daemon on this host as a store. Leading blocks in its memory are found and borrowed where they
- * lie: no call, no copy; and a save of blocks that are all there is answered by that. The others, and
- * everything else, go over the socket; a load of blocks brings them into the daemon's memory, where
+ * lie: no call, no copy; a save of blocks that are all there is answered by that, and of others it leaves what
+ * it can in a ring there. Everything else goes over the socket; a load of blocks brings them into the daemon's memory, where
  * the next load finds them. Without shared memory it is the store over the socket.
  *
  * What is found had the form of a key, so the digits of keys are checked only of what goes over the
@@ -56,6 +60,14 @@ export class SharedStore implements KvStore {
 
   constructor(parts: SharedStoreParts) {
     this.#parts = parts;
+  }
+
+  /** Has what calls do compiled where shared memory answers them. It takes a few milliseconds. */
+  rehearse(): void {
+    const reader = this.#parts.access.current();
+    if (reader === undefined) return;
+    const look = (blocks: readonly BlockToSave[]): unknown => this.#look(blocks, undefined);
+    rehearse({ reader, namespace: this.#parts.namespace, look });
   }
 
   async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
@@ -91,7 +103,12 @@ export class SharedStore implements KvStore {
   }
 
   async save(blocks: readonly BlockToSave[], options?: SaveOptions): Promise<SaveResult> {
-    if (this.#isKnown(blocks, options)) return { saved: 0, known: blocks.length, savedBytes: 0 };
+    const here = this.#saveHere(blocks, options);
+    const left = here instanceof Promise ? await here : here;
+    if (left !== undefined) {
+      this.#known += left.skipped;
+      return left.result;
+    }
     const result = await this.#parts.remote.save(blocks, options);
     this.#meet(blocks, options);
     return result;
@@ -140,6 +157,7 @@ export class SharedStore implements KvStore {
   close(): Promise<void> {
     this.#isClosed = true;
     this.#parts.uses.close();
+    this.#parts.rings?.close();
     this.#parts.access.close();
     return this.#parts.remote.close();
   }
@@ -157,18 +175,37 @@ export class SharedStore implements KvStore {
     return remote.load(keys.slice(blocks.length), options);
   }
 
-  /** True when all blocks are accepted already, which is all that is asked, and the daemon's memory says so. */
-  #isKnown(blocks: readonly BlockToSave[], options: SaveOptions | undefined): boolean {
+  /**
+   * Accepts a save without a call, where that is possible: all blocks are accepted already, by what the daemon's memory says,
+   * or they are left in a ring there. Undefined: it is to be sent.
+   */
+  #saveHere(
+    blocks: readonly BlockToSave[],
+    options: SaveOptions | undefined,
+  ): LeftSave | Promise<LeftSave | undefined> | undefined {
+    const here = this.#look(blocks, options);
+    if (here === undefined) return undefined;
+    const { namespace, keys, found } = here;
+    if (found < keys.length) {
+      const left = this.#parts.rings?.leave(here);
+      // What is left begins behind those: the daemon hears of them by nothing else.
+      if (left !== undefined && found > 0) this.#parts.uses.note(namespace, keys.slice(0, found));
+      return left;
+    }
+    checkOptions(options);
+    this.#parts.uses.note(namespace, keys);
+    return { result: { saved: 0, known: found, savedBytes: 0 }, skipped: found };
+  }
+
+  /** Looks for the blocks in the daemon's memory; undefined where that does not say whether a save is accepted. */
+  #look(blocks: readonly BlockToSave[], options: SaveOptions | undefined): SaveHere | undefined {
     const isDurable = options?.durable ?? !this.#parts.isAccepting();
     const reader = isDurable ? undefined : this.#reader(options);
     const keys = reader === undefined ? undefined : keysOfBlocks(blocks);
-    if (reader === undefined || keys === undefined || keys.length === 0) return false;
+    if (reader === undefined || keys === undefined || keys.length === 0) return undefined;
     const namespace = this.#namespaceOf(options);
-    if (reader.find(namespace, keys) < keys.length) return false;
-    checkOptions(options);
-    this.#parts.uses.note(namespace, keys);
-    this.#known += keys.length;
-    return true;
+    this.#parts.rings?.settle(reader);
+    return { reader, namespace, blocks, keys, found: reader.find(namespace, keys), options };
   }
 
   /**

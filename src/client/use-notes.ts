@@ -20,6 +20,8 @@ export class UseNotes {
   readonly #usual: Namespace;
   /** By tip and namespace, the one used last at the end. */
   readonly #chains = new Map<string, UsedChain>();
+  /** The first since they were told, which is not among them yet. */
+  #first: UsedChain | undefined;
   #timer: ScheduledCall | undefined;
   #isTelling = false;
   /** A timer is set, or about to be. */
@@ -35,22 +37,39 @@ export class UseNotes {
 
   /** The caller does not change the keys any more. */
   note(namespace: Namespace, keys: readonly BlockKey[]): void {
-    const tip = keys.at(-1);
-    if (tip === undefined || this.#isClosed) return;
-    const id = namespace === this.#usual ? tip : `${tip}${namespace}`;
-    this.#chains.delete(id);
-    this.#chains.set(id, { namespace, keys });
-    if (this.#chains.size > limits.notedChainsMax) {
-      const [oldest] = this.#chains.keys();
-      this.#chains.delete(oldest);
+    if (keys.length === 0 || this.#isClosed) return;
+    if (this.#isTelling || this.#isDue) {
+      this.#keepFirst();
+      this.#keep({ namespace, keys });
+      return;
     }
-    if (!this.#isTelling && !this.#isDue) void this.#tellLater();
+    // Behind the answer, as the timer is.
+    this.#first = { namespace, keys };
+    void this.#tellLater();
   }
 
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
+    this.#first = undefined;
     this.#chains.clear();
+  }
+
+  #keepFirst(): void {
+    const first = this.#first;
+    this.#first = undefined;
+    if (first !== undefined) this.#keep(first);
+  }
+
+  #keep(chain: UsedChain): void {
+    const { namespace, keys } = chain;
+    const tip = keys[keys.length - 1];
+    const id = namespace === this.#usual ? tip : `${tip}${namespace}`;
+    this.#chains.delete(id);
+    this.#chains.set(id, chain);
+    if (this.#chains.size <= limits.notedChainsMax) return;
+    const [oldest] = this.#chains.keys();
+    this.#chains.delete(oldest);
   }
 
   async #tell(): Promise<void> {
@@ -71,13 +90,17 @@ export class UseNotes {
     if (this.#chains.size > 0) await this.#tellLater();
   }
 
-  /** The answer goes first: after a rest it takes half the time of a save that is known to set a timer. */
+  /**
+   * The answer goes first: after a rest it takes half the time of a save that is known to set a timer, and a third of the rest
+   * to keep the chain.
+   */
   async #tellLater(): Promise<void> {
     this.#isDue = true;
     // The first turn is that of the promise that answers, the second is after whoever awaits it.
     await Promise.resolve();
     await Promise.resolve();
     if (this.#isClosed) return;
+    this.#keepFirst();
     this.#timer = this.#clock.schedule(limits.noteMs, () => void this.#tell());
   }
 }

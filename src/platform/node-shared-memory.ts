@@ -8,9 +8,9 @@ import {
   renameSync,
   rmSync,
 } from 'node:fs';
-import type { SharedFile, SharedIndexCode, SharedMemory } from './shared-memory.ts';
+import type { SharedFile, SharedIndexCode, SharedMemory, SharedRingCode } from './shared-memory.ts';
 
-/** What capi/node/shared.c and capi/node/index.c export. */
+/** What capi/node/shared.c, capi/node/index.c and capi/node/ring.c export. */
 export interface SharedMemoryCode {
   copy(target: Uint8Array, source: Uint8Array): void;
   mapFile(descriptor: number, byteLength: number, isWritable: boolean): ArrayBuffer;
@@ -24,6 +24,7 @@ export interface SharedMemoryCode {
   isRangeLocked(descriptor: number, start: number, byteLength: number): boolean;
   unlockRange(descriptor: number, start: number, byteLength: number): void;
   readonly index: SharedIndexCode;
+  readonly ring: SharedRingCode;
 }
 
 const wasmPageBytes = 64 * 1024;
@@ -59,6 +60,7 @@ export function nodeSharedMemory(code: SharedMemoryCode): SharedMemory {
     rename: (from, to) => renameSync(from, to),
     copy: (target, source) => code.copy(target, source),
     index: code.index,
+    ring: code.ring,
   };
 }
 

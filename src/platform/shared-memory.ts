@@ -17,6 +17,8 @@ export interface SharedMemory {
    */
   copy(target: Uint8Array, source: Uint8Array): void;
   readonly index: SharedIndexCode;
+  /** Undefined where clients leave nothing in rings: of a machine that is simulated. */
+  readonly ring?: SharedRingCode | undefined;
 }
 
 /** An open file that is mapped. Errors are those of the system, with their `code`. */
@@ -74,6 +76,11 @@ export interface SharedIndexCode {
   /** How many leading keys, joined, the owner has. What is no key in its one form nobody has. */
   find(memory: Uint8Array, keys: string, owner: number): number;
   /**
+   * How many of the keys, joined, the owner has, of which each gets a mark of 1, and the others 0; -1 when one is no key in
+   * its one form.
+   */
+  present(memory: Uint8Array, keys: string, owner: number, marks: Uint8Array): number;
+  /**
    * Pins leading keys, joined, and gives how many. `exchange` begins with [owner, client]; behind that each
    * key has {@link recordWords}: the hazard to pin it by, which is given, and then what was found: segment
    * with skip in the bits above 16, offset, length, crc, facts.
@@ -104,6 +111,53 @@ export interface SharedIndexCode {
     touched: Uint8Array,
   ): number;
 }
+
+/**
+ * The client's side of a ring, in which it leaves saves for the store (capi/src/shared/commit-ring.h). A ring is what
+ * `open` gave, and one thread uses it.
+ */
+export interface SharedRingCode {
+  /** The ring whose file the memory is, writable; undefined when it is no new one. */
+  open(memory: Uint8Array): unknown;
+  /** Where what the store has not taken yet begins; -1: nothing more is accepted there. */
+  look(ring: unknown): number;
+  /**
+   * Leaves a save. `before` is the parent and the fingerprint, joined, as far as they are known; `words` begins with
+   * {@link ringSaveFlags} of them and has {@link ringFactWords} for each key: tokens, position, 1 for decoded tokens; and
+   * where the payloads lie in lent memory, which is when there are none: checksum, length, segment, offset and number of the
+   * loan. Loans are used in their order. Gives one of {@link ringLeavings}, and in the first word where the entry ends.
+   */
+  leave(
+    ring: unknown,
+    namespace: string,
+    before: string,
+    keys: string,
+    words: Uint32Array,
+    payloads: readonly Uint8Array[] | undefined,
+  ): number;
+  /**
+   * True when as many of the next loans as the words have room for are for payloads of that length: each is given as
+   * segment, offset, salt, number.
+   */
+  loans(ring: unknown, length: number, loans: Uint32Array): boolean;
+  /** Says that there were no loans for so many payloads of that length. True when the store has to be told. */
+  want(ring: unknown, count: number, length: number): boolean;
+  /** The store could not be told: whoever leaves something next tells it. */
+  untold(ring: unknown): void;
+}
+
+/** What came of a save that was to be left in a ring. `full` is also one that is paused. */
+export const ringLeavings = [
+  'left',
+  'left with news',
+  'full',
+  'closed',
+  'too long',
+  'no key',
+] as const;
+export const ringSaveFlags = { parent: 1, fingerprint: 2 } as const;
+export const ringFactWords = 8;
+export const ringLoanWords = 4;
 
 export const offsetUnitBytes = 4096;
 /** What begins at a multiple of it in a file, and is as long, {@link SharedFile.reserve} makes a huge page of if it can. */

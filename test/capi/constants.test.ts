@@ -53,8 +53,6 @@ describe('the constants of the C library', () => {
       WMBT_AWAY_GAP_MS: limits.awayGapMs,
       WMBT_CALL_ATTEMPTS_MAX: limits.callAttemptsMax,
       WMBT_NOTE_MS: limits.noteMs,
-      WMBT_RING_BLOCKS_MAX: limits.ringBlocksMax,
-      WMBT_RING_BLOCK_BYTES_MIN: limits.ringBlockBytesMin,
     };
     for (const [name, value] of Object.entries(pairs)) {
       assert.equal(numberIn(bounds, name), value, name);
@@ -78,9 +76,12 @@ describe('the constants of the C library', () => {
     assert.match(source(header), /wmbt_lent_touch_bytes = 64 \* 1024,/);
   });
 
-  it('say how many loans a ring has', () => {
-    const header = 'src/library/commit-ring.h';
-    assert.equal(numberIn(header, 'wmbt_ring_loans_max'), limits.ringLoansMax);
+  it('say how many loans and blocks a ring has', () => {
+    assert.equal(numberIn('src/shared/commit-ring.h', 'wmbt_ring_loans_max'), limits.ringLoansMax);
+    const header = 'src/shared/ring-entry.h';
+    assert.equal(numberIn(header, 'WMBT_RING_BLOCKS_MAX'), limits.ringBlocksMax);
+    assert.equal(numberIn(header, 'WMBT_RING_BLOCK_BYTES_MIN'), limits.ringBlockBytesMin);
+    assert.equal(numberIn(header, 'WMBT_RING_PAYLOAD_BYTES_MAX'), limits.ringPayloadBytesMax);
   });
 
   it('say what the state of an index means', () => {

@@ -1,7 +1,7 @@
 import type { Operation, Program, Registers } from './interleavings.ts';
 
 /**
- * How a ring is closed (capi/src/library/commit-ring.c, src/cache/commit-ring.ts, src/cache/ring-takeover.ts) as a
+ * How a ring is closed (capi/src/shared/commit-ring.c, src/cache/commit-ring.ts, src/cache/ring-takeover.ts) as a
  * program: the client that leaves one save, whoever closes the ring and takes out what is there, and the client's next
  * save, which wants the place of the first.
  *

@@ -174,6 +174,7 @@ const simIndex: SharedIndexCode = {
   },
   holder: () => -1,
   find: () => assert.fail('nobody looks into the index of a simulation'),
+  present: () => assert.fail('nobody looks into the index of a simulation'),
   pin: () => assert.fail('nobody pins in a simulation'),
   unpin: () => assert.fail('nobody pins in a simulation'),
   beginClient: () => assert.fail('no client joins in a simulation'),

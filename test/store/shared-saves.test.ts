@@ -10,7 +10,7 @@ import type { TemporaryDirectory } from '../support/temporary-directory.ts';
 import { crc32c } from '../../src/base/crc32c.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { BlockKey } from '../../src/blocks/block-key.ts';
-import type { KvStore } from '../../src/blocks/kv-store.ts';
+import type { BlockToSave, KvStore } from '../../src/blocks/kv-store.ts';
 import { parseNamespace } from '../../src/blocks/namespace.ts';
 import type { LentPlace } from '../../src/blocks/served-store.ts';
 import { announcementOf } from '../../src/blocks/socket-path.ts';
@@ -31,6 +31,8 @@ import { RawFrames } from '../support/raw-frames.ts';
 import { connect } from '../../src/client/connect.ts';
 
 const memoryBytes = 64 * 1024 * 1024;
+const keysOf = (blocks: readonly BlockToSave[]): readonly BlockKey[] =>
+  blocks.map(({ key }) => key);
 
 describe('saves to a daemon that shares its memory', { skip: withoutNative() }, () => {
   let temporary: TemporaryDirectory;
@@ -112,7 +114,7 @@ describe('saves to a daemon that shares its memory', { skip: withoutNative() }, 
     const reader = SharedReader.open(sharedMemory, memoryPath);
     assert(reader !== undefined);
     const namespace = parseNamespace('default');
-    rehearse(reader, namespace);
+    rehearse({ reader, namespace, look: (blocks) => reader.find(namespace, keysOf(blocks)) });
     assert.equal(reader.find(namespace, chain.keys), 3);
     const clients = await readFile(`${memoryPath}/clients`);
     const hazards = new BigUint64Array(clients.buffer, clients.byteOffset, clients.length / 8);

@@ -52,11 +52,6 @@
 #define WMBT_READ_BYTES 65536
 /* Pause between two looks for a daemon's shared memory that was not there. */
 #define WMBT_SHARED_AGAIN_MS 1000
-/* Blocks of one save that is left in a ring, bytes that each of them takes there, and payload bytes of one, and of all. */
-#define WMBT_RING_BLOCKS_MAX 1024
-#define WMBT_RING_BLOCK_BYTES_MIN 512
-#define WMBT_RING_PAYLOAD_BYTES_MAX 16384
-#define WMBT_RING_SAVE_BYTES_MAX 262144
 /* Between two times that a daemon is told of what was used without asking it, and how long that may take. */
 #define WMBT_NOTE_MS 1000
 /* Bytes of an answer of HTTP that is text; bytes of one request of a save, and those below which nobody is asked first. */

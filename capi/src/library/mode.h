@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "../shared/announced.h"
 #include "borrow.h"
 #include "failure.h"
 
@@ -27,15 +28,6 @@ enum wmbt_miss {
 
 /* When a save is done. */
 enum wmbt_durability { wmbt_as_the_settings_say, wmbt_when_durable, wmbt_when_accepted };
-
-/* What is known of a payload that is saved. */
-struct wmbt_announced {
-  uint32_t tokens, position;
-  bool has_decoded_tokens;
-};
-
-/* Position of a payload of which none is known. */
-#define WMBT_POSITION_UNKNOWN UINT32_C(0xffffffff)
 
 /* What a save came to. */
 struct wmbt_saved {

@@ -2,6 +2,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bounds.h"
 #include "clock.h"
@@ -42,26 +43,41 @@ static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *ke
   return shared->below->calls->load(shared->below, keys, borrow, failure);
 }
 
+/* What a save is given. */
+struct saved_blocks {
+  const struct wmbt_keys *keys;
+  const uint8_t *const *payloads;
+  const size_t *lens;
+};
+
 /*
  * Leaves the blocks from the given one on in a ring, where that is possible. Those before it lie in the daemon's memory,
  * and so are accepted.
  */
-static bool leave(struct shared *shared, const struct wmbt_reader *reader, const struct wmbt_ring_blocks *all,
+static bool leave(struct shared *shared, const struct wmbt_reader *reader, const struct saved_blocks *all,
                   size_t first) {
   const struct wmbt_keys *keys = all->keys;
-  if (keys->terms->wants_counts) return false;
-  struct wmbt_terms terms = *keys->terms;
-  if (first > 0) terms.parent = &keys->keys[first - 1];
-  if (terms.announced != NULL) terms.announced += first;
-  const struct wmbt_keys rest = {keys->ns, keys->keys + first, keys->count - first, &terms};
-  const struct wmbt_ring_blocks blocks = {&rest, all->payloads + first, all->lens + first, NULL, NULL};
+  const struct wmbt_terms *terms = keys->terms;
+  if (terms->wants_counts) return false;
+  const struct wmbt_key *parent = first > 0 ? &keys->keys[first - 1] : terms->parent;
+  const struct wmbt_ring_blocks blocks = {
+      .ns = keys->ns,
+      .ns_bytes = strlen(keys->ns),
+      .parent = parent == NULL ? NULL : parent->bytes,
+      .fingerprint = terms->fingerprint == NULL ? NULL : terms->fingerprint->bytes,
+      .keys = keys->keys[first].bytes,
+      .count = keys->count - first,
+      .announced = terms->announced == NULL ? NULL : terms->announced + first,
+      .payloads = all->payloads + first,
+      .lens = all->lens + first,
+  };
   return wmbt_ring_save(&shared->ring, &(struct wmbt_ring_way){shared->below, reader, &shared->access}, &blocks);
 }
 
 enum save_end { save_known, save_left, save_to_be_sent };
 
 /* Whether all blocks lie in the daemon's memory, and so are accepted; else leaves them in a ring, where that is possible. */
-static enum save_end save_here(struct shared *shared, const struct wmbt_ring_blocks *blocks) {
+static enum save_end save_here(struct shared *shared, const struct saved_blocks *blocks) {
   const struct wmbt_keys *keys = blocks->keys;
   if (keys->count == 0 || !wmbt_remote_is_for_acceptance(shared->below, keys->terms)) return save_to_be_sent;
   struct wmbt_view *view = wmbt_access_use(&shared->access);
@@ -92,7 +108,7 @@ static void note_use(struct shared *shared, const struct wmbt_keys *keys) {
 static bool save(struct wmbt_mode *mode, const struct wmbt_keys *keys, const uint8_t *const *payloads,
                  const size_t *lens, struct wmbt_failure *failure) {
   struct shared *shared = (struct shared *)mode;
-  switch (save_here(shared, &(struct wmbt_ring_blocks){keys, payloads, lens, NULL, NULL})) {
+  switch (save_here(shared, &(struct saved_blocks){keys, payloads, lens})) {
     case save_known:
       keys->terms->saved = (struct wmbt_saved){.known = keys->count, .found = keys->count};
       note_use(shared, keys);

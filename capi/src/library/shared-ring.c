@@ -128,7 +128,7 @@ struct lent_save {
 
 /* Whether the payloads can be of one kind of loan. */
 static bool may_be_lent(const struct wmbt_ring_blocks *blocks) {
-  const size_t count = blocks->keys->count;
+  const size_t count = blocks->count;
   if (count > wmbt_ring_loans_max || blocks->lens[0] <= WMBT_RING_PAYLOAD_BYTES_MAX) return false;
   for (size_t i = 1; i < count; i += 1) {
     if (blocks->lens[i] != blocks->lens[0]) return false;
@@ -136,28 +136,15 @@ static bool may_be_lent(const struct wmbt_ring_blocks *blocks) {
   return true;
 }
 
-/*
- * Asks for what would have served this save, for the next one. For another length the daemon gives up what it lent for the
- * one before, with the ring: so only when the second save in a row has that length.
- */
-static void want_locked(struct wmbt_ring_user *user, size_t count, size_t length, bool *is_news) {
-  struct wmbt_lent loan;
-  const uint32_t before = atomic_load_explicit(&user->ring.header->wanted_bytes, memory_order_relaxed);
-  const bool has_other = before != 0 && before != length && wmbt_ring_next_loans(&user->ring, 1, before, &loan);
-  const bool is_first = has_other && user->other_length != length;
-  user->other_length = length;
-  if (!is_first) wmbt_ring_want(&user->ring, count, length, is_news);
-}
-
 /* Takes the next loans for the save, which nobody else uses until it has ended. */
 static bool begin_lent(struct wmbt_ring_user *user, const struct wmbt_ring_way *way,
                        const struct wmbt_ring_blocks *blocks, struct lent_save *save) {
   bool is_news = false, has_loans = false;
-  const size_t count = blocks->keys->count;
+  const size_t count = blocks->count;
   lock(user);
   if (have_ring(user, way->below, way->reader->directory) && !user->is_filling) {
     has_loans = wmbt_ring_next_loans(&user->ring, count, blocks->lens[0], save->loans);
-    if (!has_loans) want_locked(user, count, blocks->lens[0], &is_news);
+    if (!has_loans) wmbt_ring_want(&user->ring, count, blocks->lens[0], &is_news);
     user->is_filling = has_loans;
     save->ring_number = user->ring_count;
   }
@@ -171,7 +158,7 @@ static bool fill_lent(struct wmbt_access *access, const struct wmbt_ring_blocks 
   bool is_filled = filler != NULL;
   /* Without it the save is sent, and says what is wrong. */
   struct wmbt_failure ignored;
-  for (size_t i = 0; is_filled && i < blocks->keys->count; i += 1) {
+  for (size_t i = 0; is_filled && i < blocks->count; i += 1) {
     is_filled = wmbt_filler_fill(filler, &save->loans[i], blocks->payloads[i], blocks->lens[i], &save->crcs[i],
                                  &ignored) == wmbt_filling_done;
   }
@@ -188,7 +175,7 @@ static bool end_lent(struct wmbt_ring_user *user, struct wmbt_mode *below, const
   const bool is_same = user->has_ring && user->ring_count == save->ring_number;
   if (is_filled && is_same && wmbt_ring_lay_out(blocks, &layout)) {
     is_left = leave_locked(user, blocks, &layout, &is_news);
-    if (is_left) wmbt_ring_use_loans(&user->ring, blocks->keys->count);
+    if (is_left) wmbt_ring_use_loans(&user->ring, blocks->count);
   }
   user->is_filling = false;
   unlock(user);
@@ -201,7 +188,9 @@ static bool save_lent(struct wmbt_ring_user *user, const struct wmbt_ring_way *w
   struct lent_save save;
   if (!may_be_lent(blocks) || !begin_lent(user, way, blocks, &save)) return false;
   const bool is_filled = fill_lent(way->access, blocks, &save);
-  const struct wmbt_ring_blocks lent = {blocks->keys, blocks->payloads, blocks->lens, save.loans, save.crcs};
+  struct wmbt_ring_blocks lent = *blocks;
+  lent.loans = save.loans;
+  lent.crcs = save.crcs;
   return end_lent(user, way->below, &lent, &save, is_filled);
 }
 

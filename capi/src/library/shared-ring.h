@@ -7,8 +7,8 @@
 
 #include <pthread.h>
 
-#include "commit-ring.h"
-#include "ring-entry.h"
+#include "../shared/commit-ring.h"
+#include "../shared/ring-entry.h"
 #include "shared-access.h"
 
 /* The ring of a handle, if it has one. */
@@ -23,8 +23,6 @@ struct wmbt_ring_user {
   uint64_t ring_count;
   /* A thread fills memory that is lent in the ring: the next loans are its. */
   bool is_filling;
-  /* Of the last save for which there were loans of another length. */
-  size_t other_length;
   /* When the daemon was asked for one last. */
   int64_t asked_ms;
   /* Of the memory that the ring is in. */

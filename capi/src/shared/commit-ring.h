@@ -14,14 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../shared/shared-lent.h"
+#include "shared-lent.h"
 
 enum {
   wmbt_ring_data_at = 4096,
   /* What positions count in. */
   wmbt_ring_unit_bytes = 64,
   wmbt_ring_version = 1,
-  wmbt_ring_entry_magic = 0x45564b57,
   /* Loans that the store has made ahead of need and the client has not used, at most. */
   wmbt_ring_loans_max = 128,
 };
@@ -69,6 +68,8 @@ struct wmbt_ring {
   uint32_t head;
   /* Loans that it has used. */
   uint32_t used;
+  /* The length of the last payloads for which there were loans of another one. */
+  size_t other_length;
 };
 
 /* Whether the memory is a new ring, of this version; then `ring` is it. */
@@ -97,7 +98,11 @@ bool wmbt_ring_publish(struct wmbt_ring *ring, uint32_t position, uint32_t bytes
 bool wmbt_ring_next_loans(const struct wmbt_ring *ring, size_t count, size_t length, struct wmbt_lent *loans);
 void wmbt_ring_use_loans(struct wmbt_ring *ring, size_t count);
 
-/* Says for what the client wants memory. `is_news` says that the store has to be told. */
+/*
+ * There were no loans for payloads of that length: says that the client wants so many of them. For another length the
+ * store gives up what it lent for the one before, with the ring: so only when it is the second time in a row. `is_news`
+ * says that the store has to be told.
+ */
 void wmbt_ring_want(struct wmbt_ring *ring, size_t count, size_t length, bool *is_news);
 
 /* The store could not be told: whoever leaves something next tells it. */

@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "bytes.h"
+#include "ring-entry.h"
 
 _Static_assert(offsetof(struct wmbt_ring_header, head) == 64, "the head has the second cache line");
 _Static_assert(offsetof(struct wmbt_ring_header, tail) == 128, "the tail has the third");
@@ -23,7 +23,7 @@ bool wmbt_ring_use(struct wmbt_ring *ring, void *memory, size_t bytes) {
                         data_bytes >= wmbt_ring_unit_bytes && (data_bytes & (data_bytes - 1)) == 0 &&
                         data_bytes == bytes - wmbt_ring_data_at && atomic_load(&header->head) == 0;
   if (!is_sound) return false;
-  *ring = (struct wmbt_ring){header, bytes, data_bytes, header->seed, 0, 0};
+  *ring = (struct wmbt_ring){header, bytes, data_bytes, header->seed, 0, 0, 0};
   return true;
 }
 
@@ -44,9 +44,8 @@ static uint8_t *at(const struct wmbt_ring *ring, uint32_t position) {
 
 /* An entry that says only how long it is. */
 static void fill_up(uint8_t *place, uint32_t units) {
-  (void)memset(place, 0, wmbt_ring_unit_bytes);
-  wmbt_put_u32(place, wmbt_ring_entry_magic);
-  wmbt_put_u32(place + 4, units * wmbt_ring_unit_bytes);
+  const struct wmbt_ring_entry filler = {.magic = wmbt_ring_entry_magic, .bytes = units * wmbt_ring_unit_bytes};
+  (void)memcpy(place, &filler, wmbt_ring_unit_bytes);
 }
 
 uint8_t *wmbt_ring_place(struct wmbt_ring *ring, uint32_t bytes, uint32_t *position) {
@@ -97,6 +96,13 @@ void wmbt_ring_use_loans(struct wmbt_ring *ring, size_t count) { ring->used += (
 
 void wmbt_ring_want(struct wmbt_ring *ring, size_t count, size_t length, bool *is_news) {
   struct wmbt_ring_header *header = ring->header;
+  struct wmbt_lent loan;
+  const uint32_t before = atomic_load_explicit(&header->wanted_bytes, memory_order_relaxed);
+  const bool has_other = before != 0 && before != length && wmbt_ring_next_loans(ring, 1, before, &loan);
+  const bool is_first = has_other && ring->other_length != length;
+  ring->other_length = length;
+  *is_news = false;
+  if (is_first) return;
   atomic_store_explicit(&header->wanted_count, (uint32_t)count, memory_order_relaxed);
   atomic_store_explicit(&header->wanted_bytes, (uint32_t)length, memory_order_relaxed);
   atomic_thread_fence(memory_order_seq_cst);
