@@ -12,7 +12,7 @@
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 10 };
+enum { interface_version = 11 };
 
 struct function {
   const char *name;
@@ -30,6 +30,7 @@ static const struct function functions[] = {
     {"notify", wmbt_node_notify},
     {"mapFile", wmbt_node_map_file},
     {"mapOver", wmbt_node_map_over},
+    {"unmap", wmbt_node_unmap},
     {"beginLife", wmbt_node_begin_life},
     {"endLife", wmbt_node_end_life},
     {"reserve", wmbt_node_reserve},

@@ -350,7 +350,7 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
     });
     const second = await newSharedDirectory(here);
     assert(second !== undefined && second !== first);
-    assert.deepEqual((await readdir(first)).sort(), ['clients', 'index']);
+    assert.deepEqual((await readdir(first)).sort(), ['clients', 'index', 'loans']);
     living.close();
     await newSharedDirectory(here);
     await assert.rejects(readdir(first), { code: 'ENOENT' });

@@ -4,12 +4,12 @@ import type { Logger } from '../base/logger.ts';
 import type { Platform } from '../platform/platform.ts';
 import {
   clientBytes,
+  clientWords,
   clientsMax,
   offsetUnitBytes,
   ownerMarks,
   skipMax,
   skipUnitBytes,
-  stampOffsets,
 } from '../platform/shared-memory.ts';
 import type { SharedFile, SharedMemory } from '../platform/shared-memory.ts';
 import type { PayloadFacts } from './cache-entry.ts';
@@ -18,6 +18,7 @@ import { extentHeaderBytes } from './extent-header.ts';
 import { indexBytesOf } from './index-file.ts';
 import { largestLog2, SharedIndex } from './shared-index.ts';
 import { factBits, fingerprintsMax, ownerOf, sharedPaths } from './shared-layout.ts';
+import { LoanStamps } from './loan-stamps.ts';
 import { SharedSegments } from './shared-segments.ts';
 import type { SlabBytes } from './slab-memory.ts';
 import type { OutsideReaders } from './slab-memory-tier.ts';
@@ -41,6 +42,7 @@ export class SharedTier implements OutsideReaders {
   readonly #clientsFile: SharedFile;
   readonly #clients: Uint8Array;
   readonly #segments: SharedSegments;
+  readonly #stamps: LoanStamps;
   readonly #payload = new Uint32Array(7);
   #isClosed = false;
 
@@ -53,8 +55,13 @@ export class SharedTier implements OutsideReaders {
     // Its memory is taken now, so that no client meets a full file system when it writes there.
     requireRoom(this.#clientsFile);
     this.#clients = this.#clientsFile.map();
+    this.#stamps = new LoanStamps(memory, sharedPaths.loans(directory));
     const { segmentBytes } = this.#segments;
-    this.#index = new SharedIndex({ memory, directory, budgetBytes, segmentBytes, logger });
+    const mappedIndexes = (): ReadonlySet<number> => this.#mappedIndexes();
+    this.#index = new SharedIndex({
+      ...{ memory, directory, budgetBytes, segmentBytes, logger },
+      mappedIndexes,
+    });
   }
 
   /** Memory for a slab; undefined when the system has none. */
@@ -108,22 +115,18 @@ export class SharedTier implements OutsideReaders {
   }
 
   /**
-   * Lets a client fill the extent, which bears that stamp until {@link endLoan}. The client pins it while it
-   * writes, so what is given up by `retire` before it is done is not used again.
+   * Lets a client fill the extent by the number that this gives, until {@link endLoan}. The client pins it while it
+   * writes, so what is given up by `retire` before it is done is not used again. Undefined when as much is lent as may be.
    */
-  lend(extent: SlabBytes, salt: number, number: number): void {
-    assert(number > 0, 'a loan has a number');
-    this.#index.hide(extent);
-    const stamp = stampOf(extent);
-    Atomics.store(stamp, 0, salt);
-    Atomics.store(stamp, 1, number);
+  lend(extent: SlabBytes, salt: number): number | undefined {
+    const number = this.#stamps.begin(salt);
+    if (number !== undefined) this.#index.hide(extent);
+    return number;
   }
 
-  /** Whoever has not begun to fill the extent does not any more; with a number only when it is lent under that one. */
-  endLoan(extent: SlabBytes, number?: number): void {
-    const stamp = stampOf(extent);
-    const bits = number === undefined ? Atomics.load(stamp, 1) : number | 0;
-    Atomics.compareExchange(stamp, 1, bits, 0);
+  /** Whoever has not begun to fill what was lent under the number does not any more. */
+  endLoan(number: number): void {
+    this.#stamps.end(number);
   }
 
   /** A ring for one client, with so many bytes for what it leaves there. Undefined when the system refuses. */
@@ -164,6 +167,7 @@ export class SharedTier implements OutsideReaders {
     this.#isClosed = true;
     this.#index.close();
     this.#segments.close();
+    this.#stamps.close();
     this.#clientsFile.close();
   }
 
@@ -209,6 +213,19 @@ export class SharedTier implements OutsideReaders {
     }
   }
 
+  #mappedIndexes(): ReadonlySet<number> {
+    const mapped = new Set<number>();
+    const { buffer, byteOffset, byteLength } = this.#clients;
+    const words = new Int32Array(buffer, byteOffset, byteLength / 4);
+    for (let client = 0; client < clientsMax; client += 1) {
+      const generation = Atomics.load(words, (client * clientBytes) / 4 + clientWords.oldestIndex);
+      if (generation === 0 || mapped.has(generation)) continue;
+      // A dead one has left the word.
+      if (this.#clientsFile.isLocked(client * clientBytes, clientBytes)) mapped.add(generation);
+    }
+    return mapped;
+  }
+
   #ownerOf({ namespace, kind }: PayloadFacts): number | undefined {
     const number = this.#index.addName('namespace', namespace);
     return number === 0 ? undefined : ownerOf(number, kind);
@@ -250,10 +267,6 @@ export async function openSharedTier(
     if (systemErrorCode(error) === undefined) throw error;
     return refuse(messageOf(error));
   }
-}
-
-function stampOf({ buffer, byteOffset }: SlabBytes): Int32Array<SharedArrayBuffer> {
-  return new Int32Array(buffer, byteOffset + stampOffsets.salt, 2);
 }
 
 /** Somebody else may have taken what was free a moment ago. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../hex.h"
+#include "../shared/shared-lent.h"
 #include "shared-files.h"
 #include "shared-fork.h"
 #include "shared-view.h"
@@ -26,6 +27,16 @@ static bool map_clients(struct wmbt_reader *reader) {
   return reader->clients != NULL;
 }
 
+/* Without them the reader finds what there is all the same. */
+static void map_stamps(struct wmbt_reader *reader) {
+  void *stamps = wmbt_shared_map_file(reader->directory, "loans", &reader->stamps_bytes);
+  if (stamps == NULL) return;
+  reader->stamps = stamps;
+  if (reader->stamps_bytes >= wmbt_stamps_max * sizeof(struct wmbt_stamp)) return;
+  (void)munmap(stamps, reader->stamps_bytes);
+  reader->stamps = NULL;
+}
+
 void wmbt_reader_free(struct wmbt_reader *reader) {
   for (unsigned i = 0; i < wmbt_segments_max; i += 1) {
     uint8_t *segment = atomic_load_explicit(&reader->segments[i], memory_order_relaxed);
@@ -33,6 +44,7 @@ void wmbt_reader_free(struct wmbt_reader *reader) {
   }
   wmbt_filler_unmap(reader);
   if (reader->clients != NULL) (void)munmap(reader->clients, reader->clients_bytes);
+  if (reader->stamps != NULL) (void)munmap((void *)(uintptr_t)reader->stamps, reader->stamps_bytes);
   wmbt_views_free(reader);
   free(reader);
 }
@@ -47,7 +59,10 @@ struct wmbt_reader *wmbt_reader_open(const char *directory) {
   reader->fill_again_ms = INT64_MIN / 2;
   reader->free_count = wmbt_client_hazards;
   for (unsigned i = 0; i < wmbt_client_hazards; i += 1) reader->free[i] = (uint16_t)(wmbt_client_hazards - 1 - i);
-  if (wmbt_view_begin(reader) && map_clients(reader) && wmbt_readers_join(reader)) return reader;
+  if (wmbt_view_begin(reader) && map_clients(reader)) {
+    map_stamps(reader);
+    if (wmbt_readers_join(reader)) return reader;
+  }
   wmbt_reader_free(reader);
   return NULL;
 }

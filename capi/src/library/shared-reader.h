@@ -22,6 +22,7 @@ enum { wmbt_segments_max = 256, wmbt_directory_max = 4096 };
 enum { wmbt_clients_bytes_min = wmbt_client_slots * sizeof(struct wmbt_client) };
 
 struct wmbt_lent_segment;
+struct wmbt_stamp;
 
 /*
  * An index as a reader has it mapped. When the store has rebuilt its index (docs/decisions/0100) the reader maps the new
@@ -41,6 +42,9 @@ struct wmbt_reader {
   struct wmbt_reader *next;
   struct wmbt_client *clients;
   size_t clients_bytes;
+  /* By which it sees what the store lends; NULL: nothing is filled. */
+  const struct wmbt_stamp *stamps;
+  size_t stamps_bytes;
   uint64_t segment_bytes;
   /* Mapped when something in them is first found, and as long as the reader is there. */
   _Atomic(uint8_t *) segments[wmbt_segments_max];
