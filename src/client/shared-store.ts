@@ -52,6 +52,7 @@ export class SharedStore implements KvStore {
   #hits = 0;
   #hitBytes = 0;
   #known = 0;
+  #corrupt = 0;
   #isClosed = false;
 
   constructor(parts: SharedStoreParts) {
@@ -73,6 +74,7 @@ export class SharedStore implements KvStore {
     const namespace = this.#namespaceOf(options);
     const pins = reader.pin(namespace, keys, wishOf(options));
     const { blocks } = pins;
+    this.#corrupt += pins.damaged;
     try {
       const rest = blocks.length < keys.length ? await this.#rest(keys, pins, options) : undefined;
       checkOptions(options);
@@ -125,7 +127,7 @@ export class SharedStore implements KvStore {
     return this.#parts.remote.delete(selection, options);
   }
 
-  /** Those of the daemon, and what this client found in its memory, which the daemon does not count. */
+  /** Those of the daemon, and what this client met in its memory, which the daemon does not count. */
   async stats(options?: CallOptions): Promise<StoreStats> {
     const stats = await this.#parts.remote.stats(options);
     const { hits, hitBytes } = stats.memory;
@@ -134,7 +136,8 @@ export class SharedStore implements KvStore {
       hits: hits + this.#hits,
       hitBytes: hitBytes + this.#hitBytes,
     };
-    return { ...stats, memory, known: stats.known + this.#known };
+    const known = stats.known + this.#known;
+    return { ...stats, memory, known, corrupt: stats.corrupt + this.#corrupt };
   }
 
   close(): Promise<void> {
