@@ -18,6 +18,8 @@ export interface IndexFileParts {
   readonly segmentBytes: number;
   /** How many the store made before, and one more. */
   readonly generation: number;
+  /** Bytes of payloads that one client pins at most. */
+  readonly pinnedBytesMax: number;
 }
 
 /** Bytes of memory that are taken at a time: a tenth to a third of a millisecond. */
@@ -94,6 +96,8 @@ export class IndexFile {
     this.#code.create(memory, this.#parts.entriesLog2, this.#parts.segmentBytes);
     const words = new Int32Array(memory.buffer, memory.byteOffset, memory.byteLength / 4);
     Atomics.store(words, headerWords.generation, this.generation);
+    const most = BigInt(this.#parts.pinnedBytesMax);
+    new BigUint64Array(memory.buffer, memory.byteOffset)[headerWords.pinnedBytesMax / 2] = most;
     const names = new SharedNames(memory);
     this.#opened = { memory, words, names, endLife: this.#file.showLife() };
   }

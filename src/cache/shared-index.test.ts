@@ -92,13 +92,14 @@ describe('the shared index', { skip: withoutNative() }, () => {
   }
 
   /** Keeps a payload of one unit and shows it; its bytes tell its name. */
-  function keep(name: string): void {
+  function keep(name: string): Extent {
     const extent = slabs.allocate(unit);
     assert(extent !== undefined, `there is room for ${name}`);
     extent.bytes.set(bytesOf(name));
     slabs.makeResident(extent, () => undefined);
     tier.publish(factsOf(name), extent.bytes, extent.bytes);
     extent.unpin();
+    return extent;
   }
 
   /** Shows so many payloads, each in the memory of the one before the last few. */
@@ -228,8 +229,9 @@ describe('the shared index', { skip: withoutNative() }, () => {
 
   it('keeps what is pinned from being used again, whichever index it was found in', () => {
     const client = reader();
-    keep('pinned');
+    const kept = keep('pinned');
     const pins = client.pin(namespace, [keyOf('pinned')], wish);
+    slabs.remove(kept);
     churn('a', 2 * many);
     assert(rebuilt() >= 2);
     assert.deepEqual(Buffer.from(pins.blocks[0].payload), bytesOf('pinned'));
@@ -316,7 +318,13 @@ describe('the shared index', { skip: withoutNative() }, () => {
     assert.equal(client.find(namespace, [keyOf(`a ${2 * many - 1}`)]), 1);
     assert.equal(rebuilt(), 0);
     assert(lines.length > 3 && lines.length < 40, `${lines.length} tries`);
-    assert.deepEqual((await readdir(directory)).sort(), ['clients', 'index', 'loans', 'segment-0']);
+    assert.deepEqual((await readdir(directory)).sort(), [
+      'clients',
+      'index',
+      'loans',
+      'segment-0',
+      'uses-0',
+    ]);
     hasMemory = true;
     const count = churnUntil('b', () => rebuilt() === 1);
     assert(count < smallest / 8, `${count} payloads`);

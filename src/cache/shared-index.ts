@@ -171,9 +171,11 @@ export class SharedIndex {
   }
 
   #makeFile(path: string, entriesLog2: number): IndexFile {
-    const { memory, segmentBytes } = this.#parts;
+    const { memory, segmentBytes, budgetBytes } = this.#parts;
     this.#made += 1;
-    return new IndexFile({ memory, path, entriesLog2, segmentBytes, generation: this.#made });
+    const pinnedBytesMax = Math.floor(budgetBytes * limits.pinnedByClientShare);
+    const generation = this.#made;
+    return new IndexFile({ memory, path, entriesLog2, segmentBytes, generation, pinnedBytesMax });
   }
 
   #begin(): void {

@@ -48,6 +48,12 @@ export function openIndex(
   }
 }
 
+/** What a client pins at most. */
+export function pinnedBytesMaxOf({ buffer, byteOffset }: Uint8Array<ArrayBuffer>): number {
+  const most = new BigUint64Array(buffer, byteOffset)[headerWords.pinnedBytesMax / 2];
+  return most === 0n ? Number.POSITIVE_INFINITY : Number(most);
+}
+
 /** The stamps of loans; undefined where there are none, or not all. */
 export function openStamps(files: SharedMemory, directory: string): Uint8Array | undefined {
   return openWhole(files, sharedPaths.loans(directory), 'read', stampsMax * stampBytes);

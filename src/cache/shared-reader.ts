@@ -19,7 +19,14 @@ import {
 } from '../platform/shared-memory.ts';
 import type { SharedFile, SharedIndexCode, SharedMemory } from '../platform/shared-memory.ts';
 import { factBits, ownerOf, sharedPaths } from './shared-layout.ts';
-import { joinClients, openIndex, openStamps, viewOf } from './shared-reader-files.ts';
+import {
+  joinClients,
+  openIndex,
+  openStamps,
+  openWhole,
+  pinnedBytesMaxOf,
+  viewOf,
+} from './shared-reader-files.ts';
 import type { IndexView, ReaderParts } from './shared-reader-files.ts';
 
 /** What a load asks of blocks. */
@@ -67,11 +74,16 @@ export class SharedReader {
   /** By which it sees what the store lends; undefined: nothing is filled. */
   readonly #stamps: Uint8Array | undefined;
   readonly #segments: Uint8Array[] = [];
+  /** Where it is said of each segment what was used; undefined where it cannot be. */
+  readonly #uses: (Uint8Array | undefined)[] = [];
   /** The same once more, where something was filled. */
   readonly #writable: { readonly memory: Uint8Array; readonly touched: Uint8Array }[] = [];
   /** Hazards that pin nothing: the first so many, the lowest number last. */
   readonly #free = Uint32Array.from({ length: hazardsMax }, (_, i) => hazardsMax - 1 - i);
   #freeCount = hazardsMax;
+  /** Bytes of the payloads that are pinned, and how many may be. */
+  #pinnedBytes = 0;
+  readonly #pinnedBytesMax: number;
   /** What {@link SharedIndexCode.pin} is given and gives; nothing in it is kept from call to call. */
   readonly #exchange = new Uint32Array(requestWords + pinKeysMax * recordWords);
   #isClosed = false;
@@ -85,6 +97,7 @@ export class SharedReader {
     this.#clientsFile = parts.clientsFile;
     this.#clients = parts.clients;
     this.#client = parts.client;
+    this.#pinnedBytesMax = pinnedBytesMaxOf(parts.index);
     this.#stamps = parts.stamps;
     this.#exchange[1] = parts.client;
     this.#showIndex();
@@ -143,7 +156,7 @@ export class SharedReader {
     }
   }
 
-  /** Pins leading blocks that suit, as far as there are hazards. As for {@link find} with the digits. */
+  /** Pins leading blocks that suit, as far as there are hazards and as is pinned at most. As for {@link find} with the digits. */
   pin(namespace: Namespace, keys: readonly BlockKey[], wish: SharedWish): SharedPins {
     // First: numbers of names are those of one index.
     const owner = this.isOpen ? this.#ownerOf(namespace) : undefined;
@@ -155,15 +168,11 @@ export class SharedReader {
       exchange[recordAt(place)] = this.#free[this.#freeCount - 1 - place];
     }
     const text = keys.length === count ? keys.join('') : keys.slice(0, count).join('');
-    const blocks: LoadedBlock[] = [];
-    const hazards: number[] = [];
+    let blocks: readonly LoadedBlock[];
     let pinned = 0;
     try {
       pinned = this.#code.pin(this.#view.index, this.#clients, text, exchange);
-      for (let place = 0; place < pinned && this.#suits(place, wish); place += 1) {
-        blocks.push(this.#blockAt(place, keys[place]));
-        hazards.push(exchange[recordAt(place)]);
-      }
+      blocks = this.#blocksOf(keys.slice(0, pinned), wish);
     } catch (error) {
       this.#code.unpin(this.#clients, exchange, 0, pinned);
       return this.#giveUp(error);
@@ -171,7 +180,21 @@ export class SharedReader {
     const { length } = blocks;
     if (pinned > length) this.#code.unpin(this.#clients, exchange, length, pinned);
     this.#freeCount -= length;
-    return length === 0 ? noPins : this.#pins(blocks, hazards);
+    for (const { payload } of blocks) this.#pinnedBytes += payload.byteLength;
+    return length === 0 ? noPins : this.#pins(blocks);
+  }
+
+  /** Leading ones of those that are pinned: what suits, and not more than may be pinned. */
+  #blocksOf(keys: readonly BlockKey[], wish: SharedWish): readonly LoadedBlock[] {
+    const blocks: LoadedBlock[] = [];
+    let bytes = this.#pinnedBytes;
+    for (let place = 0; place < keys.length && this.#suits(place, wish); place += 1) {
+      const block = this.#blockAt(place, keys[place]);
+      bytes += block.payload.byteLength;
+      if (bytes > this.#pinnedBytesMax) break;
+      blocks.push(block);
+    }
+    return blocks;
   }
 
   /** The store is asked from now on. */
@@ -245,7 +268,9 @@ export class SharedReader {
     Atomics.store(words, clientWords.oldestIndex, generation);
   }
 
-  #pins(blocks: readonly LoadedBlock[], hazards: readonly number[]): SharedPins {
+  /** The first so many records of the exchange are theirs. */
+  #pins(blocks: readonly LoadedBlock[]): SharedPins {
+    const hazards = blocks.map((_, place) => this.#exchange[recordAt(place)]);
     let isReleased = false;
     return {
       blocks,
@@ -253,6 +278,7 @@ export class SharedReader {
       release: () => {
         if (isReleased) return;
         isReleased = true;
+        for (const { payload } of blocks) this.#pinnedBytes -= payload.byteLength;
         this.#unpin(hazards);
         this.#leaveWhenDone();
       },
@@ -294,8 +320,10 @@ export class SharedReader {
     const length = exchange[at + 3];
     const facts = exchange[at + 5];
     const start = exchange[at + 2] * offsetUnitBytes + (where >>> 16) * skipUnitBytes;
-    const segment = this.#segment(where & 0xffff);
+    const number = where & 0xffff;
+    const segment = this.#segment(number);
     if (start + length > segment.byteLength) throw new RangeError('it ends behind its segment');
+    this.#noteUse(number, exchange[at + 2]);
     return {
       key,
       payload: segment.subarray(start, start + length),
@@ -306,9 +334,24 @@ export class SharedReader {
     };
   }
 
+  /** The store evicts first what nobody says this of. */
+  #noteUse(segment: number, unit: number): void {
+    const uses = this.#uses[segment];
+    // A look disturbs nobody; a store takes the line away from everybody who has it.
+    if (uses !== undefined && uses[unit] === 0) uses[unit] = 1;
+  }
+
   /** Mapped when something in it is first found. */
   #segment(number: number): Uint8Array {
-    return (this.#segments[number] ??= this.#mapSegment(number, 'read'));
+    const known = this.#segments[number];
+    if (known !== undefined) return known;
+    this.#uses[number] = openWhole(
+      this.#files,
+      sharedPaths.uses(this.#directory, number),
+      'read-write',
+      1,
+    );
+    return (this.#segments[number] = this.#mapSegment(number, 'read'));
   }
 
   #writableSegment(number: number): { readonly memory: Uint8Array; readonly touched: Uint8Array } {

@@ -19,9 +19,9 @@ import { indexBytesOf } from './index-file.ts';
 import { largestLog2, SharedIndex } from './shared-index.ts';
 import { factBits, fingerprintsMax, ownerOf, sharedPaths } from './shared-layout.ts';
 import { LoanStamps } from './loan-stamps.ts';
+import type { OutsideReaders } from './outside-readers.ts';
 import { SharedSegments } from './shared-segments.ts';
 import type { SlabBytes } from './slab-memory.ts';
-import type { OutsideReaders } from './slab-memory-tier.ts';
 
 export interface SharedTierParts {
   readonly memory: SharedMemory;
@@ -71,6 +71,10 @@ export class SharedTier implements OutsideReaders {
 
   giveBack(memory: SlabBytes): void {
     this.#segments.giveBack(memory);
+  }
+
+  takeUse(offset: number, { buffer }: SlabBytes): boolean {
+    return this.#segments.takeUse(offset, buffer);
   }
 
   /** Shows a payload that lies in memory of this tier and does not change any more. */
@@ -194,6 +198,8 @@ export class SharedTier implements OutsideReaders {
     const words = [segment, extent.byteOffset / offsetUnitBytes, payload.byteLength, facts.crc];
     const bits = facts.tokens | decoded | (fingerprint << factBits.fingerprintShift);
     this.#payload.set([...words, bits, owner | marks, skip]);
+    // What lay there before was used by others.
+    this.#segments.takeUse(extent.byteOffset, extent.buffer);
     return this.#index.show(extent, name, this.#payload);
   }
 

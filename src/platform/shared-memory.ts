@@ -147,7 +147,7 @@ export const touchedBytesOf = (segmentBytes: number): number =>
 export const stampsMax = 16_384;
 export const stampBytes = 8;
 /** Words of the header that are read and written one by one. */
-export const headerWords = { names: 6, state: 7, generation: 9 } as const;
+export const headerWords = { names: 6, state: 7, generation: 9, pinnedBytesMax: 10 } as const;
 /** The word of a client that says which is the oldest index that it has mapped, by its generation. */
 export const clientWords = { oldestIndex: 4 } as const;
 /**

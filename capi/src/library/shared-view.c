@@ -39,6 +39,8 @@ bool wmbt_view_begin(struct wmbt_reader *reader) {
     return false;
   }
   reader->segment_bytes = view->index.header->segment_bytes;
+  const uint64_t most = view->index.header->pinned_bytes_max;
+  reader->pinned_bytes_max = most == 0 ? UINT64_MAX : most;
   reader->view = view;
   return true;
 }

@@ -46,6 +46,8 @@ struct wmbt_index_header {
   uint32_t life_at;
   /* How many indexes the store made before this one, and one more. */
   uint32_t generation;
+  /* Bytes of payloads that one client pins at most; 0: no bound. */
+  uint64_t pinned_bytes_max;
   _Alignas(64) unsigned char life[128];
 };
 
