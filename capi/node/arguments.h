@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { wmbt_arguments_max = 6 };
+enum { wmbt_arguments_max = 7 };
 
 struct wmbt_bytes {
   uint8_t *data;

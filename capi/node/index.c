@@ -301,25 +301,31 @@ napi_value wmbt_node_client_clear(napi_env env, napi_callback_info info) {
 }
 
 /*
- * lentFill(clients, [client, hazard], segment, [segment, offset, salt, number], payload, touched): the CRC32C of the payload,
- * which was copied to the place; -1 when that is lent no more.
+ * lentFill(clients, [client, hazard], segment, [segment, offset, salt, number], payload, touched, stamps): the CRC32C of the
+ * payload, which was copied to the place; -1 when that is lent no more.
  */
 napi_value wmbt_node_lent_fill(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];
   struct wmbt_client *client;
-  struct wmbt_bytes whose, memory, words, payload, touched;
+  struct wmbt_bytes whose, memory, words, payload, touched, stamps;
   if (!wmbt_read_arguments(env, info, arguments) || !read_words(env, arguments[1], 2, &whose)) return NULL;
   const uint32_t *own = (const uint32_t *)(const void *)whose.data;
   if (!read_client(env, arguments[0], own[0], &client) || !wmbt_read_bytes(env, arguments[2], &memory) ||
       !read_words(env, arguments[3], 4, &words) || !wmbt_read_bytes(env, arguments[4], &payload) ||
-      !wmbt_read_bytes(env, arguments[5], &touched)) {
+      !wmbt_read_bytes(env, arguments[5], &touched) ||
+      !read_words(env, arguments[6], wmbt_stamps_max * sizeof(struct wmbt_stamp) / 4, &stamps)) {
     return NULL;
   }
   if (own[1] >= wmbt_client_hazards || touched.length < wmbt_lent_touched_bytes(memory.length)) {
     napi_throw_range_error(env, NULL, "there is no such hazard, or too few bits for the segment");
     return NULL;
   }
-  const struct wmbt_lent_segment segment = {memory.data, memory.length, (_Atomic uint8_t *)(void *)touched.data};
+  const struct wmbt_lent_segment segment = {
+      .memory = memory.data,
+      .bytes = memory.length,
+      .stamps = (const struct wmbt_stamp *)(const void *)stamps.data,
+      .touched = (_Atomic uint8_t *)(void *)touched.data,
+  };
   const uint32_t *word = (const uint32_t *)(const void *)words.data;
   const struct wmbt_lent lent = {.segment = word[0], .offset = word[1], .salt = word[2], .number = word[3]};
   uint32_t crc = 0;

@@ -31,6 +31,7 @@ static const struct function functions[] = {
     {"notify", wmbt_node_notify},
     {"mapFile", wmbt_node_map_file},
     {"mapOver", wmbt_node_map_over},
+    {"unmap", wmbt_node_unmap},
     {"beginLife", wmbt_node_begin_life},
     {"endLife", wmbt_node_end_life},
     {"reserve", wmbt_node_reserve},

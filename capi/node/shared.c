@@ -83,6 +83,16 @@ napi_value wmbt_node_map_file(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* unmap(buffer): ends what mapFile began now, and not when the buffer is collected; it has no bytes then. */
+napi_value wmbt_node_unmap(napi_env env, napi_callback_info info) {
+  napi_value arguments[wmbt_arguments_max];
+  if (!wmbt_read_arguments(env, info, arguments)) return NULL;
+  if (napi_detach_arraybuffer(env, arguments[0]) != napi_ok) {
+    napi_throw_type_error(env, NULL, "a buffer of mapFile was expected");
+  }
+  return NULL;
+}
+
 /*
  * mapOver(memory, descriptor): puts the file's pages in the place of the memory's, which is whole pages that
  * were mapped for it alone. Threads that share the memory share the file from then on.

@@ -5,6 +5,7 @@
 
 napi_value wmbt_node_map_file(napi_env env, napi_callback_info info);
 napi_value wmbt_node_map_over(napi_env env, napi_callback_info info);
+napi_value wmbt_node_unmap(napi_env env, napi_callback_info info);
 napi_value wmbt_node_begin_life(napi_env env, napi_callback_info info);
 napi_value wmbt_node_end_life(napi_env env, napi_callback_info info);
 napi_value wmbt_node_reserve(napi_env env, napi_callback_info info);

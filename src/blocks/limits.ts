@@ -81,6 +81,12 @@ export const limits = {
   ringTurnSaves: 64,
   ringTurnBytes: mib / 2,
 
+  /**
+   * What one client on the host pins of the memory tier at most, as a share of it. Beyond that it is sent copies, so that
+   * a client which keeps what it borrowed leaves others memory, and the store something to evict.
+   */
+  pinnedByClientShare: 3 / 4,
+
   /** Memory touched ahead of need when a store is opened: the state of a prompt of some length. */
   prefaultBytes: 64 * mib,
 

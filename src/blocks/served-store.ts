@@ -57,9 +57,9 @@ export interface PayloadLease {
   readonly payload: Uint8Array;
   /**
    * Lets another process of this host fill the memory, until the lease is released or its payload accepted.
-   * However late that process writes, it writes only there.
+   * However late that process writes, it writes only there. Undefined when as much is lent as may be.
    */
-  lend(): LentPlace;
+  lend(): LentPlace | undefined;
   /** Nobody writes there any more. Harmless when the payload was accepted, and when called again. */
   release(): void;
 }
@@ -69,7 +69,7 @@ export interface LentPlace {
   readonly segment: number;
   /** Of the extent, in units of 4 KiB. */
   readonly offset: number;
-  /** The stamp that the extent bears as long as it is lent. */
+  /** The stamp that says so as long as it is lent. */
   readonly salt: number;
   readonly number: number;
 }

@@ -53,7 +53,8 @@ export class CommitRing {
     this.#memory = memory;
     this.#path = path;
     this.#shape = shape;
-    this.#file = memory.create(path, ringDataStart + shape.dataBytes);
+    // Under another name: what has its own is whole, for whoever maps it.
+    this.#file = memory.create(unfinishedName(path), ringDataStart + shape.dataBytes);
     this.#bytes = this.#file.map();
     const { buffer, byteOffset, byteLength } = this.#bytes;
     this.#words = new Int32Array(buffer, byteOffset, byteLength / 4);
@@ -65,6 +66,7 @@ export class CommitRing {
     if (piece === 0 || !this.#file.reserve(this.#takenBytes, piece)) return false;
     if (this.#takenBytes === 0) this.#bytes.set(encodeRingHeader(this.#shape), 0);
     this.#takenBytes += piece;
+    if (this.isWhole) this.#memory.rename(unfinishedName(this.#path), this.#path);
     return true;
   }
 
@@ -173,7 +175,7 @@ export class CommitRing {
   /** Removes the file. The client's mapping stays. */
   remove(): void {
     this.#file.close();
-    this.#memory.remove(this.#path);
+    this.#memory.remove(this.isWhole ? this.#path : unfinishedName(this.#path));
   }
 
   /** Leaves the file to whoever follows the store. */
@@ -184,4 +186,8 @@ export class CommitRing {
   #load(at: number): number {
     return Atomics.load(this.#words, at / 4);
   }
+}
+
+function unfinishedName(path: string): string {
+  return `${path}-next`;
 }

@@ -18,7 +18,6 @@ import type { LogRecord, RecordPlace } from './log-record.ts';
  *
  *   0     the header of a record of the log, bound to the extent's place and to the salt of the files
  *   256   u32 number of following keys, u32 CRC of `header CRC ‖ number ‖ keys`, the keys
- *   2296  the stamp of a loan (src/platform/shared-memory.ts), which is not of the header
  *   2304  the payload
  *
  * It says all that is needed to go on with the upload without the store that wrote it.

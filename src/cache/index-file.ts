@@ -16,9 +16,13 @@ export interface IndexFileParts {
   readonly path: string;
   readonly entriesLog2: number;
   readonly segmentBytes: number;
+  /** How many the store made before, and one more. */
+  readonly generation: number;
+  /** Bytes of payloads that one client pins at most. */
+  readonly pinnedBytesMax: number;
 }
 
-/** Bytes of memory that are taken or given back at a time: a tenth to a third of a millisecond. */
+/** Bytes of memory that are taken at a time: a tenth to a third of a millisecond. */
 const stepBytes = 256 * 1024;
 
 /** Bytes of the file of an index. */
@@ -28,10 +32,12 @@ export function indexBytesOf(entriesLog2: number): number {
 
 /**
  * One file of an index, as the store has it: it is made, written by the store alone, and given up when another
- * takes its place. Memory for it is taken in steps, before anything is written there.
+ * takes its place. Memory for it is taken in steps, before anything is written there, and never given back: it goes
+ * with the last process that has the file mapped, so none ever reads where there is none (docs/decisions/0112).
  */
 export class IndexFile {
   readonly capacity: number;
+  readonly generation: number;
   readonly #parts: IndexFileParts;
   readonly #code: SharedIndexCode;
   readonly #file: SharedFile;
@@ -46,6 +52,7 @@ export class IndexFile {
     this.#parts = parts;
     this.#code = parts.memory.index;
     this.capacity = 2 ** parts.entriesLog2;
+    this.generation = parts.generation;
     this.#file = parts.memory.create(parts.path, indexBytesOf(parts.entriesLog2));
   }
 
@@ -59,6 +66,10 @@ export class IndexFile {
 
   get names(): SharedNames {
     return this.#index.names;
+  }
+
+  get byteLength(): number {
+    return this.#file.byteLength;
   }
 
   /** True once all of its memory is there. */
@@ -84,6 +95,9 @@ export class IndexFile {
     const memory = this.#file.map();
     this.#code.create(memory, this.#parts.entriesLog2, this.#parts.segmentBytes);
     const words = new Int32Array(memory.buffer, memory.byteOffset, memory.byteLength / 4);
+    Atomics.store(words, headerWords.generation, this.generation);
+    const most = BigInt(this.#parts.pinnedBytesMax);
+    new BigUint64Array(memory.buffer, memory.byteOffset)[headerWords.pinnedBytesMax / 2] = most;
     const names = new SharedNames(memory);
     this.#opened = { memory, words, names, endLife: this.#file.showLife() };
   }
@@ -125,28 +139,18 @@ export class IndexFile {
     this.#parts.memory.rename(this.#parts.path, path);
   }
 
-  /** Readers look for the index that has taken its name. Whoever does not, never again finds anything here. */
+  /**
+   * Readers look for the index that has taken its name. Whoever does not, never again finds anything here; the file stays
+   * as long as somebody has it mapped. Nothing of it is used here any more.
+   */
   supersede(): void {
+    const { memory, endLife } = this.#index;
     this.#setState(indexStates.superseded);
     // After the state: whoever sees that nobody lives here sees why.
-    this.#index.endLife();
-    // Its header stays for those who have it mapped.
-    this.#takenBytes = this.#file.byteLength - namesStart;
-  }
-
-  /** Of a superseded one: lets go of the next piece of its memory. False when nothing is left, and it is closed. */
-  giveBackMemory(): boolean {
-    const length = Math.min(stepBytes, this.#takenBytes);
-    if (length > 0) this.#file.giveBack(namesStart + this.#takenBytes - length, length);
-    this.#takenBytes -= length;
-    if (this.#takenBytes > 0) return true;
-    this.drop();
-    return false;
-  }
-
-  /** Of a superseded one: nothing of it is used here any more. What is mapped keeps the lock until it is garbage. */
-  drop(): void {
+    endLife();
+    this.#opened = undefined;
     this.#file.close();
+    this.#parts.memory.unmap(memory);
   }
 
   /** Nothing is found in it any more. */
@@ -185,7 +189,7 @@ export class IndexFile {
 }
 
 interface OpenedIndex {
-  readonly memory: Uint8Array;
+  readonly memory: Uint8Array<ArrayBuffer>;
   /** The same by words. */
   readonly words: Int32Array;
   readonly names: SharedNames;

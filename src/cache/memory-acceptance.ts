@@ -32,8 +32,12 @@ export interface MemoryAcceptanceParts {
   readonly onSettled: () => Promise<void>;
 }
 
-/** The numbers of loans have 32 bits, and 0 is none. */
-const loansMax = 2 ** 32 - 1;
+/** An extent that is lent to whoever saves. */
+interface Lent {
+  readonly extent: Extent;
+  /** By which another process fills it; 0: none does. */
+  number: number;
+}
 
 /** A payload in memory whose extent is pinned for this. */
 interface Held {
@@ -75,11 +79,9 @@ export class MemoryAcceptance {
   readonly #rings = new Set<CommitRing>();
   #ringsMade = 0;
   /** Extents that are lent, by the memory of their payloads. */
-  readonly #lent = new Map<Uint8Array, Extent>();
+  readonly #lent = new Map<Uint8Array, Lent>();
   /** Memory that is lent in rings: entries there refer to it, so its stamp stays until it is released. */
   readonly #ahead = new Set<Uint8Array>();
-  /** Loans to other processes that were made so far. */
-  #loans = 0;
   /** Saves that are not in the log yet, the oldest first. */
   #held: HeldSave[] = [];
   #heldBytes = 0;
@@ -114,17 +116,14 @@ export class MemoryAcceptance {
     if (extent === undefined) return undefined;
     this.#heldBytes += bytes;
     const payload = extent.bytes.subarray(extentHeaderBytes);
-    this.#lent.set(payload, extent);
+    const lent: Lent = { extent, number: 0 };
+    this.#lent.set(payload, lent);
     if (isAhead) this.#ahead.add(payload);
-    let number = 0;
-    const lend = (): LentPlace => {
-      const place = this.#lend(extent);
-      ({ number } = place);
-      return place;
-    };
+    const lend = (): LentPlace | undefined => this.#lend(lent);
     const release = (): void => {
       const isLent = this.#lent.delete(payload);
-      if (this.#ahead.delete(payload) || isLent) this.#parts.shared.endLoan(extent.bytes, number);
+      this.#ahead.delete(payload);
+      this.#endLoan(lent);
       if (!isLent) return;
       this.#heldBytes -= bytes;
       extent.unpin();
@@ -156,12 +155,21 @@ export class MemoryAcceptance {
     ring.remove();
   }
 
-  #lend(extent: Extent): LentPlace {
+  #lend(lent: Lent): LentPlace | undefined {
+    assert(lent.number === 0, 'memory is lent once');
     const { shared } = this.#parts;
-    this.#loans = (this.#loans % loansMax) + 1;
-    shared.lend(extent.bytes, this.#seed, this.#loans);
-    const { segment, offset } = shared.placeOf(extent.bytes);
-    return { segment, offset: offset / offsetUnitBytes, salt: this.#seed, number: this.#loans };
+    const { bytes } = lent.extent;
+    const number = shared.lend(bytes, this.#seed);
+    if (number === undefined) return undefined;
+    lent.number = number;
+    const { segment, offset } = shared.placeOf(bytes);
+    return { segment, offset: offset / offsetUnitBytes, salt: this.#seed, number };
+  }
+
+  /** No other process begins to fill the memory any more. */
+  #endLoan(lent: Lent): void {
+    if (lent.number !== 0) this.#parts.shared.endLoan(lent.number);
+    lent.number = 0;
   }
 
   /**
@@ -251,7 +259,8 @@ export class MemoryAcceptance {
     const extents: Extent[] = [];
     for (const { payload } of payloads) {
       const extent =
-        this.#lent.get(payload) ?? this.#parts.memory.allocate(extentHeaderBytes + payload.length);
+        this.#lent.get(payload)?.extent ??
+        this.#parts.memory.allocate(extentHeaderBytes + payload.length);
       if (extent === undefined) {
         extents.forEach((one, index) => {
           if (!this.#lent.has(payloads[index].payload)) one.unpin();
@@ -265,11 +274,12 @@ export class MemoryAcceptance {
 
   #fill(entry: CacheEntry, extent: Extent, source: Uint8Array, keys: Uint8Array): Held {
     const { shared } = this.#parts;
-    const isLent = this.#lent.has(source);
+    const lent = this.#lent.get(source);
+    const isLent = lent !== undefined;
     const payload = isLent ? source : extent.bytes.subarray(extentHeaderBytes);
     assert(payload.length === entry.facts.length, 'an entry knows its length');
     if (!isLent) shared.copy(payload, source);
-    else if (!this.#ahead.has(source)) shared.endLoan(extent.bytes);
+    else if (!this.#ahead.has(source)) this.#endLoan(lent);
     const place = { ...shared.placeOf(extent.bytes), seed: this.#seed };
     writeExtentHeader(extent.bytes, recordOf('payload', entry), keys, place);
     return { entry, extent, payload, isLent };

@@ -32,8 +32,8 @@ export class UnreadableIndex extends Error {}
 /** Bytes of an index that are read at a time. */
 const chunkBytes = 1024 * 1024;
 const magic = 'WKVIDX1\0';
-/** They look alike; an index of the second may be superseded, which one that has the name never is. */
-const versions: readonly number[] = [1, 2];
+/** They look alike to whoever follows a store that died. */
+const versions: readonly number[] = [1, 2, 3];
 const entriesLog2Max = 30;
 
 /**

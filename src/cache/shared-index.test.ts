@@ -12,6 +12,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { withoutNative } from '../../test/support/c-compiler.ts';
+import { eventually } from '../../test/support/waiting.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import { blake3Hex } from '../base/blake3.ts';
@@ -91,13 +92,14 @@ describe('the shared index', { skip: withoutNative() }, () => {
   }
 
   /** Keeps a payload of one unit and shows it; its bytes tell its name. */
-  function keep(name: string): void {
+  function keep(name: string): Extent {
     const extent = slabs.allocate(unit);
     assert(extent !== undefined, `there is room for ${name}`);
     extent.bytes.set(bytesOf(name));
     slabs.makeResident(extent, () => undefined);
     tier.publish(factsOf(name), extent.bytes, extent.bytes);
     extent.unpin();
+    return extent;
   }
 
   /** Shows so many payloads, each in the memory of the one before the last few. */
@@ -192,21 +194,44 @@ describe('the shared index', { skip: withoutNative() }, () => {
     client.close();
   });
 
-  it('leaves nothing of the old one in memory but its header, also to those who keep it mapped', () => {
+  it('leaves the old one as it was to those who have it mapped, and to nobody else', async () => {
     const descriptor = openSync(join(directory, 'index'), 'r');
+    const { blocks, ino } = fstatSync(descriptor);
     const idle = reader();
+    const mapped = (): boolean => readFileSync('/proc/self/maps', 'utf8').includes(` ${ino} `);
     churnUntil('a', () => rebuilt() === 1);
     churn('b', 8);
-    assert(fstatSync(descriptor).blocks * 512 <= unit, 'its memory was given back');
+    assert.equal(fstatSync(descriptor).blocks, blocks, 'it has all of its memory');
+    assert(mapped());
     assert.equal(idle.find(namespace, [keyOf('b 7')]), 1);
+    // Node unmaps it in the next turn.
+    await eventually('neither the store nor its client has it mapped', () =>
+      Promise.resolve(!mapped()),
+    );
     closeSync(descriptor);
     idle.close();
   });
 
+  it('is not built anew while clients that make no calls keep two old ones, and is when they do or are gone', () => {
+    const first = reader();
+    churnUntil('a', () => rebuilt() === 1);
+    const second = reader();
+    churnUntil('b', () => rebuilt() === 2);
+    churn('c', 2 * many);
+    assert.equal(rebuilt(), 2);
+    assert(lines.some((line) => /cannot be built anew/.test(String(line))));
+    assert.equal(second.find(namespace, [keyOf(`c ${2 * many - 1}`)]), 1);
+    churnUntil('d', () => rebuilt() === 3);
+    first.close();
+    second.close();
+    churnUntil('e', () => rebuilt() === 4);
+  });
+
   it('keeps what is pinned from being used again, whichever index it was found in', () => {
     const client = reader();
-    keep('pinned');
+    const kept = keep('pinned');
     const pins = client.pin(namespace, [keyOf('pinned')], wish);
+    slabs.remove(kept);
     churn('a', 2 * many);
     assert(rebuilt() >= 2);
     assert.deepEqual(Buffer.from(pins.blocks[0].payload), bytesOf('pinned'));
@@ -293,7 +318,13 @@ describe('the shared index', { skip: withoutNative() }, () => {
     assert.equal(client.find(namespace, [keyOf(`a ${2 * many - 1}`)]), 1);
     assert.equal(rebuilt(), 0);
     assert(lines.length > 3 && lines.length < 40, `${lines.length} tries`);
-    assert.deepEqual((await readdir(directory)).sort(), ['clients', 'index', 'segment-0']);
+    assert.deepEqual((await readdir(directory)).sort(), [
+      'clients',
+      'index',
+      'loans',
+      'segment-0',
+      'uses-0',
+    ]);
     hasMemory = true;
     const count = churnUntil('b', () => rebuilt() === 1);
     assert(count < smallest / 8, `${count} payloads`);
@@ -338,16 +369,19 @@ describe('the shared index', { skip: withoutNative() }, () => {
     await assert.rejects(readdir(directory), { code: 'ENOENT' });
   });
 
-  it('is read in the version before, in which no index was superseded', async () => {
+  it('is read in the versions before by whoever follows, and by no client', async () => {
     const path = join(directory, 'index');
     hold('held');
     tier.close();
     const bytes = readFileSync(path);
-    assert.equal(bytes.readUInt32LE(8), 2);
-    bytes.writeUInt32LE(1, 8);
-    writeFileSync(path, bytes);
-    assert.equal((await held()).length, 1);
+    assert.equal(bytes.readUInt32LE(8), 3);
     assert.equal(shared().index.isValid(bytes), true);
+    for (const version of [1, 2]) {
+      bytes.writeUInt32LE(version, 8);
+      writeFileSync(path, bytes);
+      assert.equal((await held()).length, 1);
+      assert.equal(shared().index.isValid(bytes), false);
+    }
   });
 });
 

@@ -4,7 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import { limits } from '../blocks/limits.ts';
 import { ownerMarks } from '../platform/shared-memory.ts';
 import type { SharedMemory } from '../platform/shared-memory.ts';
-import { IndexFile } from './index-file.ts';
+import { IndexFile, indexBytesOf } from './index-file.ts';
 import { sharedPaths } from './shared-layout.ts';
 import type { NameKind } from './shared-names.ts';
 import { ShownPlaces } from './shown-places.ts';
@@ -17,6 +17,8 @@ export interface SharedIndexParts {
   readonly budgetBytes: number;
   readonly segmentBytes: number;
   readonly logger: Logger;
+  /** The oldest index that each living client has mapped, by its generation. */
+  mappedIndexes(): ReadonlySet<number>;
 }
 
 /** An index of 2 GiB: Node 20 maps 4 GiB at most. */
@@ -33,6 +35,8 @@ const deletedShareMin = 1 / 8;
 const usedShareMax = 3 / 4;
 /** Entries that a build takes along with each payload that is shown meanwhile: some microseconds. */
 const carriedPerStep = 16;
+/** What superseded indexes may keep that clients have mapped, in indexes of the largest size. */
+const oldIndexesMax = 2;
 /** Payloads that are shown before a build is tried again which found no room, by this part of the entries. */
 const restShare = 1 / 16;
 
@@ -42,8 +46,8 @@ const restShare = 1 / 16;
  * Entries that were used and show nothing lengthen every search, and an index of which more than half shows something
  * finds no place for some payloads. Before that another one is built beside it, in steps that come with the
  * payloads which are shown meanwhile, so none takes long. Until it has all, only the old one is read, by clients and by
- * whoever follows a store that died. Then it takes the old one's name, the old one says that it is superseded, and
- * its memory is given back, again in steps (docs/decisions/0100).
+ * whoever follows a store that died. Then it takes the old one's name, and the old one says that it is superseded; its
+ * memory goes when the last client has unmapped it (docs/decisions/0100, 0112).
  */
 export class SharedIndex {
   readonly #parts: SharedIndexParts;
@@ -51,15 +55,17 @@ export class SharedIndex {
   /** Entry of what was shown at each place; -1 when it is hidden and perhaps still read. */
   #places = new ShownPlaces();
   #build: Build | undefined;
-  /** Superseded; of its memory some is left. */
-  #old: IndexFile | undefined;
+  /** Superseded, and perhaps still mapped by a client. */
+  #old: readonly Superseded[] = [];
+  #made = 0;
   /** Payloads to be shown before the next build is tried. */
   #restPayloads = 0;
 
   /** Makes the file. Fails with `ENOSPC` when there is no memory for it. */
   constructor(parts: SharedIndexParts) {
     this.#parts = parts;
-    const path = sharedPaths.index(parts.directory);
+    // Under another name: what has its own is whole, for whoever maps it.
+    const path = sharedPaths.nextIndex(parts.directory);
     this.#file = this.#makeFile(path, Math.min(entriesLog2First, largestLog2(parts.budgetBytes)));
     while (!this.#file.isWhole) {
       if (this.#file.takeMemory()) continue;
@@ -67,6 +73,7 @@ export class SharedIndex {
       throw Object.assign(new Error('there is no room for shared memory'), { code: 'ENOSPC' });
     }
     this.#file.open();
+    this.#file.takeName(sharedPaths.index(parts.directory));
   }
 
   /** The number of a name, which is added when it is not there; 0 when there is no room. */
@@ -130,29 +137,23 @@ export class SharedIndex {
 
   close(): void {
     this.#dropBuild();
-    while (this.#old !== undefined) this.#giveBack(this.#old);
     this.#file.close();
   }
 
   /** A piece of the work that is due. */
   #step(): void {
-    if (this.#old !== undefined) this.#giveBack(this.#old);
-    else if (this.#build !== undefined) this.#advance(this.#build);
+    if (this.#build !== undefined) this.#advance(this.#build);
     else if (this.#restPayloads > 0) this.#restPayloads -= 1;
     else if (this.#isFull) this.#begin();
   }
 
-  #giveBack(old: IndexFile): void {
-    try {
-      if (old.giveBackMemory()) return;
-    } catch (error) {
-      if (systemErrorCode(error) === undefined) throw error;
-      const { directory, logger } = this.#parts;
-      const event = 'shared memory: that of an old index goes when nobody has it mapped';
-      logger.info(event, { directory, reason: messageOf(error) });
-      old.drop();
-    }
-    this.#old = undefined;
+  /** Whether one more may be superseded: what clients keep of old ones is bounded, too. */
+  get #mayBeSuperseded(): boolean {
+    const mapped = this.#old.length === 0 ? undefined : this.#parts.mappedIndexes();
+    this.#old = this.#old.filter(({ generation }) => mapped?.has(generation) === true);
+    const keptBytes = this.#old.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    const mostBytes = oldIndexesMax * indexBytesOf(largestLog2(this.#parts.budgetBytes));
+    return keptBytes + this.#file.byteLength <= mostBytes;
   }
 
   get #isFull(): boolean {
@@ -170,13 +171,17 @@ export class SharedIndex {
   }
 
   #makeFile(path: string, entriesLog2: number): IndexFile {
-    const { memory, segmentBytes } = this.#parts;
-    return new IndexFile({ memory, path, entriesLog2, segmentBytes });
+    const { memory, segmentBytes, budgetBytes } = this.#parts;
+    this.#made += 1;
+    const pinnedBytesMax = Math.floor(budgetBytes * limits.pinnedByClientShare);
+    const generation = this.#made;
+    return new IndexFile({ memory, path, entriesLog2, segmentBytes, generation, pinnedBytesMax });
   }
 
   #begin(): void {
     const { memory, directory } = this.#parts;
     const path = sharedPaths.nextIndex(directory);
+    if (!this.#mayBeSuperseded) return this.#giveUp('clients that make no calls keep old ones');
     this.#try(() => {
       memory.remove(path);
       const file = this.#makeFile(path, this.#nextLog2);
@@ -227,7 +232,7 @@ export class SharedIndex {
     old.supersede();
     this.#file = file;
     this.#places = places;
-    this.#old = old;
+    this.#old = [...this.#old, { generation: old.generation, byteLength: old.byteLength }];
     this.#build = undefined;
     logger.info('shared memory: its index was built anew', {
       ...{ directory, entries: file.capacity, before: old.capacity },
@@ -257,6 +262,12 @@ export class SharedIndex {
     this.#build = undefined;
     build?.made.remove();
   }
+}
+
+/** An index that is the store's no more. */
+interface Superseded {
+  readonly generation: number;
+  readonly byteLength: number;
 }
 
 /** An index that is built beside the one that serves. */

@@ -9,6 +9,8 @@ import type { PayloadKind } from '../blocks/payload-kind.ts';
  *             index-next    the one that is to take its place, while it is built
  *             clients       what each client pins; a client locks its part while it lives
  *             segment-<n>   payloads
+ *             uses-<n>      which of them clients have used, a byte for each 4 KiB of a segment
+ *             loans         which of them clients may fill, see loan-stamps.ts
  *             ring-<n>      saves that one client leaves for the store, see ring-layout.ts
  *             place         the place in the cache directory that it belongs to, see memory-link.ts
  * ```
@@ -18,6 +20,8 @@ export const sharedPaths = {
   nextIndex: (directory: string): string => join(directory, 'index-next'),
   clients: (directory: string): string => join(directory, 'clients'),
   segment: (directory: string, number: number): string => join(directory, `segment-${number}`),
+  uses: (directory: string, number: number): string => join(directory, `uses-${number}`),
+  loans: (directory: string): string => join(directory, 'loans'),
   ring: (directory: string, number: number): string => join(directory, `ring-${number}`),
 };
 

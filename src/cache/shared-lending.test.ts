@@ -7,7 +7,6 @@ import { withoutNative } from '../../test/support/c-compiler.ts';
 import { LendingRig, rigSalt } from '../../test/support/lending-rig.ts';
 import { randomPayload } from '../../test/support/payloads.ts';
 import { clientBytes, offsetUnitBytes } from '../platform/shared-memory.ts';
-import type { Extent } from './extent.ts';
 import { extentHeaderBytes } from './extent-header.ts';
 import type { SharedFiller } from './shared-reader.ts';
 
@@ -30,21 +29,22 @@ describe('memory that a store lends to a client', { skip: withoutNative() }, () 
   }
 
   /** Ends a loan as the store does that wants its memory back. */
-  function takeBack(extent: Extent): void {
-    rig.tier.endLoan(extent.bytes);
+  function takeBack({ extent, place }: ReturnType<LendingRig['lend']>): void {
+    rig.tier.endLoan(place.number);
     extent.unpin();
   }
 
   it('holds what the client copied, whose checksum it gives', () => {
     const filling = filler();
     for (const length of [0, 1, 65_537, 262_143, 262_144, 262_145, 1_500_000]) {
-      const { extent, place } = rig.lend(length);
+      const lent = rig.lend(length);
+      const { extent, place } = lent;
       const payload = randomPayload(`lent ${length}`, length);
       const crc = filling.fill(place, payload);
       assert.equal(crc, bitwiseCrc32c(payload), `${length} bytes`);
       const held = extent.bytes.subarray(extentHeaderBytes, extentHeaderBytes + length);
       assert.equal(digestOf(held), digestOf(payload));
-      takeBack(extent);
+      takeBack(lent);
     }
     filling.end();
   });
@@ -58,7 +58,7 @@ describe('memory that a store lends to a client', { skip: withoutNative() }, () 
     assert.equal(filling.fill({ ...place, number: 0 }, payload), undefined);
     assert.equal(filling.fill({ ...place, salt: rigSalt + 1 }, payload), undefined);
     assert.equal(digestOf(extent.bytes), before);
-    rig.tier.endLoan(extent.bytes);
+    rig.tier.endLoan(place.number);
     const after = digestOf(extent.bytes);
     assert.equal(filling.fill(place, payload), undefined);
     assert.equal(digestOf(extent.bytes), after);
@@ -68,13 +68,14 @@ describe('memory that a store lends to a client', { skip: withoutNative() }, () 
 
   it('is not written beyond its segment', () => {
     const filling = filler();
-    const { extent, place } = rig.lend(100_000);
+    const lent = rig.lend(100_000);
+    const { place } = lent;
     const payload = randomPayload('long', 100_000);
     const beyond = { ...place, offset: (2 * budgetBytes) / offsetUnitBytes - 1 };
     assert.throws(() => filling.fill(beyond, payload), RangeError);
     assert.throws(() => filling.fill({ ...place, offset: 0xffffffff }, payload), RangeError);
     assert.throws(() => filling.fill({ ...place, segment: 7 }, payload), { code: 'ENOENT' });
-    takeBack(extent);
+    takeBack(lent);
     filling.end();
   });
 
@@ -86,7 +87,7 @@ describe('memory that a store lends to a client', { skip: withoutNative() }, () 
     const { segment, offset } = lent[2].place;
     const location = (1n << 63n) | (BigInt(segment) << 40n) | BigInt(offset);
     await writeHazard(clients, location);
-    for (const { extent } of lent) takeBack(extent);
+    for (const one of lent) takeBack(one);
     const again = [1, 2, 3].map(() => rig.memory.allocate(big));
     const places = again.map(
       (extent) => extent && rig.tier.placeOf(extent.bytes).offset / offsetUnitBytes,

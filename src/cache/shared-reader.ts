@@ -6,7 +6,7 @@ import type { Namespace } from '../blocks/namespace.ts';
 import type { LentPlace } from '../blocks/served-store.ts';
 import {
   clientBytes,
-  clientsMax,
+  clientWords,
   hazardsMax,
   headerWords,
   indexStates,
@@ -19,7 +19,15 @@ import {
 } from '../platform/shared-memory.ts';
 import type { SharedFile, SharedIndexCode, SharedMemory } from '../platform/shared-memory.ts';
 import { factBits, ownerOf, sharedPaths } from './shared-layout.ts';
-import { SharedNames } from './shared-names.ts';
+import {
+  joinClients,
+  openIndex,
+  openStamps,
+  openWhole,
+  pinnedBytesMaxOf,
+  viewOf,
+} from './shared-reader-files.ts';
+import type { IndexView, ReaderParts } from './shared-reader-files.ts';
 
 /** What a load asks of blocks. */
 export interface SharedWish {
@@ -34,6 +42,8 @@ export interface SharedWish {
  */
 export interface SharedPins {
   readonly blocks: readonly LoadedBlock[];
+  /** Entries that point to what no payload can be. Then nothing is found here any more. */
+  readonly damaged: number;
   /** Harmless when called again. */
   readonly release: () => void;
 }
@@ -49,7 +59,7 @@ export interface SharedFiller {
 /** Namespaces are counted from 1. */
 const nobody = ownerOf(0);
 
-const noPins: SharedPins = { blocks: [], release: () => undefined };
+const noPins: SharedPins = { blocks: [], damaged: 0, release: () => undefined };
 
 /**
  * The memory of a store on this host, as a client reads it: without a call to the store and without a
@@ -64,12 +74,19 @@ export class SharedReader {
   readonly #clientsFile: SharedFile;
   readonly #clients: Uint8Array;
   readonly #client: number;
+  /** By which it sees what the store lends; undefined: nothing is filled. */
+  readonly #stamps: Uint8Array | undefined;
   readonly #segments: Uint8Array[] = [];
+  /** Where it is said of each segment what was used; undefined where it cannot be. */
+  readonly #uses: (Uint8Array | undefined)[] = [];
   /** The same once more, where something was filled. */
   readonly #writable: { readonly memory: Uint8Array; readonly touched: Uint8Array }[] = [];
   /** Hazards that pin nothing: the first so many, the lowest number last. */
   readonly #free = Uint32Array.from({ length: hazardsMax }, (_, i) => hazardsMax - 1 - i);
   #freeCount = hazardsMax;
+  /** Bytes of the payloads that are pinned, and how many may be. */
+  #pinnedBytes = 0;
+  readonly #pinnedBytesMax: number;
   /** What {@link SharedIndexCode.pin} is given and gives; nothing in it is kept from call to call. */
   readonly #exchange = new Uint32Array(requestWords + pinKeysMax * recordWords);
   #isClosed = false;
@@ -83,7 +100,10 @@ export class SharedReader {
     this.#clientsFile = parts.clientsFile;
     this.#clients = parts.clients;
     this.#client = parts.client;
+    this.#pinnedBytesMax = pinnedBytesMaxOf(parts.index);
+    this.#stamps = parts.stamps;
     this.#exchange[1] = parts.client;
+    this.#showIndex();
   }
 
   /**
@@ -97,7 +117,8 @@ export class SharedReader {
       const clientsFile = files.open(sharedPaths.clients(directory), 'read-write');
       const joined = joinClients(files, clientsFile);
       if (joined === undefined) return undefined;
-      return new SharedReader(files, directory, { index, clientsFile, ...joined });
+      const stamps = openStamps(files, directory);
+      return new SharedReader(files, directory, { index, clientsFile, stamps, ...joined });
     } catch (error) {
       // The store closed and removed its files meanwhile.
       if (systemErrorCode(error) === undefined) throw error;
@@ -127,7 +148,7 @@ export class SharedReader {
     const { index } = this.#view;
     for (let at = 0; at < keys.length; at += pinKeysMax) {
       const some = keys.length <= pinKeysMax ? keys : keys.slice(at, at + pinKeysMax);
-      const found = this.#code.find(index, some.join(''), owner);
+      const found = this.#find(index, some.join(''), owner);
       if (found < some.length) return at + found;
     }
     return keys.length;
@@ -140,11 +161,27 @@ export class SharedReader {
   present(namespace: Namespace, keys: readonly BlockKey[], marks: Uint8Array): number | undefined {
     // Without a name nothing of it is there: any owner does to look at the keys.
     const owner = (this.isOpen ? this.#ownerOf(namespace) : undefined) ?? nobody;
-    const count = this.#code.present(this.#view.index, keys.join(''), owner, marks);
-    return count < 0 ? undefined : count;
+    try {
+      const count = this.#code.present(this.#view.index, keys.join(''), owner, marks);
+      return count < 0 ? undefined : count;
+    } catch (error) {
+      this.#giveUp(error);
+      marks.fill(0);
+      return 0;
+    }
   }
 
-  /** Pins leading blocks that suit, as far as there are hazards. As for {@link find} with the digits. */
+  /** An index whose header was damaged since it was opened has nothing. */
+  #find(index: Uint8Array, keys: string, owner: number): number {
+    try {
+      return this.#code.find(index, keys, owner);
+    } catch (error) {
+      this.#giveUp(error);
+      return 0;
+    }
+  }
+
+  /** Pins leading blocks that suit, as far as there are hazards and as is pinned at most. As for {@link find} with the digits. */
   pin(namespace: Namespace, keys: readonly BlockKey[], wish: SharedWish): SharedPins {
     // First: numbers of names are those of one index.
     const owner = this.isOpen ? this.#ownerOf(namespace) : undefined;
@@ -156,30 +193,48 @@ export class SharedReader {
       exchange[recordAt(place)] = this.#free[this.#freeCount - 1 - place];
     }
     const text = keys.length === count ? keys.join('') : keys.slice(0, count).join('');
-    const pinned = this.#code.pin(this.#view.index, this.#clients, text, exchange);
-    const blocks: LoadedBlock[] = [];
-    const hazards: number[] = [];
+    let blocks: readonly LoadedBlock[];
+    let pinned = 0;
     try {
-      for (let place = 0; place < pinned && this.#suits(place, wish); place += 1) {
-        blocks.push(this.#blockAt(place, keys[place]));
-        hazards.push(exchange[recordAt(place)]);
-      }
+      pinned = this.#code.pin(this.#view.index, this.#clients, text, exchange);
+      blocks = this.#blocksOf(keys.slice(0, pinned), wish);
     } catch (error) {
       this.#code.unpin(this.#clients, exchange, 0, pinned);
-      if (systemErrorCode(error) === undefined) throw error;
-      // Its file is gone, or there is no descriptor or memory to map it: the store is asked.
-      this.close();
-      return noPins;
+      return this.#giveUp(error);
     }
     const { length } = blocks;
     if (pinned > length) this.#code.unpin(this.#clients, exchange, length, pinned);
     this.#freeCount -= length;
-    return length === 0 ? noPins : this.#pins(blocks, hazards);
+    for (const { payload } of blocks) this.#pinnedBytes += payload.byteLength;
+    return length === 0 ? noPins : this.#pins(blocks);
+  }
+
+  /** Leading ones of those that are pinned: what suits, and not more than may be pinned. */
+  #blocksOf(keys: readonly BlockKey[], wish: SharedWish): readonly LoadedBlock[] {
+    const blocks: LoadedBlock[] = [];
+    let bytes = this.#pinnedBytes;
+    for (let place = 0; place < keys.length && this.#suits(place, wish); place += 1) {
+      const block = this.#blockAt(place, keys[place]);
+      bytes += block.payload.byteLength;
+      if (bytes > this.#pinnedBytesMax) break;
+      blocks.push(block);
+    }
+    return blocks;
+  }
+
+  /** The store is asked from now on. */
+  #giveUp(error: unknown): SharedPins {
+    // A file is gone, or there is no descriptor or memory to map it; or what an entry or the header says cannot be.
+    const isDamaged = error instanceof RangeError;
+    if (systemErrorCode(error) === undefined && !isDamaged) throw error;
+    this.close();
+    return { ...noPins, damaged: isDamaged ? 1 : 0 };
   }
 
   /** Takes a hazard to fill lent memory with; undefined when all are in use. */
   filler(): SharedFiller | undefined {
-    if (this.#freeCount === 0 || !this.isOpen) return undefined;
+    const stamps = this.#stamps;
+    if (stamps === undefined || this.#freeCount === 0 || !this.isOpen) return undefined;
     this.#freeCount -= 1;
     const hazard = this.#free[this.#freeCount];
     const request = Uint32Array.of(this.#client, hazard);
@@ -189,7 +244,8 @@ export class SharedReader {
         assert(!hasEnded, 'what has ended fills nothing');
         const lent = Uint32Array.of(segment, offset, salt, number);
         const { memory, touched } = this.#writableSegment(segment);
-        const crc = this.#code.fill(this.#clients, request, memory, lent, payload, touched);
+        const whose = this.#clients;
+        const crc = this.#code.fill(whose, request, memory, lent, payload, touched, stamps);
         if (crc >= 0) return crc;
         // Taken back, or never of this store: a daemon may have died, and its successor lends.
         this.close();
@@ -207,6 +263,7 @@ export class SharedReader {
 
   /** Looks no more. What is pinned stays pinned until it is released. */
   close(): void {
+    if (!this.#isClosed) this.#files.unmap(this.#view.index);
     this.#isClosed = true;
     this.#leaveWhenDone();
   }
@@ -216,7 +273,10 @@ export class SharedReader {
     try {
       const index = openIndex(this.#files, this.#directory);
       if (index === undefined) return false;
+      const before = this.#view;
       this.#view = viewOf(index);
+      this.#files.unmap(before.index);
+      this.#showIndex();
       return Atomics.load(this.#view.header, headerWords.state) === indexStates.open;
     } catch (error) {
       // The store closed and removed its files, or there is no descriptor: the socket serves.
@@ -225,13 +285,25 @@ export class SharedReader {
     }
   }
 
-  #pins(blocks: readonly LoadedBlock[], hazards: readonly number[]): SharedPins {
+  /** Tells the store which index has memory for this client. */
+  #showIndex(): void {
+    const { buffer, byteOffset } = this.#clients;
+    const words = new Int32Array(buffer, byteOffset + this.#client * clientBytes, clientBytes / 4);
+    const generation = Atomics.load(this.#view.header, headerWords.generation);
+    Atomics.store(words, clientWords.oldestIndex, generation);
+  }
+
+  /** The first so many records of the exchange are theirs. */
+  #pins(blocks: readonly LoadedBlock[]): SharedPins {
+    const hazards = blocks.map((_, place) => this.#exchange[recordAt(place)]);
     let isReleased = false;
     return {
       blocks,
+      damaged: 0,
       release: () => {
         if (isReleased) return;
         isReleased = true;
+        for (const { payload } of blocks) this.#pinnedBytes -= payload.byteLength;
         this.#unpin(hazards);
         this.#leaveWhenDone();
       },
@@ -265,6 +337,7 @@ export class SharedReader {
     return number === this.#view.names.find('fingerprint', fingerprint);
   }
 
+  /** @throws RangeError when the entry points to what no payload can be. */
   #blockAt(place: number, key: BlockKey): LoadedBlock {
     const exchange = this.#exchange;
     const at = recordAt(place);
@@ -272,8 +345,10 @@ export class SharedReader {
     const length = exchange[at + 3];
     const facts = exchange[at + 5];
     const start = exchange[at + 2] * offsetUnitBytes + (where >>> 16) * skipUnitBytes;
-    const segment = this.#segment(where & 0xffff);
-    assert(start + length <= segment.byteLength, 'a payload lies in its segment');
+    const number = where & 0xffff;
+    const segment = this.#segment(number);
+    if (start + length > segment.byteLength) throw new RangeError('it ends behind its segment');
+    this.#noteUse(number, exchange[at + 2]);
     return {
       key,
       payload: segment.subarray(start, start + length),
@@ -284,9 +359,24 @@ export class SharedReader {
     };
   }
 
+  /** The store evicts first what nobody says this of. */
+  #noteUse(segment: number, unit: number): void {
+    const uses = this.#uses[segment];
+    // A look disturbs nobody; a store takes the line away from everybody who has it.
+    if (uses !== undefined && uses[unit] === 0) uses[unit] = 1;
+  }
+
   /** Mapped when something in it is first found. */
   #segment(number: number): Uint8Array {
-    return (this.#segments[number] ??= this.#mapSegment(number, 'read'));
+    const known = this.#segments[number];
+    if (known !== undefined) return known;
+    this.#uses[number] = openWhole(
+      this.#files,
+      sharedPaths.uses(this.#directory, number),
+      'read-write',
+      1,
+    );
+    return (this.#segments[number] = this.#mapSegment(number, 'read'));
   }
 
   #writableSegment(number: number): { readonly memory: Uint8Array; readonly touched: Uint8Array } {
@@ -321,63 +411,4 @@ export class SharedReader {
 /** Where the record of a key begins in an exchange, by its place. */
 function recordAt(place: number): number {
   return requestWords + place * recordWords;
-}
-
-/** An index as it is mapped. */
-interface IndexView {
-  readonly index: Uint8Array;
-  readonly header: Int32Array;
-  readonly names: SharedNames;
-}
-
-function viewOf(index: Uint8Array): IndexView {
-  const header = new Int32Array(index.buffer, index.byteOffset, 8);
-  return { index, header, names: new SharedNames(index) };
-}
-
-interface ReaderParts {
-  readonly index: Uint8Array;
-  readonly clientsFile: SharedFile;
-  readonly clients: Uint8Array;
-  readonly client: number;
-}
-
-/** The index of a store that lives. */
-function openIndex(files: SharedMemory, directory: string): Uint8Array | undefined {
-  const file = files.open(sharedPaths.index(directory), 'read');
-  try {
-    if (!file.isLocked(0, 1)) return undefined;
-    const index = file.map();
-    return files.index.isValid(index) ? index : undefined;
-  } finally {
-    file.close();
-  }
-}
-
-/** Takes a place among the clients. What was opened is closed when there is none, or it cannot be mapped. */
-function joinClients(
-  files: SharedMemory,
-  file: SharedFile,
-): Pick<ReaderParts, 'clients' | 'client'> | undefined {
-  const client = takeClient(file);
-  try {
-    if (client !== undefined) {
-      const clients = file.map();
-      files.index.beginClient(clients, client);
-      return { clients, client };
-    }
-  } catch (error) {
-    file.close();
-    throw error;
-  }
-  file.close();
-  return undefined;
-}
-
-function takeClient(file: SharedFile): number | undefined {
-  if (file.byteLength < clientsMax * clientBytes) return undefined;
-  for (let client = 0; client < clientsMax; client += 1) {
-    if (file.lock(client * clientBytes, clientBytes)) return client;
-  }
-  return undefined;
 }

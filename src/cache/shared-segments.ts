@@ -16,6 +16,9 @@ interface Segment {
   readonly number: number;
   readonly file: SharedFile;
   readonly memory: SlabBytes;
+  /** A byte for each unit, which clients set: what begins there was used. */
+  readonly uses: Uint8Array;
+  readonly usesFile: SharedFile;
   /** In order, none touching another. */
   readonly gaps: Gap[];
 }
@@ -82,6 +85,16 @@ export class SharedSegments {
     }
   }
 
+  /** True when a client has used what begins at that offset since this was last asked. */
+  takeUse(offset: number, buffer: SharedArrayBuffer): boolean {
+    const number = this.#numbers.get(buffer);
+    if (number === undefined) return false;
+    const { uses } = this.#segments[number];
+    // Most were not: looking changes nothing that readers have in their caches.
+    const unit = offset / offsetUnitBytes;
+    return Atomics.load(uses, unit) !== 0 && Atomics.exchange(uses, unit, 0) !== 0;
+  }
+
   numberOf(buffer: SharedArrayBuffer): number | undefined {
     return this.#numbers.get(buffer);
   }
@@ -89,33 +102,43 @@ export class SharedSegments {
   /** No memory is given or taken back any more; what was given stays mapped. */
   close(): void {
     this.#isClosed = true;
-    for (const { file } of this.#segments) file.close();
+    for (const { file, usesFile } of this.#segments) {
+      file.close();
+      usesFile.close();
+    }
   }
 
   /** Undefined when the system has no descriptor, file or address space for one more. */
   #make(): Segment | undefined {
     const number = this.#segments.length;
     if (number >= segmentsMax) return undefined;
-    const path = sharedPaths.segment(this.#directory, number);
-    let file: SharedFile | undefined;
-    let memory: SlabBytes;
+    const made: { file: SharedFile; path: string }[] = [];
+    const make = (path: string, byteLength: number): SharedFile => {
+      const file = this.#memory.create(path, byteLength);
+      made.push({ file, path });
+      return file;
+    };
     try {
-      file = this.#memory.create(path, this.segmentBytes);
-      memory = file.mapForThreads();
+      // First: whoever sees the segment finds it whole.
+      const unitCount = this.segmentBytes / offsetUnitBytes;
+      const usesFile = make(sharedPaths.uses(this.#directory, number), unitCount);
+      if (!usesFile.reserve(0, unitCount)) throw new RangeError('there is no room for uses');
+      const file = make(sharedPaths.segment(this.#directory, number), this.segmentBytes);
+      const [memory, uses] = [file.mapForThreads(), usesFile.map()];
+      const gaps = [{ start: 0, end: this.segmentBytes }];
+      const segment = { number, file, memory, usesFile, uses, gaps };
+      this.#segments.push(segment);
+      this.#numbers.set(memory.buffer, number);
+      return segment;
     } catch (error) {
       if (systemErrorCode(error) === undefined && !(error instanceof RangeError)) throw error;
-      if (file !== undefined) {
+      for (const { file, path } of made) {
         file.close();
         // Else it were in the way of the next try.
         this.#memory.remove(path);
       }
       return undefined;
     }
-    const gaps = [{ start: 0, end: this.segmentBytes }];
-    const segment = { number, file, memory, gaps };
-    this.#segments.push(segment);
-    this.#numbers.set(memory.buffer, number);
-    return segment;
   }
 }
 

@@ -165,7 +165,7 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
   });
 
   it('pins as often as it has let go, block by block and many at once', () => {
-    const names = Array.from({ length: 16 }, (_, i) => `n${i}`);
+    const names = Array.from({ length: 6 }, (_, i) => `n${i}`);
     for (const name of names) assert(keep(name) !== undefined);
     const client = reader();
     const keys = names.map(keyOf);
@@ -199,11 +199,12 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
   });
 
   it('does not use memory again while a client pins it, and does so afterwards', () => {
-    keep('p');
+    const kept = keep('p');
     const client = reader();
     const pins = client.pin(namespace, [keyOf('p')], wish);
+    assert(kept !== undefined);
+    memory.remove(kept);
     for (let round = 0; round < 60; round += 1) keep(`x${round}`);
-    assert(evicted.includes('p'), 'it was evicted');
     assert.equal(client.find(namespace, [keyOf('p')]), 0, 'and is shown no more');
     assert.deepEqual(Buffer.from(pins.blocks[0].payload), Buffer.alloc(unit, 'p'));
     const { payload } = pins.blocks[0];
@@ -217,21 +218,65 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
   it('refuses memory when clients pin all of it, and has it again when they let go', () => {
     const names = Array.from({ length: 16 }, (_, i) => `n${i}`);
     for (const name of names) assert(keep(name) !== undefined);
-    const client = reader();
-    const pins = client.pin(namespace, names.map(keyOf), wish);
-    assert.equal(pins.blocks.length, 16);
+    const [client, other] = [reader(), reader()];
+    const pins = client.pin(namespace, names.slice(0, 12).map(keyOf), wish);
+    const others = other.pin(namespace, names.slice(12).map(keyOf), wish);
+    assert.equal(pins.blocks.length + others.blocks.length, 16);
     assert.equal(keep('more'), undefined);
     pins.release();
     assert(keep('more') !== undefined);
+    client.close();
+    other.close();
+  });
+
+  it('lends one client three quarters of it at a time, and others the rest', () => {
+    const names = Array.from({ length: 16 }, (_, i) => `n${i}`);
+    for (const name of names) assert(keep(name) !== undefined);
+    const keys = names.map(keyOf);
+    const [client, other] = [reader(), reader()];
+    const [first, second] = [keys.slice(0, 8), keys.slice(8)].map((some) =>
+      client.pin(namespace, some, wish),
+    );
+    assert.deepEqual([first.blocks.length, second.blocks.length], [8, 4]);
+    assert.equal(client.pin(namespace, keys, wish).blocks.length, 0);
+    assert.equal(other.pin(namespace, keys, wish).blocks.length, 12);
+    first.release();
+    first.release();
+    assert.equal(client.pin(namespace, keys, wish).blocks.length, 8);
+    client.close();
+    other.close();
+  });
+
+  it('evicts what nobody reads before what a client reads where it lies', () => {
+    for (const name of ['read', 'unread']) keep(name);
+    const client = reader();
+    for (let round = 0; round < 100; round += 1) {
+      keep(`x${round}`);
+      const pins = client.pin(namespace, [keyOf('read')], wish);
+      assert.equal(pins.blocks.length, 1, `round ${round}`);
+      pins.release();
+    }
+    assert.equal(client.find(namespace, [keyOf('unread')]), 0);
+    assert(!evicted.includes('read'));
+    client.close();
+  });
+
+  it('evicts what nobody reads any more, though it was read before', () => {
+    const names = Array.from({ length: 12 }, (_, i) => `n${i}`);
+    for (const name of names) keep(name);
+    const client = reader();
+    client.pin(namespace, names.map(keyOf), wish).release();
+    for (let round = 0; round < 100; round += 1) keep(`x${round}`);
+    assert(evicted.some((name) => names.includes(name)));
     client.close();
   });
 
   it('has the memory again that a killed client pinned', () => {
     const names = Array.from({ length: 16 }, (_, i) => `n${i}`);
     for (const name of names) assert(keep(name) !== undefined);
-    const words = [pinningChild, directory, namespace, ...names.map(keyOf)];
+    const words = [pinningChild, directory, namespace, ...names.slice(0, 12).map(keyOf)];
     const child = spawnSync(process.execPath, words, { encoding: 'utf8' });
-    assert.deepEqual([child.stdout, child.signal], ['16', 'SIGKILL'], child.stderr);
+    assert.deepEqual([child.stdout, child.signal], ['12', 'SIGKILL'], child.stderr);
     for (const name of names) assert(keep(`${name} again`) !== undefined, name);
   });
 
@@ -350,7 +395,7 @@ describe('shared memory tier', { skip: withoutNative() }, () => {
     });
     const second = await newSharedDirectory(here);
     assert(second !== undefined && second !== first);
-    assert.deepEqual((await readdir(first)).sort(), ['clients', 'index']);
+    assert.deepEqual((await readdir(first)).sort(), ['clients', 'index', 'loans']);
     living.close();
     await newSharedDirectory(here);
     await assert.rejects(readdir(first), { code: 'ENOENT' });

@@ -4,12 +4,12 @@ import type { Logger } from '../base/logger.ts';
 import type { Platform } from '../platform/platform.ts';
 import {
   clientBytes,
+  clientWords,
   clientsMax,
   offsetUnitBytes,
   ownerMarks,
   skipMax,
   skipUnitBytes,
-  stampOffsets,
 } from '../platform/shared-memory.ts';
 import type { SharedFile, SharedMemory } from '../platform/shared-memory.ts';
 import type { PayloadFacts } from './cache-entry.ts';
@@ -18,9 +18,10 @@ import { extentHeaderBytes } from './extent-header.ts';
 import { indexBytesOf } from './index-file.ts';
 import { largestLog2, SharedIndex } from './shared-index.ts';
 import { factBits, fingerprintsMax, ownerOf, sharedPaths } from './shared-layout.ts';
+import { LoanStamps } from './loan-stamps.ts';
+import type { OutsideReaders } from './outside-readers.ts';
 import { SharedSegments } from './shared-segments.ts';
 import type { SlabBytes } from './slab-memory.ts';
-import type { OutsideReaders } from './slab-memory-tier.ts';
 
 export interface SharedTierParts {
   readonly memory: SharedMemory;
@@ -41,6 +42,7 @@ export class SharedTier implements OutsideReaders {
   readonly #clientsFile: SharedFile;
   readonly #clients: Uint8Array;
   readonly #segments: SharedSegments;
+  readonly #stamps: LoanStamps;
   readonly #payload = new Uint32Array(7);
   #isClosed = false;
 
@@ -53,8 +55,13 @@ export class SharedTier implements OutsideReaders {
     // Its memory is taken now, so that no client meets a full file system when it writes there.
     requireRoom(this.#clientsFile);
     this.#clients = this.#clientsFile.map();
+    this.#stamps = new LoanStamps(memory, sharedPaths.loans(directory));
     const { segmentBytes } = this.#segments;
-    this.#index = new SharedIndex({ memory, directory, budgetBytes, segmentBytes, logger });
+    const mappedIndexes = (): ReadonlySet<number> => this.#mappedIndexes();
+    this.#index = new SharedIndex({
+      ...{ memory, directory, budgetBytes, segmentBytes, logger },
+      mappedIndexes,
+    });
   }
 
   /** Memory for a slab; undefined when the system has none. */
@@ -64,6 +71,10 @@ export class SharedTier implements OutsideReaders {
 
   giveBack(memory: SlabBytes): void {
     this.#segments.giveBack(memory);
+  }
+
+  takeUse(offset: number, { buffer }: SlabBytes): boolean {
+    return this.#segments.takeUse(offset, buffer);
   }
 
   /** Shows a payload that lies in memory of this tier and does not change any more. */
@@ -108,22 +119,18 @@ export class SharedTier implements OutsideReaders {
   }
 
   /**
-   * Lets a client fill the extent, which bears that stamp until {@link endLoan}. The client pins it while it
-   * writes, so what is given up by `retire` before it is done is not used again.
+   * Lets a client fill the extent by the number that this gives, until {@link endLoan}. The client pins it while it
+   * writes, so what is given up by `retire` before it is done is not used again. Undefined when as much is lent as may be.
    */
-  lend(extent: SlabBytes, salt: number, number: number): void {
-    assert(number > 0, 'a loan has a number');
-    this.#index.hide(extent);
-    const stamp = stampOf(extent);
-    Atomics.store(stamp, 0, salt);
-    Atomics.store(stamp, 1, number);
+  lend(extent: SlabBytes, salt: number): number | undefined {
+    const number = this.#stamps.begin(salt);
+    if (number !== undefined) this.#index.hide(extent);
+    return number;
   }
 
-  /** Whoever has not begun to fill the extent does not any more; with a number only when it is lent under that one. */
-  endLoan(extent: SlabBytes, number?: number): void {
-    const stamp = stampOf(extent);
-    const bits = number === undefined ? Atomics.load(stamp, 1) : number | 0;
-    Atomics.compareExchange(stamp, 1, bits, 0);
+  /** Whoever has not begun to fill what was lent under the number does not any more. */
+  endLoan(number: number): void {
+    this.#stamps.end(number);
   }
 
   /** A ring for one client, with so many bytes for what it leaves there. Undefined when the system refuses. */
@@ -164,6 +171,7 @@ export class SharedTier implements OutsideReaders {
     this.#isClosed = true;
     this.#index.close();
     this.#segments.close();
+    this.#stamps.close();
     this.#clientsFile.close();
   }
 
@@ -190,6 +198,8 @@ export class SharedTier implements OutsideReaders {
     const words = [segment, extent.byteOffset / offsetUnitBytes, payload.byteLength, facts.crc];
     const bits = facts.tokens | decoded | (fingerprint << factBits.fingerprintShift);
     this.#payload.set([...words, bits, owner | marks, skip]);
+    // What lay there before was used by others.
+    this.#segments.takeUse(extent.byteOffset, extent.buffer);
     return this.#index.show(extent, name, this.#payload);
   }
 
@@ -207,6 +217,19 @@ export class SharedTier implements OutsideReaders {
       this.#memory.index.clearClient(this.#clients, client);
       this.#clientsFile.unlock(start, clientBytes);
     }
+  }
+
+  #mappedIndexes(): ReadonlySet<number> {
+    const mapped = new Set<number>();
+    const { buffer, byteOffset, byteLength } = this.#clients;
+    const words = new Int32Array(buffer, byteOffset, byteLength / 4);
+    for (let client = 0; client < clientsMax; client += 1) {
+      const generation = Atomics.load(words, (client * clientBytes) / 4 + clientWords.oldestIndex);
+      if (generation === 0 || mapped.has(generation)) continue;
+      // A dead one has left the word.
+      if (this.#clientsFile.isLocked(client * clientBytes, clientBytes)) mapped.add(generation);
+    }
+    return mapped;
   }
 
   #ownerOf({ namespace, kind }: PayloadFacts): number | undefined {
@@ -250,10 +273,6 @@ export async function openSharedTier(
     if (systemErrorCode(error) === undefined) throw error;
     return refuse(messageOf(error));
   }
-}
-
-function stampOf({ buffer, byteOffset }: SlabBytes): Int32Array<SharedArrayBuffer> {
-  return new Int32Array(buffer, byteOffset + stampOffsets.salt, 2);
 }
 
 /** Somebody else may have taken what was free a moment ago. */

@@ -1,10 +1,12 @@
 import { assert } from '../base/assert.ts';
 import type { Extent } from './extent.ts';
 import type { MemoryTier, MemoryUsage } from './memory-tier.ts';
+import { noReaders } from './outside-readers.ts';
+import type { OutsideReaders } from './outside-readers.ts';
 import { SlabList } from './slab-list.ts';
 import { SlabMemory, roundDown, takeSharedMemory } from './slab-memory.ts';
 import type { SlabBytes, TakeMemory } from './slab-memory.ts';
-import { extentBytesFor, SizeClass, Slab, SlabExtent } from './slab.ts';
+import { extentBytesFor, fits, SizeClass, Slab, SlabExtent } from './slab.ts';
 import type { ExtentEvents, Slot } from './slab.ts';
 
 /**
@@ -21,7 +23,8 @@ import type { ExtentEvents, Slot } from './slab.ts';
  *    more than {@link muchOlder} times as long ago as any evictable extent of this class. So a class that keeps
  *    evicting its own fresh extents grows at the cost of old data elsewhere, and two classes in
  *    equal use leave each other alone;
- * 4. its own extent that was not used for longest: of those used once, unless they are few;
+ * 4. its own extent that was not used for longest: of those used once, unless they are few. What clients in other processes have
+ *    used is told by them alone, so it is asked about here, and with 3. and 5.;
  * 5. slabs of other classes without pinned extents, the longest resting first.
  *
  * A slab taken from another class keeps its memory, and so its warm pages, when little of it would
@@ -279,6 +282,8 @@ export class SlabMemoryTier implements MemoryTier {
   #makeFree(sizeClass: SizeClass): void {
     // Once: what is freed below is asked about as it is freed, and the readers are other processes.
     if (sizeClass.free.newest === undefined) this.#sweepLimbo();
+    // A millisecond; and each was read for that.
+    let sparesLeft = 1024;
     while (sizeClass.free.newest === undefined) {
       if (this.#grow(sizeClass)) continue;
       if (this.#memory.dropBlank()) continue;
@@ -286,11 +291,32 @@ export class SlabMemoryTier implements MemoryTier {
       const own = sizeClass.victim;
       const takesSlab =
         own === undefined ? this.#hasRoomFor(sizeClass) : this.#isMuchOlder(slab, sizeClass);
-      if (slab !== undefined && takesSlab) this.#reclaim(slab, sizeClass);
-      else if (own !== undefined) this.#evict(own);
+      const victim = takesSlab ? slab : own;
+      if (victim !== undefined) sparesLeft -= this.#take(victim, sizeClass, sparesLeft);
       // Readers may have let go of what was freed meanwhile.
       else if (!this.#sweepLimbo()) return;
     }
+  }
+
+  /** Gives up the victim, unless some of it was used and victims may still be spared: then 1 is. */
+  #take(victim: Slab | Slot, sizeClass: SizeClass, sparesLeft: number): 0 | 1 {
+    const slots = victim instanceof Slab ? victim.slots : [victim];
+    if (sparesLeft > 0 && this.#spare(slots)) return 1;
+    if (victim instanceof Slab) this.#reclaim(victim, sizeClass);
+    else this.#evict(victim);
+    return 0;
+  }
+
+  /** Notes what was used from outside as a use of now. True when there was some: then others are older. */
+  #spare(victims: readonly Slot[]): boolean {
+    let isUsed = false;
+    for (const { extent, offset, slab } of victims) {
+      if (extent === undefined) continue;
+      if (!this.#readers.takeUse(slab.memory.byteOffset + offset, slab.memory)) continue;
+      this.touch(extent);
+      isUsed = true;
+    }
+    return isUsed;
   }
 
   /** Else no data is given up for a request that then fails. */
@@ -358,35 +384,11 @@ export class SlabMemoryTier implements MemoryTier {
   }
 }
 
-/** Those who read extents from outside the process, and of whom the tier's pins know nothing. */
-export interface OutsideReaders {
-  /**
-   * Hides what was shown at that offset of the memory's buffer, if anything was. True while somebody
-   * still reads it: then the tier asks again later, and does not use it until the answer is false.
-   */
-  retire(offset: number, memory: SlabBytes): boolean;
-  /** The tier lets go of memory that it took. Nobody reads any of it. */
-  giveBack(memory: SlabBytes): void;
-}
-
-/** Ordinary memory goes back at the next garbage collection. */
-const noReaders: OutsideReaders = { retire: () => false, giveBack: () => undefined };
-
 /** How many times as long a slab must have rested as a class's own oldest extent to be taken first. */
 const muchOlder = 2;
-
-/** Most of a slab, as its fraction, that may be lost when it is carved for a class anew. */
-const lossMax = 1 / 8;
 
 /**
  * Extents that a class may get at once from memory that was made ahead of need, though it wants fewer
  * for now: the first load would take new memory otherwise, and that one be made for nothing.
  */
 const blankSlotsMax = 64;
-
-/** True when a class that wants a slab of that length can use the memory. */
-function fits(memory: SlabBytes, { extentBytes }: SizeClass, wantedBytes: number): boolean {
-  const { byteLength } = memory;
-  if (byteLength < extentBytes || byteLength > 2 * wantedBytes) return false;
-  return byteLength % extentBytes <= byteLength * lossMax;
-}

@@ -198,3 +198,13 @@ export class SlabExtent implements Extent {
 }
 
 const ended = new Uint8Array(new SharedArrayBuffer(0));
+
+/** True when a class that wants a slab of that length can use the memory. */
+export function fits(memory: SlabBytes, { extentBytes }: SizeClass, wantedBytes: number): boolean {
+  const { byteLength } = memory;
+  if (byteLength < extentBytes || byteLength > 2 * wantedBytes) return false;
+  return byteLength % extentBytes <= byteLength * lossMax;
+}
+
+/** Most of a slab, as its fraction, that may be lost when it is carved for a class anew. */
+const lossMax = 1 / 8;

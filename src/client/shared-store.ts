@@ -56,6 +56,7 @@ export class SharedStore implements KvStore {
   #hits = 0;
   #hitBytes = 0;
   #known = 0;
+  #corrupt = 0;
   #isClosed = false;
 
   constructor(parts: SharedStoreParts) {
@@ -85,6 +86,7 @@ export class SharedStore implements KvStore {
     const namespace = this.#namespaceOf(options);
     const pins = reader.pin(namespace, keys, wishOf(options));
     const { blocks } = pins;
+    this.#corrupt += pins.damaged;
     try {
       const rest = blocks.length < keys.length ? await this.#rest(keys, pins, options) : undefined;
       checkOptions(options);
@@ -142,7 +144,7 @@ export class SharedStore implements KvStore {
     return this.#parts.remote.delete(selection, options);
   }
 
-  /** Those of the daemon, and what this client found in its memory, which the daemon does not count. */
+  /** Those of the daemon, and what this client met in its memory, which the daemon does not count. */
   async stats(options?: CallOptions): Promise<StoreStats> {
     const stats = await this.#parts.remote.stats(options);
     const { hits, hitBytes } = stats.memory;
@@ -151,7 +153,8 @@ export class SharedStore implements KvStore {
       hits: hits + this.#hits,
       hitBytes: hitBytes + this.#hitBytes,
     };
-    return { ...stats, memory, known: stats.known + this.#known };
+    const known = stats.known + this.#known;
+    return { ...stats, memory, known, corrupt: stats.corrupt + this.#corrupt };
   }
 
   close(): Promise<void> {

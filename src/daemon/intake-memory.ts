@@ -45,12 +45,14 @@ export class IntakeMemory {
     const lent: LentMemory[] = [];
     for (const length of lengths) {
       const lease = length < lentBytesMin ? undefined : this.#store.lease(length);
-      if (lease === undefined) {
+      if (lease !== undefined) this.#leases.set(lease.payload, lease);
+      const place = lease?.lend();
+      if (lease === undefined || place === undefined) {
+        if (lease !== undefined) this.give(lease.payload);
         for (const { payload } of lent) this.give(payload);
         return undefined;
       }
-      this.#leases.set(lease.payload, lease);
-      lent.push({ payload: lease.payload, place: lease.lend() });
+      lent.push({ payload: lease.payload, place });
     }
     return lent;
   }

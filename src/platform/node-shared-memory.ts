@@ -15,6 +15,7 @@ export interface SharedMemoryCode {
   copy(target: Uint8Array, source: Uint8Array): void;
   mapFile(descriptor: number, byteLength: number, isWritable: boolean): ArrayBuffer;
   mapOver(memory: Uint8Array, descriptor: number): void;
+  unmap(memory: ArrayBuffer): void;
   /** Gives a token for {@link endLife}. */
   beginLife(descriptor: number): unknown;
   endLife(token: unknown): void;
@@ -59,6 +60,7 @@ export function nodeSharedMemory(code: SharedMemoryCode): SharedMemory {
     remove: (path) => rmSync(path, { force: true }),
     rename: (from, to) => renameSync(from, to),
     copy: (target, source) => code.copy(target, source),
+    unmap: ({ buffer }) => code.unmap(buffer),
     index: code.index,
     ring: code.ring,
   };

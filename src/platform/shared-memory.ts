@@ -16,6 +16,11 @@ export interface SharedMemory {
    * between threads and they begin at different places in a word: four times as slow.
    */
   copy(target: Uint8Array, source: Uint8Array): void;
+  /**
+   * Ends a mapping that {@link SharedFile.map} gave now, and not when it is garbage: all that looks into it has no bytes
+   * then. Memory of a file that has no name goes with its last mapping.
+   */
+  unmap(memory: Uint8Array<ArrayBuffer>): void;
   readonly index: SharedIndexCode;
   /** Undefined where clients leave nothing in rings: of a machine that is simulated. */
   readonly ring?: SharedRingCode | undefined;
@@ -39,7 +44,10 @@ export interface SharedFile {
    * system has them: whoever maps the file meets fewer pages for the first time then (docs/decisions/0110).
    */
   reserve(start: number, byteLength: number): boolean;
-  /** Lets go of a range's memory; it reads as zeros. */
+  /**
+   * Lets go of a range's memory, into which nobody looks: a read of it may end the process that reads
+   * (docs/decisions/0112).
+   */
   giveBack(start: number, byteLength: number): void;
   /** Locks a range against other open files, until it is unlocked or the process ends. */
   lock(start: number, byteLength: number): boolean;
@@ -98,7 +106,8 @@ export interface SharedIndexCode {
    * Copies a payload to memory that the store has lent for it, given as [segment, offset, salt, number],
    * for [client, hazard]; the hazard pins it meanwhile. Gives its CRC32C; -1 when the memory is lent no
    * more, and nothing was written. `memory` is the file of the segment, writable; `touched` says of which
-   * parts this mapping has pages, a bit for each 64 KiB and one byte more, zeros at first.
+   * parts this mapping has pages, a bit for each 64 KiB and one byte more, zeros at first. `stamps` is the file
+   * of them.
    *
    * @throws RangeError when the payload would not lie within the segment.
    */
@@ -109,6 +118,7 @@ export interface SharedIndexCode {
     lent: Uint32Array,
     payload: Uint8Array,
     touched: Uint8Array,
+    stamps: Uint8Array,
   ): number;
 }
 
@@ -189,10 +199,16 @@ export const ownerMarks = { held: 0x80, confirmed: 0x40 } as const;
 /** Bytes of the bits that say which parts of a segment a mapping has pages for. */
 export const touchedBytesOf = (segmentBytes: number): number =>
   Math.floor(segmentBytes / (8 * 64 * 1024)) + 1;
-/** The stamp of a loan, from the beginning of its extent: the salt of the memory, and the loan's number or 0. */
-export const stampOffsets = { salt: 2296, number: 2300 } as const;
+/**
+ * Stamps that there are, and the bytes of one: the salt of the memory, and the number of the loan that is lent now or
+ * 0. That of a loan is the one at its number modulo all.
+ */
+export const stampsMax = 16_384;
+export const stampBytes = 8;
 /** Words of the header that are read and written one by one. */
-export const headerWords = { names: 6, state: 7 } as const;
+export const headerWords = { names: 6, state: 7, generation: 9, pinnedBytesMax: 10 } as const;
+/** The word of a client that says which is the oldest index that it has mapped, by its generation. */
+export const clientWords = { oldestIndex: 4 } as const;
 /**
  * What the word of the state says. Nothing is found in an index that is not open. The one that supersedes it has its
  * name, and showed the same at that moment (docs/decisions/0100).

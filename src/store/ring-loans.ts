@@ -83,8 +83,11 @@ export class RingLoans {
     const { bytes: lent, bytesMax } = this.#budget;
     if (lent + bytes > bytesMax || !this.#budget.hasRoomFor(bytes, 1)) return false;
     const lease = this.#budget.lease(bytes);
-    if (lease === undefined) return false;
-    const place = lease.lend();
+    const place = lease?.lend();
+    if (lease === undefined || place === undefined) {
+      lease?.release();
+      return false;
+    }
     this.#loans.set(place.number, { lease, place });
     this.#budget.bytes += bytes;
     this.#budget.count += 1;

@@ -84,6 +84,19 @@ async function linkKillsTest(): Promise<string> {
   return linkProgram(library, 'kills-test', objects, sharedFlags(library));
 }
 
+/** The test program of a client that was stopped (capi/test/holes), which has the library's own files in it. */
+export function buildHolesTest(): Promise<string> {
+  return once('holes-test', linkHolesTest);
+}
+
+async function linkHolesTest(): Promise<string> {
+  const toolchain = testToolchain();
+  const library = await cachedLibrary(toolchain);
+  const flags = [...warningFlags, ...systemFlags];
+  const sources = [...librarySources(), ...sourcesIn('test/holes', flags)];
+  return linkProgram(library, 'holes-test', await compile(toolchain, sources), []);
+}
+
 /** Flags by which a program finds the shared library, at link time and when it runs. */
 export function sharedFlags({ prefix }: BuiltLibrary): readonly string[] {
   return [`-L${prefix}/lib`, '-lwombatkv', `-Wl,-rpath,${prefix}/lib`];

@@ -91,7 +91,7 @@ describe('a store that dies while it builds its index anew', { skip: withoutNati
 
     const names = new Set(moments.map(({ before }) => before));
     context.diagnostic(`${moments.length} moments: ${[...names].join(', ')}`);
-    for (const name of ['reserve', 'create', 'showLife', 'carry', 'rename', 'giveBack', 'publish'])
+    for (const name of ['reserve', 'create', 'showLife', 'carry', 'rename', 'unmap', 'publish'])
       assert(names.has(name), `a moment before ${name}`);
     assert(moments.some(({ directory: at }) => existsSync(join(at, 'index-next'))));
     for (const moment of moments) {

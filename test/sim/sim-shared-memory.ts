@@ -80,6 +80,9 @@ export class SimSharedFiles implements SharedMemory {
     target.set(source.subarray(0, target.length));
   }
 
+  /** Nothing is mapped in a simulation: memory goes with its file. */
+  unmap(): void {}
+
   /** The process is gone: the system lets go of its locks. */
   releaseAll(): void {
     const { locks } = this.#machine;
@@ -128,7 +131,7 @@ const marks = 0xc0n << 32n;
 const simIndex: SharedIndexCode = {
   create: (memory, log2Capacity, segmentBytes) => {
     const view = viewOf(memory);
-    view.setUint32(8, 2, true);
+    view.setUint32(8, 3, true);
     view.setUint32(12, log2Capacity, true);
     view.setBigUint64(16, BigInt(segmentBytes), true);
     memory.set(new TextEncoder().encode('WKVIDX1\0'), 0);

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { blake3Hex } from '../../src/base/blake3.ts';
 import { silentLogger } from '../../src/base/logger.ts';
+import { parseBlockKey } from '../../src/blocks/block-key.ts';
+import { parseNamespace } from '../../src/blocks/namespace.ts';
 import type { LentPlace } from '../../src/blocks/served-store.ts';
 import type { Extent } from '../../src/cache/extent.ts';
 import { extentHeaderBytes } from '../../src/cache/extent-header.ts';
@@ -27,7 +30,6 @@ export class LendingRig {
   readonly tier: SharedTier;
   readonly memory: SlabMemoryTier;
   readonly reader: SharedReader;
-  #loans = 0;
 
   private constructor(temporary: TemporaryDirectory, directory: string, budgetBytes: number) {
     const { sharedMemory } = withNative(nodePlatform(), 'auto');
@@ -47,22 +49,39 @@ export class LendingRig {
     this.reader = reader;
   }
 
-  static async open(budgetBytes: number): Promise<LendingRig> {
+  /** In a directory that is there and empty, or a new one. */
+  static async open(budgetBytes: number, given?: string): Promise<LendingRig> {
     const temporary = await makeTemporaryDirectory('lending');
-    const directory = join(temporary.path, 'memory');
-    await mkdir(directory, { mode: 0o700 });
+    const directory = given ?? join(temporary.path, 'memory');
+    if (given === undefined) await mkdir(directory, { mode: 0o700 });
     return new LendingRig(temporary, directory, budgetBytes);
+  }
+
+  /** Shows so many payloads of that length, each in the memory of the one before the last few. */
+  keepMany(name: string, count: number, length: number): void {
+    for (let i = 0; i < count; i += 1) {
+      const extent = this.memory.allocate(length);
+      assert(extent !== undefined);
+      this.memory.makeResident(extent, () => undefined);
+      const facts = {
+        ...{ namespace: parseNamespace('team'), kind: 'block' as const, parent: undefined },
+        ...{ key: parseBlockKey(blake3Hex(Buffer.from(`${name} ${i}`))), fingerprint: undefined },
+        ...{ tokens: 0, position: undefined, hasDecodedTokens: false, length, crc: 0 },
+      };
+      this.tier.publish(facts, extent.bytes, extent.bytes);
+      extent.unpin();
+    }
   }
 
   /** An extent that is lent, with room for a payload of that length. */
   lend(length: number): { readonly extent: Extent; readonly place: LentPlace } {
     const extent = this.memory.allocate(extentHeaderBytes + length);
     assert(extent !== undefined);
-    this.#loans += 1;
-    this.tier.lend(extent.bytes, rigSalt, this.#loans);
+    const number = this.tier.lend(extent.bytes, rigSalt);
+    assert(number !== undefined);
     const { segment, offset } = this.tier.placeOf(extent.bytes);
     const where = { segment, offset: offset / offsetUnitBytes };
-    return { extent, place: { ...where, salt: rigSalt, number: this.#loans } };
+    return { extent, place: { ...where, salt: rigSalt, number } };
   }
 
   async close(): Promise<void> {

@@ -31,7 +31,7 @@ const words = {
 const loansAt = 1024;
 const loansMax = 128;
 const payloadAt = 2304;
-const stampAt = 2296;
+const stampsMax = 16384;
 
 export type Left = 'accepted' | 'accepted with news' | 'closed' | 'full' | 'paused';
 
@@ -96,14 +96,14 @@ export class RingClient {
     return bytes;
   }
 
-  /** Whether the memory still bears the stamp of the loan. */
+  /** Whether the stamp of the loan still stands. */
   isLent(loan: Loan): boolean {
-    const memory = this.memoryOf(loan);
-    const view = new DataView(memory.buffer, memory.byteOffset);
+    const file = this.#shared.open(join(dirname(this.#path), 'loans'), 'read');
+    const { buffer, byteOffset } = file.map();
+    file.close();
+    const stamp = new DataView(buffer, byteOffset + (loan.number % stampsMax) * 8);
     const seed = this.#view.getUint32(16, true);
-    return (
-      view.getUint32(stampAt, true) === seed && view.getUint32(stampAt + 4, true) === loan.number
-    );
+    return stamp.getUint32(0, true) === seed && stamp.getUint32(4, true) === loan.number;
   }
 
   /** Puts the payloads into the next loans; gives the blocks as they are to be left. */

@@ -21,7 +21,7 @@ struct wmbt_filler {
 
 /* Takes a hazard; the lock is held. */
 static bool take_hazard(struct wmbt_reader *reader, uint16_t *hazard) {
-  const bool may_fill = !reader->is_frozen && wmbt_reader_is_open(reader) && wmbt_reader_has_place(reader) &&
+  const bool may_fill = !reader->is_frozen && reader->stamps != NULL && wmbt_reader_is_open(reader) && wmbt_reader_has_place(reader) &&
                         reader->free_count > 0 && wmbt_now_ms() >= reader->fill_again_ms;
   if (!may_fill) return false;
   reader->free_count -= 1;
@@ -71,6 +71,7 @@ static struct wmbt_lent_segment *map(const struct wmbt_reader *reader, uint32_t 
   if (segment == NULL) return NULL;
   segment->touched = (_Atomic uint8_t *)(void *)(segment + 1);
   segment->bytes = reader->segment_bytes;
+  segment->stamps = reader->stamps;
   char name[16];
   (void)snprintf(name, sizeof name, "segment-%u", (unsigned)number);
   size_t length;

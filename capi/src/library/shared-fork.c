@@ -6,6 +6,7 @@
 
 #include "random.h"
 #include "shared-files.h"
+#include "shared-view.h"
 
 /* Guards everything below, and what is said of it in a reader. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -78,6 +79,7 @@ static void prepare_child(struct wmbt_reader *reader) {
     return;
   }
   const struct wmbt_client *own = &reader->clients[reader->slot];
+  atomic_store(&other->oldest_index, atomic_load(&own->oldest_index));
   atomic_store(&other->hazards_end, wmbt_client_hazards);
   atomic_store(&other->is_active, 1);
   for (unsigned i = 0; i < wmbt_client_hazards; i += 1) {
@@ -148,6 +150,7 @@ bool wmbt_readers_join(struct wmbt_reader *reader) {
     wmbt_descriptor_close(&reader->lock);
   } else {
     atomic_store(&client->is_active, 1);
+    wmbt_views_show(reader);
     reader->next = readers;
     readers = reader;
   }

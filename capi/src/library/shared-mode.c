@@ -86,6 +86,8 @@ static enum save_end save_here(struct shared *shared, const struct saved_blocks 
   const size_t found = wmbt_reader_find(view, keys);
   if (found == keys->count) {
     end = save_known;
+    /* What is saved again is of use. */
+    wmbt_reader_note_uses(view, keys);
   } else if (leave(shared, view->reader, blocks, found)) {
     end = save_left;
   }
@@ -93,7 +95,7 @@ static enum save_end save_here(struct shared *shared, const struct saved_blocks 
   return end;
 }
 
-/* Tells the daemon that the blocks are used, now and then: what it hears nothing of it evicts first. */
+/* Tells the daemon that the blocks are used, now and then, for the object store: what nobody uses there is collected first. */
 static void note_use(struct shared *shared, const struct wmbt_keys *keys) {
   const int64_t now = wmbt_now_ms();
   int64_t before = atomic_load_explicit(&shared->noted_ms, memory_order_relaxed);

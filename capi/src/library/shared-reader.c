@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "../hex.h"
+#include "../shared/shared-lent.h"
 #include "shared-files.h"
 #include "shared-fork.h"
+#include "shared-uses.h"
 #include "shared-view.h"
 
 /* The kind of a block, below the number of its namespace; kinds and bytes of names. */
@@ -26,13 +28,25 @@ static bool map_clients(struct wmbt_reader *reader) {
   return reader->clients != NULL;
 }
 
+/* Without them the reader finds what there is all the same. */
+static void map_stamps(struct wmbt_reader *reader) {
+  void *stamps = wmbt_shared_map_file(reader->directory, "loans", &reader->stamps_bytes);
+  if (stamps == NULL) return;
+  reader->stamps = stamps;
+  if (reader->stamps_bytes >= wmbt_stamps_max * sizeof(struct wmbt_stamp)) return;
+  (void)munmap(stamps, reader->stamps_bytes);
+  reader->stamps = NULL;
+}
+
 void wmbt_reader_free(struct wmbt_reader *reader) {
   for (unsigned i = 0; i < wmbt_segments_max; i += 1) {
     uint8_t *segment = atomic_load_explicit(&reader->segments[i], memory_order_relaxed);
     if (segment != NULL) (void)munmap(segment, reader->segment_bytes);
   }
   wmbt_filler_unmap(reader);
+  wmbt_uses_unmap(reader);
   if (reader->clients != NULL) (void)munmap(reader->clients, reader->clients_bytes);
+  if (reader->stamps != NULL) (void)munmap((void *)(uintptr_t)reader->stamps, reader->stamps_bytes);
   wmbt_views_free(reader);
   free(reader);
 }
@@ -47,7 +61,10 @@ struct wmbt_reader *wmbt_reader_open(const char *directory) {
   reader->fill_again_ms = INT64_MIN / 2;
   reader->free_count = wmbt_client_hazards;
   for (unsigned i = 0; i < wmbt_client_hazards; i += 1) reader->free[i] = (uint16_t)(wmbt_client_hazards - 1 - i);
-  if (wmbt_view_begin(reader) && map_clients(reader) && wmbt_readers_join(reader)) return reader;
+  if (wmbt_view_begin(reader) && map_clients(reader)) {
+    map_stamps(reader);
+    if (wmbt_readers_join(reader)) return reader;
+  }
   wmbt_reader_free(reader);
   return NULL;
 }
@@ -145,6 +162,19 @@ size_t wmbt_reader_find(const struct wmbt_view *view, const struct wmbt_keys *ke
   return owner == 0 ? 0 : find_leading(view, keys, owner, NULL, keys->count);
 }
 
+void wmbt_reader_note_uses(const struct wmbt_view *view, const struct wmbt_keys *keys) {
+  enum { group = 64 };
+  struct wmbt_found found[group];
+  const uint32_t owner = owner_of(view, keys->ns);
+  for (size_t first = 0; owner != 0 && first < keys->count; first += group) {
+    const size_t left = keys->count - first, most = left < group ? left : group;
+    const uint8_t *digests = (const uint8_t *)(keys->keys + first);
+    const size_t count = wmbt_index_find_leading(&view->index, digests, most, owner, found);
+    for (size_t i = 0; i < count; i += 1) wmbt_uses_note(view->reader, found[i].location);
+    if (count < most) return;
+  }
+}
+
 /* Pins of one borrow. */
 struct pins {
   struct wmbt_loan loan;
@@ -162,6 +192,7 @@ static void unpin_locked(struct pins *pins, size_t first) {
     /* What stands there now is another client's. */
     if (has_place) wmbt_pin_release(&reader->clients[reader->slot], pins->hazards[i]);
     reader->free[reader->free_count++] = pins->hazards[i];
+    reader->pinned_bytes -= (uint32_t)pins->found[i].extent;
   }
   pins->count = first;
 }
@@ -194,6 +225,17 @@ static size_t confirm(const struct wmbt_view *view, const struct pins *pins) {
   return 0;
 }
 
+/* How many of what was found may be pinned beside what is; their bytes count from now on. The lock is held. */
+static size_t take_bytes(struct wmbt_reader *reader, const struct pins *pins) {
+  size_t count = 0;
+  for (; count < pins->count; count += 1) {
+    const uint32_t length = (uint32_t)pins->found[count].extent;
+    if (reader->pinned_bytes > reader->pinned_bytes_max || length > reader->pinned_bytes_max - reader->pinned_bytes) break;
+    reader->pinned_bytes += length;
+  }
+  return count;
+}
+
 /*
  * Announces all that were found, and keeps the leading ones that are still shown. False when there are none; else the
  * use of the view is over, and that of the reader the borrow's.
@@ -204,6 +246,7 @@ static bool pin(struct wmbt_view *view, struct pins *pins) {
   struct wmbt_client *client = &reader->clients[reader->slot];
   if (reader->is_frozen || !wmbt_reader_has_place(reader)) pins->count = 0;
   if (pins->count > reader->free_count) pins->count = reader->free_count;
+  pins->count = take_bytes(reader, pins);
   reader->free_count -= (uint32_t)pins->count;
   (void)memcpy(pins->hazards, reader->free + reader->free_count, pins->count * sizeof *pins->hazards);
   for (size_t i = 0; i < pins->count; i += 1) wmbt_pin_announce(client, pins->hazards[i], pins->found[i].location);
@@ -270,6 +313,7 @@ static size_t fill(struct wmbt_reader *reader, const struct pins *pins, const st
       return i;
     }
     borrow->payloads[i] = payload;
+    wmbt_uses_note(reader, found->location);
     const wmbt_kv_payload_t known = {.tokens = facts & fact_tokens_max,
                                      .flags = (facts & fact_decoded) != 0 ? WMBT_KV_DECODED : 0,
                                      .tier = WMBT_KV_TIER_MEMORY,

@@ -22,6 +22,7 @@ enum { wmbt_segments_max = 256, wmbt_directory_max = 4096 };
 enum { wmbt_clients_bytes_min = wmbt_client_slots * sizeof(struct wmbt_client) };
 
 struct wmbt_lent_segment;
+struct wmbt_stamp;
 
 /*
  * An index as a reader has it mapped. When the store has rebuilt its index (docs/decisions/0100) the reader maps the new
@@ -41,11 +42,19 @@ struct wmbt_reader {
   struct wmbt_reader *next;
   struct wmbt_client *clients;
   size_t clients_bytes;
+  /* By which it sees what the store lends; NULL: nothing is filled. */
+  const struct wmbt_stamp *stamps;
+  size_t stamps_bytes;
   uint64_t segment_bytes;
+  /* What is pinned may be at most so long, so that one client cannot pin the whole memory tier. */
+  uint64_t pinned_bytes_max;
   /* Mapped when something in them is first found, and as long as the reader is there. */
   _Atomic(uint8_t *) segments[wmbt_segments_max];
   /* The same once more, as they are written to, where something was filled (shared-filler.c). */
   _Atomic(struct wmbt_lent_segment *) writable[wmbt_segments_max];
+  /* What of them was used, as the store is told (shared-uses.c), and whether that cannot be had. */
+  _Atomic(_Atomic uint8_t *) uses_of[wmbt_segments_max];
+  _Atomic bool notes_no_uses;
   /* Something of it cannot be had: it finds nothing any more, and what is pinned stays. */
   _Atomic bool is_broken;
 
@@ -68,6 +77,8 @@ struct wmbt_reader {
   bool is_filling[wmbt_client_hazards];
   /* Until then nothing is filled: memory could not be mapped. */
   int64_t fill_again_ms;
+  /* Bytes of the payloads that are pinned. */
+  uint64_t pinned_bytes;
   /* Hazards that pin nothing: the first so many. */
   uint32_t free_count;
   uint16_t free[wmbt_client_hazards];
@@ -110,8 +121,11 @@ void wmbt_filler_unmap(struct wmbt_reader *reader);
 /* How many leading keys are in memory now. */
 size_t wmbt_reader_find(const struct wmbt_view *view, const struct wmbt_keys *keys);
 
+/* The keys that are in memory are of use, though nothing of them is lent. */
+void wmbt_reader_note_uses(const struct wmbt_view *view, const struct wmbt_keys *keys);
+
 /*
- * Lends the empty borrow the leading payloads that are in memory, as far as there are hazards. The caller's use of the
+ * Lends the empty borrow the leading payloads that are in memory, as far as there are hazards and as is pinned at most. The caller's use of the
  * view is over with it.
  */
 void wmbt_reader_lend(struct wmbt_view *view, const struct wmbt_keys *keys, struct wmbt_borrow *borrow);

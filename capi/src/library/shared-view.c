@@ -5,6 +5,13 @@
 
 #include "shared-files.h"
 
+void wmbt_views_show(const struct wmbt_reader *reader) {
+  const struct wmbt_view *oldest = reader->view;
+  while (oldest->older != NULL) oldest = oldest->older;
+  if (!wmbt_reader_has_place(reader)) return;
+  atomic_store_explicit(&reader->clients[reader->slot].oldest_index, oldest->index.header->generation, memory_order_relaxed);
+}
+
 static void unmap(struct wmbt_view *view) {
   (void)munmap(view->index.header, view->bytes);
   free(view);
@@ -32,6 +39,8 @@ bool wmbt_view_begin(struct wmbt_reader *reader) {
     return false;
   }
   reader->segment_bytes = view->index.header->segment_bytes;
+  const uint64_t most = view->index.header->pinned_bytes_max;
+  reader->pinned_bytes_max = most == 0 ? UINT64_MAX : most;
   reader->view = view;
   return true;
 }
@@ -44,9 +53,11 @@ static void remove_from_list(struct wmbt_view *view) {
 
 /* An old one that nobody looks into is of no use. */
 static void drop_if_over(struct wmbt_view *view) {
-  if (view->calls > 0 || view == view->reader->view) return;
+  const struct wmbt_reader *reader = view->reader;
+  if (view->calls > 0 || view == reader->view) return;
   remove_from_list(view);
   unmap(view);
+  wmbt_views_show(reader);
 }
 
 void wmbt_view_part(struct wmbt_view *view) {

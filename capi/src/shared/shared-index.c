@@ -11,10 +11,10 @@
 enum { tries_max = 200 };
 
 /*
- * A reader of the first version does not know that an index can be superseded. One of the second reads both, for an index
- * of the first never is.
+ * A store of the second version takes the memory of an index away that it has superseded, so that a reader which is stopped
+ * there may be ended by the system; and it has stamps of loans where there may be no memory (docs/decisions/0112).
  */
-static const uint32_t version = 2, version_min = 1;
+static const uint32_t version = 3, version_min = 3;
 
 size_t wmbt_index_bytes(uint32_t log2_capacity) {
   return wmbt_index_header_bytes + wmbt_index_names_bytes +
@@ -252,6 +252,7 @@ int wmbt_clients_hold(const struct wmbt_client *clients, uint64_t location) {
 void wmbt_client_clear(struct wmbt_client *client) {
   atomic_store_explicit(&client->is_active, 0, memory_order_relaxed);
   atomic_store_explicit(&client->owner, 0, memory_order_relaxed);
+  atomic_store_explicit(&client->oldest_index, 0, memory_order_relaxed);
   for (int i = 0; i < wmbt_client_hazards; i += 1) {
     atomic_store_explicit(&client->hazards[i], 0, memory_order_relaxed);
   }

@@ -44,6 +44,10 @@ struct wmbt_index_header {
   _Atomic uint32_t state;
   /* Where in this file the word is that tells whether the store lives (shared-life.h); 0: there is none. */
   uint32_t life_at;
+  /* How many indexes the store made before this one, and one more. */
+  uint32_t generation;
+  /* Bytes of payloads that one client pins at most; 0: no bound. */
+  uint64_t pinned_bytes_max;
   _Alignas(64) unsigned char life[128];
 };
 
@@ -89,7 +93,10 @@ struct wmbt_client {
   /* A number that the client has made up and no other has; 0: none, or the store has cleared it. A client that finds
      another one has lost its place, and with it its pins. */
   _Atomic uint64_t owner;
-  uint64_t unused[6];
+  /* The generation of the oldest index that the client has mapped; 0: none. The store counts by it what memory indexes
+     take that it has superseded, and no more follows from it. */
+  _Atomic uint32_t oldest_index;
+  uint32_t unused[11];
   /* Locations that the client reads; 0: none. */
   _Atomic uint64_t hazards[wmbt_client_hazards];
 };

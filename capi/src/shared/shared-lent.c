@@ -2,11 +2,11 @@
 
 #include "../crc32c.h"
 
-/* Whether the extent is still lent as it was when the store said so. */
-static bool is_lent(const uint8_t *extent, const struct wmbt_lent *lent) {
-  const _Atomic uint32_t *stamp = (const _Atomic uint32_t *)(const void *)(extent + wmbt_lent_stamp_at);
-  return lent->number != 0 && atomic_load_explicit(&stamp[1], memory_order_acquire) == lent->number &&
-         atomic_load_explicit(&stamp[0], memory_order_acquire) == lent->salt;
+/* Whether the extent is still lent as it was when the store said so. The extent is not looked at. */
+static bool is_lent(const struct wmbt_stamp *stamps, const struct wmbt_lent *lent) {
+  const struct wmbt_stamp *stamp = &stamps[lent->number % wmbt_stamps_max];
+  return lent->number != 0 && atomic_load_explicit(&stamp->number, memory_order_acquire) == lent->number &&
+         atomic_load_explicit(&stamp->salt, memory_order_acquire) == lent->salt;
 }
 
 /*
@@ -36,7 +36,7 @@ enum wmbt_fill wmbt_lent_fill(struct wmbt_client *client, uint32_t hazard, const
   wmbt_pin_announce(client, hazard, location);
   /* The store clears the stamp and then looks for hazards, with a full fence between the two, as here. */
   wmbt_pin_fence();
-  const bool may_write = is_lent(extent, lent);
+  const bool may_write = is_lent(segment->stamps, lent);
   if (may_write) {
     touch(segment, start, start + wmbt_lent_payload_at + length);
     *crc = wmbt_crc32c_copy(0, extent + wmbt_lent_payload_at, payload, length);

@@ -164,6 +164,7 @@ static const struct {
     {"shared", shared_tests},      {"shared-processes", shared_process_tests},
     {"filling", filling_tests},    {"one-put", one_put_tests},
     {"rings", ring_tests},         {"left", left_tests},      {"lent", lent_tests},     {"rebuilt", rebuilt_tests},
+    {"uses", use_tests},
     {"shared-files", shared_file_tests},
     {"extended", extended_tests},  {"terms", term_tests},    {"cancelled", cancelled_tests},
     {"relayed", relayed_tests},    {"embedded", embedded_tests}, {"embedded-fork", embedded_fork_tests},

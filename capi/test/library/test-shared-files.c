@@ -110,7 +110,8 @@ static void no_index(const struct place *place) { drop(place, "index"); }
 static void empty_index(const struct place *place) { cut(place, "index", 0); }
 static void short_index(const struct place *place) { cut(place, "index", 128 * 1024); }
 static void other_magic(const struct place *place) { put_u32(place, 0, 7); }
-static void other_version(const struct place *place) { put_u32(place, 8, 3); }
+static void other_version(const struct place *place) { put_u32(place, 8, 4); }
+static void version_before(const struct place *place) { put_u32(place, 8, 2); }
 static void larger_capacity(const struct place *place) { put_u32(place, 12, u32_at(place, 12) + 1); }
 static void huge_capacity(const struct place *place) { put_u32(place, 12, 200); }
 static void huge_segments(const struct place *place) { put_u64(place, 16, UINT64_C(1) << 60); }
@@ -179,6 +180,7 @@ static const struct {
     {"has a short index", short_index},
     {"has another magic", other_magic},
     {"is of another version", other_version},
+    {"is of the version before", version_before},
     {"claims more entries", larger_capacity},
     {"claims 2^200 entries", huge_capacity},
     {"claims huge segments", huge_segments},
