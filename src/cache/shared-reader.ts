@@ -15,7 +15,6 @@ import {
   recordWords,
   requestWords,
   skipUnitBytes,
-  touchedBytesOf,
 } from '../platform/shared-memory.ts';
 import type { SharedFile, SharedIndexCode, SharedMemory } from '../platform/shared-memory.ts';
 import { factBits, ownerOf, sharedPaths } from './shared-layout.ts';
@@ -23,11 +22,12 @@ import {
   joinClients,
   openIndex,
   openStamps,
-  openWhole,
   pinnedBytesMaxOf,
   viewOf,
 } from './shared-reader-files.ts';
 import type { IndexView, ReaderParts } from './shared-reader-files.ts';
+import { ReaderSegments } from './shared-reader-segments.ts';
+import type { WritableSegment } from './shared-reader-segments.ts';
 
 /** What a load asks of blocks. */
 export interface SharedWish {
@@ -76,11 +76,7 @@ export class SharedReader {
   readonly #client: number;
   /** By which it sees what the store lends; undefined: nothing is filled. */
   readonly #stamps: Uint8Array | undefined;
-  readonly #segments: Uint8Array[] = [];
-  /** Where it is said of each segment what was used; undefined where it cannot be. */
-  readonly #uses: (Uint8Array | undefined)[] = [];
-  /** The same once more, where something was filled. */
-  readonly #writable: { readonly memory: Uint8Array; readonly touched: Uint8Array }[] = [];
+  readonly #segments: ReaderSegments;
   /** Hazards that pin nothing: the first so many, the lowest number last. */
   readonly #free = Uint32Array.from({ length: hazardsMax }, (_, i) => hazardsMax - 1 - i);
   #freeCount = hazardsMax;
@@ -96,6 +92,7 @@ export class SharedReader {
     this.#code = files.index;
     this.#files = files;
     this.#directory = directory;
+    this.#segments = new ReaderSegments(files, directory);
     this.#view = viewOf(parts.index);
     this.#clientsFile = parts.clientsFile;
     this.#clients = parts.clients;
@@ -346,9 +343,9 @@ export class SharedReader {
     const facts = exchange[at + 5];
     const start = exchange[at + 2] * offsetUnitBytes + (where >>> 16) * skipUnitBytes;
     const number = where & 0xffff;
-    const segment = this.#segment(number);
+    const segment = this.#segments.readable(number);
     if (start + length > segment.byteLength) throw new RangeError('it ends behind its segment');
-    this.#noteUse(number, exchange[at + 2]);
+    this.#segments.noteUse(number, exchange[at + 2]);
     return {
       key,
       payload: segment.subarray(start, start + length),
@@ -359,46 +356,13 @@ export class SharedReader {
     };
   }
 
-  /** The store evicts first what nobody says this of. */
-  #noteUse(segment: number, unit: number): void {
-    const uses = this.#uses[segment];
-    // A look disturbs nobody; a store takes the line away from everybody who has it.
-    if (uses !== undefined && uses[unit] === 0) uses[unit] = 1;
-  }
-
-  /** Mapped when something in it is first found. */
-  #segment(number: number): Uint8Array {
-    const known = this.#segments[number];
-    if (known !== undefined) return known;
-    this.#uses[number] = openWhole(
-      this.#files,
-      sharedPaths.uses(this.#directory, number),
-      'read-write',
-      1,
-    );
-    return (this.#segments[number] = this.#mapSegment(number, 'read'));
-  }
-
-  #writableSegment(number: number): { readonly memory: Uint8Array; readonly touched: Uint8Array } {
-    const known = this.#writable[number];
-    if (known !== undefined) return known;
+  #writableSegment(number: number): WritableSegment {
     try {
-      const memory = this.#mapSegment(number, 'read-write');
-      const touched = new Uint8Array(touchedBytesOf(memory.byteLength));
-      return (this.#writable[number] = { memory, touched });
+      return this.#segments.writable(number);
     } catch (error) {
       // As for what is read: the socket takes the payloads from now on.
       this.close();
       throw error;
-    }
-  }
-
-  #mapSegment(number: number, access: 'read' | 'read-write'): Uint8Array {
-    const file = this.#files.open(sharedPaths.segment(this.#directory, number), access);
-    try {
-      return file.map();
-    } finally {
-      file.close();
     }
   }
 
