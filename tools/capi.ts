@@ -25,10 +25,11 @@ npm run capi -- build [--prefix FOLDER]  builds it with cc, or what CC names, an
  * each sanitizer is in one of them; a lane takes minutes. What hostile peers send is a matter of addresses, and
  * kernels have no threads.
  */
+const common = ['embedded', 'filling', 'frames', 'library', 'rebuilt', 'rings'];
 const lanes: readonly (readonly [compiler: string, flavour: Flavour, tests: readonly string[]])[] =
   [
-    ['gcc', 'thread', ['abi.test', 'abi-ring', 'embedded', 'frames', 'library']],
-    ['clang', 'address', ['abi', 'embedded', 'frames', 'kernels', 'library']],
+    ['gcc', 'thread', [...common, 'abi.test', 'abi-ring', 'abi-remote']],
+    ['clang', 'address', [...common, 'abi', 'holes', 'kernels']],
   ];
 
 /** Seconds that each parser is fuzzed in the lane. */
