@@ -20,12 +20,14 @@ npm run capi -- build [--prefix FOLDER]  builds it with cc, or what CC names, an
                                          folder (default: build/capi/install)
 `;
 
+/** What runs in every lane. */
+const common = ['embedded', 'filling', 'frames', 'library', 'rebuilt', 'rings'];
+
 /**
  * Lanes of the tests: who compiles, with which sanitizers, and which files of test/capi. Each compiler and
  * each sanitizer is in one of them; a lane takes minutes. What hostile peers send is a matter of addresses, and
  * kernels have no threads.
  */
-const common = ['embedded', 'filling', 'frames', 'library', 'rebuilt', 'rings'];
 const lanes: readonly (readonly [compiler: string, flavour: Flavour, tests: readonly string[]])[] =
   [
     ['gcc', 'thread', [...common, 'abi.test', 'abi-ring', 'abi-remote']],
