@@ -33,7 +33,7 @@ struct exchange {
   size_t records_count;
 };
 
-static bool read_index(napi_env env, napi_value value, struct wmbt_index *index) {
+bool wmbt_read_index(napi_env env, napi_value value, struct wmbt_index *index) {
   struct wmbt_bytes memory;
   if (!wmbt_read_bytes(env, value, &memory)) return false;
   if (wmbt_index_open(memory.data, memory.length, index)) return true;
@@ -135,7 +135,7 @@ napi_value wmbt_node_index_publish(napi_env env, napi_callback_info info) {
   char text[wmbt_digest_digits + 1];
   uint8_t digest[wmbt_digest_bytes];
   uint64_t key[4];
-  if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &index)) return NULL;
+  if (!wmbt_read_arguments(env, info, arguments) || !wmbt_read_index(env, arguments[0], &index)) return NULL;
   if (!wmbt_read_text(env, arguments[1], text, sizeof text) || !read_words(env, arguments[2], 7, &words)) return NULL;
   if (strlen(text) != wmbt_digest_digits || !wmbt_parse_key(text, digest)) {
     napi_throw_range_error(env, NULL, "a key has 64 hexadecimal digits in lower case");
@@ -159,8 +159,8 @@ napi_value wmbt_node_index_carry(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];
   struct wmbt_index from, to;
   uint32_t entry;
-  if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &from)) return NULL;
-  if (!wmbt_read_uint32(env, arguments[1], &entry) || !read_index(env, arguments[2], &to)) return NULL;
+  if (!wmbt_read_arguments(env, info, arguments) || !wmbt_read_index(env, arguments[0], &from)) return NULL;
+  if (!wmbt_read_uint32(env, arguments[1], &entry) || !wmbt_read_index(env, arguments[2], &to)) return NULL;
   return wmbt_number(env, (double)wmbt_index_carry(&from, entry, &to));
 }
 
@@ -169,7 +169,7 @@ napi_value wmbt_node_index_retire(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];
   struct wmbt_index index;
   uint32_t entry;
-  if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &index)) return NULL;
+  if (!wmbt_read_arguments(env, info, arguments) || !wmbt_read_index(env, arguments[0], &index)) return NULL;
   if (!wmbt_read_uint32(env, arguments[1], &entry)) return NULL;
   wmbt_index_retire(&index, entry);
   return NULL;
@@ -181,7 +181,7 @@ napi_value wmbt_node_index_find(napi_env env, napi_callback_info info) {
   struct wmbt_index index;
   struct wmbt_keys keys;
   uint32_t owner;
-  if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &index)) return NULL;
+  if (!wmbt_read_arguments(env, info, arguments) || !wmbt_read_index(env, arguments[0], &index)) return NULL;
   if (!wmbt_read_keys(env, arguments[1], &keys) || !wmbt_read_uint32(env, arguments[2], &owner)) return NULL;
   return wmbt_number(env, (double)wmbt_index_find_leading(&index, keys.digests[0], keys.count, owner, NULL));
 }
@@ -244,7 +244,7 @@ napi_value wmbt_node_index_pin(napi_env env, napi_callback_info info) {
   struct wmbt_found found[wmbt_keys_max];
   struct exchange exchange;
   struct wmbt_keys keys;
-  if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &index)) return NULL;
+  if (!wmbt_read_arguments(env, info, arguments) || !wmbt_read_index(env, arguments[0], &index)) return NULL;
   if (!wmbt_read_keys(env, arguments[2], &keys) || !read_exchange(env, arguments[3], &exchange)) return NULL;
   if (!check_records(env, &exchange, 0, keys.given)) return NULL;
   const struct request *request = exchange.request;

@@ -2,6 +2,12 @@
 #define WMBT_NODE_INDEX_H
 
 #include <node_api.h>
+#include <stdbool.h>
+
+#include "../src/shared/shared-index.h"
+
+/* The index in the memory of a typed array. Throws and returns false when there is none. */
+bool wmbt_read_index(napi_env env, napi_value value, struct wmbt_index *index);
 
 napi_value wmbt_node_index_create(napi_env env, napi_callback_info info);
 napi_value wmbt_node_index_is_valid(napi_env env, napi_callback_info info);

@@ -6,6 +6,7 @@
 #include "../src/crc32c.h"
 #include "index.h"
 #include "kernels.h"
+#include "known-file.h"
 #include "known.h"
 #include "ring.h"
 #include "shared.h"
@@ -13,7 +14,7 @@
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 11 };
+enum { interface_version = 12 };
 
 struct function {
   const char *name;
@@ -72,11 +73,21 @@ static const struct function ring_functions[] = {
     {"untold", wmbt_node_ring_untold},
 };
 
+static const struct function known_file_functions[] = {
+    {"create", wmbt_node_known_file_create},
+    {"isValid", wmbt_node_known_file_is_valid},
+    {"put", wmbt_node_known_file_put},
+    {"place", wmbt_node_known_file_place},
+    {"withdraw", wmbt_node_known_file_withdraw},
+    {"areStored", wmbt_node_are_stored},
+};
+
 enum {
   function_count = sizeof functions / sizeof functions[0],
   index_function_count = sizeof index_functions / sizeof index_functions[0],
   ring_function_count = sizeof ring_functions / sizeof ring_functions[0],
   known_function_count = sizeof known_functions / sizeof known_functions[0],
+  known_file_function_count = sizeof known_file_functions / sizeof known_file_functions[0],
 };
 
 static bool add_functions(napi_env env, napi_value object, const struct function *added, size_t count) {
@@ -100,7 +111,8 @@ NAPI_MODULE_INIT() {
   if (!add_functions(env, exports, functions, function_count) ||
       !add_group(env, exports, "index", index_functions, index_function_count) ||
       !add_group(env, exports, "ring", ring_functions, ring_function_count) ||
-      !add_group(env, exports, "known", known_functions, known_function_count)) {
+      !add_group(env, exports, "known", known_functions, known_function_count) ||
+      !add_group(env, exports, "knownFile", known_file_functions, known_file_function_count)) {
     return NULL;
   }
   napi_value version, kernel;

@@ -56,7 +56,8 @@ static bool find(const struct wmbt_known_shard *shard, const struct wmbt_known_e
                                 (entry->word[2] ^ tag->word[2]) |
                                 ((word & ~(WMBT_KNOWN_MARK | WMBT_KNOWN_FOUND)) ^ tag->word[3]);
     if (difference != 0) continue;
-    if ((word & WMBT_KNOWN_FOUND) == 0) entry->word[3] = word | WMBT_KNOWN_FOUND;
+    /* Whole for other processes, which may read it (shared/known-file.h). */
+    if ((word & WMBT_KNOWN_FOUND) == 0) __atomic_store_n(&entry->word[3], word | WMBT_KNOWN_FOUND, __ATOMIC_RELAXED);
     return true;
   }
 }

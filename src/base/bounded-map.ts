@@ -24,14 +24,15 @@ export class BoundedMap<Key, Value> {
     return this.#entries.get(key);
   }
 
-  /** Puts the entry in as the newest one. */
-  set(key: Key, value: Value): void {
+  /** Puts the entry in as the newest one. Gives the key of the one that it forgets for that. */
+  set(key: Key, value: Value): Key | undefined {
     this.#entries.delete(key);
     this.#entries.set(key, value);
-    if (this.#entries.size <= this.#sizeMax) return;
+    if (this.#entries.size <= this.#sizeMax) return undefined;
     const oldest = this.#oldest.next();
     assert(oldest.done !== true, 'a map over its size has an oldest entry');
     this.#entries.delete(oldest.value);
+    return oldest.value;
   }
 
   /** All entries, the oldest first. */

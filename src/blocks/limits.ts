@@ -86,6 +86,10 @@ export const limits = {
    * a client which keeps what it borrowed leaves others memory, and the store something to evict.
    */
   pinnedByClientShare: 3 / 4,
+  /** Of the bytes of a shared memory tier, what its index takes at most, for a moment two of them. */
+  sharedIndexShare: 1 / 16,
+  /** Bytes of known keys that are moved to shared memory without a pause: about a millisecond. */
+  sharingStepBytes: mib,
 
   /** Memory touched ahead of need when a store is opened: the state of a prompt of some length. */
   prefaultBytes: 64 * mib,

@@ -7,6 +7,7 @@ import type { PayloadKind } from '../blocks/payload-kind.ts';
  * ```text
  * <directory>/index         what is where, written by the store alone; locked by it while it lives
  *             index-next    the one that is to take its place, while it is built
+ *             known         keys that the store knows in the bucket, see src/catalog/shared-known.ts
  *             clients       what each client pins; a client locks its part while it lives
  *             segment-<n>   payloads
  *             uses-<n>      which of them clients have used, a byte for each 4 KiB of a segment
@@ -18,6 +19,7 @@ import type { PayloadKind } from '../blocks/payload-kind.ts';
 export const sharedPaths = {
   index: (directory: string): string => join(directory, 'index'),
   nextIndex: (directory: string): string => join(directory, 'index-next'),
+  known: (directory: string): string => join(directory, 'known'),
   clients: (directory: string): string => join(directory, 'clients'),
   segment: (directory: string, number: number): string => join(directory, `segment-${number}`),
   uses: (directory: string, number: number): string => join(directory, `uses-${number}`),

@@ -9,7 +9,8 @@ import type { CatalogOwner, CatalogSnapshot } from '../format/catalog-snapshot.t
 import type { ObjectFormat } from '../format/object-keys.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Random } from '../platform/random.ts';
-import { KnownTable } from './known-table.ts';
+import { KnownTable, shardCount } from './known-table.ts';
+import type { SharedKnown } from './shared-known.ts';
 import { ownerMost } from './tag-shard.ts';
 
 /**
@@ -43,6 +44,8 @@ export class Catalog {
   /** The number of each namespace and kind in the table. Numbers are not given twice. */
   #owners = noOwners();
   #lastOwner = 0;
+  /** Where other processes read what is believed present, if they do. */
+  #shared: SharedKnown | undefined;
   /** Until when an absence is believed. */
   readonly #absent = new BoundedMap<string, number>(limits.negativeKeysMax);
   readonly #corrupt = new BoundedMap<string, CorruptObject & { readonly until: number }>(
@@ -84,6 +87,27 @@ export class Catalog {
     }
     this.#lastOwner = last;
     return true;
+  }
+
+  /** What {@link Catalog.share} takes is made of these. */
+  get sharing(): { readonly mix: Int32Array; readonly shardSlotsMax: number } {
+    return { mix: this.#present.image.mix, shardSlotsMax: this.#present.shardSlotsMax };
+  }
+
+  /**
+   * Lets other processes read what it believes present, from now on, one part of the keys after the other: after each
+   * step those whose part was taken. Ends when all were, or there is no room for more. Once, by a catalog that recalls
+   * nothing any more.
+   */
+  *share(shared: SharedKnown): Generator<void, void, void> {
+    assert(this.#shared === undefined, 'a catalog is shared once');
+    this.#shared = shared;
+    for (const [namespace, number] of this.#owners.block.entries())
+      shared.setOwner(namespace, number);
+    for (let shard = 0; shard < shardCount && this.#shared === shared; shard += 1) {
+      if (!this.#present.share(shard, shared.tags(shard))) return;
+      yield;
+    }
   }
 
   presence({ namespace, kind, key }: CatalogId): Presence | undefined {
@@ -179,12 +203,18 @@ export class Catalog {
     const known = this.#owners[kind].get(namespace);
     if (known !== undefined) return known;
     if (this.#lastOwner === ownerMost) {
+      // Numbers come again from here on, so nobody else reads them.
       this.#present.clear();
+      this.#shared = undefined;
       this.#owners = noOwners();
       this.#lastOwner = 0;
     }
     this.#lastOwner += 1;
-    this.#owners[kind].set(namespace, this.#lastOwner);
+    const forgotten = this.#owners[kind].set(namespace, this.#lastOwner);
+    if (kind === 'block') {
+      if (forgotten !== undefined) this.#shared?.setOwner(forgotten, 0);
+      this.#shared?.setOwner(namespace, this.#lastOwner);
+    }
     return this.#lastOwner;
   }
 }

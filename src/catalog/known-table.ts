@@ -4,7 +4,8 @@ import type { KnownTables } from '../base/native-kernels.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { blockKeyLength } from '../blocks/block-key.ts';
 import type { Random } from '../platform/random.ts';
-import { TagShard, entryWords, ownerMost } from './tag-shard.ts';
+import { TagShard, entryWords, ownerMost, slotsOf } from './tag-shard.ts';
+import type { SharedTags } from './tag-shard.ts';
 
 /** What is known of a key: it is there, and maybe marked. */
 export type Known = 'marked' | 'unmarked';
@@ -66,6 +67,7 @@ export class KnownTable {
       if (shard === undefined) return false;
       recalled.push(shard);
     }
+    this.#withdraw();
     this.#shards.splice(0, this.#shards.length, ...recalled);
     this.#multipliers.set(mix.subarray(0, entryWords));
     this.#starts.set(mix.subarray(entryWords));
@@ -162,10 +164,29 @@ export class KnownTable {
     if (slot >= 0) shard.remove(slot);
   }
 
+  /** Entries that a shard has when it has grown. */
+  get shardSlotsMax(): number {
+    return slotsOf(this.#shardSizeMax);
+  }
+
+  /** Other processes read that shard from now on. False when there is no room for it. */
+  share(number: number, shared: SharedTags): boolean {
+    const shard = this.#shards[number];
+    if (!shard.share(shared)) return false;
+    this.#native?.code.move(this.#native.table, number, shard.entries);
+    return true;
+  }
+
+  /** Nobody else reads what the table has then. */
   clear(): void {
+    this.#withdraw();
     this.#native = undefined;
     this.#shards.length = 0;
     for (let i = 0; i < shardCount; i += 1) this.#shards.push(new TagShard(this.#shardSizeMax));
+  }
+
+  #withdraw(): void {
+    for (const shard of this.#shards) shard.withdraw();
   }
 
   /** The table as native code has it; undefined where there is none. */
@@ -236,7 +257,7 @@ const groupMost = 64;
 const nativeGroupLeast = 128;
 
 /** Growing one of so many takes below a millisecond (known-table.bench.ts). */
-const shardCount = 256;
+export const shardCount = 256;
 
 /** Spreads the numbers of owners, which count up, over all bits. */
 const ownerStep = 0x9e3779b1;

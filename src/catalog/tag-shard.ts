@@ -1,5 +1,18 @@
 import { assert } from '../base/assert.ts';
 
+/** Memory that other processes read, for the entries of one set (shared-known.ts). */
+export interface SharedTags {
+  /**
+   * Takes all entries of the set, which lie in the array that this gives from then on. Undefined when there is no room
+   * for them: then nobody reads the set any more, as after `withdraw`.
+   */
+  place(entries: Int32Array): Int32Array | undefined;
+  /** Writes the entry that is at that place among others, as a whole for whoever reads it. */
+  put(slot: number, entries: Int32Array, from: number): void;
+  /** Nobody reads the set any more. */
+  withdraw(): void;
+}
+
 /**
  * A set of 13-byte tags with an owner's number and a mark each, in one array: open addressing with
  * linear probing, and no traces of what was removed. It grows up to `sizeMax` tags; from then on a
@@ -11,6 +24,9 @@ import { assert } from '../base/assert.ts';
  * | 3    | 31–24 its last byte, 23 found since, 22 the mark, 21–0 owner, never 0 |
  *
  * Slots are given as indices that are good until the next change of the set.
+ *
+ * Once the set is shared its entries lie in memory that other processes read. They are written through
+ * {@link SharedTags} but for the bits of the last word alone, which nobody takes for a part of the tag.
  */
 export class TagShard {
   readonly #sizeMax: number;
@@ -20,13 +36,12 @@ export class TagShard {
   #size = 0;
   /** The slot that the hand points at. */
   #hand = 0;
+  #shared: SharedTags | undefined;
 
   constructor(sizeMax: number) {
     assert(Number.isSafeInteger(sizeMax) && sizeMax > 0, `a set of at most ${sizeMax} tags`);
     this.#sizeMax = sizeMax;
-    let slots = slotsFirst;
-    while (slots * fullShare < sizeMax) slots *= 2;
-    this.#slotsMax = slots;
+    this.#slotsMax = slotsOf(sizeMax);
   }
 
   /**
@@ -63,6 +78,23 @@ export class TagShard {
 
   get byteLength(): number {
     return this.#entries.byteLength;
+  }
+
+  /** From now on other processes read the set. False when there is no room for it: then it stays as it was. */
+  share(shared: SharedTags): boolean {
+    assert(this.#shared === undefined, 'a set is shared once');
+    const placed = shared.place(this.#entries);
+    if (placed === undefined) return false;
+    this.#shared = shared;
+    this.#entries = placed;
+    return true;
+  }
+
+  /** Nobody else reads what becomes of the set from now on. */
+  withdraw(): void {
+    this.#shared?.withdraw();
+    if (this.#shared !== undefined) this.#entries = this.#entries.slice();
+    this.#shared = undefined;
   }
 
   /** Where a search for a tag begins, by its first word: what was read comes sooner the next time. */
@@ -108,9 +140,9 @@ export class TagShard {
     if (this.#size >= this.#sizeMax) this.#evict();
     const slots = this.#mask + 1;
     if (this.#size >= slots * fullShare && slots < this.#slotsMax) this.#grow();
-    const at = entryWords * this.#freeSlotFrom(tag[0]);
-    this.#entries.set(tag, at);
-    if (isMarked) this.#entries[at + 3] |= mark;
+    const slot = this.#freeSlotFrom(tag[0]);
+    this.#put(slot, tag, 0);
+    if (isMarked) this.mark(slot);
     this.#size += 1;
   }
 
@@ -126,10 +158,11 @@ export class TagShard {
       // What is found by probing from its home over the gap moves into it.
       const home = entries[at] & mask;
       if (((next - home) & mask) < ((next - gap) & mask)) continue;
-      entries.copyWithin(entryWords * gap, at, at + entryWords);
+      // Whoever reads meanwhile finds it at one of the two.
+      this.#put(gap, entries, next);
       gap = next;
     }
-    entries.fill(0, entryWords * gap, entryWords * (gap + 1));
+    this.#put(gap, freeEntry, 0);
     this.#size -= 1;
   }
 
@@ -149,14 +182,27 @@ export class TagShard {
 
   #grow(): void {
     const old = this.#entries;
+    const shared = this.#shared;
+    this.#shared = undefined;
     this.#entries = new Int32Array(2 * old.length);
     this.#mask = 2 * this.#mask + 1;
     this.#hand = 0;
-    for (let at = 0; at < old.length; at += entryWords) {
-      if (old[at + 3] === 0) continue;
-      const to = entryWords * this.#freeSlotFrom(old[at]);
-      for (let word = 0; word < entryWords; word += 1) this.#entries[to + word] = old[at + word];
+    for (let from = 0; from < old.length / entryWords; from += 1) {
+      const at = entryWords * from;
+      if (old[at + 3] !== 0) this.#put(this.#freeSlotFrom(old[at]), old, from);
     }
+    if (shared !== undefined) this.share(shared);
+  }
+
+  /** Writes the entry that is at that place among others. */
+  #put(slot: number, entries: Int32Array, from: number): void {
+    if (this.#shared !== undefined) {
+      this.#shared.put(slot, entries, from);
+      return;
+    }
+    const at = entryWords * from;
+    const to = entryWords * slot;
+    for (let word = 0; word < entryWords; word += 1) this.#entries[to + word] = entries[at + word];
   }
 
   #freeSlotFrom(home: number): number {
@@ -164,6 +210,13 @@ export class TagShard {
     while (this.#entries[entryWords * slot + 3] !== 0) slot = (slot + 1) & this.#mask;
     return slot;
   }
+}
+
+/** Slots that a set of at most so many tags has when it has grown. */
+export function slotsOf(sizeMax: number): number {
+  let slots = slotsFirst;
+  while (slots * fullShare < sizeMax) slots *= 2;
+  return slots;
 }
 
 /** Greatest number of an owner. */
@@ -176,5 +229,6 @@ const found = 1 << 23;
 /** Bits of the last word that tell entries apart. */
 const identity = ~(mark | found);
 const slotsFirst = 16;
+const freeEntry: Int32Array = new Int32Array(entryWords);
 /** A fuller set probes too long: at this share an absent tag takes about nine looks. */
 const fullShare = 0.75;

@@ -8,9 +8,10 @@ import {
   renameSync,
   rmSync,
 } from 'node:fs';
+import type { KnownFileCode } from './known-file.ts';
 import type { SharedFile, SharedIndexCode, SharedMemory, SharedRingCode } from './shared-memory.ts';
 
-/** What capi/node/shared.c, capi/node/index.c and capi/node/ring.c export. */
+/** What capi/node/shared.c, capi/node/index.c, capi/node/ring.c and capi/node/known-file.c export. */
 export interface SharedMemoryCode {
   copy(target: Uint8Array, source: Uint8Array): void;
   mapFile(descriptor: number, byteLength: number, isWritable: boolean): ArrayBuffer;
@@ -26,6 +27,7 @@ export interface SharedMemoryCode {
   unlockRange(descriptor: number, start: number, byteLength: number): void;
   readonly index: SharedIndexCode;
   readonly ring: SharedRingCode;
+  readonly knownFile: KnownFileCode;
 }
 
 const wasmPageBytes = 64 * 1024;
@@ -63,6 +65,7 @@ export function nodeSharedMemory(code: SharedMemoryCode): SharedMemory {
     unmap: ({ buffer }) => code.unmap(buffer),
     index: code.index,
     ring: code.ring,
+    knownFile: code.knownFile,
   };
 }
 

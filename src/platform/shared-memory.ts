@@ -1,3 +1,5 @@
+import type { KnownFileCode } from './known-file.ts';
+
 /**
  * Files that several processes map, and the index that one of them writes there for the others
  * (capi/src/shared/shared-index.h). Present where native code is, on Linux. Calls are short and do not wait.
@@ -24,6 +26,8 @@ export interface SharedMemory {
   readonly index: SharedIndexCode;
   /** Undefined where clients leave nothing in rings: of a machine that is simulated. */
   readonly ring?: SharedRingCode | undefined;
+  /** Absent in a simulation, where nobody reads what a store knows. */
+  readonly knownFile?: KnownFileCode | undefined;
 }
 
 /** An open file that is mapped. Errors are those of the system, with their `code`. */

@@ -17,6 +17,7 @@ import { CatalogMemory, catalogBytesOf } from './catalog-memory.ts';
 import type { CatalogMemoryParts } from './catalog-memory.ts';
 import { Collector } from './collect.ts';
 import { Counters } from './counters.ts';
+import { KnownSharing } from './known-sharing.ts';
 import type { ReadLegacy } from './legacy-namespaces.ts';
 import { beginAfter } from './later-task.ts';
 import { openLocalTiers } from './local-tiers.ts';
@@ -88,7 +89,8 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const { clock } = platform;
   const objects = new MeteredObjectStore(foundation.objects, foundation.ledger);
   const catalog = new Catalog(clock, platform.random);
-  const { memory, cache, own, damagedInMemory } = await openTiers(foundation, catalog);
+  const tiers = await openTiers(foundation, catalog);
+  const { memory, cache, own, damagedInMemory } = tiers;
   const counters = new Counters();
   counters.damagedRecords += damagedInMemory;
   const catalogMemory = catalogMemoryOf(foundation, { own, catalog, counters });
@@ -99,8 +101,8 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
     level: settings.compressionLevel,
   };
   const common = { platform, clock, logger, objects, keyPrefix, cache, catalog, counters };
-  const formats = formatsOf(settings);
-  const objectTier = new ObjectTier({ ...common, ...formats, transcoder, compression });
+  const encoding = { ...formatsOf(settings), transcoder, compression };
+  const objectTier = new ObjectTier({ ...common, ...encoding });
   const deadlines = deadlinesOf(settings);
   const readPath = new ReadPath({ ...common, objectTier, loadDeadlineMs: deadlines.loadMs });
   const budgetBytes = settings.objectStoreBytesMax;
@@ -109,8 +111,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const room = collector?.room;
   const uploads = new Uploads({ ...common, objectTier, room });
   const backlogBytesMax = backlogOf(settings);
-  const payloadBytesMax = budgetBytes === false ? undefined : budgetBytes;
-  const most = { backlogBytesMax, payloadBytesMax };
+  const most = { backlogBytesMax, payloadBytesMax: boundOf(budgetBytes) };
   const writePath = new WritePath({ ...common, objectTier, uploads, room, ...most });
   const tails = new Tails({ ...common, objectTier, readPath });
   const removal = new Removal({ ...common, objectTier, uploads });
@@ -122,6 +123,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const background: BackgroundTask[] = [
     beginAfter(foundation.begin, () => new Prefault(memory, clock, prefaultBytes, isShared)),
     ...(foundation.background ?? []),
+    ...(tiers.isShared ? await shareCatalog(foundation, catalog) : []),
   ];
   if (own !== undefined) {
     background.push(startAdoption(foundation, { cache, own, counters }, uploads, backlogBytesMax));
@@ -157,6 +159,22 @@ function openTiers(foundation: StoreFoundation, catalog: Catalog): Promise<Local
   const identity = identityOf(foundation);
   const reservedBytes = catalogBytesOf(settings.diskBytes);
   return openLocalTiers({ platform, logger, settings, identity, reservedBytes, onEvict });
+}
+
+/** False: there is none. */
+function boundOf(bytes: number | false): number | undefined {
+  return bytes === false ? undefined : bytes;
+}
+
+/** For clients on this host, which then ask for no key that it knows. */
+async function shareCatalog(
+  { platform, logger, settings }: StoreFoundation,
+  catalog: Catalog,
+): Promise<BackgroundTask[]> {
+  const { sharedDirectory: directory, memoryBytes } = settings;
+  assert(directory !== undefined, 'what is shared lies in a directory');
+  const sharing = await KnownSharing.begin({ platform, logger, catalog, directory, memoryBytes });
+  return sharing === undefined ? [] : [sharing];
 }
 
 function catalogMemoryOf(

@@ -22,6 +22,8 @@ export interface LocalTiers {
   readonly memory: SlabMemoryTier;
   readonly cache: LocalCache;
   readonly own: OwnedDirectory | undefined;
+  /** Clients of this host read the memory tier. */
+  readonly isShared: boolean;
   /** Damaged things in what dead stores left in memory. */
   readonly damagedInMemory: number;
 }
@@ -62,7 +64,8 @@ export async function openLocalTiers(parts: LocalTiersParts): Promise<LocalTiers
     const memory = memoryTierOf(parts.settings.memoryBytes, shared);
     const acceptance = await openAcceptance(parts, { log, shared, memory });
     const cache = new LocalCache(cacheParts(parts, { log, shared, memory, acceptance }));
-    return { memory, cache, own: log?.own, damagedInMemory: log?.damagedInMemory ?? 0 };
+    const { own, damagedInMemory = 0 } = log ?? {};
+    return { memory, cache, own, isShared: shared !== undefined, damagedInMemory };
   } catch (error) {
     shared?.close();
     await log?.disk.close();

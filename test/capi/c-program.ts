@@ -97,6 +97,22 @@ async function linkHolesTest(): Promise<string> {
   return linkProgram(library, 'holes-test', await compile(toolchain, sources), []);
 }
 
+/** The test program of the file of known keys (capi/test/known), which has its own code. */
+export function buildKnownFileTest(): Promise<string> {
+  return once('known-file-test', linkKnownFileTest);
+}
+
+async function linkKnownFileTest(): Promise<string> {
+  const toolchain = testToolchain();
+  const library = await cachedLibrary(toolchain);
+  const flags = [...warningFlags, ...systemFlags];
+  const files = ['/shared-index.c', '/known-file.c', 'src/known.c'];
+  const own = librarySources().filter(({ file }) => files.some((name) => file.endsWith(name)));
+  assert.equal(own.length, files.length);
+  const objects = await compile(toolchain, [...own, ...sourcesIn('test/known', flags)]);
+  return linkProgram(library, 'known-file-test', objects, []);
+}
+
 /** Flags by which a program finds the shared library, at link time and when it runs. */
 export function sharedFlags({ prefix }: BuiltLibrary): readonly string[] {
   return [`-L${prefix}/lib`, '-lwombatkv', `-Wl,-rpath,${prefix}/lib`];

@@ -7,6 +7,7 @@ import { ABI_MAJOR, ABI_MINOR } from '../../src/blocks/abi-version.ts';
 import { limits } from '../../src/blocks/limits.ts';
 import { httpClientLimits } from '../../src/client/http-limits.ts';
 import { extentHeaderBytes } from '../../src/cache/extent-header.ts';
+import { knownFile } from '../../src/platform/known-file.ts';
 import {
   indexStates,
   offsetUnitBytes,
@@ -89,6 +90,18 @@ describe('the constants of the C library', () => {
     for (const [state, value] of Object.entries(indexStates)) {
       assert.equal(numberIn('src/shared/shared-index.h', `wmbt_index_is_${state}`), value, state);
     }
+  });
+
+  it('say where things are in the file of known keys', () => {
+    const header = 'src/shared/known-file.h';
+    assert.equal(numberIn(header, 'wmbt_known_names_at'), knownFile.namesStart);
+    assert.equal(numberIn(header, 'wmbt_known_names_most'), knownFile.namesMax);
+    assert.equal(numberIn(header, 'wmbt_known_name_text'), knownFile.nameTextMax);
+    assert.equal(2 ** numberIn(header, 'wmbt_known_log2_region_least'), knownFile.regionEntriesMin);
+    assert.equal(2 ** numberIn(header, 'wmbt_known_log2_small'), knownFile.smallEntriesMax);
+    assert.equal(numberIn('src/known.h', 'wmbt_known_shards'), knownFile.shards);
+    const { text } = knownFile.nameOffsets;
+    assert.equal(text + knownFile.nameTextMax, knownFile.nameBytes);
   });
 
   it('leave room for the longest message', () => {
