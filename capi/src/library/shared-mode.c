@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "remote-use.h"
 #include "shared-access.h"
+#include "shared-known.h"
 #include "shared-ring.h"
 
 struct shared {
@@ -24,10 +25,10 @@ static bool lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size_t 
                    struct wmbt_failure *failure) {
   struct shared *shared = (struct shared *)mode;
   struct wmbt_view *view = wmbt_access_use(&shared->access);
-  const size_t found = view == NULL ? 0 : wmbt_reader_find(view, keys);
+  const bool is_whole = keys->count == 0 || (view != NULL && wmbt_reader_has_stored(view, keys));
   if (view != NULL) wmbt_view_leave(view);
-  if (found < keys->count) return shared->below->calls->lookup(shared->below, keys, matched, failure);
-  *matched = found;
+  if (!is_whole) return shared->below->calls->lookup(shared->below, keys, matched, failure);
+  *matched = keys->count;
   return true;
 }
 

@@ -11,6 +11,7 @@
 #include "../shared/shared-lent.h"
 #include "shared-files.h"
 #include "shared-fork.h"
+#include "shared-known.h"
 #include "shared-uses.h"
 #include "shared-view.h"
 
@@ -47,6 +48,7 @@ void wmbt_reader_free(struct wmbt_reader *reader) {
   wmbt_uses_unmap(reader);
   if (reader->clients != NULL) (void)munmap(reader->clients, reader->clients_bytes);
   if (reader->stamps != NULL) (void)munmap((void *)(uintptr_t)reader->stamps, reader->stamps_bytes);
+  wmbt_known_end(reader);
   wmbt_views_free(reader);
   free(reader);
 }
@@ -63,6 +65,7 @@ struct wmbt_reader *wmbt_reader_open(const char *directory) {
   for (unsigned i = 0; i < wmbt_client_hazards; i += 1) reader->free[i] = (uint16_t)(wmbt_client_hazards - 1 - i);
   if (wmbt_view_begin(reader) && map_clients(reader)) {
     map_stamps(reader);
+    wmbt_known_begin(reader);
     if (wmbt_readers_join(reader)) return reader;
   }
   wmbt_reader_free(reader);
@@ -110,8 +113,7 @@ static bool has_name(const uint8_t *name, const char *text, size_t length) {
   return name[0] == namespace_kind && name[1] == length && memcmp(name + 2, text, length) == 0;
 }
 
-/* The owner of the namespace's blocks; 0 when the store knows no such name. */
-static uint32_t owner_of(const struct wmbt_view *view, const char *ns) {
+uint32_t wmbt_view_owner(const struct wmbt_view *view, const char *ns) {
   uint32_t count;
   const uint8_t *names = names_of(view, &count);
   const size_t length = strlen(ns);
@@ -158,14 +160,14 @@ static size_t find_leading(const struct wmbt_view *view, const struct wmbt_keys 
 }
 
 size_t wmbt_reader_find(const struct wmbt_view *view, const struct wmbt_keys *keys) {
-  const uint32_t owner = owner_of(view, keys->ns);
+  const uint32_t owner = wmbt_view_owner(view, keys->ns);
   return owner == 0 ? 0 : find_leading(view, keys, owner, NULL, keys->count);
 }
 
 void wmbt_reader_note_uses(const struct wmbt_view *view, const struct wmbt_keys *keys) {
   enum { group = 64 };
   struct wmbt_found found[group];
-  const uint32_t owner = owner_of(view, keys->ns);
+  const uint32_t owner = wmbt_view_owner(view, keys->ns);
   for (size_t first = 0; owner != 0 && first < keys->count; first += group) {
     const size_t left = keys->count - first, most = left < group ? left : group;
     const uint8_t *digests = (const uint8_t *)(keys->keys + first);
@@ -325,7 +327,7 @@ static size_t fill(struct wmbt_reader *reader, const struct pins *pins, const st
 
 void wmbt_reader_lend(struct wmbt_view *view, const struct wmbt_keys *keys, struct wmbt_borrow *borrow) {
   struct wmbt_reader *reader = view->reader;
-  const uint32_t owner = owner_of(view, keys->ns);
+  const uint32_t owner = wmbt_view_owner(view, keys->ns);
   const size_t most = keys->count < wmbt_client_hazards ? keys->count : wmbt_client_hazards;
   struct pins *pins = owner == 0 ? NULL : pins_new(reader, most);
   /* Numbers of names are those of one index. */

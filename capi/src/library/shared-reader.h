@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../shared/known-file.h"
 #include "../shared/shared-index.h"
 #include "borrow.h"
 #include "descriptor.h"
@@ -48,6 +49,9 @@ struct wmbt_reader {
   uint64_t segment_bytes;
   /* What is pinned may be at most so long, so that one client cannot pin the whole memory tier. */
   uint64_t pinned_bytes_max;
+  /* What the store knows in the bucket; no bytes: it does not tell. */
+  struct wmbt_known_file known;
+  size_t known_bytes;
   /* Mapped when something in them is first found, and as long as the reader is there. */
   _Atomic(uint8_t *) segments[wmbt_segments_max];
   /* The same once more, as they are written to, where something was filled (shared-filler.c). */
@@ -117,6 +121,9 @@ void wmbt_reader_free(struct wmbt_reader *reader);
 
 /* The part of that which is for memory that was filled (shared-filler.c). */
 void wmbt_filler_unmap(struct wmbt_reader *reader);
+
+/* The owner of the namespace's blocks in the index; 0 when the store knows no such name. */
+uint32_t wmbt_view_owner(const struct wmbt_view *view, const char *ns);
 
 /* How many leading keys are in memory now. */
 size_t wmbt_reader_find(const struct wmbt_view *view, const struct wmbt_keys *keys);

@@ -273,10 +273,44 @@ static void no_system_call(void) {
   batch_free(&batch);
 }
 
+/* The same for a lookup of blocks that the daemon has let go of: it knows them in the bucket. */
+static int look_up_without_system(const struct batch *batch) {
+  wmbt_kv_handle_t *handle = open_handle();
+  size_t matched = 0;
+  const char *const *hashes = batch->hashes;
+  if (wmbt_kv_lookup_block_prefix(handle, "", hashes, batch->count, &matched, NULL, 0) != 0) return 1;
+  if (!forbid_system_calls()) return 77;
+  for (unsigned i = 0; i < call_count; i += 1) {
+    matched = 0;
+    const int32_t rc = wmbt_kv_lookup_block_prefix(handle, "", hashes, batch->count, &matched, NULL, 0);
+    if (rc != 0 || matched != batch->count) return 2;
+  }
+  return 0;
+}
+
+static void no_system_call_for_known(void) {
+  struct batch batch = batch_of("known-in-the-bucket", 80, 10000);
+  wmbt_kv_handle_t *handle = open_handle();
+  check_put(handle, "", &batch);
+  CHECK(wmbt_kv_flush(handle, "", NULL) == 0, "flush: %s", wmbt_kv_last_error());
+  fill_memory(handle, "instead-of-known");
+  const pid_t pid = start();
+  if (pid == 0) _exit(look_up_without_system(&batch));
+  const int status = status_of(pid);
+  const bool is_well = status == 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 77);
+  CHECK(is_well, "1,000 lookups end with status %x: a signal is a system call", (unsigned)status);
+  struct loan loan = borrow_blocks(handle, &batch);
+  CHECK(!is_lent(&loan, 1), "the blocks lay in the daemon's memory");
+  wmbt_kv_release_borrow(loan.borrow);
+  wmbt_kv_free(handle);
+  batch_free(&batch);
+}
+
 #else
 
 /* A sanitizer makes calls of its own. */
 static void no_system_call(void) {}
+static void no_system_call_for_known(void) {}
 
 #endif
 
@@ -287,5 +321,6 @@ const struct test_case shared_process_tests[] = {
     {"an engine that has closed all descriptors lends nothing from a place that is another's, and unpins nothing there",
      closed_descriptors},
     {"1,000 lookups and gets of resident blocks make no system call", no_system_call},
+    {"1,000 lookups of blocks that are known in the bucket make no system call", no_system_call_for_known},
     {NULL, NULL},
 };
