@@ -15,6 +15,7 @@
  *   copy CALLS            the same bytes copied from memory of its own: as of get
  *   put CALLS             all blocks in one put, under new names in each: as of get
  *   again CALLS           all blocks in one put, under the names they have: as of get
+ *   known CALLS           lookups of 80 of the blocks that were put last, other ones each time: as of get
  *   settle                waits for all uploads; gets what was put last and compares it: how many blocks
  *   drop                  deletes what was put last: how many blocks
  */
@@ -61,19 +62,22 @@ static void make_hashes(size_t count) {
 }
 
 /* The texts of a call are in the cache, as those that an engine has just computed; nothing else of it is. */
-static void choose(const char *keys[chain_blocks]) {
+static void choose_of(hash *all, size_t count, const char *keys[chain_blocks]) {
   static hash chain[chain_blocks];
   for (size_t i = 0; i < chain_blocks; i += 1) {
-    memcpy(chain[i], hashes[next_random() % hash_count], sizeof chain[i]);
+    memcpy(chain[i], all[next_random() % count], sizeof chain[i]);
     keys[i] = chain[i];
   }
 }
 
-static void look_up(size_t calls) {
+static void choose(const char *keys[chain_blocks]) { choose_of(hashes, hash_count, keys); }
+
+/* Of so many of those hashes. */
+static void look_up_of(hash *all, size_t count, size_t calls) {
   int64_t *times = new_times(calls);
   const char *keys[chain_blocks];
   for (size_t call = 0; call < calls; call += 1) {
-    choose(keys);
+    choose_of(all, count, keys);
     size_t matched = 0;
     const int64_t start = now();
     const int32_t rc = wmbt_kv_lookup_block_prefix(handle, "", keys, chain_blocks, &matched, NULL, 0);
@@ -242,7 +246,8 @@ static void copy_out(size_t calls, int is_store) {
 
 static void obey(const char *order, size_t number, size_t length) {
   if (strcmp(order, "hashes") == 0) return make_hashes(number);
-  if (strcmp(order, "lookup") == 0) return look_up(number);
+  if (strcmp(order, "lookup") == 0) return look_up_of(hashes, hash_count, number);
+  if (strcmp(order, "known") == 0) return look_up_of(names, block_count, number);
   if (strcmp(order, "marked") == 0) return look_up_marked(number);
   if (strcmp(order, "blocks") == 0) return make_blocks(number, length);
   if (strcmp(order, "get") == 0) return get_all(number, 0);

@@ -10,6 +10,8 @@ import { measureBatchSizes } from './batch-sizes.ts';
 import { putSettings, startDaemon } from './daemon-place.ts';
 import type { DaemonPlace, Stops } from './daemon-place.ts';
 import { shareManyBlocks } from './index-memory.ts';
+import { knownMemoryBytes, measureKnownReads } from './known-reads.ts';
+import type { KnownRig } from './known-reads.ts';
 import { countNodeCalls, nodeCallsRow } from './node-calls.ts';
 import { measureNodeReads } from './node-reads.ts';
 import { measurePeerReads } from './peer-reads.ts';
@@ -34,6 +36,7 @@ const batchBlocks = 40;
 const batchBytes = batchBlocks * mib;
 const smallBlocks = 4000;
 const smallBytes = 4096;
+const knownBlocks = 2000;
 /** Lookups and gets whose system calls are counted. */
 const countedCalls = 1000;
 
@@ -80,13 +83,15 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
     const bySize = await measureBatchSizes(place, isQuick, turns);
     progress.begin('one host, the Unix socket alone');
     const socket = await measureUnixSocket(context, place, turns);
+    progress.begin('one host, blocks that are known in the bucket');
+    const knownReads = await measureKnownReads(await knownRig(place, stops), rounds, samples);
     progress.end('done');
     const settings = { known, batchBlocks, smallBlocks, countedCalls };
     const { versions } = peers;
     const tables = [
       ...[table, putTable(samples), bySize, peerTable(peers, samples)],
       { ...node, rows: [...node.rows, ...nodeCallsRow(nodeCalls, countedCalls)] },
-      ...[nodePuts, socket],
+      ...[nodePuts, socket, knownReads],
     ];
     return { tables, settings, versions, voidReasons: [] };
   } finally {
@@ -124,6 +129,30 @@ async function putsInC(directory: string, stops: Stops): Promise<PutClients> {
     one: await filled(environment, 1, smallBytes),
     many: await filled(environment, batchBlocks, smallBytes),
     own: await filled(own, batchBlocks, mib),
+  };
+}
+
+/** A daemon that has put blocks away, and clients that put them. */
+async function knownRig(directory: string, stops: (() => Promise<unknown>)[]): Promise<KnownRig> {
+  const program = await CClient.build(directory);
+  const { environment, socketPath } = await startDaemon(
+    ...([directory, 'known', stops, knownSettings(directory)] as const),
+  );
+  const clientOf = async (order: string): Promise<CClient> => {
+    const client = CClient.start([program], environment);
+    stops.push(() => client.stop());
+    await client.order(order);
+    return client;
+  };
+  const client = await clientOf(`blocks ${knownBlocks} ${smallBytes}`);
+  const evicting = await clientOf('fill 16 1048576');
+  return { socketPath, client, evicting, blocks: knownBlocks };
+}
+
+function knownSettings(directory: string): Readonly<Record<string, string>> {
+  return {
+    ...putSettings(directory, 'known'),
+    WMBT_KV_PUFFER_RAM_BYTES: String(knownMemoryBytes),
   };
 }
 

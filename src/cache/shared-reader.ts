@@ -17,6 +17,7 @@ import {
   skipUnitBytes,
 } from '../platform/shared-memory.ts';
 import type { SharedFile, SharedIndexCode, SharedMemory } from '../platform/shared-memory.ts';
+import { KnownReader } from './known-reader.ts';
 import { factBits, ownerOf, sharedPaths } from './shared-layout.ts';
 import {
   joinClients,
@@ -71,6 +72,8 @@ export class SharedReader {
   readonly #directory: string;
   /** Another one when the store has built its index anew; pins and segments stay. */
   #view: IndexView;
+  /** What the store knows in the bucket, if it tells. */
+  readonly #known: KnownReader | undefined;
   readonly #clientsFile: SharedFile;
   readonly #clients: Uint8Array;
   readonly #client: number;
@@ -94,6 +97,7 @@ export class SharedReader {
     this.#directory = directory;
     this.#segments = new ReaderSegments(files, directory);
     this.#view = viewOf(parts.index);
+    this.#known = KnownReader.open(files, directory);
     this.#clientsFile = parts.clientsFile;
     this.#clients = parts.clients;
     this.#client = parts.client;
@@ -149,6 +153,23 @@ export class SharedReader {
       if (found < some.length) return at + found;
     }
     return keys.length;
+  }
+
+  /**
+   * True when the store would say by what it knows that all blocks are stored, in its memory or in the bucket: then
+   * nobody has to ask it. As for {@link find} with the digits.
+   */
+  areStored(namespace: Namespace, keys: readonly BlockKey[]): boolean {
+    const known = this.#known;
+    if (known === undefined) return keys.length > 0 && this.find(namespace, keys) === keys.length;
+    if (!this.isOpen) return false;
+    const there = { index: this.#view.index, owner: this.#ownerOf(namespace) ?? 0 };
+    try {
+      return known.areStored(there, namespace, keys);
+    } catch (error) {
+      this.#giveUp(error);
+      return false;
+    }
   }
 
   /**

@@ -30,6 +30,7 @@ export function rehearse({ reader, namespace, look }: Rehearsal): void {
   for (let round = 0; round < rounds; round += 1) {
     const keys = keysOfBlocks(blocks) ?? [];
     look(blocks);
+    reader.areStored(namespace, keys);
     reader.pin(namespace, keys, wish).release();
   }
 }

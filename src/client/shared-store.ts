@@ -44,7 +44,8 @@ export interface SharedStoreParts {
 
 /**
  * A daemon on this host as a store. Leading blocks in its memory are found and borrowed where they
- * lie: no call, no copy; a save of blocks that are all there is answered by that, and of others it leaves what
+ * lie: no call, no copy; a save of blocks that are all there is answered by that, as is a lookup of
+ * blocks that are there or that the daemon knows in the bucket; and of other saves it leaves what
  * it can in a ring there. Everything else goes over the socket; a load of blocks brings them into the daemon's memory, where
  * the next load finds them. Without shared memory it is the store over the socket.
  *
@@ -73,7 +74,7 @@ export class SharedStore implements KvStore {
 
   async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
     const reader = mayBeKeys(keys) ? this.#reader(options) : undefined;
-    if (keys.length > 0 && reader?.find(this.#namespaceOf(options), keys) === keys.length) {
+    if (reader?.areStored(this.#namespaceOf(options), keys) === true) {
       checkOptions(options);
       return { matched: keys.length, reason: undefined };
     }
