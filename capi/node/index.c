@@ -193,7 +193,7 @@ napi_value wmbt_node_index_present(napi_env env, napi_callback_info info) {
   struct wmbt_keys keys;
   struct wmbt_bytes marks;
   uint32_t owner;
-  if (!wmbt_read_arguments(env, info, arguments) || !read_index(env, arguments[0], &index)) return NULL;
+  if (!wmbt_read_arguments(env, info, arguments) || !wmbt_read_index(env, arguments[0], &index)) return NULL;
   if (!wmbt_read_keys(env, arguments[1], &keys) || !wmbt_read_uint32(env, arguments[2], &owner)) return NULL;
   if (!wmbt_read_bytes(env, arguments[3], &marks)) return NULL;
   if (marks.length < keys.given) {

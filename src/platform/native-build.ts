@@ -96,7 +96,8 @@ export function nativeModuleBuild(compiler: string): Build {
     process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared'];
   return {
     compiler,
-    flags: ['-fPIC', '-fvisibility=hidden', '-pthread'],
+    // A function that nobody declared would be missed by whoever calls it first.
+    flags: ['-fPIC', '-fvisibility=hidden', '-pthread', '-Werror=implicit-function-declaration'],
     sources: [
       ...sourcesIn('src'),
       ...sourcesIn('src/shared'),
