@@ -18,6 +18,16 @@ describe('callsBetweenMarks', () => {
     assert.equal(callsBetweenMarks(log.join('\n')), 5);
   });
 
+  it('knows a mark beside which another thread was seen', () => {
+    const cut = [
+      '7 getppid( <unfinished ...>',
+      '8 read(3, "x", 1) = 1',
+      '7 <... getppid resumed>) = 6',
+    ];
+    assert.equal(callsBetweenMarks([mark, ...cut].join('\n')), 0);
+    assert.equal(callsBetweenMarks([...cut, mark].join('\n')), 1);
+  });
+
   it('takes no trace without both marks', () => {
     assert.throws(() => callsBetweenMarks(mark), /1 marks instead of 2/);
   });

@@ -47,7 +47,8 @@ export function nodeCallsRow(found: number | undefined, calls: number): readonly
 /** Of what strace wrote. */
 export function callsBetweenMarks(log: string): number {
   const lines = log.split('\n');
-  const marks = lines.flatMap((line, at) => (/ getppid\(\)/.test(line) ? [at] : []));
+  // `getppid( <unfinished ...>` when another thread was seen meanwhile.
+  const marks = lines.flatMap((line, at) => (/ getppid\(/.test(line) ? [at] : []));
   if (marks.length !== 2) throw new Error(`strace shows ${marks.length} marks instead of 2`);
   return lines
     .slice(marks[0], marks[1])

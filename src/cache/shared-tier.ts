@@ -244,6 +244,9 @@ export class SharedTier implements OutsideReaders {
   }
 }
 
+/** What is logged when a store has no shared memory, with the reason as `why`. */
+export const sharedMemoryRefused = 'shared memory is not used: clients are served by the socket';
+
 /**
  * Makes the shared files in `<parent>/<name>`, after it removed what dead stores left there. Undefined
  * when the system has no such memory or too little: then the reason was logged, and the store keeps its
@@ -257,7 +260,7 @@ export async function openSharedTier(
 ): Promise<SharedTier | undefined> {
   const { files, sharedMemory } = platform;
   const refuse = (why: string): undefined => {
-    logger.info('shared memory is not used: clients are served by the socket', { directory, why });
+    logger.info(sharedMemoryRefused, { directory, why });
   };
   if (sharedMemory === undefined) return refuse('it needs native code, on Linux');
   // The largest that it may become.

@@ -5,6 +5,8 @@ import type { Clock } from '../platform/clock.ts';
 export class DaemonEvents implements Logger {
   readonly #write: (line: string) => void;
   readonly #clock: Clock;
+  /** Told of each line, for somebody who does not read them. */
+  onTell: (event: string, fields: Readonly<Record<string, unknown>>) => void = () => undefined;
 
   constructor(write: (line: string) => void, clock: Clock) {
     this.#write = write;
@@ -14,6 +16,7 @@ export class DaemonEvents implements Logger {
   /** A line with any fields. */
   tell(event: string, fields: Readonly<Record<string, unknown>> = {}): void {
     this.#write(`${JSON.stringify({ event, atMs: this.#clock.wallMs(), ...fields })}\n`);
+    this.onTell(event, fields);
   }
 
   error(event: string, fields: LogFields = {}): void {

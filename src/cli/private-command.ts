@@ -22,6 +22,7 @@ import { nodeSockets } from '../platform/node-sockets.ts';
 import { nodeVisits } from '../platform/node-visits.ts';
 import { OwningProcess } from '../platform/owning-process.ts';
 import type { Platform } from '../platform/platform.ts';
+import { sharedMemoryRefused } from '../cache/shared-tier.ts';
 import { DaemonEvents } from './daemon-events.ts';
 import { DaemonMemory } from './daemon-memory.ts';
 import { listenForSignals } from './daemon-signals.ts';
@@ -113,6 +114,12 @@ async function serveOwner(
     // The new store has another place then, and finds what is uploaded.
     events.error('processes that drain are not asked', { message: messageOf(error) });
   });
+  // Who has no native code knows; a file system in memory that is too small, as in containers, nobody looks at.
+  if (platform.sharedMemory !== undefined) {
+    events.onTell = (event, { why }) => {
+      if (event === sharedMemoryRefused) owner.tell(`note wombatkv: ${event}: ${String(why)}`);
+    };
+  }
   const memory = await DaemonMemory.prepare(platform, isOwn, events);
   const hurry = new AbortController();
   try {

@@ -98,6 +98,20 @@ test('a store of its own', { skip, timeout }, async (context) => {
   });
 });
 
+test('a store of its own says why it shares no memory', { skip, timeout }, async () => {
+  await withHome(async (environment) => {
+    // More than any file system in memory has.
+    const large = { ...environment, WMBT_KV_PUFFER_RAM_BYTES: String(2 ** 43) };
+    const { notes } = await killedAt('held', /^held$/, large);
+    assert.match(
+      notes,
+      /shared memory is not used: .*: it has \d+ bytes free, and the memory tier takes \d+/,
+    );
+    const usual = await killedAt('held', /^held$/, environment);
+    assert.doesNotMatch(usual.notes, /shared memory/);
+  });
+});
+
 test('a store of its own and forked children', { skip, timeout }, async (context) => {
   await withHome(async (environment) => {
     await reportTests(
