@@ -98,7 +98,8 @@ test(
       }
       borrow.release();
       await store.close();
-      assert.deepEqual(readdirSync(memory).sort(), ['clients', 'index', 'place', 'segment-0']);
+      const own = ['clients', 'index', 'known', 'loans', 'place', 'segment-0', 'uses-0'];
+      assert.deepEqual(readdirSync(memory).sort(), own);
     } finally {
       for (const child of readers) child.kill('SIGKILL');
       await daemon.stop('SIGKILL');
