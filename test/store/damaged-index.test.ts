@@ -1,18 +1,13 @@
 import assert from 'node:assert/strict';
-import { open, writeFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
-import { silentLogger } from '../../src/base/logger.ts';
 import type { KvStore } from '../../src/blocks/kv-store.ts';
-import { announcementOf } from '../../src/blocks/socket-path.ts';
 import { connect } from '../../src/client/connect.ts';
-import { resolveStoreConfig } from '../../src/config/store-config.ts';
 import type { Daemon } from '../../src/daemon/daemon.ts';
-import { openServedStore } from '../../src/open-store.ts';
-import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { entriesStart, entryBytes } from '../../src/platform/shared-memory.ts';
 import { withoutNative } from '../support/c-compiler.ts';
 import { chainOf } from '../support/chains.ts';
-import { doorOf, startDaemon } from '../support/daemon-world.ts';
+import { startSharedDaemon } from '../support/shared-daemon.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -26,19 +21,10 @@ describe('a client of a daemon whose shared index is damaged', { skip: withoutNa
 
   before(async () => {
     temporary = await makeTemporaryDirectory('damaged-index');
-    const { path } = temporary;
-    const platform = nodePlatform();
-    const places = { objectStore: `file://${path}/objects`, cacheDirectory: `${path}/cache` };
-    const config = resolveStoreConfig({ ...places, memoryBytes }, platform.host);
-    const sharedDirectory = `${path}/memory`;
-    const served = await openServedStore(config, platform, {
-      ...{ logger: silentLogger, drainMs: 5000, sharedDirectory },
-    });
-    daemon = await startDaemon(served, doorOf('shm', path, 'daemon'));
-    const { url } = daemon.addresses[0];
-    index = `${sharedDirectory}/index`;
-    await writeFile(announcementOf(url.slice('unix:'.length)), sharedDirectory);
-    store = await connect(url.replace('unix:', 'shm:'));
+    const shared = await startSharedDaemon(temporary.path, memoryBytes);
+    ({ daemon } = shared);
+    index = `${shared.memoryPath}/index`;
+    store = await connect(shared.url.replace('unix:', 'shm:'));
   });
   after(async () => {
     await store.close();

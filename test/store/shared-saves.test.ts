@@ -1,24 +1,20 @@
 import assert from 'node:assert/strict';
-import { open, readFile, writeFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
 import { withoutNative } from '../support/c-compiler.ts';
 import { chainOf, sliceChain } from '../support/chains.ts';
 import type { Chain } from '../support/chains.ts';
-import { doorOf, startDaemon } from '../support/daemon-world.ts';
+import { startSharedDaemon } from '../support/shared-daemon.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
 import { crc32c } from '../../src/base/crc32c.ts';
-import { silentLogger } from '../../src/base/logger.ts';
 import type { BlockKey } from '../../src/blocks/block-key.ts';
 import type { BlockToSave, KvStore } from '../../src/blocks/kv-store.ts';
 import { parseNamespace } from '../../src/blocks/namespace.ts';
 import type { LentPlace } from '../../src/blocks/served-store.ts';
-import { announcementOf } from '../../src/blocks/socket-path.ts';
-import { resolveStoreConfig } from '../../src/config/store-config.ts';
 import { SharedReader } from '../../src/cache/shared-reader.ts';
 import { rehearse } from '../../src/client/shared-rehearsal.ts';
 import type { Daemon } from '../../src/daemon/daemon.ts';
-import { openServedStore } from '../../src/open-store.ts';
 import { withNative } from '../../src/platform/native.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import {
@@ -45,18 +41,7 @@ describe('saves to a daemon that shares its memory', { skip: withoutNative() }, 
 
   before(async () => {
     temporary = await makeTemporaryDirectory('known');
-    const { path } = temporary;
-    const platform = nodePlatform();
-    const places = { objectStore: `file://${path}/objects`, cacheDirectory: `${path}/cache` };
-    const config = resolveStoreConfig({ ...places, memoryBytes }, platform.host);
-    const sharedDirectory = `${path}/memory`;
-    const served = await openServedStore(config, platform, {
-      ...{ logger: silentLogger, drainMs: 5000, sharedDirectory },
-    });
-    daemon = await startDaemon(served, doorOf('shm', path, 'daemon'));
-    ({ url } = daemon.addresses[0]);
-    memoryPath = sharedDirectory;
-    await writeFile(announcementOf(url.slice('unix:'.length)), sharedDirectory);
+    ({ daemon, url, memoryPath } = await startSharedDaemon(temporary.path, memoryBytes));
     store = await connect(url.replace('unix:', 'shm:'));
     other = await connect(url);
   });
