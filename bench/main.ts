@@ -27,6 +27,7 @@ import { tiers } from './micro/tiers.ts';
 import { oneHost } from './one-host/one-host.ts';
 import { scale } from './scale/scale.ts';
 import { objectStore } from './object-store/object-store.ts';
+import { pythonPeers } from './python-peers/python-peers.ts';
 import { rustPeer } from './rust-peer/rust-peer.ts';
 import { renderText } from './report-text.ts';
 import { toJson } from './result-file.ts';
@@ -37,7 +38,7 @@ import type { BenchContext, Scenario } from './scenario.ts';
 /** Short ones first: who waits sees something. */
 const scenarios: readonly Scenario[] = [
   ...[hashing, framing, tiers, scale, compression, engineSequence, oneHost, objectStore],
-  ...[rustPeer, betweenHosts, wire, mainJob],
+  ...[rustPeer, pythonPeers, betweenHosts, wire, mainJob],
 ];
 
 process.exitCode = await main(process.argv.slice(2));
@@ -136,7 +137,7 @@ function help(): string {
     '  --quick        micro model and few rounds: shows that all runs, not how fast',
     '  --rounds N     rounds of everything, instead of the usual number of each',
     '  --threads all  the main job with all cores too, beside one core',
-    '  --peers        beside the Rust WombatKV too, which cargo builds the first time (5 to 20 min)',
+    '  --peers        beside the Rust WombatKV, LMCache and Mooncake too; cargo and pip install them (5 to 20 min)',
     '  --json FILE    all results in one file, beside bench/results',
     '  --write        bring tables and charts into docs',
   ].join('\n');

@@ -1,6 +1,5 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { withNative } from '../../src/platform/native.ts';
 import { atLeast, atMost, rowOf } from '../report.ts';
 import type { Row, ScenarioResult, Table } from '../report.ts';
 import type { BenchContext, Scenario } from '../scenario.ts';
@@ -8,18 +7,15 @@ import { medianOf } from '../statistics.ts';
 import { CClient } from './c-client.ts';
 import { measureBatchSizes } from './batch-sizes.ts';
 import { putSettings, startDaemon } from './daemon-place.ts';
-import type { DaemonPlace, Stops } from './daemon-place.ts';
-import { shareManyBlocks } from './index-memory.ts';
+import type { Stops } from './daemon-place.ts';
 import { knownMemoryBytes, measureKnownReads } from './known-reads.ts';
 import type { KnownRig } from './known-reads.ts';
 import { countNodeCalls, nodeCallsRow } from './node-calls.ts';
 import { measureNodeReads } from './node-reads.ts';
-import { measurePeerReads } from './peer-reads.ts';
 import { peerTable } from './peer-table.ts';
 import { startPeers } from './peers.ts';
-import type { Peers } from './peers.ts';
-import { measurePutsInC, putTable } from './puts-in-c.ts';
-import type { PutClients } from './puts-in-c.ts';
+import { measurePutsInC, putTable, startPutClients } from './puts-in-c.ts';
+import { countedCalls, measureReadsInC, startReadClients } from './reads-in-c.ts';
 import { measurePuts, usualRestMs } from './puts.ts';
 import { Samples } from './samples.ts';
 import { measureUnixSocket } from './unix-socket.ts';
@@ -37,22 +33,9 @@ const batchBytes = batchBlocks * mib;
 const smallBlocks = 4000;
 const smallBytes = 4096;
 const knownBlocks = 2000;
-/** Lookups and gets whose system calls are counted. */
-const countedCalls = 1000;
-
-/** What is measured, and what it needs. */
-interface Rig {
-  /** Its daemon's memory is one of many blocks. */
-  readonly index: CClient;
-  /** Forty blocks of 1 MiB. */
-  readonly batch: CClient;
-  /** Four thousand blocks of 4 KiB, and forty of them. */
-  readonly small: CClient;
-  readonly few: CClient;
-}
 
 async function run(context: BenchContext): Promise<ScenarioResult> {
-  const { isQuick, progress, directory } = context;
+  const { platform, isQuick, progress, directory } = context;
   const place = join(directory, 'one-host');
   mkdirSync(place);
   const known = isQuick ? 20_000 : 500_000;
@@ -64,15 +47,15 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
     const batch = { batchBlocks, batchBlockBytes: mib };
     const peers = await startPeers(place, { known, ...batch, smallBlocks, smallBytes }, stops);
     progress.begin(`one host, an index of ${known} blocks`);
-    const { rig, many, countCalls } = await makeRig(context, place, known, stops);
+    const { rig, many, countCalls } = await startReadClients(platform, place, known, stops);
     progress.begin('one host, a client in C and its peers');
     const samples = new Samples();
     for (let round = 0; round <= rounds; round += 1) {
-      await measure(rig, peers, round > 0, samples);
+      await measureReadsInC(rig, peers, round > 0, samples);
     }
     const table = tableOf(samples, known, await countCalls());
     progress.begin('one host, puts of a client in C and its peers');
-    const puts = await putsInC(place, stops);
+    const puts = await startPutClients(place, stops);
     await measurePutsInC(puts, peers, turns, samples);
     progress.begin('one host, a client in Node');
     const home = await startDaemon(place, 'puts', stops, putSettings(place, 'puts'));
@@ -99,39 +82,6 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
   }
 }
 
-/** Clients of a daemon of their own, and one whose store is its own. */
-async function putsInC(directory: string, stops: Stops): Promise<PutClients> {
-  const program = await CClient.build(directory);
-  const { environment } = await startDaemon(
-    ...([directory, 'c-puts', stops, putSettings(directory, 'c-puts')] as const),
-  );
-  const home = join(directory, 'own');
-  mkdirSync(home);
-  const own = {
-    ...{ HOME: home, WMBT_KV_RUNTIME_DIR: join(home, 'run'), WMBT_KV_NODE: process.execPath },
-    ...{
-      WMBT_KV_PUFFER_DIR: join(home, 'cache'),
-      ...putSettings(directory, 'own'),
-    },
-  };
-  const filled = async (
-    settings: Readonly<Record<string, string>>,
-    blocks: number,
-    bytes: number,
-  ): Promise<CClient> => {
-    const client = CClient.start([program], settings);
-    stops.push(() => client.stop());
-    await client.order(`fill ${blocks} ${bytes}`);
-    return client;
-  };
-  return {
-    batch: await filled(environment, batchBlocks, mib),
-    one: await filled(environment, 1, smallBytes),
-    many: await filled(environment, batchBlocks, smallBytes),
-    own: await filled(own, batchBlocks, mib),
-  };
-}
-
 /** A daemon that has put blocks away, and clients that put them. */
 async function knownRig(directory: string, stops: (() => Promise<unknown>)[]): Promise<KnownRig> {
   const program = await CClient.build(directory);
@@ -154,61 +104,6 @@ function knownSettings(directory: string): Readonly<Record<string, string>> {
     ...putSettings(directory, 'known'),
     WMBT_KV_PUFFER_RAM_BYTES: String(knownMemoryBytes),
   };
-}
-
-async function makeRig(
-  { platform }: BenchContext,
-  directory: string,
-  known: number,
-  stops: Stops,
-): Promise<{ rig: Rig; many: DaemonPlace; countCalls: () => Promise<number | undefined> }> {
-  const program = await CClient.build(directory);
-  const many = await startDaemon(directory, 'many', stops);
-  stops.push(await shareManyBlocks(withNative(platform, 'auto'), many.socketPath, known));
-  const usual = await startDaemon(directory, 'usual', stops);
-  let shown = 0;
-  const clientOf = async ({ environment }: DaemonPlace, order: string): Promise<CClient> => {
-    const client = CClient.start([program], environment);
-    stops.push(() => client.stop());
-    [shown] = await client.order(order);
-    return client;
-  };
-  const index = await clientOf(many, `hashes ${known}`);
-  if (shown < 0.999 * known) throw new RangeError(`of ${known} blocks ${shown} are found`);
-  const rig = {
-    index,
-    batch: await clientOf(usual, `blocks ${batchBlocks} ${mib}`),
-    small: await clientOf(usual, `blocks ${smallBlocks} ${smallBytes}`),
-    few: await clientOf(usual, `blocks ${batchBlocks} ${smallBytes}`),
-  };
-  const countCalls = (): Promise<number | undefined> => {
-    const orders = [`hashes ${known}`, `marked ${countedCalls}`];
-    return CClient.countCalls(program, many.environment, orders, directory);
-  };
-  return { rig, many, countCalls };
-}
-
-async function measure(
-  rig: Rig,
-  { list }: Peers,
-  isCounted: boolean,
-  samples: Samples,
-): Promise<void> {
-  const keep: Samples['keep'] = (what, value) => {
-    if (isCounted) samples.keep(what, value);
-  };
-  const [lookup, slowLookup] = await rig.index.order('lookup 5000');
-  keep('lookup', lookup / 1000);
-  keep('lookup p99', slowLookup / 1000);
-  const [get, slowGet] = await rig.batch.order('get 5000');
-  keep('get', get / 1000);
-  keep('get p99', slowGet / 1000);
-  keep('touch', (await rig.batch.order('touch 50'))[0] / 1000);
-  keep('copy', batchBytes / (await rig.batch.order('copy 9'))[0]);
-  keep('out', batchBytes / (await rig.batch.order('out 9'))[0]);
-  keep('one', Math.round(1e9 / (await rig.small.order('one 200000'))[0]));
-  keep('few', Math.round((batchBlocks * 1e9) / (await rig.few.order('get 20000'))[0]));
-  for (const peer of list) await measurePeerReads(peer, batchBlocks, batchBytes, keep);
 }
 
 function tableOf(samples: Samples, known: number, calls: number | undefined): Table {

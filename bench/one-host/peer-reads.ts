@@ -3,12 +3,11 @@ import type { Samples } from './samples.ts';
 
 /** One round of a peer's lookups and gets; batches of `batchBlocks`, `batchBytes` in all when they are of 1 MiB. */
 export async function measurePeerReads(
-  { name, index, batch, small, few }: Peer,
+  { name, isLent, index, batch, small, few }: Peer,
   batchBlocks: number,
   batchBytes: number,
   keep: Samples['keep'],
 ): Promise<void> {
-  const isLent = name === 'LMDB';
   const of = (what: string): string => `${name} ${what}`;
   keep(of('lookup'), (await index.order('lookup 500'))[0] / 1000);
   keep(of('get'), (await batch.order(isLent ? 'get 5000' : 'get 5'))[0] / 1000);

@@ -1,6 +1,6 @@
 import { atLeast, rowOf } from '../report.ts';
 import type { Row, RowParts, Table } from '../report.ts';
-import type { PeerName, Peers } from './peers.ts';
+import type { Peer, PeerName, Peers } from './peers.ts';
 import type { Samples } from './samples.ts';
 
 /** What is measured of a peer in each round, and of WombatKV in the same one, under the same names. */
@@ -31,12 +31,16 @@ export const compared: readonly Compared[] = [
 
 /** A row for each thing that a peer does, with how many times as fast WombatKV is in C. */
 export function peerTable({ list, missing }: Peers, samples: Samples): Table {
-  const rows = list.flatMap(({ name }) => compared.flatMap((what) => rowsOf(name, what, samples)));
   const title = 'One host: Redis, plain files and LMDB from C';
   return {
-    ...{ name: 'one-host-peers', title, rows },
+    ...{ name: 'one-host-peers', title, rows: peerRows(list, samples) },
     notes: missing === '' ? notes : [`Peers are left out: ${missing}`],
   };
+}
+
+/** The rows of peers one behind the other. */
+export function peerRows(list: readonly Pick<Peer, 'name'>[], samples: Samples): readonly Row[] {
+  return list.flatMap(({ name }) => compared.flatMap((what) => rowsOf(name, what, samples)));
 }
 
 function rowsOf(peer: PeerName, { name, text, unit, factor }: Compared, all: Samples): Row[] {

@@ -5,9 +5,14 @@ import { installCommandOf, tryInstall } from '../../tools/debian.ts';
 import { RedisPeer } from '../between-hosts/redis-peer.ts';
 import { CClient } from './c-client.ts';
 
-/** A store that an engine could use instead, by clients of bench/one-host/peers.c, each with blocks of its own. */
+/**
+ * A store that an engine could use instead, by clients of bench/one-host/peers.c or bench/python-peers/peers.py, each
+ * with blocks of its own.
+ */
 export interface Peer {
   readonly name: PeerName;
+  /** Whether a get shows where the bytes lie, and copies none. */
+  readonly isLent: boolean;
   /** Forty blocks of 1 MiB, which are there. */
   readonly batch: CClient;
   /** One block of 4 KiB, and forty, for puts. */
@@ -20,7 +25,8 @@ export interface Peer {
   readonly index: CClient;
 }
 
-export type PeerName = 'Redis' | 'files' | 'LMDB';
+export type PeerName =
+  'Redis' | 'files' | 'LMDB' | 'LMCache' | 'Mooncake' | 'Mooncake by shared memory';
 
 /** What was found of them here. */
 export interface Peers {
@@ -109,7 +115,8 @@ function startClient(command: readonly [string, ...string[]], stops: Stops): CCl
   return client;
 }
 
-async function startPeer(
+/** Clients of one peer; `clientOf` starts the one for what it names. */
+export async function startPeer(
   name: PeerName,
   clientOf: (of: string) => CClient,
   sizes: PeerSizes,
@@ -130,6 +137,7 @@ async function startPeer(
   await index.order(`index ${known}`);
   return {
     name,
+    isLent: name === 'LMDB' || name === 'LMCache',
     index,
     batch: await stored('batch', batchBlocks, batchBlockBytes),
     one: await filled('one', 1, smallBytes),

@@ -1,7 +1,11 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { atMost, rowOf } from '../report.ts';
 import type { Table } from '../report.ts';
-import type { CClient } from './c-client.ts';
+import { CClient } from './c-client.ts';
+import { putSettings, startDaemon } from './daemon-place.ts';
+import type { Stops } from './daemon-place.ts';
 import type { Peer, Peers } from './peers.ts';
 import { growingRounds, phaseOf, putRows } from './puts.ts';
 import type { PutRounds } from './puts.ts';
@@ -21,8 +25,42 @@ export interface PutClients {
 const mib = 1024 * 1024;
 const batchBlocks = 40;
 const batchBytes = batchBlocks * mib;
+const smallBytes = 4096;
 /** Puts of 4 KiB that are timed together, as calls of one block and of forty. */
 const smallPuts = 1000;
+
+/** Clients of a daemon of their own, and one whose store is its own. */
+export async function startPutClients(directory: string, stops: Stops): Promise<PutClients> {
+  const program = await CClient.build(directory);
+  const { environment } = await startDaemon(
+    ...([directory, 'c-puts', stops, putSettings(directory, 'c-puts')] as const),
+  );
+  const home = join(directory, 'own');
+  mkdirSync(home);
+  const own = {
+    ...{ HOME: home, WMBT_KV_RUNTIME_DIR: join(home, 'run'), WMBT_KV_NODE: process.execPath },
+    ...{
+      WMBT_KV_PUFFER_DIR: join(home, 'cache'),
+      ...putSettings(directory, 'own'),
+    },
+  };
+  const filled = async (
+    settings: Readonly<Record<string, string>>,
+    blocks: number,
+    bytes: number,
+  ): Promise<CClient> => {
+    const client = CClient.start([program], settings);
+    stops.push(() => client.stop());
+    await client.order(`fill ${blocks} ${bytes}`);
+    return client;
+  };
+  return {
+    batch: await filled(environment, batchBlocks, mib),
+    one: await filled(environment, 1, smallBytes),
+    many: await filled(environment, batchBlocks, smallBytes),
+    own: await filled(own, batchBlocks, mib),
+  };
+}
 
 /** Puts of a client in C, and of its peers in the same rounds. */
 export async function measurePutsInC(
