@@ -93,7 +93,7 @@ const notes = [
     'figures, as it is for an engine that uses them; names and keys are made before the clock runs. What comes back is ' +
     'compared, outside the time. Neither computes a checksum, uploads anything or survives its process.',
   'LMCache is its memory backend in the engine’s own process, which it replaces by a server of its own where several ' +
-    'engines share: a get gives references to tensors. Mooncake has a master of its own, and the segment lies in the ' +
+    'engines share: a get gives references to tensors, and its memory was touched when it was opened. Mooncake has a master of its own, and the segment lies in the ' +
     'process of the client, or in another one that it reaches over shared memory, where the payloads of the client lie ' +
     'already; its gets end with the bytes in the client’s buffers.',
 ];
