@@ -180,13 +180,7 @@ static void obey(const char *order, size_t first, size_t second) {
 int main(void) {
   handle = wmbt_kv_init_from_env();
   check(handle != NULL, "open");
-  char line[128], order[16];
-  while (fgets(line, sizeof line, stdin) != NULL) {
-    size_t first = 0, second = 0;
-    check(sscanf(line, "%15s %zu %zu", order, &first, &second) >= 1, line);
-    obey(order, first, second);
-    fflush(stdout);
-  }
+  take_orders(obey);
   wmbt_kv_free(handle);
   return 0;
 }

@@ -267,13 +267,7 @@ static void obey(const char *order, size_t number, size_t length) {
 int main(void) {
   handle = wmbt_kv_init_from_env();
   check(handle != NULL, "open");
-  char line[128], order[16];
-  while (fgets(line, sizeof line, stdin) != NULL) {
-    size_t number = 0, length = 0;
-    check(sscanf(line, "%15s %zu %zu", order, &number, &length) >= 1, line);
-    obey(order, number, length);
-    fflush(stdout);
-  }
+  take_orders(obey);
   wmbt_kv_free(handle);
   return 0;
 }

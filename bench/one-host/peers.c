@@ -333,12 +333,6 @@ int main(int count, char **words) {
   }
   check(peer != NULL, words[1]);
   peer->open(words[2]);
-  char line[128], order[16];
-  while (fgets(line, sizeof line, stdin) != NULL) {
-    size_t number = 0, length = 0;
-    check(sscanf(line, "%15s %zu %zu", order, &number, &length) >= 1, line);
-    obey(order, number, length);
-    fflush(stdout);
-  }
+  take_orders(obey);
   return 0;
 }

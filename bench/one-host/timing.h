@@ -1,4 +1,4 @@
-/* What the programs of this folder have in common: faults, random numbers, the clock, medians. */
+/* What the programs that take orders have in common: faults, random numbers, the clock, medians, the orders. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +71,17 @@ static int64_t *new_times(size_t count) {
   static int64_t times[times_max];
   check(count > 0 && count <= times_max, "number of calls");
   return times;
+}
+
+/* Orders are lines of a word and up to two numbers, which are 0 where the line has fewer: one after the other until input ends. */
+static void take_orders(void (*obey)(const char *order, size_t first, size_t second)) {
+  char line[128], order[16];
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    size_t first = 0, second = 0;
+    check(sscanf(line, "%15s %zu %zu", order, &first, &second) >= 1, line);
+    obey(order, first, second);
+    fflush(stdout);
+  }
 }
 
 /* One byte of each page, so that a loan is of bytes that can be read at once. */

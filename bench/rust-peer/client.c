@@ -231,13 +231,7 @@ static void obey(const char *order, size_t number, size_t other) {
 }
 
 int main(void) {
-  char line[128], order[16];
-  while (fgets(line, sizeof line, stdin) != NULL) {
-    size_t number = 0, other = 0;
-    check(sscanf(line, "%15s %zu %zu", order, &number, &other) >= 1, line);
-    obey(order, number, other);
-    fflush(stdout);
-  }
+  take_orders(obey);
   wmbt_kv_free(handle);
   return 0;
 }

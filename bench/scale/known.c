@@ -77,13 +77,7 @@ static void obey(const char *order, size_t calls, size_t known) {
 int main(void) {
   handle = wmbt_kv_init_from_env();
   check(handle != NULL, "open");
-  char line[128], order[16];
-  while (fgets(line, sizeof line, stdin) != NULL) {
-    size_t calls = 0, known = 0;
-    check(sscanf(line, "%15s %zu %zu", order, &calls, &known) >= 1, line);
-    obey(order, calls, known);
-    fflush(stdout);
-  }
+  take_orders(obey);
   wmbt_kv_free(handle);
   return 0;
 }

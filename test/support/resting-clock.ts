@@ -1,46 +1,30 @@
-import { deferred } from '../../src/base/deferred.ts';
 import type { Clock, ScheduledCall } from '../../src/platform/clock.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
-
-interface Timer {
-  readonly atMs: number;
-  readonly fire: () => void;
-}
+import { Timers } from './timers.ts';
 
 /** A clock that stands until it is moved, and then waits until whoever it woke rests again. */
 export class RestingClock implements Clock {
   readonly #real = nodePlatform().clock;
   readonly #startMs = this.#real.wallMs();
-  readonly #timers = new Set<Timer>();
-  #nowMs = 0;
+  readonly #timers = new Timers(0);
   #sleepers = 0;
 
   wallMs(): number {
-    return this.#startMs + this.#nowMs;
+    return this.#startMs + this.#timers.nowMs;
   }
 
   nowMs(): number {
-    return this.#nowMs;
+    return this.#timers.nowMs;
   }
 
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     this.#sleepers += 1;
-    const { promise, resolve, reject } = deferred<void>();
-    const timer = this.schedule(ms, () => resolve());
-    const onAbort = (): void => reject(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    await promise.finally(() => {
-      this.#sleepers -= 1;
-      timer.cancel();
-      signal?.removeEventListener('abort', onAbort);
-    });
+    await this.#timers.sleep(ms, signal).finally(() => (this.#sleepers -= 1));
   }
 
   schedule(ms: number, callback: () => void): ScheduledCall {
-    const timer = { atMs: this.#nowMs + ms, fire: callback };
-    this.#timers.add(timer);
-    return { cancel: () => this.#timers.delete(timer) };
+    return this.#timers.schedule(ms, callback);
   }
 
   yield(): Promise<void> {
@@ -54,7 +38,7 @@ export class RestingClock implements Clock {
 
   /** Moves on without letting anything happen that is not due. */
   skip(ms: number): void {
-    this.#nowMs += ms;
+    this.#timers.nowMs += ms;
   }
 
   /**
@@ -62,17 +46,11 @@ export class RestingClock implements Clock {
    * the collector does when its work is done.
    */
   async advance(ms: number, mode: 'with rest' | 'without rest' = 'with rest'): Promise<void> {
-    const endMs = this.#nowMs + ms;
-    for (;;) {
+    const endMs = this.#timers.nowMs + ms;
+    do {
       if (mode === 'with rest') await this.#rest();
-      const due = [...this.#timers].filter(({ atMs }) => atMs <= endMs);
-      const next = due.sort((a, b) => a.atMs - b.atMs).at(0);
-      if (next === undefined) break;
-      this.#timers.delete(next);
-      this.#nowMs = Math.max(this.#nowMs, next.atMs);
-      next.fire();
-    }
-    this.#nowMs = endMs;
+    } while (this.#timers.fireNext(endMs));
+    this.#timers.nowMs = endMs;
   }
 
   async #rest(): Promise<void> {
