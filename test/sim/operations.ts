@@ -54,7 +54,7 @@ export async function runOperation(
     case 'remove-object':
       return removeObject(world, slot, dice);
     case 'damage-log':
-      return damageLog(world, slot, dice);
+      return damageLog(world, slot, dice, `left-${operation.id}`);
     case 'newer-log':
       return newerLog(world, slot);
     case 'stranger':

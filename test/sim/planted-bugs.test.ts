@@ -9,15 +9,14 @@ import { projectRoot } from '../../tools/project.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import { plantedBugs } from './planted-bugs.ts';
 import type { PlantedBug, TextChange } from './planted-bugs.ts';
-import { sharingSeeds } from './profile.ts';
+import { sharingSeedCount, sharingSeeds, usualSeedCount } from './profile.ts';
 import type { SeedsReport } from './sim-child.ts';
 
 const root = projectRoot();
 const scratch = await makeTemporaryDirectory('planted');
 after(() => scratch.remove());
 
-/** Seeds of a usual run, and how many there are until a theme comes again. */
-const seedCount = 200;
+/** How many seeds there are until a theme comes again. */
 const themeCount = 10;
 
 /** A compiled copy of the store and of the simulation, with the bug in it. */
@@ -74,12 +73,14 @@ async function runSeeds(directory: string, seeds: readonly number[]): Promise<st
 
 /** The seed that is known to find it first, then the others of a usual run, its theme before. */
 async function find(directory: string, seed: number): Promise<string | undefined> {
+  const isSharing = seed >= sharingSeeds;
+  const [start, count] = isSharing ? [sharingSeeds, sharingSeedCount] : [0, usualSeedCount];
+  assert.ok(seed < start + count, `seed ${seed} is one of a usual run`);
   let found = await runSeeds(directory, [seed]);
-  const start = seed >= sharingSeeds ? sharingSeeds : 0;
-  const theme = Array.from({ length: seedCount / themeCount }, (_, index) => {
+  const theme = Array.from({ length: count / themeCount }, (_, index) => {
     return start + (seed % themeCount) + index * themeCount;
   });
-  const all = Array.from({ length: seedCount }, (_, index) => start + index);
+  const all = Array.from({ length: count }, (_, index) => start + index);
   for (const seeds of [theme, all]) found ??= await runSeeds(directory, seeds);
   return found;
 }
@@ -92,7 +93,7 @@ describe('planted bugs', { concurrency: 2 }, () => {
       const directory = join(scratch.path, String(index));
       plant(bug, directory);
       const found = await find(directory, bug.seed);
-      assert.ok(found !== undefined, `${seedCount} seeds did not find it`);
+      assert.ok(found !== undefined, 'no seed of a usual run finds it');
       t.diagnostic(`${bug.name}: ${found}`);
     });
   }

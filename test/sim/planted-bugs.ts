@@ -73,7 +73,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'skipped verification of objects',
-    seed: 28,
+    seed: 8,
     changes: [
       {
         file: 'src/store/transcoder.ts',
@@ -233,7 +233,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'a log without order: a save is written from its first block to its last',
-    seed: 12,
+    seed: 52,
     changes: [
       {
         file: 'src/cache/local-cache.ts',
@@ -271,7 +271,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'takeover that compares no checksum of a payload',
-    seed: 1_000_000_195,
+    seed: 1_000_000_008,
     changes: [
       {
         file: 'src/cache/memory-takeover.ts',

@@ -54,6 +54,10 @@ const usual: Omit<Profile, 'theme'> = {
 /** Seeds from here on make worlds whose stores share memory. */
 export const sharingSeeds = 1_000_000_000;
 
+/** Seeds of every test run: so many from 0 on, and so many of those whose stores share memory. */
+export const usualSeedCount = 200;
+export const sharingSeedCount = 40;
+
 const stormy: NetworkShares = { trouble: 0.06, altered: 0, damaged: 0, staleLists: 0 };
 const pressed = { memoryBytes: 32 * kib, diskBytes: 96 * kib };
 

@@ -2,16 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { sharingKinds } from './fault-counts.ts';
 import { planOf } from './plan.ts';
-import { sharingSeeds } from './profile.ts';
+import { sharingSeedCount, sharingSeeds } from './profile.ts';
 import { assertHeld, faultsIn, faultsMin, runSeeds } from './run-seeds.ts';
 import { simulate } from './simulate.ts';
 
-/** Seeds of every test run. */
-const sharingCount = 40;
-
 describe('simulation of stores that share memory', () => {
-  it(`holds in ${sharingCount} worlds whose memory outlives processes and no power`, async (t) => {
-    const seeds = Array.from({ length: sharingCount }, (_, index) => sharingSeeds + index);
+  it(`holds in ${sharingSeedCount} worlds whose memory outlives processes and no power`, async (t) => {
+    const seeds = Array.from({ length: sharingSeedCount }, (_, index) => sharingSeeds + index);
     const reports = await runSeeds(seeds);
     const faults = faultsIn(reports);
     t.diagnostic(faults.toString());

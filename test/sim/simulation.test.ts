@@ -2,18 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { faultKinds, sharingKinds } from './fault-counts.ts';
 import { readKeptSeeds } from './kept-seeds.ts';
+import { usualSeedCount } from './profile.ts';
 import { assertHeld, faultsIn, faultsMin, runSeeds } from './run-seeds.ts';
 import type { SeedsReport } from './sim-child.ts';
-
-/** Seeds of every test run. */
-const seedCount = 200;
 
 describe('simulation', () => {
   // Goal: whatever goes wrong around it, the store never gives a wrong byte, loses nothing that it
   // accepted, and everything comes right when the faults end (oracle.ts has the whole list). Method:
   // the real store in worlds of virtual time, disks, network and bucket, each made from a seed.
-  it(`holds in ${seedCount} worlds, and in those where it did not hold once`, async (t) => {
-    const usual = Array.from({ length: seedCount }, (_, seed) => seed);
+  it(`holds in ${usualSeedCount} worlds, and in those where it did not hold once`, async (t) => {
+    const usual = Array.from({ length: usualSeedCount }, (_, seed) => seed);
     const kept = readKeptSeeds().map(({ seed }) => seed);
     const reports = await runSeeds([...new Set([...usual, ...kept])]);
     const sum = (value: (report: SeedsReport) => number): number =>

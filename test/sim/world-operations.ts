@@ -188,8 +188,17 @@ export async function removeObject(world: SimWorld, slot: Slot, dice: Dice): Pro
 }
 
 /** Changes bytes of the machine's log, under a living process or a dead one. */
-export async function damageLog(world: SimWorld, slot: Slot, dice: Dice): Promise<void> {
-  if (dice.chance(0.5)) world.kill(slot);
+export async function damageLog(
+  world: SimWorld,
+  slot: Slot,
+  dice: Dice,
+  name: string,
+): Promise<void> {
+  if (dice.chance(0.5)) {
+    // What was just accepted is in memory alone, where stores share it.
+    if (world.profile.sharesMemory) await saveFresh(world, slot, dice, name);
+    world.kill(slot);
+  }
   const files = segmentsOf(slot);
   if (slot.process === undefined && world.profile.sharesMemory) damageMemory(world, slot, dice);
   world.oracle.forgetMachine(slot.machine.name);
@@ -212,11 +221,12 @@ function damageMemory(world: SimWorld, slot: Slot, dice: Dice): void {
   for (const file of filesBelow(slot.machine.disk.directory(memoryDirectory))) {
     // The living write theirs: what is resident is not read again, as memory is not that nobody shares.
     if (slot.machine.processes.size > 0) return;
-    const pages = file.byteLength / 4096;
-    for (let page = 0; page < pages; page += 1) {
-      const at = page * 4096 + dice.below(4096);
-      if (file.bytes[page * 4096] === 0 || at >= file.byteLength || !dice.chance(0.5)) continue;
-      file.bytes[at] ^= 1 << dice.below(8);
+    for (let start = 0; start < file.byteLength; start += 4096) {
+      const page = file.bytes.subarray(start, start + 4096);
+      if (page[0] === 0 || !dice.chance(0.5)) continue;
+      // Most of a page is never written: nobody would look at a byte of that.
+      const written = [...page.keys()].filter((at) => page[at] !== 0);
+      page[dice.pick(written)] ^= 1 << dice.below(8);
       world.counts.add('shared memory of a dead process damaged');
     }
   }
