@@ -58,6 +58,8 @@ export interface LogAuditOptions {
   readonly isDeep: boolean;
   /** Told of bytes that were read. */
   readonly onRead?: (byteLength: number) => void;
+  /** Told of every payload. */
+  readonly onPayload?: (record: LogRecord) => void;
 }
 
 /** Bytes of a payload that are in memory at once. */
@@ -76,6 +78,7 @@ export async function auditLog(options: LogAuditOptions): Promise<LogAudit> {
     let [bytes, pending, pendingBytes] = [0, 0, 0];
     for (const payload of recovered.payloads) {
       const { record, isPending } = payload;
+      options.onPayload?.(record);
       bytes += record.payloadLength;
       if (isPending) [pending, pendingBytes] = [pending + 1, pendingBytes + record.payloadLength];
       if (!options.isDeep) continue;
@@ -223,7 +226,7 @@ async function isIntact({ record, segment, offset }: RecoveredPayload): Promise<
 
 /** The checksum of the payload's bytes, read a part at a time; undefined when the file ends before. */
 export async function checksumOf(
-  segment: LogSegment,
+  segment: Pick<LogSegment, 'read'>,
   offset: number,
   byteLength: number,
 ): Promise<number | undefined> {

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { blake3Hex } from '../base/blake3.ts';
+import { crc32c } from '../base/crc32c.ts';
 import { systemErrorCode } from '../base/errors.ts';
+import { bytesFromHex } from '../base/hex.ts';
 import type { Files } from '../platform/files.ts';
 import type { Platform } from '../platform/platform.ts';
 
@@ -48,6 +50,11 @@ export function memoryNameOf(fileName: string): string | undefined {
 /** True for the names under which links are written first. */
 export function isLinkTemporary(fileName: string): boolean {
   return temporaryPattern.test(fileName);
+}
+
+/** What the salt is in checksums of headers and of entries of rings. */
+export function seedOf({ salt }: Pick<MemoryLink, 'salt'>): number {
+  return crc32c(bytesFromHex(salt) ?? new Uint8Array(0));
 }
 
 export function encodeLink(link: MemoryLink): Uint8Array {

@@ -38,7 +38,7 @@ const entriesLog2Max = 30;
 
 /**
  * The places in the index of a dead store that may hold what was accepted there and not put in the log. Plain reads:
- * whoever follows needs no native code. The store must be dead, so that nothing changes meanwhile.
+ * whoever follows needs no native code. Of a store that lives it tells what was so at some moment of the scan.
  *
  * @throws UnreadableIndex when the file is no index of this version; the system's error when it cannot be read.
  */

@@ -1,22 +1,22 @@
 import { join } from 'node:path';
-import { crc32c, crc32cAppend } from '../base/crc32c.ts';
+import { crc32cAppend } from '../base/crc32c.ts';
 import { isStoreError, messageOf, systemErrorCode } from '../base/errors.ts';
-import { bytesFromHex, hexFromBytes } from '../base/hex.ts';
+import { hexFromBytes } from '../base/hex.ts';
 import type { Logger } from '../base/logger.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
-import type { OpenFile } from '../platform/files.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { DiskTier, TakenIn } from './disk-tier.ts';
 import { factsOf } from './entry-records.ts';
-import { extentHeaderBytes, readExtentHeader } from './extent-header.ts';
+import { extentHeaderBytes } from './extent-header.ts';
 import type { ExtentHeader } from './extent-header.ts';
-import { parentOfSharedMemory, removeSharedDirectory } from './shared-directories.ts';
-import { isLinkTemporary, memoryNameOf, readLinkOfMemory, readLinkOfPlace } from './memory-link.ts';
+import { removeSharedDirectory } from './shared-directories.ts';
+import { isLinkTemporary, memoryNameOf, seedOf } from './memory-link.ts';
 import type { MemoryLink } from './memory-link.ts';
+import { lookAtLink } from './memory-link-look.ts';
 import { scanIndex, UnreadableIndex } from './memory-scan.ts';
 import type { HeldPlace } from './memory-scan.ts';
 import { readLeftRings } from './ring-takeover.ts';
-import { sharedPaths } from './shared-layout.ts';
+import { SegmentFiles } from './segment-files.ts';
 
 export interface TakeoverParts {
   readonly platform: Platform;
@@ -127,17 +127,12 @@ export class MemoryTakeover {
     await platform.files.remove(join(place, linkName));
   }
 
-  /** By the end in the place, else by the one in the memory, where that lies where memory does. */
   async #linkOf(linkName: string): Promise<MemoryLink | undefined> {
     const { platform, place } = this.#parts;
-    const link = await readLinkOfPlace(platform.files, place, linkName);
-    if (link !== undefined) return link;
-    const parent = parentOfSharedMemory(platform);
-    const name = memoryNameOf(linkName);
-    if (parent === undefined || name === undefined) return undefined;
-    const other = await readLinkOfMemory(platform.files, join(parent, name));
-    this.#noteDamage('memory takeover: a link is damaged; its other end served', { linkName });
-    return other?.place === place ? other : undefined;
+    const { link, isDamaged } = await lookAtLink(platform, place, linkName);
+    if (isDamaged)
+      this.#noteDamage('memory takeover: a link is damaged; its other end served', { linkName });
+    return link;
   }
 
   #noteGone({ directory, bootId }: MemoryLink): void {
@@ -156,7 +151,7 @@ export class MemoryTakeover {
   /** What clients had left for the dead store and it had not taken. */
   async #takeRings({ directory, salt }: MemoryLink, segments: SegmentFiles): Promise<void> {
     const { platform, tier } = this.#parts;
-    const seed = seedOf(salt);
+    const seed = seedOf({ salt });
     const onDamage = (where: Readonly<Record<string, string>>): void =>
       this.#noteDamage('memory takeover: a ring is damaged; what it alone told of is lost', where);
     for await (const { payloads, chain } of readLeftRings(
@@ -174,7 +169,7 @@ export class MemoryTakeover {
   /** What the index says is held and the log has not, the newest of each. */
   async #leftIn(link: MemoryLink, segments: SegmentFiles): Promise<readonly LeftPayload[]> {
     const { files } = this.#parts.platform;
-    const seed = seedOf(link.salt);
+    const seed = seedOf(link);
     const newest = new Map<string, LeftPayload>();
     try {
       for await (const place of scanIndex(files, link.directory)) {
@@ -201,9 +196,7 @@ export class MemoryTakeover {
     seed: number,
   ): Promise<LeftPayload | undefined> {
     const { segment, offset } = place;
-    const bytes = new Uint8Array(extentHeaderBytes);
-    const isWhole = place.hasHeader && (await segments.read(segment, offset, bytes));
-    const header = isWhole ? readExtentHeader(bytes, { segment, offset, seed }) : undefined;
+    const header = await segments.headerAt(place, seed);
     if (header === undefined) {
       // One that was being written had perhaps not come so far, or was just given up.
       if (place.isCertain)
@@ -267,55 +260,6 @@ export class MemoryTakeover {
   #noteDamage(event: string, where: Readonly<Record<string, string | number>>): void {
     this.#damaged += 1;
     this.#parts.logger.error(event, { place: this.#parts.place, ...where });
-  }
-}
-
-function seedOf(salt: string): number {
-  return crc32c(bytesFromHex(salt) ?? new Uint8Array(0));
-}
-
-/** Segment files of a dead store, opened as they are needed. */
-class SegmentFiles {
-  readonly #platform: Platform;
-  readonly #directory: string;
-  readonly #open = new Map<number, { readonly file: OpenFile; readonly byteLength: number }>();
-
-  constructor(platform: Platform, directory: string) {
-    this.#platform = platform;
-    this.#directory = directory;
-  }
-
-  /** False when the segment ends before, or is not there. */
-  async read(number: number, position: number, into: Uint8Array): Promise<boolean> {
-    const segment = await this.#segment(number);
-    if (segment === undefined || position + into.length > segment.byteLength) return false;
-    return (await segment.file.read(into, position)) === into.length;
-  }
-
-  async byteLength(number: number): Promise<number> {
-    return (await this.#segment(number))?.byteLength ?? 0;
-  }
-
-  async close(): Promise<void> {
-    for (const { file } of this.#open.values()) await file.close();
-    this.#open.clear();
-  }
-
-  async #segment(
-    number: number,
-  ): Promise<{ readonly file: OpenFile; readonly byteLength: number } | undefined> {
-    const known = this.#open.get(number);
-    if (known !== undefined) return known;
-    try {
-      const path = sharedPaths.segment(this.#directory, number);
-      const file = await this.#platform.files.open(path, 'read');
-      const segment = { file, byteLength: await file.byteLength() };
-      this.#open.set(number, segment);
-      return segment;
-    } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return undefined;
-      throw error;
-    }
   }
 }
 

@@ -56,7 +56,7 @@ export async function* readLeftRings(
     if (!isRingName(name)) continue;
     const path = join(directory, name);
     try {
-      for (const save of savesIn(await readClosed(files, path), seed)) {
+      for (const save of savesIn(await readRing(files, path, 'close'), seed)) {
         yield await leftSaveOf(save, segments, (key) =>
           onDamage({ path, key, why: 'a payload in lent memory is not as it was left' }),
         );
@@ -68,15 +68,41 @@ export async function* readLeftRings(
   }
 }
 
-/** The bytes of a ring, in which nothing is accepted any more. */
-async function readClosed(files: Files, path: string): Promise<Uint8Array> {
-  const file = await files.open(path, 'read-write');
+/**
+ * The same for who only looks: nothing is written. Clients of the dead store that live on may leave more meanwhile, which is
+ * accepted as well. Payloads in lent memory are told of as they are in the entry, and not read.
+ */
+export async function* lookIntoRings(
+  files: Files,
+  { directory, seed }: Omit<LeftRings, 'segments'>,
+  onDamage: OnDamage,
+): AsyncGenerator<RingSave> {
+  for (const { name } of await files.list(directory)) {
+    if (!isRingName(name)) continue;
+    const path = join(directory, name);
+    try {
+      yield* savesIn(await readRing(files, path, 'look'), seed);
+    } catch (error) {
+      if (!(error instanceof DamagedRing)) throw error;
+      onDamage({ path, why: error.message });
+    }
+  }
+}
+
+/** The bytes of a ring, which is closed before they are read: then nothing is accepted there any more. */
+async function readRing(
+  files: Files,
+  path: string,
+  purpose: 'close' | 'look',
+): Promise<Uint8Array> {
+  const isClosing = purpose === 'close';
+  const file = await files.open(path, isClosing ? 'read-write' : 'read');
   try {
     const byteLength = await file.byteLength();
     // The length is looked at before memory is taken for it.
     if (byteLength < ringDataStart || byteLength > ringDataStart + limits.ringBytes)
       throw new DamagedRing(`it has ${byteLength} bytes`);
-    await file.write([closedWord], ringWords.isClosed);
+    if (isClosing) await file.write([closedWord], ringWords.isClosed);
     return await readWhole(file, byteLength);
   } finally {
     await file.close();
@@ -140,9 +166,9 @@ async function leftSaveOf(
 }
 
 /** What the client put into memory that the dead store had lent; undefined when its checksum does not hold. */
-async function lentPayload(
+export async function lentPayload(
   { segment, offset }: RingLoan,
-  { length, crc }: RingBlock,
+  { length, crc }: Pick<RingBlock, 'length' | 'crc'>,
   segments: SegmentReader,
 ): Promise<Uint8Array | undefined> {
   const start = offset * offsetUnitBytes + extentHeaderBytes;

@@ -27,9 +27,10 @@ const explanation = `${chainHelp}
 
 For each block it looks into the caches of this host and asks the object store, and for the first that
 cannot be had it says why. Payloads are read and checked as a load does, within the time of a load
-(WMBT_KV_LOAD_DEADLINE_MS); --quick reads headers only, at 4 KiB a block. It changes nothing. The
-memory of running processes cannot be seen from here: what it holds is on disk or in the object store
-too, but for what a daemon with shared memory accepted a moment ago. Exit code 1: the chain is not restored whole.`;
+(WMBT_KV_LOAD_DEADLINE_MS); --quick reads headers only, at 4 KiB a block. It changes nothing. What a
+store accepted in shared memory alone is found there, also when its process is gone; what lies in other
+memory of running processes is on disk or in the object store too. Exit code 1: the chain is not restored
+whole.`;
 
 export function addExplainCommand(
   program: Command,

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { messageOf, systemErrorCode } from '../base/errors.ts';
 import { inspectDirectories } from '../cache/cache-directory.ts';
 import type { DirectoryState, StoreIdentity } from '../cache/cache-directory.ts';
-import { auditLog } from '../cache/log-audit.ts';
+import { auditPlace } from '../cache/place-audit.ts';
 import { objectStoreDirectory } from '../config/object-store-url.ts';
 import { withoutSecrets } from '../config/store-config.ts';
 import type { ResolvedStoreConfig } from '../config/store-config.ts';
@@ -38,11 +38,14 @@ interface NamespaceUse {
   readonly byKind: Readonly<Partial<Record<ObjectKind, number>>>;
 }
 
-/** What the records of a sub-directory tell. */
+/** What the records of a sub-directory tell, and of the shared memory that belongs to it. */
 interface CacheCounts {
-  /** What waits for its upload. */
+  /** What waits for its upload, in the log or in memory. */
   readonly pending: number;
   readonly pendingBytes: number;
+  /** What was accepted in memory and is not in the log; it goes with the machine. */
+  readonly inMemory: number;
+  readonly inMemoryBytes: number;
   /** Headers and owner files that fail their checks; `verify` says which, and checks payloads too. */
   readonly damagedRecords: number;
 }
@@ -130,7 +133,7 @@ async function lookAtCache(
   return withCounts;
 }
 
-/** By the records of the log: their payloads are not read. */
+/** By the records of the log and the headers in memory: payloads are not read. */
 async function countsOf(
   platform: Platform,
   identity: StoreIdentity,
@@ -138,14 +141,25 @@ async function countsOf(
 ): Promise<CacheCounts | undefined> {
   if (state !== 'alive' && state !== 'dead') return undefined;
   try {
-    const log = { platform, directory: path, identity, isDeep: false };
-    const { pending, pendingBytes, damages } = await auditLog(log);
-    return { pending, pendingBytes, damagedRecords: damages.length };
+    const place = { platform, directory: path, identity, isDeep: false };
+    const { log, memory } = await auditPlace({ ...place, isInUse: state === 'alive' });
+    const waiting = memory.payloads.filter(({ isPending }) => isPending);
+    return {
+      pending: log.pending + waiting.length,
+      pendingBytes: log.pendingBytes + sumOf(waiting),
+      inMemory: memory.payloads.length,
+      inMemoryBytes: sumOf(memory.payloads),
+      damagedRecords: log.damages.length + memory.damages.length,
+    };
   } catch (error) {
     // Another user's, or removed under us: the rest of the status is still of use.
     if (systemErrorCode(error) === undefined) throw error;
     return undefined;
   }
+}
+
+function sumOf(payloads: readonly { readonly byteLength: number }[]): number {
+  return payloads.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 async function lookAtBucket(
@@ -233,6 +247,7 @@ function directoriesText(
     { title: '  part', align: 'right' },
     { title: 'bytes', align: 'right' },
     { title: 'to upload', align: 'right' },
+    { title: 'in memory alone', align: 'right' },
     { title: 'damaged', align: 'right' },
     { title: 'state', align: 'left' },
     { title: 'last owner', align: 'left' },
@@ -241,6 +256,7 @@ function directoriesText(
     String(number),
     formatBytes(byteLength),
     formatPayloads(own.pending ?? 0, own.pendingBytes ?? 0),
+    formatPayloads(own.inMemory ?? 0, own.inMemoryBytes ?? 0),
     own.damagedRecords === undefined ? '–' : formatCount(own.damagedRecords),
     meanings[state],
     owner === undefined ? '–' : ownerText(owner, state),

@@ -2,10 +2,11 @@ import { silentLogger } from '../base/logger.ts';
 import { messageOf, systemErrorCode } from '../base/errors.ts';
 import { inspectDirectories } from '../cache/cache-directory.ts';
 import type { DirectoryState, StoreIdentity } from '../cache/cache-directory.ts';
-import { auditLog } from '../cache/log-audit.ts';
-import type { LogAudit, LogDamage } from '../cache/log-audit.ts';
+import type { LogDamage } from '../cache/log-audit.ts';
 import { repairLogs } from '../cache/log-repair.ts';
 import type { Repair } from '../cache/log-repair.ts';
+import type { MemoryAudit, MemoryDamage } from '../cache/memory-audit.ts';
+import { auditPlace } from '../cache/place-audit.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Progress } from './progress.ts';
 import { formatBytes } from './quantity.ts';
@@ -15,17 +16,23 @@ export interface CacheFinding extends LogDamage {
   readonly repair: Repair | 'left' | undefined;
 }
 
-/** What was found in one sub-directory of the cache. */
-export interface CacheAudit {
-  readonly number: number;
-  readonly state: DirectoryState['state'];
+/** What was found in one tier of a sub-directory. */
+export interface TierAudit<Finding> {
   readonly payloads: number;
   readonly bytes: number;
   readonly pending: number;
   /** Payloads that are damaged, and everything else that is: what a store counts by these names. */
   readonly corrupt: number;
   readonly damagedRecords: number;
-  readonly findings: readonly CacheFinding[];
+  readonly findings: readonly Finding[];
+}
+
+/** What was found in one sub-directory of the cache: in its files on disk … */
+export interface CacheAudit extends TierAudit<CacheFinding> {
+  readonly number: number;
+  readonly state: DirectoryState['state'];
+  /** … and in the shared memory that belongs to it, which the log does not have. It is never repaired. */
+  readonly memory: TierAudit<MemoryDamage>;
   /** Why it could not be read. */
   readonly failure: string | undefined;
 }
@@ -67,16 +74,28 @@ async function auditDirectory(
 ): Promise<CacheAudit> {
   const none = { payloads: 0, bytes: 0, pending: 0, corrupt: 0, damagedRecords: 0, findings: [] };
   try {
-    const log = { platform, directory: path, identity, isDeep: true, onRead };
-    const { payloads, bytes, pending, damages }: LogAudit = await auditLog(log);
+    const place = { platform, directory: path, identity, isDeep: true, onRead };
+    const { log, memory } = await auditPlace({ ...place, isInUse: state === 'alive' });
+    const { payloads, bytes, pending, damages } = log;
     const findings = damages.map((damage) => ({ ...damage, repair: undefined }));
     const corrupt = damages.filter(({ kind }) => kind === 'payload').length;
     const counts = { payloads, bytes, pending, corrupt, damagedRecords: damages.length - corrupt };
-    return { number, state, ...counts, findings, failure: undefined };
+    const files = { number, state, ...counts, findings };
+    return { ...files, memory: memoryTierOf(memory), failure: undefined };
   } catch (error) {
     if (systemErrorCode(error) === undefined) throw error;
-    return { number, state, ...none, failure: messageOf(error) };
+    return { number, state, ...none, memory: none, failure: messageOf(error) };
   }
+}
+
+function memoryTierOf({ payloads, damages }: MemoryAudit): TierAudit<MemoryDamage> {
+  const corrupt = damages.filter(({ kind }) => kind === 'payload').length;
+  return {
+    payloads: payloads.length,
+    bytes: payloads.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    pending: payloads.filter(({ isPending }) => isPending).length,
+    ...{ corrupt, damagedRecords: damages.length - corrupt, findings: damages },
+  };
 }
 
 /** Repairs what is damaged where no living process owns it. */

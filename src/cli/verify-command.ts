@@ -13,6 +13,7 @@ import { auditBucket } from './verify-bucket.ts';
 import type { BucketAudit, BucketAuditOptions, ObjectFinding } from './verify-bucket.ts';
 import { auditCache } from './verify-cache.ts';
 import type { CacheAudit, CacheFinding } from './verify-cache.ts';
+import { memoryLine, memorySummary, tierSummary } from './verify-memory.ts';
 import { auditModelHashes } from './verify-models.ts';
 import type { ModelHashesAudit } from './verify-models.ts';
 
@@ -22,13 +23,16 @@ interface VerifyFlags extends StoreFlags, OutputFlags {
 
 const explanation = `
 Every object under the key prefix (with --namespace, those of one namespace), every file of the local
-cache (log segments, their index files, owner files) and the remembered hashes of models are read, and
-each of their checksums compared. The store may be in use. Exit code 1: damage was found, or something
-could not be read. "Damaged records" are headers, owner files and index files, as a store counts them.
+cache (log segments, their index files, owner files), what stores accepted in shared memory and their logs
+do not have yet, and the remembered hashes of models are read, and each of their checksums compared. The
+store may be in use; what clients left in a ring is looked at when its store is gone. Exit code 1: damage
+was found, or something could not be read. "Damaged records" are headers, owner files and index files, as
+a store counts them.
 
 --repair removes a damaged object if it is still the one that was found damaged, and, from caches that
 no process is using, damaged copies; there it also writes headers of segments and index files again
-from the records of the segment. A payload that was removed is a miss; the next save stores it again.
+from the records of the segment. Shared memory is only read: the next store takes over what is sound in
+it. A payload that was removed is a miss; the next save stores it again.
 Objects in the format of the Rust WombatKV, of newer versions, and of others are never removed.`;
 
 export function addVerifyCommand(
@@ -106,7 +110,10 @@ function isSound(audit: BucketAudit | Unreached, caches: readonly CacheAudit[]):
     !('failure' in audit) &&
     audit.byVerdict.damaged === 0 &&
     audit.byVerdict.unreadable === 0 &&
-    caches.every(({ findings, failure }) => findings.length === 0 && failure === undefined)
+    caches.every(
+      ({ findings, memory, failure }) =>
+        findings.length === 0 && memory.findings.length === 0 && failure === undefined,
+    )
   );
 }
 
@@ -121,15 +128,16 @@ function reportText(output: Output, report: VerifyReport): string {
   const { objectStore, caches, modelHashes, where } = report;
   const lines: string[] = [];
   if (!('failure' in objectStore)) lines.push(...findingLines(output, objectStore));
-  for (const { number, findings: inCache, failure } of caches) {
+  for (const { number, findings: inCache, memory, failure } of caches) {
     if (failure !== undefined) lines.push(`${output.style('red', 'unreadable')}  ${failure}`);
     lines.push(...inCache.map((finding) => cacheLine(output, number, finding)));
+    lines.push(...memory.findings.map((damage) => memoryLine(output, number, damage)));
   }
   if (isFaulty(modelHashes)) lines.push(modelHashesLine(output, modelHashes));
   if ('failure' in objectStore) {
     lines.push(`object store: ${output.style('red', 'not checked')}: ${objectStore.failure}`);
   } else lines.push(bucketSummary(objectStore, where.beginning));
-  for (const cache of caches) lines.push(cacheSummary(cache));
+  for (const cache of caches) lines.push(cacheSummary(cache), ...memorySummary(cache));
   if (caches.length === 0 && where.cacheDirectory !== false) {
     lines.push(`cache directory: nothing of this object store in ${where.cacheDirectory}`);
   }
@@ -205,9 +213,5 @@ function outcomeOf({ kind, repair, isRead }: CacheFinding): string {
 }
 
 function cacheSummary(audit: CacheAudit): string {
-  const { number, payloads, bytes, pending, corrupt, damagedRecords } = audit;
-  const text = `cache part ${number}: ${formatCount(payloads)} payloads, ${formatBytes(bytes)}`;
-  const waiting = pending === 0 ? '' : `, ${formatCount(pending)} of them wait for upload`;
-  const others = damagedRecords === 0 ? '' : `, and ${formatCount(damagedRecords)} damaged records`;
-  return `${text}${waiting}: ${formatCount(corrupt)} damaged${others}`;
+  return tierSummary(`cache part ${audit.number}`, audit);
 }

@@ -247,7 +247,7 @@ describe('the commands that look at a store', () => {
       const flagsOfAway = [...args, '--cache-directory', cacheDirectory];
       const result = await runCli(flagsOfAway, { home: directory.path });
       assert.equal(result.exitCode, 1);
-      assert.match(result.stdout, /^ +0 .* 1 payload, 2 KiB +0 +in use/m);
+      assert.match(result.stdout, /^ +0 .* 1 payload, 2 KiB +– +0 +in use/m);
     } finally {
       await store.close();
     }

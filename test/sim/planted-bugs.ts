@@ -281,7 +281,7 @@ export const plantedBugs: readonly PlantedBug[] = [
       {
         file: 'src/cache/memory-takeover.ts',
         from: 'facts: factsOf(left.record), payload, saveIndex, isPending',
-        to: 'facts: { ...factsOf(left.record), crc: crc32c(payload) }, payload, saveIndex, isPending',
+        to: 'facts: { ...factsOf(left.record), crc: crc32cAppend(0, payload) }, payload, saveIndex, isPending',
       },
     ],
   },

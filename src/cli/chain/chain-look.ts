@@ -4,8 +4,8 @@ import { limits } from '../../blocks/limits.ts';
 import type { Namespace } from '../../blocks/namespace.ts';
 import { inspectDirectories } from '../../cache/cache-directory.ts';
 import type { DirectoryState, StoreIdentity } from '../../cache/cache-directory.ts';
-import { findInLog } from '../../cache/log-audit.ts';
-import type { LoggedBlock } from '../../cache/log-audit.ts';
+import { findInPlace } from '../../cache/place-audit.ts';
+import type { PlacedBlock } from '../../cache/place-audit.ts';
 import { systemErrorCode } from '../../base/errors.ts';
 import type { FrameHeader } from '../../format/frame.ts';
 import { blockObjectKey } from '../../format/object-keys.ts';
@@ -19,8 +19,9 @@ import type { FrameLook } from '../frame-look.ts';
 import type { Progress } from '../progress.ts';
 import { formatCount } from '../quantity.ts';
 
-/** A copy in the disk tier of a process of this host. */
-export interface DiskCopy {
+/** A copy that a process of this host has on disk, or accepted in shared memory and not written there yet. */
+export interface LocalCopy {
+  readonly tier: 'disk' | 'memory';
   /** Number of the sub-directory of the cache, and whether a process uses it. */
   readonly part: number;
   readonly isInUse: boolean;
@@ -43,7 +44,7 @@ export interface ObjectCopy {
 /** Where a block of a chain is. */
 export interface BlockPlace {
   readonly key: BlockKey;
-  readonly disk: readonly DiskCopy[];
+  readonly local: readonly LocalCopy[];
   readonly object: ObjectCopy;
 }
 
@@ -73,10 +74,10 @@ export interface ChainLookOptions {
 const bytesInFlightMax = 256 * 1024 * 1024;
 const unasked: ObjectCopy = { state: 'unasked', detail: undefined, header: undefined };
 
-/** Finds every block of the chain, on this host's disk and in the object store. Changes nothing. */
+/** Finds every block of the chain, on this host and in the object store. Changes nothing. */
 export async function lookAtChain(options: ChainLookOptions): Promise<ChainLook> {
   const { keys, progress } = options;
-  const { copies, unreadable } = await lookAtDisk(options);
+  const { copies, unreadable } = await lookAtHost(options);
   const objects = new ObjectLook(options, copies);
   progress.begin('asking the object store');
   const found = await objects.ask();
@@ -84,18 +85,18 @@ export async function lookAtChain(options: ChainLookOptions): Promise<ChainLook>
   progress.end(`${formatCount(found.filter((one) => one?.state === 'there').length)} blocks there`);
   const places = keys.map((key, index) => ({
     key,
-    disk: copies.get(key) ?? [],
+    local: copies.get(key) ?? [],
     object: found[index] ?? unasked,
   }));
   return { places, firstAnswerMs, unreadable };
 }
 
-async function lookAtDisk(options: ChainLookOptions): Promise<{
-  readonly copies: ReadonlyMap<BlockKey, DiskCopy[]>;
+async function lookAtHost(options: ChainLookOptions): Promise<{
+  readonly copies: ReadonlyMap<BlockKey, LocalCopy[]>;
   readonly unreadable: readonly string[];
 }> {
   const { platform, bucket, cacheDirectory, keys, namespace, isDeep, progress } = options;
-  const copies = new Map<BlockKey, DiskCopy[]>();
+  const copies = new Map<BlockKey, LocalCopy[]>();
   const unreadable: string[] = [];
   if (cacheDirectory === false) return { copies, unreadable };
   progress.begin('looking into the cache directory');
@@ -107,8 +108,10 @@ async function lookAtDisk(options: ChainLookOptions): Promise<{
       continue;
     }
     try {
-      const log = { platform, directory: state.path, identity, isDeep, namespace, keys: wanted };
-      for (const [key, block] of await findInLog(log)) addCopy(copies, key, state, block);
+      const place = { platform, directory: state.path, identity, isDeep, namespace, keys: wanted };
+      const isInUse = state.state === 'alive';
+      const found = await findInPlace({ ...place, isInUse });
+      for (const [key, block] of found) addCopy(copies, key, state, block);
     } catch (error) {
       if (systemErrorCode(error) === undefined) throw error;
       unreadable.push(`${state.path}: ${messageOf(error)}`);
@@ -119,14 +122,12 @@ async function lookAtDisk(options: ChainLookOptions): Promise<{
 }
 
 function addCopy(
-  copies: Map<BlockKey, DiskCopy[]>,
+  copies: Map<BlockKey, LocalCopy[]>,
   key: BlockKey,
   { number: part, state }: DirectoryState,
-  { record, isPending, isIntact }: LoggedBlock,
+  block: PlacedBlock,
 ): void {
-  const { fingerprint, hasDecodedTokens } = record;
-  const isInUse = state === 'alive';
-  const copy = { part, isInUse, isPending, isIntact, fingerprint, hasDecodedTokens };
+  const copy = { ...block, part, isInUse: state === 'alive' };
   const known = copies.get(key);
   if (known === undefined) copies.set(key, [copy]);
   else known.push(copy);
@@ -136,7 +137,7 @@ function addCopy(
 class ObjectLook {
   firstAnswerMs: number | undefined;
   readonly #options: ChainLookOptions;
-  readonly #copies: ReadonlyMap<BlockKey, readonly DiskCopy[]>;
+  readonly #copies: ReadonlyMap<BlockKey, readonly LocalCopy[]>;
   readonly #gate = new ByteGate(bytesInFlightMax);
   readonly #found: (ObjectCopy | undefined)[] = [];
   readonly #startMs: number;
@@ -147,7 +148,7 @@ class ObjectLook {
   /** Set once nothing more is asked. */
   #hasStopped = false;
 
-  constructor(options: ChainLookOptions, copies: ReadonlyMap<BlockKey, readonly DiskCopy[]>) {
+  constructor(options: ChainLookOptions, copies: ReadonlyMap<BlockKey, readonly LocalCopy[]>) {
     this.#options = options;
     this.#copies = copies;
     this.#startMs = options.bucket.clock.nowMs();
@@ -196,7 +197,7 @@ class ObjectLook {
     this.#hasStopped = true;
   }
 
-  /** A block that is whole on disk would not be fetched: that its object is there is enough. */
+  /** A block that is whole on this host would not be fetched: that its object is there is enough. */
   #lookAt(bucket: Bucket, key: BlockKey): Promise<FrameLook> {
     const { namespace, isDeep } = this.#options;
     const info = {
@@ -204,8 +205,8 @@ class ObjectLook {
       ...{ byteLength: 0, etag: '', modifiedMs: 0 },
     };
     const object = describeObject(bucket, info);
-    const isOnDisk = (this.#copies.get(key) ?? []).some(({ isIntact }) => isIntact);
-    return isDeep && !isOnDisk ? verifyObject(bucket, object) : lookAtHeader(bucket, object);
+    const isOnHost = (this.#copies.get(key) ?? []).some(({ isIntact }) => isIntact);
+    return isDeep && !isOnHost ? verifyObject(bucket, object) : lookAtHeader(bucket, object);
   }
 }
 

@@ -6,7 +6,7 @@ import { formatBytes, formatCount, formatDuration } from '../quantity.ts';
 import type { Output } from '../terminal.ts';
 import { renderFacts, renderTable, wrapText } from '../text-table.ts';
 import type { AskedChain } from './chain-flags.ts';
-import type { ChainLook } from './chain-look.ts';
+import type { ChainLook, LocalCopy } from './chain-look.ts';
 import type { BlockRun, Explanation, Wish } from './explanation.ts';
 import type { SeenFingerprint } from './fingerprint-sample.ts';
 import { adviceOn } from './miss-advice.ts';
@@ -119,14 +119,14 @@ const uploads: Readonly<Record<BlockRun['durability'], string>> = {
   unknown: 'not known',
 };
 
-function placesOf({ disk, object }: BlockRun['place']): string {
-  const copies = disk.map(({ part, isInUse, isIntact }) => {
+function placesOf({ local, object }: BlockRun['place']): string {
+  const copies = local.map(({ tier, part, isInUse, isIntact }) => {
     const facts = [
       `part ${part}`,
       ...(isInUse ? ['in use'] : []),
       ...(isIntact ? [] : ['damaged']),
     ];
-    return `disk (${facts.join(', ')})`;
+    return `${tier} (${facts.join(', ')})`;
   });
   const said = objectTexts[object.state];
   return [...copies, ...(said === undefined ? [] : [said])].join(', ') || 'nowhere';
@@ -162,12 +162,7 @@ function notesOf(report: ExplainReport): readonly string[] {
         'its host, or this block was removed by key. They serve again when it is saved.',
     );
   }
-  if (explanation.runs.some(({ durability }) => durability === 'pending')) {
-    notes.push(
-      'What is pending is in the log of one process of this host: other hosts find it when it is ' +
-        'uploaded, by that process or the next one here.',
-    );
-  }
+  notes.push(...placeNotes(explanation.runs));
   for (const path of look.unreadable) notes.push(`This part of the cache cannot be read: ${path}`);
   if (others.length > 0) notes.push(othersText(others, wish.fingerprint));
   else if (explanation.had === 0 && explanation.reason === 'unknown') {
@@ -175,6 +170,24 @@ function notesOf(report: ExplainReport): readonly string[] {
   }
   if (chain.model !== undefined) {
     notes.push('Tails, which hold the tokens past the last whole block, are not looked at.');
+  }
+  return notes;
+}
+
+/** What places mean that are not durable. */
+function placeNotes(runs: readonly BlockRun[]): readonly string[] {
+  const notes: string[] = [];
+  if (runs.some(({ durability }) => durability === 'pending')) {
+    notes.push(
+      'What is pending is held by one process of this host: other hosts find it when it is ' +
+        'uploaded, by that process or the next one here.',
+    );
+  }
+  if (runs.some(({ place }) => place.local.some(({ tier }) => tier === 'memory'))) {
+    notes.push(
+      'What is in memory was accepted there by a store of this host, and is in no file yet: its process ' +
+        'writes it to the log, or the next store here takes it over. It goes when the machine does.',
+    );
   }
   return notes;
 }
@@ -222,14 +235,22 @@ export function explanationJson(report: ExplainReport): unknown {
     notes: notesOf(report),
     runs: runs.map(({ from, to, place, durability }) => ({
       ...{ from, to, durability, objectStore: place.object.state },
-      disk: place.disk.map(({ part, isInUse, isPending, isIntact }) => ({
-        ...{ part, isInUse, isPending, isIntact },
-      })),
+      disk: copiesOf(place.local, 'disk'),
+      memory: copiesOf(place.local, 'memory'),
     })),
     firstAnswerMs: look.firstAnswerMs,
     model: model === undefined ? undefined : modelJson(model),
     ...{ worth, otherFingerprints: others, meter, costDollars: cost },
   };
+}
+
+function copiesOf(
+  copies: readonly LocalCopy[],
+  tier: LocalCopy['tier'],
+): readonly Pick<LocalCopy, 'part' | 'isInUse' | 'isPending' | 'isIntact'>[] {
+  return copies
+    .filter((copy) => copy.tier === tier)
+    .map(({ part, isInUse, isPending, isIntact }) => ({ part, isInUse, isPending, isIntact }));
 }
 
 function modelJson(model: NonNullable<AskedChain['model']>): unknown {

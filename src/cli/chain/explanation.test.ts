@@ -7,7 +7,7 @@ import type { BlockPlace, ObjectCopy } from './chain-look.ts';
 const { keys } = chainOf('explanation', 4);
 const there: ObjectCopy = { state: 'there', detail: undefined, header: undefined };
 const placesOf = (...states: readonly ObjectCopy['state'][]): readonly BlockPlace[] =>
-  states.map((state, index) => ({ key: keys[index], disk: [], object: { ...there, state } }));
+  states.map((state, index) => ({ key: keys[index], local: [], object: { ...there, state } }));
 
 test('what is stored whole and not worth restoring has that reason, and a hole has its own', () => {
   const worth = { isWorthIt: false, prefillMs: 1, bytes: 1 };
@@ -31,8 +31,10 @@ test('blocks that were not asked for share the reason of the one that ended the 
 test('an object of a newer version is incompatible, and a pending copy on disk is had', () => {
   assert.equal(explain(placesOf('newer'), {}, undefined).reason, 'incompatible');
   const copy = { part: 0, isInUse: true, isPending: true, isIntact: true };
-  const disk = [{ ...copy, fingerprint: undefined, hasDecodedTokens: false }];
+  const local = [
+    { ...copy, tier: 'disk' as const, fingerprint: undefined, hasDecodedTokens: false },
+  ];
   const [place] = placesOf('absent');
-  const { reason, runs } = explain([{ ...place, disk }], {}, undefined);
+  const { reason, runs } = explain([{ ...place, local }], {}, undefined);
   assert.deepEqual([reason, runs[0].durability], [undefined, 'pending']);
 });

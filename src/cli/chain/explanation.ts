@@ -1,6 +1,6 @@
 import type { LoadOptions, MissReason } from '../../blocks/kv-store.ts';
 import { refusalOf } from '../../store/read-path.ts';
-import type { BlockPlace, DiskCopy, ObjectCopy } from './chain-look.ts';
+import type { BlockPlace, LocalCopy, ObjectCopy } from './chain-look.ts';
 import type { Worth } from './model-look.ts';
 
 /** Why a prompt is not restored whole: a store's reason, or the adapter's own. */
@@ -52,16 +52,16 @@ export function explain(
   return { had: places.length, reason, detail: undefined, laterStored: 0, runs };
 }
 
-/** Why the block cannot be had, in the order in which a load looks: disk, then the object store. */
+/** Why the block cannot be had, in the order in which a load looks: this host, then the object store. */
 function missOf(places: readonly BlockPlace[], index: number, wish: Wish): MissReason | undefined {
-  const { disk, object } = places[index];
-  const onDisk = disk.find(({ isIntact }) => isIntact);
-  if (onDisk !== undefined) return refusalOf(onDisk, wish);
+  const { local, object } = places[index];
+  const onHost = local.find(({ isIntact }) => isIntact);
+  if (onHost !== undefined) return refusalOf(onHost, wish);
   switch (object.state) {
     case 'there':
       return object.header === undefined ? undefined : refusalOf(object.header, wish);
     case 'absent':
-      if (disk.length > 0) return 'corrupt';
+      if (local.length > 0) return 'corrupt';
       return isListedBefore(places, index) ? 'evicted' : 'unknown';
     case 'damaged':
       return 'corrupt';
@@ -83,14 +83,16 @@ function isListedBefore(places: readonly BlockPlace[], index: number): boolean {
   return places.slice(0, index).some(({ object }) => object.header?.following.includes(key));
 }
 
-function isStored({ disk, object }: BlockPlace): boolean {
-  return object.state === 'there' || disk.some(({ isIntact }) => isIntact);
+function isStored({ local, object }: BlockPlace): boolean {
+  return object.state === 'there' || local.some(({ isIntact }) => isIntact);
 }
 
-function detailOf({ disk, object }: BlockPlace): string | undefined {
+function detailOf({ local, object }: BlockPlace): string | undefined {
   if (object.detail !== undefined) return object.detail;
-  const damaged = disk.find(({ isIntact }) => !isIntact);
-  return damaged === undefined ? undefined : `its copy in cache part ${damaged.part} is damaged`;
+  const damaged = local.find(({ isIntact }) => !isIntact);
+  if (damaged === undefined) return undefined;
+  const where = damaged.tier === 'memory' ? 'the memory of ' : '';
+  return `its copy in ${where}cache part ${damaged.part} is damaged`;
 }
 
 function runsOf(places: readonly BlockPlace[]): readonly BlockRun[] {
@@ -98,7 +100,7 @@ function runsOf(places: readonly BlockPlace[]): readonly BlockRun[] {
   let last = '';
   for (const [index, place] of places.entries()) {
     const durability = durabilityOf(place);
-    const text = JSON.stringify([place.disk.map(copyText), place.object.state, durability]);
+    const text = JSON.stringify([place.local.map(copyText), place.object.state, durability]);
     const run = runs.at(-1);
     if (run !== undefined && text === last) runs[runs.length - 1] = { ...run, to: index };
     else runs.push({ from: index, to: index, place, durability });
@@ -108,12 +110,12 @@ function runsOf(places: readonly BlockPlace[]): readonly BlockRun[] {
 }
 
 /** What tells two copies apart for who reads of them. */
-function copyText({ part, isPending, isIntact }: DiskCopy): string {
-  return `${part} ${isPending} ${isIntact}`;
+function copyText({ tier, part, isPending, isIntact }: LocalCopy): string {
+  return `${tier} ${part} ${isPending} ${isIntact}`;
 }
 
-function durabilityOf({ disk, object }: BlockPlace): Durability {
-  const intact = disk.filter(({ isIntact }) => isIntact);
+function durabilityOf({ local, object }: BlockPlace): Durability {
+  const intact = local.filter(({ isIntact }) => isIntact);
   if (object.state === 'there') return 'durable';
   if (intact.some(({ isPending }) => isPending)) return 'pending';
   if (intact.length > 0) return object.state === 'absent' ? 'gone' : 'durable';
