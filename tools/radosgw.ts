@@ -29,6 +29,8 @@ export const cephPackages: readonly string[] = ['radosgw', 'ceph-mon', 'ceph-osd
 /** An S3 server that runs until it is stopped. */
 export interface Radosgw {
   readonly endpoint: string;
+  /** Below it buckets are names of hosts, of which nobody resolves one. */
+  readonly domain: string;
   readonly accessKey: string;
   readonly secretKey: string;
   /** Ends all its processes and removes its files. */
@@ -39,6 +41,7 @@ export interface Radosgw {
 
 const accessKey = 'wombat';
 const secretKey = 'wombat-secret';
+const domain = 's3.test';
 
 /** How long each part may take to answer, on a machine that is busy with other things. */
 const partMs = 120_000;
@@ -86,7 +89,14 @@ class Cluster {
     this.#spawn('radosgw', '-n', 'client.rgw.a');
     const endpoint = `http://127.0.0.1:${gatewayPort}`;
     await this.#until('the gateway answers', async () => (await fetch(endpoint)).ok);
-    return { endpoint, accessKey, secretKey, stop: () => this.stop(), kill: () => this.kill() };
+    return {
+      endpoint,
+      domain,
+      accessKey,
+      secretKey,
+      stop: () => this.stop(),
+      kill: () => this.kill(),
+    };
   }
 
   async stop(): Promise<void> {
@@ -243,6 +253,7 @@ ms bind msgr2 = false
 mon data avail crit = 1
 mon data avail warn = 2
 [client.rgw.a]
+rgw dns name = ${domain}
 rgw frontends = beast endpoint=127.0.0.1:${gatewayPort}
 rgw dynamic resharding = false
 rgw enable usage log = false

@@ -45,6 +45,7 @@ async function runSuites(server: Radosgw, filters: readonly string[]): Promise<n
     env: {
       ...process.env,
       WOMBATKV_TEST_S3_URL: `s3://wombat?endpoint=${server.endpoint}`,
+      WOMBATKV_TEST_S3_DOMAIN: server.domain,
       AWS_ACCESS_KEY_ID: server.accessKey,
       AWS_SECRET_ACCESS_KEY: server.secretKey,
     },

@@ -36,6 +36,8 @@ export interface PutRace {
 export interface PutRaceOrder extends PutRace {
   readonly url: string;
   readonly contender: number;
+  /** Of a server on this machine whose buckets are names of hosts below it. */
+  readonly domain?: string | undefined;
 }
 
 /** The bucket of one case, seen through keys that belong to the case alone. */

@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline';
 import { openObjectStore } from '../../src/objectstore/open-object-store.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
+import { virtualHostSettings } from '../support/virtual-host.ts';
 import { putOfContender } from './object-store-harness.ts';
 import type { PutRaceOrder } from './object-store-harness.ts';
 
@@ -12,7 +13,9 @@ for (;;) {
   const { value, done } = await lines.next();
   if (done === true) break;
   const order = JSON.parse(value) as PutRaceOrder;
-  const store = openObjectStore(order.url, platform);
+  const { url, domain } = order;
+  const s3 = domain === undefined ? {} : virtualHostSettings(platform, domain);
+  const store = openObjectStore(url, platform, { s3 });
   process.stdout.write('ready\n');
   await lines.next();
   // Waiting for a lock would not keep this process alive by itself.

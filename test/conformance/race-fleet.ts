@@ -17,11 +17,16 @@ const script = fileURLToPath(new URL('put-race-child.js', import.meta.url));
 export class RaceFleet {
   readonly #contenders: Contender[] = [];
 
-  /** The race with a process for each contender, all with the store open before the first may put. */
-  async race(url: string, race: PutRace): Promise<PutResult['outcome'][]> {
+  /**
+   * The race with a process for each contender, all with the store open before the first may put. The domain is as in
+   * `virtual-host.ts`.
+   */
+  async race(url: string, race: PutRace, domain?: string): Promise<PutResult['outcome'][]> {
     while (this.#contenders.length < race.contenders) this.#contenders.push(new Contender());
     const racing = this.#contenders.slice(0, race.contenders);
-    await Promise.all(racing.map((one, contender) => one.open({ ...race, url, contender })));
+    await Promise.all(
+      racing.map((one, contender) => one.open({ ...race, url, contender, domain })),
+    );
     return Promise.all(racing.map((one) => one.put()));
   }
 

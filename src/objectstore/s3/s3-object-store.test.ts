@@ -1,6 +1,7 @@
 import { after } from 'node:test';
 import { objectStoreSuite, RaceFleet } from '../../../test/conformance/object-store-suite.ts';
 import { S3Server } from '../../../test/support/s3-server/s3-server.ts';
+import { virtualHostSettings, virtualHostUrl } from '../../../test/support/virtual-host.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
 import { openS3 } from './open-s3.ts';
 
@@ -19,6 +20,15 @@ objectStoreSuite('S3 on our own server', {
   open: () => Promise.resolve(openS3(plainUrl, platform)),
   racePuts: (store, race) => fleet.race(store.url, race),
   cleanup: () => plain.close(),
+});
+
+const domain = 's3.test';
+const named = await S3Server.start({ virtualHost: domain });
+const namedUrl = virtualHostUrl(`s3://wombat?endpoint=${named.endpoint}`, domain);
+objectStoreSuite('S3 by the name of the bucket’s host, on our own server', {
+  open: () => Promise.resolve(openS3(namedUrl, platform, virtualHostSettings(platform, domain))),
+  racePuts: (store, race) => fleet.race(store.url, race, domain),
+  cleanup: () => named.close(),
 });
 
 // Everything that is larger than a part goes in parts, in both directions.

@@ -208,6 +208,9 @@ export class S3Server {
       const bucket = host.slice(0, -virtualHost.length - 1);
       return { bucket, key: decodeURIComponent(names), query };
     }
+    if (virtualHost !== undefined) {
+      throw new S3ServerError(400, 'InvalidRequest', `no bucket below ${virtualHost} in ${host}`);
+    }
     const [bucket = '', key = ''] = names.split(/\/(.*)/s);
     return { bucket, key: decodeURIComponent(key), query };
   }
