@@ -41,6 +41,7 @@ import type { HttpPoolOptions } from './http-pool.ts';
 import {
   readBulkVersion,
   readDeleted,
+  readLeftOut,
   readLoaded,
   readLookup,
   readSaved,
@@ -144,7 +145,8 @@ export class HttpClientStore implements KvStore {
         return await this.#saveParts({ blocks, options, ...stored }, namespace, call);
       } catch (error) {
         if (!(error instanceof LeftOutMissing)) throw error;
-        return await this.#saveParts({ blocks, options, ...stored, leftOut: 0 }, namespace, call);
+        const isLeftOut = blocks.map(() => false);
+        return await this.#saveParts({ blocks, options, ...stored, isLeftOut }, namespace, call);
       }
     });
   }
@@ -307,40 +309,38 @@ export class HttpClientStore implements KvStore {
     });
   }
 
-  /** How many of the first blocks need not be sent, because the server has them, and what it takes. */
+  /** Which blocks need not be sent, because the server has them, and what it takes. */
   async #askStored(
     blocks: readonly BlockToSave[],
     namespace: Namespace,
     call: HttpCall,
-  ): Promise<Pick<LongSave, 'leftOut' | 'isLastFirst'>> {
+  ): Promise<Pick<LongSave, 'isLeftOut' | 'isLastFirst'>> {
     const lengths = blocks.map(({ payload }) => payload.length);
     const bytes = lengths.reduce((sum, length) => sum + length, 0);
-    if (bytes < this.#limits.askBytesMin) return { leftOut: 0, isLastFirst: false };
+    if (bytes < this.#limits.askBytesMin) {
+      return { isLeftOut: blocks.map(() => false), isLastFirst: false };
+    }
     const keys = blocks.map(({ key }) => key);
     const path = operationPath(namespace, 'contains');
     const answer = await this.#json(path, { keys, lengths }, call);
-    const firstNew = readStored(answer, keys.length).indexOf(false);
-    return {
-      leftOut: firstNew < 0 ? keys.length : firstNew,
-      isLastFirst: readBulkVersion(answer) >= 2,
-    };
+    const isLeftOut = readLeftOut(answer, keys.length);
+    return { isLeftOut, isLastFirst: readBulkVersion(answer) >= 2 };
   }
 
   async #saveParts(
-    { blocks, options, leftOut, isLastFirst }: LongSave,
+    { blocks, options, isLeftOut, isLastFirst }: LongSave,
     namespace: Namespace,
     call: HttpCall,
   ): Promise<SaveResult> {
     let total: SaveResult = { saved: 0, known: 0, savedBytes: 0 };
-    const starts = partStarts(blocks, leftOut, this.#limits.saveBytesMax);
+    const starts = partStarts({ blocks, isLeftOut }, this.#limits.saveBytesMax);
     // From the last blocks to the first, so that a lookup sees all of them or none.
     for (let part = starts.length - 1; part >= 0; part -= 1) {
       const start = starts[part];
       const parent = start === 0 ? options?.parent : blocks[start - 1].key;
-      const outgoing = blocks.slice(start, starts[part + 1]).map((block, index) => {
-        const isLeftOut = start + index < leftOut;
-        return outgoingOf({ ...block, isLeftOut });
-      });
+      const outgoing = blocks
+        .slice(start, starts[part + 1])
+        .map((block, index) => outgoingOf({ ...block, isLeftOut: isLeftOut[start + index] }));
       const attributes = saveAttributes({ ...options, parent });
       const result = await this.#send(
         'save',

@@ -18,8 +18,8 @@ export interface SaveBody {
 export interface LongSave {
   readonly blocks: readonly BlockToSave[];
   readonly options: SaveOptions | undefined;
-  /** The first blocks, which the server has. */
-  readonly leftOut: number;
+  /** For each block whether its payload is left out, because the server has it. */
+  readonly isLeftOut: readonly boolean[];
   readonly isLastFirst: boolean;
 }
 
@@ -51,14 +51,13 @@ export function saveAttributes(options: SaveOptions | undefined): BulkAttributes
 
 /** Where each request of a save begins; all but the last hold about as much as one may. */
 export function partStarts(
-  blocks: readonly BlockToSave[],
-  leftOut: number,
+  { blocks, isLeftOut }: Pick<LongSave, 'blocks' | 'isLeftOut'>,
   bytesMax: number,
 ): readonly number[] {
   const starts = [0];
   let bytes = 0;
   blocks.forEach(({ payload }, index) => {
-    if (index < leftOut) return;
+    if (isLeftOut[index]) return;
     if (bytes > 0 && bytes + payload.length > bytesMax) {
       starts.push(index);
       bytes = 0;

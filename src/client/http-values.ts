@@ -23,6 +23,17 @@ export function readStored(value: unknown, count: number): readonly boolean[] {
   return stored.map((one: unknown) => one === true);
 }
 
+/**
+ * Which payloads a save leaves out: those of stored blocks, wherever a server takes that. An older one takes it of
+ * the first blocks alone.
+ */
+export function readLeftOut(value: unknown, count: number): readonly boolean[] {
+  const stored = readStored(value, count);
+  if (fieldsOf(value, 'a contains')['gaps'] === true) return stored;
+  const firstNew = stored.indexOf(false);
+  return stored.map((_, index) => firstNew < 0 || index < firstNew);
+}
+
 /** The newest bulk body that the server takes of a save: beside what is stored, by servers that know of it. */
 export function readBulkVersion(value: unknown): number {
   const { bulk } = fieldsOf(value, 'a contains');

@@ -32,6 +32,9 @@ import { saveJob, saveOptionsOf } from './http-save.ts';
 /** A payload on its way out, and what the record before it says. */
 interface OutgoingPayload extends Omit<BulkRecord, 'byteLength' | 'isLeftOut'>, BulkPayload {}
 
+/** What who is to save is told: the newest bulk body taken, and that the payload of any stored block may be left out. */
+const savesTaken = { bulk: bulkVersion, gaps: true };
+
 /** The operations of one namespace: every call of the store but flush and stats, many keys at once. */
 export class HttpOperations {
   readonly #parts: HttpParts;
@@ -100,12 +103,12 @@ export class HttpOperations {
     const { store } = this.#parts;
     const keys = keysField(fields, 'keys');
     if (fields['lengths'] === undefined) {
-      return jsonAnswer({ stored: await store.contains(keys, options), bulk: bulkVersion });
+      return jsonAnswer({ stored: await store.contains(keys, options), ...savesTaken });
     }
     // It is to be saved: the bucket is not asked for what a save would not look for there.
     const lengths = lengthsField(fields, 'lengths', keys.length);
     const isWanted = await store.wants(keys, { ...options, lengths });
-    return jsonAnswer({ stored: isWanted.map((one) => !one), bulk: bulkVersion });
+    return jsonAnswer({ stored: isWanted.map((one) => !one), ...savesTaken });
   }
 
   async #load(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {

@@ -256,7 +256,10 @@ describe('a save over HTTP', { skip: withoutNative() }, () => {
     const { requests } = (await rig.store.stats()).object;
     const { status, text } = await ask(rig.port, chain.keys, [1000, 1000, 1000, 1000]);
     assert.equal(status, 200, text);
-    assert.deepEqual(JSON.parse(text), { stored: [true, true, false, false], bulk: 2 });
+    assert.deepEqual(JSON.parse(text), {
+      stored: [true, true, false, false],
+      ...{ bulk: 2, gaps: true },
+    });
     assert.equal((await rig.store.stats()).object.requests.head, requests.head);
   });
 

@@ -51,7 +51,7 @@ class PayloadsGone extends Error {}
 interface SavePlan extends ArrivalPlan {
   readonly records: readonly BulkRecord[];
   readonly options: SaveOptions;
-  /** The first blocks, whose payloads were left out. */
+  /** Blocks whose payloads were left out. */
   readonly leftOut: number;
 }
 
@@ -171,9 +171,6 @@ function arrivalsOf({ records, isLastFirst }: BulkHead): ArrivalPlan & Pick<Save
     .map(({ byteLength, isLeftOut }, index) => ({ index, length: byteLength, isLeftOut }))
     .filter(({ isLeftOut }) => !isLeftOut);
   const leftOut = records.length - due.length;
-  if (due.length > 0 && due[0].index !== leftOut) {
-    throw new StoreError('INVALID', 'only the first payloads of a save may be left out');
-  }
   if (isLastFirst === true) {
     const expected = due.reverse();
     return { expected, groups: groupsOf(expected), leftOut };

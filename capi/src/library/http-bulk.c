@@ -14,7 +14,7 @@ static const uint8_t last_first_magic[8] = {'W', 'M', 'B', 'T', 'H', 'T', 'P', '
 static void write_record(struct wmbt_writer *writer, const struct wmbt_bulk_batch *batch, size_t index) {
   static const struct wmbt_announced unknown = {0, WMBT_POSITION_UNKNOWN, false};
   const uint8_t zeros[12] = {0};
-  const bool is_left_out = index < batch->left_out;
+  const bool is_left_out = wmbt_bulk_is_left_out(batch, index);
   const struct wmbt_announced *known = batch->announced == NULL ? &unknown : &batch->announced[index];
   wmbt_write_bytes(writer, batch->keys[index].bytes, sizeof batch->keys[index].bytes);
   wmbt_write_u32(writer, is_left_out ? 0 : (uint32_t)batch->lens[index]);
@@ -44,7 +44,9 @@ void wmbt_bulk_encode(struct wmbt_writer *writer, const struct wmbt_bulk_batch *
 
 uint64_t wmbt_bulk_payload_bytes(const struct wmbt_bulk_batch *batch) {
   uint64_t sum = 0;
-  for (size_t i = batch->left_out; i < batch->count; i += 1) sum += batch->lens[i] + wmbt_bulk_checksum_bytes;
+  for (size_t i = 0; i < batch->count; i += 1) {
+    if (!wmbt_bulk_is_left_out(batch, i)) sum += batch->lens[i] + wmbt_bulk_checksum_bytes;
+  }
   return sum;
 }
 

@@ -5,6 +5,7 @@
 #ifndef WMBT_HTTP_BULK_H
 #define WMBT_HTTP_BULK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,13 +27,18 @@ struct wmbt_bulk_batch {
   size_t count;
   /* One for each; NULL: nothing is known of them. */
   const struct wmbt_announced *announced;
-  /* So many of the first are believed to be stored: their payloads do not follow. */
-  size_t left_out;
+  /* One for each, not 0 where it is believed to be stored: its payload does not follow. NULL: all follow. */
+  const uint8_t *left_out;
   /* Version 2: payloads follow from the last one to the first, for a daemon that stores them as they come. */
   bool is_last_first;
   /* One JSON object. */
   const char *attributes;
 };
+
+/* Whether the payload of that index is not sent. */
+static inline bool wmbt_bulk_is_left_out(const struct wmbt_bulk_batch *batch, size_t index) {
+  return batch->left_out != NULL && batch->left_out[index] != 0;
+}
 
 /* Writes all of the body that stands before the payloads. */
 void wmbt_bulk_encode(struct wmbt_writer *writer, const struct wmbt_bulk_batch *batch);

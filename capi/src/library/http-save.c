@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../hex.h"
 #include "bounds.h"
@@ -25,13 +26,17 @@ struct save {
 
 /* What the daemon says of a save before it is sent. */
 struct known {
-  /* One for each block, not 0 where it is stored. */
+  /* One for each block, not 0 where it need not be sent; NULL: all are sent. */
   uint8_t *present;
-  /* So many of the first blocks need not be sent. */
-  size_t leading;
   /* It takes version 2 of the bulk body. */
   bool is_last_first;
 };
+
+/* A daemon that does not say so takes it of the first blocks alone that their payloads are left out. */
+static bool takes_gaps(const struct wmbt_json *answer) {
+  struct wmbt_json value;
+  return wmbt_json_member(answer, "gaps", &value) && wmbt_json_is_word(&value, "true");
+}
 
 static bool read_known(const struct wmbt_json *answer, const struct wmbt_http_question *question,
                        struct wmbt_failure *failure) {
@@ -41,12 +46,18 @@ static bool read_known(const struct wmbt_json *answer, const struct wmbt_http_qu
   stored.result = known->present;
   /* A daemon that does not know of versions, or says something else of them, is sent the first. */
   known->is_last_first = wmbt_http_number(answer, "bulk", &version) && version >= 2;
-  return wmbt_http_read_stored(answer, &stored, failure);
+  if (!wmbt_http_read_stored(answer, &stored, failure)) return false;
+  if (takes_gaps(answer)) return true;
+  size_t leading = 0;
+  while (leading < question->keys.count && known->present[leading] != 0) leading += 1;
+  memset(known->present + leading, 0, question->keys.count - leading);
+  return true;
 }
 
 /*
  * Asks with the lengths of the payloads, for which the bucket is not asked for what nobody here knows. Of a save whose
- * blocks were lost meanwhile everything is sent: it asks again because another daemon may answer by now.
+ * blocks were lost meanwhile everything is sent: it asks again because another daemon may answer by now. What
+ * `known` holds is the caller's, who frees it.
  */
 static bool ask_known(struct wmbt_call *call, struct wmbt_connection *connection, struct known *known,
                       struct wmbt_failure *failure) {
@@ -58,8 +69,7 @@ static bool ask_known(struct wmbt_call *call, struct wmbt_connection *connection
   const struct wmbt_http_question question = {
       .operation = "contains", .keys = save->keys, .lens = save->lens, .read = read_known, .result = known};
   const bool is_told = wmbt_http_ask(call, connection, &question, failure);
-  const size_t most = is_told && !save->is_whole ? save->keys.count : 0;
-  while (known->leading < most && known->present[known->leading] != 0) known->leading += 1;
+  if (is_told && !save->is_whole) return true;
   free(known->present);
   known->present = NULL;
   return is_told;
@@ -87,7 +97,7 @@ static bool send_all(struct wmbt_call *call, struct wmbt_connection *connection,
                                         .lens = save->lens,
                                         .count = save->keys.count,
                                         .announced = save->keys.terms->announced,
-                                        .left_out = known->leading,
+                                        .left_out = known->present,
                                         .is_last_first = known->is_last_first,
                                         .attributes = attributes.has_failed ? "" : (const char *)attributes.bytes};
   wmbt_bulk_encode(&body, &batch);
@@ -99,8 +109,9 @@ static bool send_all(struct wmbt_call *call, struct wmbt_connection *connection,
   };
   bool is_sent = wmbt_http_send(connection, &http->origin, &request, is_answered, wait_ms, failure);
   wmbt_writer_free(&body);
-  for (size_t sent = batch.left_out; is_sent && !*is_answered && sent < batch.count; sent += 1) {
-    const size_t i = batch.is_last_first ? batch.left_out + batch.count - 1 - sent : sent;
+  for (size_t at = 0; is_sent && !*is_answered && at < batch.count; at += 1) {
+    const size_t i = batch.is_last_first ? batch.count - 1 - at : at;
+    if (wmbt_bulk_is_left_out(&batch, i)) continue;
     union {
       const uint8_t *seen;
       void *sent;
@@ -119,8 +130,10 @@ static bool attempt_save(struct wmbt_call *call, struct wmbt_connection *connect
   bool is_answered = false;
   if (!ask_known(call, connection, &known, failure)) return false;
   /* The daemon ends a connection on which it answered early. */
-  if (connection->is_last) return wmbt_fail(failure, wmbt_lost, "the daemon closes the connection");
-  if (!send_all(call, connection, &known, &is_answered, failure)) return false;
+  const bool is_sent = connection->is_last ? wmbt_fail(failure, wmbt_lost, "the daemon closes the connection")
+                                           : send_all(call, connection, &known, &is_answered, failure);
+  free(known.present);
+  if (!is_sent) return false;
   const struct wmbt_http_question question = {
       .operation = save->operation, .keys = save->keys, .read = read_saved, .result = &save->result};
   const int64_t wait_ms = wmbt_call_wait_ms(call);

@@ -22,12 +22,13 @@ void http_bulk_bodies(void) {
   struct wmbt_failure failure;
   const struct wmbt_key sent[3] = {key_of(1), key_of(33), key_of(65)};
   const size_t lens[3] = {7, 5, 0};
+  const uint8_t left_out[3] = {1, 0, 0};
   const struct wmbt_key parent = key_of(100);
   const struct wmbt_terms terms = {0};
   struct wmbt_writer said_of_it = {0};
   wmbt_http_write_attributes(&said_of_it, &terms, wmbt_when_durable, &parent);
   const char *attributes = (const char *)said_of_it.bytes;
-  const struct wmbt_bulk_batch batch = {.keys = sent, .lens = lens, .count = 3, .left_out = 1, .attributes = attributes};
+  const struct wmbt_bulk_batch batch = {.keys = sent, .lens = lens, .count = 3, .left_out = left_out, .attributes = attributes};
   struct wmbt_writer body = {0};
   wmbt_bulk_encode(&body, &batch);
   const size_t length = read_golden("../http-v1/save-body", golden);
@@ -62,6 +63,7 @@ void http_bulk_bodies_last_first(void) {
   uint8_t golden[golden_max];
   const struct wmbt_key sent[3] = {key_of(1), key_of(33), key_of(65)};
   const size_t lens[3] = {7, 5, 2};
+  const uint8_t left_out[3] = {1, 0, 0};
   const struct wmbt_key parent = key_of(100);
   struct wmbt_terms terms = {0};
   struct wmbt_writer asked = {0}, said_of_it = {0}, body = {0};
@@ -74,7 +76,7 @@ void http_bulk_bodies_last_first(void) {
   wmbt_http_write_attributes(&said_of_it, &terms, wmbt_when_durable, &parent);
   const char *attributes = (const char *)said_of_it.bytes;
   const struct wmbt_bulk_batch batch = {
-      .keys = sent, .lens = lens, .count = 3, .left_out = 1, .is_last_first = true, .attributes = attributes};
+      .keys = sent, .lens = lens, .count = 3, .left_out = left_out, .is_last_first = true, .attributes = attributes};
   wmbt_bulk_encode(&body, &batch);
   const size_t length = read_golden("../http-v2/save-body", golden);
   expect(length == body.length + wmbt_bulk_payload_bytes(&batch), "the length of a save");
