@@ -13,7 +13,7 @@ import { isDamage } from './log-recovery.ts';
 import type { RecoveredLog, RecoveredPayload } from './log-recovery.ts';
 import type { LogSegment } from './log-segment.ts';
 import { RecoveredEntries } from './recovered-entries.ts';
-import type { PendingSave } from './recovered-entries.ts';
+import type { PendingSave, RecoveredSave } from './recovered-entries.ts';
 
 /** A payload to accept. */
 export interface NewPayload {
@@ -139,11 +139,11 @@ export class DiskTier {
    * Writes payloads of one save, in chain order, that a dead store accepted elsewhere: from then on they
    * are as if they had been found in the log. Of what was found under their names they are newer.
    */
-  async takeIn(payloads: readonly TakenIn[], chain: readonly BlockKey[]): Promise<void> {
+  async takeIn(payloads: readonly TakenIn[], save: RecoveredSave): Promise<void> {
     const taken = this.recovered
-      .nextSave(payloads, chain)
+      .entriesOf(payloads, save)
       .map((entry, index) => ({ entry, payload: payloads[index].payload }));
-    await this.write([...taken].reverse(), chain);
+    await this.write([...taken].reverse(), save.chain);
     for (const { entry } of taken) {
       const replaced = this.#index.put(entry);
       if (replaced !== undefined) {

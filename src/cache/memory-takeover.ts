@@ -3,6 +3,7 @@ import { crc32cAppend } from '../base/crc32c.ts';
 import { isStoreError, messageOf, systemErrorCode } from '../base/errors.ts';
 import { hexFromBytes } from '../base/hex.ts';
 import type { Logger } from '../base/logger.ts';
+import { parseBlockKey } from '../blocks/block-key.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { DiskTier, TakenIn } from './disk-tier.ts';
@@ -15,6 +16,7 @@ import type { MemoryLink } from './memory-link.ts';
 import { lookAtLink } from './memory-link-look.ts';
 import { scanIndex, UnreadableIndex } from './memory-scan.ts';
 import type { HeldPlace } from './memory-scan.ts';
+import type { RecoveredSave } from './recovered-entries.ts';
 import { readLeftRings } from './ring-takeover.ts';
 import { SegmentFiles } from './segment-files.ts';
 
@@ -35,6 +37,11 @@ interface LeftPayload extends ExtentHeader {
 
 /** Bytes that are copied at a time. */
 const copiedBytesMax = 32 * 1024 * 1024;
+
+/** Stands for a key that is not known: nothing is stored under it, so a list of following keys ends before it. */
+const noKey = parseBlockKey('0'.repeat(64));
+/** More than any save has: a list of 32 MiB. */
+const chainKeysMax = 1 << 20;
 
 const lost = 'memory takeover: a payload that was accepted in memory is damaged and lost';
 const dropped = 'memory takeover: a payload that the object store has is damaged here';
@@ -144,8 +151,8 @@ export class MemoryTakeover {
   }
 
   async #copyAll(link: MemoryLink, segments: SegmentFiles): Promise<void> {
-    for (const run of runsOf(await this.#leftIn(link, segments)))
-      await this.#copyRun(run, segments);
+    for (const save of savesOf(await this.#leftIn(link, segments)))
+      await this.#copySave(save, segments);
   }
 
   /** What clients had left for the dead store and it had not taken. */
@@ -160,7 +167,7 @@ export class MemoryTakeover {
       onDamage,
     )) {
       const fresh = payloads.filter(({ facts }) => tier.find(facts) === undefined);
-      if (fresh.length > 0) await tier.takeIn(fresh, chain);
+      if (fresh.length > 0) await tier.takeIn(fresh, tier.recovered.newSave(chain));
       this.#taken += fresh.length;
       for (const { facts } of fresh) this.#takenBytes += facts.length;
     }
@@ -218,22 +225,39 @@ export class MemoryTakeover {
   }
 
   /** From the last block to the first, so that a save shows from its head only when it is whole. */
-  async #copyRun({ payloads, chain }: SavedRun, segments: SegmentFiles): Promise<void> {
+  async #copySave(payloads: readonly LeftPayload[], segments: SegmentFiles): Promise<void> {
     const { tier } = this.#parts;
+    const { save, start } = this.#saveOf(payloads);
     let chunk: TakenIn[] = [];
     let bytes = 0;
-    for (const { left, saveIndex } of [...payloads].reverse()) {
+    for (const left of [...payloads].reverse()) {
       const payload = await this.#payloadOf(left, segments);
       if (payload === undefined) continue;
       const isPending = !left.place.isConfirmed;
+      const saveIndex = left.record.saveIndex - start;
       chunk.unshift({ facts: factsOf(left.record), payload, saveIndex, isPending });
       bytes += payload.length;
       if (bytes < copiedBytesMax) continue;
-      await tier.takeIn(chunk, chain);
+      await tier.takeIn(chunk, save);
       chunk = [];
       bytes = 0;
     }
-    if (chunk.length > 0) await tier.takeIn(chunk, chain);
+    if (chunk.length > 0) await tier.takeIn(chunk, save);
+  }
+
+  /**
+   * The save that they are of, and the index in it at which its list of keys starts. What the log has in part
+   * goes on being that save: its uploads must not end with one part before the other has begun.
+   */
+  #saveOf(left: readonly LeftPayload[]): { save: RecoveredSave; start: number } {
+    const { recovered } = this.#parts.tier;
+    const { saveId } = left[0].record;
+    const chain = recovered.chainOf(saveId);
+    // Numbers of a store that found its log damaged may be those of others.
+    if (chain !== undefined && left.every(({ record }) => chain[record.saveIndex] === record.key)) {
+      return { save: { saveId, chain }, start: 0 };
+    }
+    return { save: recovered.newSave(chainOf(left)), start: left[0].record.saveIndex };
   }
 
   async #payloadOf(
@@ -263,41 +287,35 @@ export class MemoryTakeover {
   }
 }
 
-/** Payloads of one save whose headers tell a part of its chain without a gap, by their index in that part. */
-interface SavedRun {
-  readonly payloads: readonly { readonly left: LeftPayload; readonly saveIndex: number }[];
-  readonly chain: readonly BlockKey[];
-}
-
-function runsOf(payloads: readonly LeftPayload[]): readonly SavedRun[] {
+/** Payloads by their save, each in the order of its keys. */
+function savesOf(payloads: readonly LeftPayload[]): readonly (readonly LeftPayload[])[] {
   const saves = new Map<number, LeftPayload[]>();
   for (const left of payloads) {
     const save = saves.get(left.record.saveId);
     if (save === undefined) saves.set(left.record.saveId, [left]);
     else save.push(left);
   }
-  return [...saves.values()].flatMap((save) =>
-    splitSave(save.sort((a, b) => a.record.saveIndex - b.record.saveIndex)),
+  return [...saves.values()].map((save) =>
+    save.sort((a, b) => a.record.saveIndex - b.record.saveIndex),
   );
 }
 
-/** Each header tells the keys behind its own: where these do not reach the next one a run ends. */
-function splitSave(save: readonly LeftPayload[]): readonly SavedRun[] {
-  const runs: { payloads: { left: LeftPayload; saveIndex: number }[]; chain: BlockKey[] }[] = [];
-  let start = 0;
-  for (const left of save) {
-    const { saveIndex, key, kind } = left.record;
-    let run = runs.at(-1);
-    if (run === undefined || saveIndex - start > run.chain.length) {
-      run = { payloads: [], chain: [] };
-      runs.push(run);
-      start = saveIndex;
-    }
-    const at = saveIndex - start;
-    run.payloads.push({ left, saveIndex: at });
+/**
+ * The keys of a save from its first payload on, as far as the headers tell them: each has its own and those
+ * behind it. Keys between two that do not reach each other are {@link noKey}.
+ */
+function chainOf(save: readonly LeftPayload[]): readonly BlockKey[] {
+  const chain: BlockKey[] = [];
+  const start = save[0].record.saveIndex;
+  for (const { record, following } of save) {
     // Only blocks have a chain.
-    const known = kind === 'block' ? [key, ...(left.following ?? [])] : [];
-    run.chain.splice(at, known.length, ...known);
+    if (record.kind !== 'block') return [];
+    const at = record.saveIndex - start;
+    // The length is looked at before memory is taken for it.
+    if (at > chainKeysMax) return [];
+    while (chain.length < at) chain.push(noKey);
+    const known = [record.key, ...(following ?? [])];
+    chain.splice(at, known.length, ...known);
   }
-  return runs;
+  return chain;
 }

@@ -10,6 +10,12 @@ export interface PendingSave {
   readonly chain: readonly BlockKey[];
 }
 
+/** A save of a dead process, by its number in the directory, and the keys that were given to it. */
+export interface RecoveredSave {
+  readonly saveId: number;
+  readonly chain: readonly BlockKey[];
+}
+
 /** What earlier processes left pending in a directory, and the numbers that they had come to. */
 export class RecoveredEntries {
   readonly #chains: Map<number, readonly BlockKey[]>;
@@ -37,17 +43,26 @@ export class RecoveredEntries {
     this.#entries.push(entry);
   }
 
-  /** Entries of payloads of one more save, in chain order; each with its index among the save's keys. */
-  nextSave(
+  /** Every key of a save that the log has in part; undefined when nothing of it is pending there. */
+  chainOf(saveId: number): readonly BlockKey[] | undefined {
+    return this.#chains.get(saveId);
+  }
+
+  /** One more save. */
+  newSave(chain: readonly BlockKey[]): RecoveredSave {
+    this.#lastSaveId += 1;
+    return { saveId: this.#lastSaveId, chain };
+  }
+
+  /** Entries of payloads of the save, newer than all before; each with its index among the save's keys. */
+  entriesOf(
     payloads: readonly {
       readonly facts: PayloadFacts;
       readonly saveIndex: number;
       readonly isPending: boolean;
     }[],
-    chain: readonly BlockKey[],
+    { saveId, chain }: RecoveredSave,
   ): readonly CacheEntry[] {
-    this.#lastSaveId += 1;
-    const saveId = this.#lastSaveId;
     this.#chains.set(saveId, chain);
     return payloads.map(({ facts, saveIndex, isPending }) => {
       this.#lastSequence += 1;

@@ -1,5 +1,6 @@
 import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import type { UploadOrder } from '../blocks/served-store.ts';
 import { claimAbandoned } from '../cache/cache-directory.ts';
 import type { OwnedDirectory, StoreIdentity } from '../cache/cache-directory.ts';
 import type { CacheEntry, PayloadFacts } from '../cache/cache-entry.ts';
@@ -93,23 +94,25 @@ export class Adoption implements BackgroundTask {
 
   /** From the last block to the first, so that a save shows from its head only when it is whole. */
   async #adoptSave(tier: DiskTier, save: PendingSave): Promise<void> {
+    const order: UploadOrder = { after: Promise.resolve() };
     let chunk: CacheEntry[] = [];
     let bytes = 0;
     for (const entry of [...save.entries].reverse()) {
       chunk.push(entry);
       bytes += entry.facts.length;
       if (bytes < adoptedBytesMax) continue;
-      await this.#adoptChunk(tier, chunk.reverse(), save);
+      await this.#adoptChunk(tier, chunk.reverse(), save, order);
       chunk = [];
       bytes = 0;
     }
-    if (chunk.length > 0) await this.#adoptChunk(tier, chunk.reverse(), save);
+    if (chunk.length > 0) await this.#adoptChunk(tier, chunk.reverse(), save, order);
   }
 
   async #adoptChunk(
     tier: DiskTier,
     entries: readonly CacheEntry[],
     save: PendingSave,
+    order: UploadOrder,
   ): Promise<void> {
     const { cache, uploads, counters, logger } = this.#parts;
     await this.#awaitRoom();
@@ -127,7 +130,7 @@ export class Adoption implements BackgroundTask {
     const payloads = found.filter(({ facts }) => !this.#isKnown(facts));
     if (payloads.length === 0) return;
     const adopted = await cache.accept(payloads, save.chain);
-    uploads.enqueue({ entries: adopted, chain: save.chain });
+    uploads.enqueue({ entries: adopted, chain: save.chain, order });
   }
 
   /**

@@ -8,7 +8,8 @@ import { flip, LivesOfTiers } from '../../test/support/lives-of-tiers.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { randomPayload } from '../../test/support/payloads.ts';
 import { eventually } from '../../test/support/waiting.ts';
-import type { CacheEntry } from '../cache/cache-entry.ts';
+import type { BlockKey } from '../blocks/block-key.ts';
+import { CacheEntry } from '../cache/cache-entry.ts';
 import { newSharedDirectory } from '../cache/shared-directories.ts';
 import type { Platform } from '../platform/platform.ts';
 
@@ -66,6 +67,64 @@ describe('local tiers that accept in memory', { skip: withoutNative() }, () => {
     );
     assert.ok(!tiers.hasBlock(next, 'a/1'));
     assert.ok(tiers.hasBlock(next, 'a/0'), 'what the object store has is kept on the host');
+  });
+
+  it('takes what a save left in memory for a part of what the log has of it', async () => {
+    const first = await tiers.open();
+    const [, second] = await tiers.save(first, 'a');
+    await tiers.die(first);
+    await tiers.writeToLog(second, randomPayload('a/1', 5000), chainOf('a', 3));
+    const next = await tiers.open();
+    await tiers.assertPending(next, 'a');
+    const saves = next.cache.takePending();
+    assert.deepEqual(
+      saves.map(({ entries, chain }) => [entries.map(keyOfEntry), chain]),
+      [[chainOf('a', 3), chainOf('a', 3)]],
+    );
+    // It stays one save for whoever comes next.
+    await tiers.die(next);
+    const last = await tiers.open();
+    assert.deepEqual(
+      last.cache.takePending().map(({ entries }) => entries.map(keyOfEntry)),
+      [chainOf('a', 3)],
+    );
+  });
+
+  it('takes no save for that of the same number in the log which has other keys', async () => {
+    const first = await tiers.open();
+    const [{ saveId }] = await tiers.save(first, 'a');
+    await tiers.die(first);
+    const payload = randomPayload('b/0', 5000);
+    const origin = { sequence: 1, saveId, saveIndex: 0, isPending: true };
+    await tiers.writeToLog(
+      new CacheEntry(factsOf('b/0', payload), origin),
+      payload,
+      chainOf('b', 1),
+    );
+    const next = await tiers.open();
+    assert.deepEqual(
+      next.cache.takePending().map(({ entries, chain }) => [entries.map(keyOfEntry), chain]),
+      [
+        [chainOf('b', 1), chainOf('b', 1)],
+        [chainOf('a', 3), chainOf('a', 3)],
+      ],
+    );
+  });
+
+  it('takes as one save what is left of it on both sides of keys that nothing tells any more', async () => {
+    const first = await tiers.open();
+    const count = 80;
+    const entries = await tiers.save(first, 'a', { count, bytes: 100 });
+    for (const entry of entries.slice(1, 70)) await first.cache.remove(entry);
+    await tiers.die(first);
+    const next = await tiers.open();
+    const [save, ...others] = next.cache.takePending();
+    assert.equal(others.length, 0);
+    const keys = chainOf('a', count);
+    assert.deepEqual(save.entries.map(keyOfEntry), [keys[0], ...keys.slice(70)]);
+    const known = save.chain.map((key) => (key === noKey ? 'unknown' : key));
+    const unknown = Array.from({ length: 70 - 64 }, () => 'unknown');
+    assert.deepEqual(known, [...keys.slice(0, 64), ...unknown, ...keys.slice(70)]);
   });
 
   it('keeps the last of several raw tails, and tails', async () => {
@@ -287,6 +346,12 @@ describe('local tiers that accept in memory', { skip: withoutNative() }, () => {
     }
   });
 });
+
+const noKey = '0'.repeat(64);
+
+function chainOf(name: string, count: number): readonly BlockKey[] {
+  return Array.from({ length: count }, (_, index) => keyOf(`${name}/${index}`));
+}
 
 function keyOfEntry({ facts }: CacheEntry): string {
   return facts.key;

@@ -2,8 +2,13 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { silentLogger } from '../../src/base/logger.ts';
-import type { CacheEntry, PayloadFacts } from '../../src/cache/cache-entry.ts';
+import type { BlockKey } from '../../src/blocks/block-key.ts';
+import { CacheEntry } from '../../src/cache/cache-entry.ts';
+import type { PayloadFacts } from '../../src/cache/cache-entry.ts';
 import type { StoreIdentity } from '../../src/cache/cache-directory.ts';
+import { storeDigestOf } from '../../src/cache/cache-owner.ts';
+import { DiskTier } from '../../src/cache/disk-tier.ts';
+import { EntryIndex } from '../../src/cache/entry-index.ts';
 import type { PinnedPayload } from '../../src/cache/local-cache.ts';
 import { newSharedDirectory } from '../../src/cache/shared-directories.ts';
 import { withNative } from '../../src/platform/native.ts';
@@ -77,6 +82,22 @@ export class LivesOfTiers {
     const life = { ...tiers, directory: sharedDirectory, clock };
     this.#lives.push(life);
     return life;
+  }
+
+  /** Writes the payload to the log of the place, where nobody lives, as whoever died there might have. */
+  async writeToLog(
+    entry: CacheEntry,
+    payload: Uint8Array,
+    chain: readonly BlockKey[],
+  ): Promise<void> {
+    const { files, random } = nodePlatform();
+    const log = { files, random, directory: this.place(), storeDigest: storeDigestOf(identity) };
+    const parts = { ...log, budgetBytes: 64 * mib, index: new EntryIndex(), logger: silentLogger };
+    const tier = await DiskTier.open(parts);
+    const { facts, sequence, saveId, saveIndex } = entry;
+    const written = new CacheEntry(facts, { sequence, saveId, saveIndex, isPending: true });
+    await tier.write([{ entry: written, payload }], chain);
+    await tier.close();
   }
 
   /** Leaves everything as a process that is killed leaves it. */
