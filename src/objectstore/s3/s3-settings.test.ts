@@ -6,6 +6,7 @@ import type { OpenedS3, OpenedS3Options } from '../../../test/support/s3-server/
 import { testCertificate } from '../../../test/support/s3-server/test-certificate.ts';
 import { isStoreError } from '../../base/errors.ts';
 import type { CloudIdentity } from '../../platform/cloud-credentials.ts';
+import { loadProvider } from '../../platform/node-cloud-credentials.ts';
 import type { Http } from '../../platform/http.ts';
 import { nodePlatform } from '../../platform/node-platform.ts';
 import { parseObjectKey } from '../object-key.ts';
@@ -125,7 +126,10 @@ describe('credentials of S3', () => {
 
   it('that nobody has are UNAVAILABLE, or INVALID when what looks for them is missing', async () => {
     await rejectsWith('UNAVAILABLE', (await open(cloud())).store.get(key));
-    const { store } = await open({ settings: { accessKey: undefined, secretKey: undefined } });
+    const absent = '@wombatkv/nobody-has-installed-this';
+    const fetch = async (): Promise<CloudIdentity> => (await loadProvider(() => import(absent)))();
+    const none = cloud();
+    const { store } = await open({ ...none, platform: { cloudCredentials: { fetch } } });
     await assert.rejects(store.get(key), /WMBT_KV_S3_ACCESS_KEY.*or install @aws-sdk/);
   });
 
