@@ -31,7 +31,11 @@ export async function openBucket(
     ...(s3SecretKey === '' ? {} : { secretKey: s3SecretKey }),
     ...(s3CaFile === '' ? {} : { certificates: await readCertificates(platform, s3CaFile) }),
   };
-  return openObjectStore(config.objectStore, platform, { s3, ledger });
+  const bandwidth = {
+    readBytesPerSecond: config.s3ReadBytesPerSecond || undefined,
+    writeBytesPerSecond: config.s3WriteBytesPerSecond || undefined,
+  };
+  return openObjectStore(config.objectStore, platform, { s3, ledger, bandwidth });
 }
 
 async function readCertificates({ files }: Platform, path: string): Promise<string> {

@@ -229,6 +229,8 @@ describe('openStore() and openFromEnvironment() in a program', { concurrency: 2 
       s3Region: 'us-east-1',
       s3CaFile: '',
       s3PathStyle: 'auto',
+      s3ReadBytesPerSecond: false,
+      s3WriteBytesPerSecond: false,
       localDevelopment: false,
     });
   });

@@ -2,6 +2,9 @@ import type { EffectiveSetting } from './setting.ts';
 
 const library = { readBy: ['library', 'daemon'], effect: 'now' } as const;
 
+const acceptedRate =
+  'a whole number of bytes from 1 MiB up, or one with K, M, G, T, KiB, MiB, GiB or TiB; off for no limit';
+
 /** Settings of a bucket behind the S3 protocol. They have effect when the object store is one. */
 export const bucketSettings: readonly EffectiveSetting[] = [
   {
@@ -71,6 +74,26 @@ export const bucketSettings: readonly EffectiveSetting[] = [
     default: 'auto',
     accepts: '1, true, yes, on, 0, false, no, off, auto',
     help: 'Bucket in the path of the URL rather than in the host name. `auto`: on with an endpoint.',
+    ...library,
+  },
+  {
+    name: 'WMBT_KV_S3_READ_BYTES_PER_SEC',
+    field: 's3ReadBytesPerSecond',
+    kind: 'bytes-or-off',
+    default: 'off',
+    accepts: acceptedRate,
+    help:
+      'Bytes of objects a second that a process reads from the bucket, on the average. Loads wait for their ' +
+      'turn within their deadline; lookups do not wait.',
+    ...library,
+  },
+  {
+    name: 'WMBT_KV_S3_WRITE_BYTES_PER_SEC',
+    field: 's3WriteBytesPerSecond',
+    kind: 'bytes-or-off',
+    default: 'off',
+    accepts: acceptedRate,
+    help: 'The same for what a process uploads. What waits is accepted and pending, up to the backlog.',
     ...library,
   },
   {

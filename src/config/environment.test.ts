@@ -157,6 +157,16 @@ describe('every setting that has effect', () => {
       ],
       bad: ['2', 'maybe'],
     },
+    WMBT_KV_S3_READ_BYTES_PER_SEC: {
+      good: [
+        ['10 MiB', 10 * mib],
+        ['1048576', mib],
+        ['off', false],
+        ['0', false],
+      ],
+      bad: ['1048575', '1 KiB', '-1', 'fast'],
+    },
+    WMBT_KV_S3_WRITE_BYTES_PER_SEC: { good: [['2M', 2 * mib]], bad: ['1', '10Mbit'] },
     WMBT_KV_LOCAL_DEV: { good: [['1', true]], bad: ['2', 'here'] },
   };
 

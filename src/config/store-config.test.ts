@@ -44,6 +44,8 @@ describe('resolveStoreConfig()', () => {
       s3Region: 'us-east-1',
       s3CaFile: '',
       s3PathStyle: 'auto',
+      s3ReadBytesPerSecond: false,
+      s3WriteBytesPerSecond: false,
       localDevelopment: false,
     });
   });

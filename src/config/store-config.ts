@@ -83,6 +83,9 @@ export interface StoreConfig {
   readonly s3CaFile?: string | undefined;
   /** Bucket in the path of the URL rather than in the host name; `auto`: with an endpoint. */
   readonly s3PathStyle?: S3PathStyle | undefined;
+  /** Bytes a second that are read from a bucket and written there, at least 1 MiB; `false` for no bound. */
+  readonly s3ReadBytesPerSecond?: number | false | undefined;
+  readonly s3WriteBytesPerSecond?: number | false | undefined;
   /** Permits the well-known credentials of local S3 servers on any host. */
   readonly localDevelopment?: boolean | undefined;
 }
@@ -122,6 +125,8 @@ export interface ResolvedStoreConfig {
   readonly s3Region: string;
   readonly s3CaFile: string;
   readonly s3PathStyle: S3PathStyle;
+  readonly s3ReadBytesPerSecond: number | false;
+  readonly s3WriteBytesPerSecond: number | false;
   readonly localDevelopment: boolean;
 }
 
@@ -135,8 +140,9 @@ export function bucketAccessOf(
 ): Pick<ResolvedStoreConfig, BucketAccessField> {
   const { s3Endpoint, s3AccessKey, s3SecretKey, s3Region, s3CaFile, s3PathStyle } = config;
   const keys = { s3AccessKey, s3SecretKey };
-  const { localDevelopment } = config;
-  return { s3Endpoint, ...keys, s3Region, s3CaFile, s3PathStyle, localDevelopment };
+  const { s3ReadBytesPerSecond, s3WriteBytesPerSecond, localDevelopment } = config;
+  const rates = { s3ReadBytesPerSecond, s3WriteBytesPerSecond };
+  return { s3Endpoint, ...keys, s3Region, s3CaFile, s3PathStyle, ...rates, localDevelopment };
 }
 
 /** A configuration from outside, of which nothing is known but its fields. */
@@ -201,6 +207,8 @@ function resolveBucket(
     s3Region: fieldResolvers.s3Region(config.s3Region),
     s3CaFile: fieldResolvers.s3CaFile(config.s3CaFile, host),
     s3PathStyle: fieldResolvers.s3PathStyle(config.s3PathStyle),
+    s3ReadBytesPerSecond: fieldResolvers.s3ReadBytesPerSecond(config.s3ReadBytesPerSecond),
+    s3WriteBytesPerSecond: fieldResolvers.s3WriteBytesPerSecond(config.s3WriteBytesPerSecond),
     localDevelopment: fieldResolvers.localDevelopment(config.localDevelopment),
   };
 }

@@ -15,6 +15,8 @@ const gib = 1024 ** 3;
 
 /** The smallest budget that holds anything; below it the unit was forgotten. */
 const budgetBytesMin = limits.extentBytesUnit;
+/** Less would be a mistaken unit, and uploads that wait for each other would end by their deadline. */
+const bytesPerSecondMin = 1024 ** 2;
 /** The longest time that a timer of Node holds. */
 const millisecondsMax = 2 ** 31 - 1;
 /** Leaves half of an object key for the namespace and the names that the format adds. */
@@ -104,6 +106,10 @@ export const fieldResolvers = {
     if (text === 'auto' || text === 'on' || text === 'off') return text;
     throw new RangeError(`s3PathStyle must be 'auto', 'on' or 'off'; got ${quote(text)}`);
   },
+  s3ReadBytesPerSecond: (value: unknown): number | false =>
+    rateField('s3ReadBytesPerSecond', value),
+  s3WriteBytesPerSecond: (value: unknown): number | false =>
+    rateField('s3WriteBytesPerSecond', value),
   localDevelopment: (value: unknown): boolean => booleanField('localDevelopment', value),
 } as const;
 
@@ -149,6 +155,13 @@ function numberField(
 
 function budgetField(field: string, value: unknown, defaultBytes: number): number {
   const range = { default: defaultBytes, least: budgetBytesMin, most: Number.MAX_SAFE_INTEGER };
+  return numberField(field, value, range);
+}
+
+/** No bound by default, and where it says so. */
+function rateField(field: string, value: unknown): number | false {
+  if (value === undefined || value === false) return false;
+  const range = { default: 0, least: bytesPerSecondMin, most: Number.MAX_SAFE_INTEGER };
   return numberField(field, value, range);
 }
 

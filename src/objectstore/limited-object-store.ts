@@ -25,11 +25,14 @@ export interface ObjectStoreLimits {
   readonly callsMax: number;
   /** Calls that wait; beyond it a call is `UNAVAILABLE` at once. */
   readonly waitingMax: number;
-  /** Bytes of bodies a second that puts send; no bound when absent. */
+  /** Bytes of bodies a second that puts send, on the average; no bound when absent. */
   readonly writeBytesPerSecond?: number | undefined;
   /** The same for what gets receive. */
   readonly readBytesPerSecond?: number | undefined;
 }
+
+/** Ranges up to this length do not wait for their turn: a header is 4 KiB. */
+const shortRangeBytesMax = 64 * 1024;
 
 interface WaitingCall {
   readonly enter: () => void;
@@ -40,8 +43,10 @@ interface WaitingCall {
  * `limited(retrying(metered(s3)))`: a call that waits between two attempts keeps its place, so a
  * server that throttles gets fewer calls. Heads, lists and deletes have no bytes here.
  *
- * A put waits before it sends. The length of a get is known only when its body begins, so the gets
- * behind it wait.
+ * A put waits before it sends. The length of a get is known only when its body begins: until then it counts
+ * as what the last one had, and what is wrong with that is charged or given back as soon as it is known. Short
+ * ranges, which are headers that a lookup waits for, are charged and do not wait. What the layers below send
+ * again is charged for gets and not for puts.
  */
 export class LimitedObjectStore implements ObjectStore {
   readonly url: string;
@@ -54,6 +59,8 @@ export class LimitedObjectStore implements ObjectStore {
   readonly #writes: Pacer | undefined;
   readonly #reads: Pacer | undefined;
   #running = 0;
+  /** Bytes of the last body of a whole object. */
+  #lastLength = 0;
 
   constructor(
     inner: ObjectStore,
@@ -79,11 +86,8 @@ export class LimitedObjectStore implements ObjectStore {
 
   put(key: ObjectKey, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<PutResult> {
     return this.#run(`put of ${key}`, options, async (call) => {
-      if (this.#writes !== undefined) {
-        const byteLength = parts.reduce((sum, part) => sum + part.length, 0);
-        await this.#sleep(this.#writes.charge(this.#clock.nowMs(), byteLength), options.signal);
-        call.check();
-      }
+      const byteLength = parts.reduce((sum, part) => sum + part.length, 0);
+      if (this.#writes !== undefined) await this.#pass(this.#writes, byteLength, call);
       return this.#inner.put(key, parts, options);
     });
   }
@@ -92,14 +96,48 @@ export class LimitedObjectStore implements ObjectStore {
     return this.#run(`get of ${key}`, options, async (call) => {
       const reads = this.#reads;
       if (reads === undefined) return call.hold(() => this.#inner.get(key, options));
-      await this.#sleep(reads.charge(this.#clock.nowMs(), 0), options.signal);
-      call.check();
-      const allocate = (byteLength: number): Uint8Array => {
-        reads.charge(this.#clock.nowMs(), byteLength);
-        return memoryForBody(options, byteLength);
-      };
-      return call.hold(() => this.#inner.get(key, { ...options, allocate }));
+      return this.#getPaced(reads, key, options, call);
     });
+  }
+
+  async #getPaced(
+    reads: Pacer,
+    key: ObjectKey,
+    options: GetOptions,
+    call: Call,
+  ): Promise<ObjectBody | undefined> {
+    const { range } = options;
+    let expected = range?.length ?? this.#lastLength;
+    if (range !== undefined && range.length <= shortRangeBytesMax) {
+      reads.charge(this.#clock.nowMs(), expected);
+    } else {
+      await this.#pass(reads, expected, call);
+    }
+    const allocate = (byteLength: number): Uint8Array => {
+      const memory = memoryForBody(options, byteLength);
+      reads.refund(expected);
+      expected = 0;
+      reads.charge(this.#clock.nowMs(), byteLength);
+      if (range === undefined) this.#lastLength = byteLength;
+      return memory;
+    };
+    try {
+      return await call.hold(() => this.#inner.get(key, { ...options, allocate }));
+    } finally {
+      // Of an absent object, or of one that was not reached.
+      reads.refund(expected);
+    }
+  }
+
+  /** Waits until it is the bytes' turn; who gives up meanwhile has not used it. */
+  async #pass(pacer: Pacer, byteLength: number, call: Call): Promise<void> {
+    await this.#sleep(pacer.charge(this.#clock.nowMs(), byteLength), call.signal);
+    try {
+      call.check();
+    } catch (error) {
+      pacer.refund(byteLength);
+      throw error;
+    }
   }
 
   head(key: ObjectKey, options: ObjectCallOptions = {}): Promise<ObjectInfo | undefined> {

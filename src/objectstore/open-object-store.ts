@@ -3,6 +3,7 @@ import type { Platform } from '../platform/platform.ts';
 import { DirectoryObjectStore } from './directory-object-store.ts';
 import { pathOfFileUrl } from './file-url.ts';
 import { LimitedObjectStore } from './limited-object-store.ts';
+import type { ObjectStoreLimits } from './limited-object-store.ts';
 import { MemoryObjectStore } from './memory-object-store.ts';
 import { quoted } from './object-key.ts';
 import { objectLimits } from './object-limits.ts';
@@ -20,6 +21,8 @@ export interface OpenObjectStoreOptions {
   readonly s3?: S3Settings | undefined;
   /** Gets every request that costs money. */
   readonly ledger?: RequestLedger | undefined;
+  /** Bytes of bodies a second from and to a bucket; no bound where one is absent. */
+  readonly bandwidth?: Pick<ObjectStoreLimits, 'readBytesPerSecond' | 'writeBytesPerSecond'>;
 }
 
 /**
@@ -45,10 +48,11 @@ export function openObjectStore(
 function openBucket(
   url: string,
   platform: Platform,
-  { s3, ledger }: OpenObjectStoreOptions,
+  { s3, ledger, bandwidth }: OpenObjectStoreOptions,
 ): ObjectStore {
   const bucket = openS3(url, platform, { ...s3, ledger });
-  return new LimitedObjectStore(new RetryingObjectStore(bucket, platform), platform.clock);
+  const limits = { ...objectLimits.bucketCalls, ...bandwidth };
+  return new LimitedObjectStore(new RetryingObjectStore(bucket, platform), platform.clock, limits);
 }
 
 function openDirectory(url: string, platform: Platform): ObjectStore {

@@ -17,4 +17,9 @@ export class Pacer {
     this.#freeAtMs = startMs + (byteLength / this.#bytesPerSecond) * 1000;
     return startMs - nowMs;
   }
+
+  /** Bytes that were charged do not pass. Who waits behind them goes on waiting; who comes later does not. */
+  refund(byteLength: number): void {
+    this.#freeAtMs -= (byteLength / this.#bytesPerSecond) * 1000;
+  }
 }
