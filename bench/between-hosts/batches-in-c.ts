@@ -131,8 +131,7 @@ export function tableInC(rows: readonly Row[]): Table {
       'Through the fifteen functions of ABI 1.0 in a process of one thread, in rounds with T. A put is accepted when it ' +
         'returns; its blocks are read back and compared outside the time, and deleted before the next one. A get ends ' +
         'with all bytes in memory of the client, checked. The near-cache is that of the process which the ' +
-        'library starts as the daemon’s client: bytes come from it over a socket between the two, and the bar ' +
-        'is that of blocks which lie in memory of the host.',
+        'library starts as the daemon’s client: its blocks are borrowed where they lie in memory of the host.',
     ],
   };
 }

@@ -61,8 +61,8 @@
  * TLS and near-cache
  * ---------------------------------------------------------------------------------------------------------
  * An address `tls://host:port`, or `https://host:port` for HTTP, or WMBT_KV_TLS_CA_FILE, asks for TLS; with
- * WMBT_KV_NEAR_CACHE_BYTES blocks that were read from a daemon over TCP or HTTP are kept in memory of this host, and
- * reading them again asks nobody. For both the library starts the same program as for a store of one's own, as the client
+ * WMBT_KV_NEAR_CACHE_BYTES blocks that were read from a daemon over TCP or HTTP are kept in memory of this host, where
+ * they are read again without a call or a copy, also after another client has deleted them. For both the library starts the same program as for a store of one's own, as the client
  * of that daemon: it has no store and no place in the cache directory, what it accepted the daemon has accepted, and the
  * rest of what is said above of the process holds for it too.
  *

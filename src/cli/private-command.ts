@@ -22,7 +22,7 @@ import { nodeSockets } from '../platform/node-sockets.ts';
 import { nodeVisits } from '../platform/node-visits.ts';
 import { OwningProcess } from '../platform/owning-process.ts';
 import type { Platform } from '../platform/platform.ts';
-import { sharedMemoryRefused } from '../cache/shared-tier.ts';
+import { openSharedTier, sharedMemoryRefused } from '../cache/shared-tier.ts';
 import { DaemonEvents } from './daemon-events.ts';
 import { DaemonMemory } from './daemon-memory.ts';
 import { listenForSignals } from './daemon-signals.ts';
@@ -120,7 +120,8 @@ async function serveOwner(
       if (event === sharedMemoryRefused) owner.tell(`note wombatkv: ${event}: ${String(why)}`);
     };
   }
-  const memory = await DaemonMemory.prepare(platform, isOwn, events);
+  const mayShare = isOwn || doors.nearCacheBytes > 0;
+  const memory = await DaemonMemory.prepare(platform, mayShare, events);
   const hurry = new AbortController();
   try {
     const parts = { owner, platform, events, config, doors, memory, succession, end, hurry };
@@ -165,16 +166,32 @@ function openStoreOf(parts: PrivateParts): Promise<ServedStore> {
   });
 }
 
-/** That of a daemon elsewhere. What a client is made of is loaded for it alone. */
-async function openRelayed(
-  url: string,
-  { platform, config, doors }: PrivateParts,
-): Promise<ServedStore> {
-  const { connect } = await import('../client/connect.ts');
+/**
+ * That of a daemon elsewhere. What a client is made of is loaded for it alone. Its near-cache lies in
+ * memory that the owner reads, where there is some, else in that of this process.
+ */
+async function openRelayed(url: string, parts: PrivateParts): Promise<ServedStore> {
+  const { platform, config, doors, memory, events } = parts;
+  const { connect, connectKeeping } = await import('../client/connect.ts');
   const { nearCacheBytes, wireCompression } = doors;
   const credentials = await credentialsOf(doors, platform);
-  const options = { ...config, ...credentials, nearCacheBytes, wireCompression };
-  return new RelayedStore(await connect(url, options));
+  const options = { ...config, ...credentials, wireCompression };
+  const directory = nearCacheBytes > 0 ? memory.directory : undefined;
+  const shared =
+    directory === undefined
+      ? undefined
+      : await openSharedTier(platform, directory, nearCacheBytes, events);
+  if (shared === undefined) {
+    return new RelayedStore(await connect(url, { ...options, nearCacheBytes }));
+  }
+  const { NearMemory } = await import('../client/near-memory.ts');
+  const near = new NearMemory(shared, nearCacheBytes, platform.clock);
+  try {
+    return new RelayedStore(await connectKeeping(url, options, near));
+  } catch (error) {
+    await near.close();
+    throw error;
+  }
 }
 
 /** Tells the owner where the store is; stops the daemon when the owner has gone. */

@@ -27,7 +27,7 @@ import type {
 } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
-import { NearCache } from './near-cache.ts';
+import type { KeptBlocks } from './kept-blocks.ts';
 
 /**
  * The client of a daemon as callers see it. It sits around the client of one door: it checks arguments,
@@ -38,14 +38,14 @@ import { NearCache } from './near-cache.ts';
 export class ClientStore implements KvStore {
   readonly #door: KvStore;
   readonly #namespace: Namespace;
-  readonly #near: NearCache | undefined;
+  readonly #near: KeptBlocks | undefined;
   #isClosed = false;
 
-  /** With `nearCacheBytes` of 0 there is no cache. */
-  constructor(door: KvStore, namespace: Namespace, nearCacheBytes: number) {
+  /** Owns both from now on. Without `near` nothing is kept. */
+  constructor(door: KvStore, namespace: Namespace, near: KeptBlocks | undefined) {
     this.#door = door;
     this.#namespace = namespace;
-    this.#near = nearCacheBytes > 0 ? new NearCache(nearCacheBytes) : undefined;
+    this.#near = near;
   }
 
   async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {
@@ -132,7 +132,7 @@ export class ClientStore implements KvStore {
       return await this.#door.delete(selection, options);
     } finally {
       // Also after a failure: nobody knows how far it came.
-      this.#near?.forget(namespace, keys);
+      await this.#near?.forget(namespace, keys);
     }
   }
 
@@ -143,7 +143,7 @@ export class ClientStore implements KvStore {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#near?.clear();
+    await this.#near?.close();
     await this.#door.close();
   }
 }

@@ -21,6 +21,8 @@ import { ClientStore } from './client-store.ts';
 import { HttpClientStore } from './http-client-store.ts';
 import type { ReadDeadlines } from './http-client-store.ts';
 import { httpClientLimits } from './http-limits.ts';
+import type { KeptBlocks } from './kept-blocks.ts';
+import { NearCache } from './near-cache.ts';
 import { RemotePeer } from './remote-peer.ts';
 import { RemoteStore } from './remote-store.ts';
 import type { RemoteStoreParts } from './remote-store.ts';
@@ -86,9 +88,19 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   if (!Number.isSafeInteger(nearCacheBytes) || nearCacheBytes < 0) {
     throw new RangeError(`nearCacheBytes must be a number of bytes; got ${nearCacheBytes}`);
   }
-  return connectTo(address, namespace, options, (door) => {
-    return new ClientStore(door, namespace, nearCacheBytes);
-  });
+  const near = nearCacheBytes > 0 ? new NearCache(nearCacheBytes) : undefined;
+  return connectTo(address, namespace, options, (door) => new ClientStore(door, namespace, near));
+}
+
+/** As {@link connect}, with `near` as the near-cache, which belongs to the store from now on. */
+export async function connectKeeping(
+  url: string,
+  options: Omit<ConnectOptions, 'nearCacheBytes'>,
+  near: KeptBlocks,
+): Promise<KvStore> {
+  const namespace = parseNamespace(options.namespace || defaultNamespaceName);
+  const guard = (door: KvStore): KvStore => new ClientStore(door, namespace, near);
+  return connectTo(parseAddress(url), namespace, options, guard);
 }
 
 /** Stands before what speaks to the daemon over a socket. */

@@ -3,6 +3,7 @@ import { isStoreError } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { Borrow, LoadedBlock, LoadOptions } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import type { KeptBlocks, LoadRest } from './kept-blocks.ts';
 
 /** What one load brought, on loan as long as anything of it is kept or used. */
 interface Group {
@@ -23,20 +24,12 @@ interface Place {
   readonly block: LoadedBlock;
 }
 
-/** What is left of a load when the cache has given what it has. */
-export type LoadRest = (keys: readonly BlockKey[]) => Promise<Borrow>;
-
 /**
  * Blocks that a client has read from a daemon, kept in its own memory within a budget. What one load
  * brought is kept and dropped together: its memory is the borrow that the client gave, so nothing is
  * copied. What was not used for longest goes first; what is borrowed stays, and counts.
- *
- * A block's bytes never change under its key, so what is kept can only be too old by having been
- * deleted: {@link forget} is for what this client deletes, and what others delete stays, as in the
- * local tiers of any other process. Tails are not kept: a longer one may come at any time, and a raw
- * tail may be replaced.
  */
-export class NearCache {
+export class NearCache implements KeptBlocks {
   readonly #budgetBytes: number;
   readonly #places = new Map<string, Place>();
   /** In order of their last use. */
@@ -58,10 +51,6 @@ export class NearCache {
     return this.#bytes;
   }
 
-  /**
-   * The leading blocks that are kept, and behind them what `loadRest` gives. When that fails because
-   * nobody is there, what is kept is the answer, as far as there is any.
-   */
   async load(
     namespace: Namespace,
     keys: readonly BlockKey[],
@@ -88,8 +77,7 @@ export class NearCache {
     }
   }
 
-  /** Forgets the blocks, or all of the namespace. What is borrowed stays valid. */
-  forget(namespace: Namespace, keys?: readonly BlockKey[]): void {
+  forget(namespace: Namespace, keys?: readonly BlockKey[]): Promise<void> {
     this.#generation += 1;
     for (const group of [...this.#groups]) {
       if (group.namespace !== namespace) continue;
@@ -100,12 +88,13 @@ export class NearCache {
       }
       if (group.names.size === 0) this.#drop(group);
     }
+    return Promise.resolve();
   }
 
-  /** Lets go of everything that nobody has borrowed. */
-  clear(): void {
+  close(): Promise<void> {
     this.#generation += 1;
     for (const group of [...this.#groups]) this.#drop(group);
+    return Promise.resolve();
   }
 
   /** The leading blocks that are kept and wanted, each group of them pinned once. */

@@ -1,5 +1,6 @@
 /* A daemon elsewhere through a process of this one's own, which is its client and keeps what was read near. */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,53 @@ static void kept_near(void) {
   await_no_child();
 }
 
+/* What was read lies in memory of the process, where this one reads it while the other does nothing. */
+static void read_where_it_lies(void) {
+  wmbt_kv_handle_t *handle = open_handle();
+  struct batch batch = batch_of("lies", 6, 200000);
+  check_put(handle, "", &batch);
+  check_get(handle, "", &batch, 0, 6);
+  const pid_t pid = only_child();
+  if (pid > 0) (void)kill(pid, SIGSTOP);
+  const int64_t before = now_ms();
+  check_lookup(handle, "", &batch, 6);
+  check_get(handle, "", &batch, 0, 6);
+  check_get(handle, "", &batch, 2, 3);
+  /* Whoever asks the process waits for its deadline. */
+  CHECK(now_ms() - before < 5000, "a process that is stopped was asked");
+  if (pid > 0) (void)kill(pid, SIGCONT);
+  /* What this process deletes is gone from there too. */
+  CHECK(wmbt_kv_delete(handle, "", WMBT_KV_DELETE_BLOCKS, batch.hashes, 6, NULL, NULL) == 0, "blocks are not deleted");
+  check_lookup(handle, "", &batch, 0);
+  batch_free(&batch);
+  wmbt_kv_free(handle);
+  await_no_child();
+}
+
+/* What another client has deleted is put at the daemon again, whatever is kept near. */
+static void put_again(void) {
+  const char *near = getenv("WMBT_KV_NEAR_CACHE_BYTES");
+  wmbt_kv_handle_t *handle = open_handle();
+  struct batch batch = batch_of("again", 3, 50000);
+  check_put(handle, "", &batch);
+  check_get(handle, "", &batch, 0, 3);
+  char budget[32] = "";
+  if (near != NULL) (void)snprintf(budget, sizeof budget, "%s", near);
+  (void)setenv("WMBT_KV_NEAR_CACHE_BYTES", "0", 1);
+  wmbt_kv_handle_t *other = open_handle();
+  (void)setenv("WMBT_KV_NEAR_CACHE_BYTES", budget, 1);
+  CHECK(wmbt_kv_delete(other, "", WMBT_KV_DELETE_BLOCKS, batch.hashes, 3, NULL, NULL) == 0, "blocks are not deleted");
+  check_lookup(other, "", &batch, 0);
+  check_get(handle, "", &batch, 0, 3);
+  check_put(handle, "", &batch);
+  check_lookup(other, "", &batch, 3);
+  check_get(other, "", &batch, 0, 3);
+  wmbt_kv_free(other);
+  wmbt_kv_free(handle);
+  batch_free(&batch);
+  await_no_child();
+}
+
 /* The process is the daemon's client only: what was put lies at the daemon. */
 static void replaced_process(void) {
   wmbt_kv_handle_t *handle = open_handle(), *second = open_handle();
@@ -61,6 +109,8 @@ static void replaced_process(void) {
 
 const struct test_case relayed_tests[] = {
     {"what was read is kept near, and is there while the daemon is not", kept_near},
+    {"what was read is read where it lies, without the process that keeps it", read_where_it_lies},
+    {"what is kept near and deleted elsewhere is put again", put_again},
     {"handles share a process, and one that is killed is replaced", replaced_process},
     {NULL, NULL},
 };

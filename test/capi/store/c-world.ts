@@ -127,7 +127,7 @@ class CWorld implements World {
     const world = this.#world;
     const place = (await this.#host.ask({ kind: 'open', world, host, options })) as Place;
     const namespace = options.namespace ?? parseNamespace(defaultNamespaceName);
-    const client = new ClientStore(await this.#connect(place, options), namespace, 0);
+    const client = new ClientStore(await this.#connect(place, options), namespace, undefined);
     const { daemon } = place;
     const store = closingBoth(client, async () => {
       await this.#host.ask({ kind: 'stop', world, daemon });
