@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
+import { resetSocket } from '../../src/platform/reset-socket.ts';
 
 /** Bytes on their way in one direction of a connection: 15 ms of a gigabyte a second. */
 const bytesUnderWayMax = 16 * 1024 * 1024;
@@ -61,14 +62,14 @@ export class DelayRelay {
   async stop(): Promise<void> {
     const closed = once(this.#server, 'close');
     this.#server.close();
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) resetSocket(socket);
     await closed;
   }
 
   /** What breaks on one side breaks on the other; an end is handed on like bytes. */
   #own(socket: Socket, other: Socket): void {
     this.#sockets.add(socket);
-    socket.on('error', () => other.resetAndDestroy());
+    socket.on('error', () => resetSocket(other));
     socket.on('close', () => this.#sockets.delete(socket));
   }
 }

@@ -4,6 +4,7 @@ import { assert, assertDefined } from '../base/assert.ts';
 import { StoreError } from '../base/errors.ts';
 import { nativeCodeInUse } from './native.ts';
 import { PacedWriter } from './paced-writer.ts';
+import { resetSocket } from './reset-socket.ts';
 import type { ReceiverMaker, SocketConnection, SocketReceiver } from './sockets.ts';
 
 /**
@@ -159,7 +160,7 @@ export class NodeConnection implements SocketConnection {
     const socket = this.#socket;
     // Only a socket of TCP itself can be reset, not one of TLS around it.
     if (this.#isCopying || socket?.remotePort === undefined) socket?.destroy();
-    else socket.resetAndDestroy();
+    else resetSocket(socket);
   }
 
   /** Why nothing more comes or goes. */
