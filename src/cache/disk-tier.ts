@@ -2,6 +2,8 @@ import { isStoreError, messageOf, StoreError, systemErrorCode } from '../base/er
 import type { Logger } from '../base/logger.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
+import { needMemory, processMemory } from '../platform/payload-memory.ts';
+import type { PayloadMemory } from '../platform/payload-memory.ts';
 import { CacheEntry } from './cache-entry.ts';
 import type { PayloadFacts, PayloadId } from './cache-entry.ts';
 import { DiskLog } from './disk-log.ts';
@@ -46,6 +48,7 @@ export class DiskTier {
   readonly #log: DiskLog;
   readonly #index: EntryIndex;
   readonly #logger: Logger;
+  readonly #memory: PayloadMemory;
   readonly #budgetBytes: number;
   /** Bytes that the log may have. */
   readonly #logBytesMax: number;
@@ -66,6 +69,7 @@ export class DiskTier {
     budgetBytes: number;
     reservedBytes: number;
     logger: Logger;
+    memory: PayloadMemory;
     onEvict: ((id: PayloadId) => void) | undefined;
   }) {
     this.#log = parts.log;
@@ -74,6 +78,7 @@ export class DiskTier {
     this.#budgetBytes = parts.budgetBytes;
     this.#logBytesMax = parts.budgetBytes - parts.reservedBytes;
     this.#logger = parts.logger;
+    this.#memory = parts.memory;
     this.#onEvict = parts.onEvict;
   }
 
@@ -82,19 +87,22 @@ export class DiskTier {
     options: DiskLogOptions & {
       readonly index: EntryIndex;
       readonly logger: Logger;
+      /** For payloads that are written again; of the process when absent. */
+      readonly memory?: PayloadMemory | undefined;
       /** Bytes of the budget for other files in the directory; 0 when absent. */
       readonly reservedBytes?: number | undefined;
       /** Told of a payload that leaves the disk and is not in memory. */
       readonly onEvict?: ((id: PayloadId) => void) | undefined;
     },
   ): Promise<DiskTier> {
-    const { index, logger, budgetBytes, reservedBytes = 0, onEvict } = options;
+    const { index, logger, memory = processMemory, onEvict } = options;
+    const { budgetBytes, reservedBytes = 0 } = options;
     const onIndexFailure = (path: string, error: unknown): void =>
       logger.info(indexNotWritten, { path, reason: messageOf(error) });
     const opened = await DiskLog.open({ ...options, onIndexFailure });
     const { log, recovered } = opened;
     const budget = { budgetBytes, reservedBytes };
-    const tier = new DiskTier({ log, recovered, index, ...budget, logger, onEvict });
+    const tier = new DiskTier({ log, recovered, index, ...budget, logger, memory, onEvict });
     tier.#showRecovered(recovered.payloads);
     for (const path of opened.damagedIndexes) tier.#noteDamage(indexDamaged, { path });
     for (const { path, isRead } of opened.damagedSegments) {
@@ -341,7 +349,7 @@ export class DiskTier {
   async #rewrite(entry: CacheEntry): Promise<void> {
     const { disk } = entry;
     if (disk === undefined) return;
-    const payload = new Uint8Array(disk.length);
+    const payload = needMemory(this.#memory, disk.length);
     const isIntact = await this.#readForRewrite(entry, disk, payload);
     // While it was read the entry may have been replaced or removed.
     if (entry.disk !== disk) return;

@@ -5,6 +5,8 @@ import type { Namespace } from '../blocks/namespace.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
 import type { PayloadLease } from '../blocks/served-store.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
+import { needMemory, processMemory } from '../platform/payload-memory.ts';
+import type { PayloadMemory } from '../platform/payload-memory.ts';
 import { CacheEntry } from './cache-entry.ts';
 import type { PayloadFacts, PayloadId } from './cache-entry.ts';
 import type { CommitRing } from './commit-ring.ts';
@@ -45,6 +47,8 @@ interface Admission {
 /** What the local tiers are made of. */
 export interface LocalCacheParts {
   readonly memory: MemoryTier;
+  /** Where memory comes from that the tier has no room for; the process when absent. */
+  readonly payloadMemory?: PayloadMemory | undefined;
   /** Holds the entries of `disk` already. */
   readonly index: EntryIndex;
   /** Absent when no cache directory could be had. */
@@ -70,6 +74,7 @@ export class LocalCache {
   readonly #shared: SharedTier | undefined;
   readonly #acceptance: MemoryAcceptance | undefined;
   readonly #onEvict: LocalCacheParts['onEvict'];
+  readonly #payloadMemory: PayloadMemory;
   readonly #admissions: Admission[] = [];
   #admissionBytes = 0;
   #admissionTimer: ScheduledCall | undefined;
@@ -89,6 +94,7 @@ export class LocalCache {
     this.#shared = parts.shared;
     this.#acceptance = parts.acceptance;
     this.#onEvict = parts.onEvict;
+    this.#payloadMemory = parts.payloadMemory ?? processMemory;
     this.#nextSequence = (disk?.recovered.lastSequence ?? 0) + 1;
     this.#firstSaveId = (disk?.recovered.lastSaveId ?? 0) + 1;
     this.#nextSaveId = this.#firstSaveId;
@@ -155,7 +161,7 @@ export class LocalCache {
    * Reads the payload from disk into memory and keeps it there. Undefined when the bytes on disk are
    * damaged: the disk copy is forgotten then. A pending payload without another copy is lost.
    *
-   * @throws StoreError `UNAVAILABLE` when the system refuses to read.
+   * @throws StoreError `UNAVAILABLE` when the system refuses to read, `BUSY` when it has no memory.
    */
   async readFromDisk(entry: CacheEntry): Promise<PinnedPayload | undefined> {
     const { disk } = entry;
@@ -180,9 +186,14 @@ export class LocalCache {
     return { extent, payload: extent.bytes };
   }
 
-  /** Memory for a payload, pinned: of the tier, or of the process when the tier is full of pins. */
+  /**
+   * Memory for a payload, pinned: of the tier, or of the process when the tier is full of pins.
+   *
+   * @throws StoreError `BUSY` when there is none.
+   */
   allocate(byteLength: number): Extent {
-    return this.memory.allocate(byteLength) ?? new PrivateExtent(byteLength);
+    const extent = this.memory.allocate(byteLength);
+    return extent ?? new PrivateExtent(needMemory(this.#payloadMemory, byteLength));
   }
 
   /** Bytes of memory that hold what was accepted there and is not on disk yet. */

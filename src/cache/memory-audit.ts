@@ -211,8 +211,9 @@ class MemoryLook {
 
   async #lookAtRings(link: MemoryLink, segments: SegmentFiles): Promise<void> {
     const { directory } = link;
-    const { files } = this.#options.platform;
-    const rings = lookIntoRings(files, { directory, seed: seedOf(link) }, ({ path, why }) =>
+    const { files, memory } = this.#options.platform;
+    const where = { directory, seed: seedOf(link), memory };
+    const rings = lookIntoRings(files, where, ({ path, why }) =>
       this.#note('ring', path, { why, isLost: true }),
     );
     for await (const save of rings) {
@@ -229,10 +230,11 @@ class MemoryLook {
     // One that was taken out, and not counted as taken before the store died, is in both.
     if (this.#payloads.get(idOf(id))?.isIntact === true) return;
     const { payload: left, length, crc, hasDecodedTokens } = block;
+    const { memory } = this.#options.platform;
     const isWhole =
       left instanceof Uint8Array ||
       (await this.#isWhole({ ...id, payloadLength: length, payloadCrc: crc }, async () =>
-        (await lentPayload(left, block, segments)) === undefined ? undefined : crc,
+        (await lentPayload(left, block, { segments, memory })) === undefined ? undefined : crc,
       ));
     const facts = { ...id, byteLength: length, fingerprint, hasDecodedTokens, sequence: 0 };
     const payload = { ...facts, isPending: true, isIntact: isWhole };

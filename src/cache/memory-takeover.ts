@@ -5,6 +5,7 @@ import { hexFromBytes } from '../base/hex.ts';
 import type { Logger } from '../base/logger.ts';
 import { parseBlockKey } from '../blocks/block-key.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
+import { needMemory } from '../platform/payload-memory.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { DiskTier, TakenIn } from './disk-tier.ts';
 import { factsOf } from './entry-records.ts';
@@ -163,7 +164,7 @@ export class MemoryTakeover {
       this.#noteDamage('memory takeover: a ring is damaged; what it alone told of is lost', where);
     for await (const { payloads, chain } of readLeftRings(
       platform.files,
-      { directory, seed, segments },
+      { directory, seed, segments, memory: platform.memory },
       onDamage,
     )) {
       const fresh = payloads.filter(({ facts }) => tier.find(facts) === undefined);
@@ -269,7 +270,7 @@ export class MemoryTakeover {
     const start = offset + extentHeaderBytes;
     // The length is looked at before memory is taken for it.
     if (start + payloadLength <= (await segments.byteLength(segment))) {
-      const payload = new Uint8Array(payloadLength);
+      const payload = needMemory(this.#parts.platform.memory, payloadLength);
       const isWhole = await segments.read(segment, start, payload);
       if (isWhole && crc32cAppend(0, payload) === payloadCrc) {
         this.#taken += 1;

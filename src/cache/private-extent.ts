@@ -7,8 +7,8 @@ import type { Extent } from './extent.ts';
 export class PrivateExtent implements Extent {
   readonly bytes: Uint8Array<SharedArrayBuffer>;
 
-  constructor(byteLength: number) {
-    this.bytes = new Uint8Array(new SharedArrayBuffer(byteLength));
+  constructor(bytes: Uint8Array<SharedArrayBuffer>) {
+    this.bytes = bytes;
   }
 
   pin(): void {

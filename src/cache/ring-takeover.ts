@@ -3,6 +3,8 @@ import { viewOf } from '../base/bytes.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Files, OpenFile } from '../platform/files.ts';
+import { needMemory } from '../platform/payload-memory.ts';
+import type { PayloadMemory } from '../platform/payload-memory.ts';
 import { crc32cAppend } from '../base/crc32c.ts';
 import { offsetUnitBytes } from '../platform/shared-memory.ts';
 import type { TakenIn } from './disk-tier.ts';
@@ -31,6 +33,7 @@ interface LeftRings {
   readonly directory: string;
   readonly seed: number;
   readonly segments: SegmentReader;
+  readonly memory: PayloadMemory;
 }
 
 /** Segments of the same memory, by plain reads. */
@@ -49,15 +52,15 @@ type OnDamage = (where: Readonly<Record<string, string>>) => void;
  */
 export async function* readLeftRings(
   files: Files,
-  { directory, seed, segments }: LeftRings,
+  { directory, seed, segments, memory }: LeftRings,
   onDamage: OnDamage,
 ): AsyncGenerator<LeftSave> {
   for (const { name } of await files.list(directory)) {
     if (!isRingName(name)) continue;
     const path = join(directory, name);
     try {
-      for (const save of savesIn(await readRing(files, path, 'close'), seed)) {
-        yield await leftSaveOf(save, segments, (key) =>
+      for (const save of savesIn(await readRing(files, memory, path, 'close'), seed)) {
+        yield await leftSaveOf(save, { segments, memory }, (key) =>
           onDamage({ path, key, why: 'a payload in lent memory is not as it was left' }),
         );
       }
@@ -74,14 +77,14 @@ export async function* readLeftRings(
  */
 export async function* lookIntoRings(
   files: Files,
-  { directory, seed }: Omit<LeftRings, 'segments'>,
+  { directory, seed, memory }: Omit<LeftRings, 'segments'>,
   onDamage: OnDamage,
 ): AsyncGenerator<RingSave> {
   for (const { name } of await files.list(directory)) {
     if (!isRingName(name)) continue;
     const path = join(directory, name);
     try {
-      yield* savesIn(await readRing(files, path, 'look'), seed);
+      yield* savesIn(await readRing(files, memory, path, 'look'), seed);
     } catch (error) {
       if (!(error instanceof DamagedRing)) throw error;
       onDamage({ path, why: error.message });
@@ -92,6 +95,7 @@ export async function* lookIntoRings(
 /** The bytes of a ring, which is closed before they are read: then nothing is accepted there any more. */
 async function readRing(
   files: Files,
+  memory: PayloadMemory,
   path: string,
   purpose: 'close' | 'look',
 ): Promise<Uint8Array> {
@@ -103,7 +107,7 @@ async function readRing(
     if (byteLength < ringDataStart || byteLength > ringDataStart + limits.ringBytes)
       throw new DamagedRing(`it has ${byteLength} bytes`);
     if (isClosing) await file.write([closedWord], ringWords.isClosed);
-    return await readWhole(file, byteLength);
+    return await readWhole(file, needMemory(memory, byteLength));
   } finally {
     await file.close();
   }
@@ -111,9 +115,8 @@ async function readRing(
 
 const closedWord = new Uint8Array([1, 0, 0, 0]);
 
-async function readWhole(file: OpenFile, byteLength: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(byteLength);
-  if ((await file.read(bytes, 0)) < byteLength) throw new DamagedRing('it is cut off');
+async function readWhole(file: OpenFile, bytes: Uint8Array): Promise<Uint8Array> {
+  if ((await file.read(bytes, 0)) < bytes.length) throw new DamagedRing('it is cut off');
   return bytes;
 }
 
@@ -137,7 +140,7 @@ function* savesIn(bytes: Uint8Array, seed: number): Generator<RingSave> {
 
 async function leftSaveOf(
   { namespace, parent, fingerprint, blocks }: RingSave,
-  segments: SegmentReader,
+  from: Pick<LeftRings, 'segments' | 'memory'>,
   onDamage: (key: BlockKey) => void,
 ): Promise<LeftSave> {
   const chain = blocks.map(({ key }) => key);
@@ -150,7 +153,7 @@ async function leftSaveOf(
     // It is looked at before memory is taken for it.
     if (lentBytes > limits.ringLoanedBytesMax)
       throw new DamagedRing(`a save of ${lentBytes} bytes`);
-    const payload = left instanceof Uint8Array ? left : await lentPayload(left, block, segments);
+    const payload = left instanceof Uint8Array ? left : await lentPayload(left, block, from);
     if (payload === undefined) {
       onDamage(rest.key);
       continue;
@@ -169,11 +172,11 @@ async function leftSaveOf(
 export async function lentPayload(
   { segment, offset }: RingLoan,
   { length, crc }: Pick<RingBlock, 'length' | 'crc'>,
-  segments: SegmentReader,
+  { segments, memory }: Pick<LeftRings, 'segments' | 'memory'>,
 ): Promise<Uint8Array | undefined> {
   const start = offset * offsetUnitBytes + extentHeaderBytes;
   if (start + length > (await segments.byteLength(segment))) return undefined;
-  const payload = new Uint8Array(length);
+  const payload = needMemory(memory, length);
   const isWhole = await segments.read(segment, start, payload);
   return isWhole && crc32cAppend(0, payload) === crc ? payload : undefined;
 }

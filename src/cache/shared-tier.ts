@@ -52,16 +52,27 @@ export class SharedTier implements OutsideReaders {
     this.#directory = directory;
     this.#segments = new SharedSegments(memory, directory, budgetBytes);
     this.#clientsFile = memory.create(sharedPaths.clients(directory), clientsMax * clientBytes);
-    // Its memory is taken now, so that no client meets a full file system when it writes there.
-    requireRoom(this.#clientsFile);
-    this.#clients = this.#clientsFile.map();
-    this.#stamps = new LoanStamps(memory, sharedPaths.loans(directory));
-    const { segmentBytes } = this.#segments;
-    const mappedIndexes = (): ReadonlySet<number> => this.#mappedIndexes();
-    this.#index = new SharedIndex({
-      ...{ memory, directory, budgetBytes, segmentBytes, logger },
-      mappedIndexes,
-    });
+    let stamps: LoanStamps | undefined;
+    try {
+      // Its memory is taken now, so that no client meets a full file system when it writes there.
+      requireRoom(this.#clientsFile);
+      this.#clients = this.#clientsFile.map();
+      stamps = new LoanStamps(memory, sharedPaths.loans(directory));
+      const { segmentBytes } = this.#segments;
+      const mappedIndexes = (): ReadonlySet<number> => this.#mappedIndexes();
+      this.#index = new SharedIndex({
+        ...{ memory, directory, budgetBytes, segmentBytes, logger },
+        mappedIndexes,
+      });
+      this.#stamps = stamps;
+    } catch (error) {
+      // The store goes on without: nothing of it stays where there is no room.
+      stamps?.close();
+      this.#clientsFile.close();
+      for (const path of [sharedPaths.loans(directory), sharedPaths.clients(directory)])
+        memory.remove(path);
+      throw error;
+    }
   }
 
   /** Memory for a slab; undefined when the system has none. */

@@ -1,10 +1,11 @@
 import { assert } from '../base/assert.ts';
+import { processMemory } from '../platform/payload-memory.ts';
 import type { Extent } from './extent.ts';
 import type { MemoryTier, MemoryUsage } from './memory-tier.ts';
 import { noReaders } from './outside-readers.ts';
 import type { OutsideReaders } from './outside-readers.ts';
 import { SlabList } from './slab-list.ts';
-import { SlabMemory, roundDown, takeSharedMemory } from './slab-memory.ts';
+import { SlabMemory, roundDown } from './slab-memory.ts';
 import type { SlabBytes, TakeMemory } from './slab-memory.ts';
 import { extentBytesFor, fits, SizeClass, Slab, SlabExtent } from './slab.ts';
 import type { ExtentEvents, Slot } from './slab.ts';
@@ -59,7 +60,7 @@ export class SlabMemoryTier implements MemoryTier {
   /** `takeMemory` is where another kind of shared memory is put in. */
   constructor(
     budgetBytes: number,
-    takeMemory: TakeMemory = takeSharedMemory,
+    takeMemory: TakeMemory = (byteLength) => processMemory.take(byteLength),
     readers: OutsideReaders = noReaders,
   ) {
     this.#readers = readers;
@@ -80,6 +81,7 @@ export class SlabMemoryTier implements MemoryTier {
   allocate(byteLength: number): Extent | undefined {
     assert(Number.isSafeInteger(byteLength) && byteLength >= 0, 'an extent has a length');
     const extentBytes = extentBytesFor(byteLength);
+    this.#memory.noteWant();
     if (extentBytes > this.#memory.ceilingBytes) return undefined;
     const sizeClass = this.#classOf(extentBytes);
     if (sizeClass.free.newest === undefined) this.#makeFree(sizeClass);

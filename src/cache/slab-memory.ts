@@ -17,8 +17,10 @@ export class SlabMemory {
   readonly slabBytesMax: number;
   readonly #takeMemory: TakeMemory;
   readonly #giveBackMemory: (memory: SlabBytes) => void;
-  /** The budget, until the system refuses memory: then what had been taken by then. */
+  /** The budget; for a while after the system refused memory what had been taken by then. */
   #ceilingBytes: number;
+  /** Wants until the system is asked again; 0 when it has refused nothing. */
+  #restWants = 0;
   #takenBytes = 0;
   /** Buffers made ahead of need, and not used since. Part of the bytes taken. */
   readonly #blanks: SlabBytes[] = [];
@@ -48,7 +50,7 @@ export class SlabMemory {
     return this.#takenBytes;
   }
 
-  /** Most bytes that can ever be had. */
+  /** Most bytes that can be had now. */
   get ceilingBytes(): number {
     return this.#ceilingBytes;
   }
@@ -58,16 +60,24 @@ export class SlabMemory {
     return this.#ceilingBytes - this.#takenBytes;
   }
 
-  /** New memory, not longer than `roomBytes`. Once the system refuses, there is no room any more. */
+  /** New memory, not longer than `roomBytes`. When the system refuses, there is no room for a while. */
   take(byteLength: number): SlabBytes | undefined {
     assert(byteLength > 0 && byteLength <= this.roomBytes, 'slabs stay within the budget');
     const memory = this.#takeMemory(byteLength);
     if (memory === undefined) {
       this.#ceilingBytes = this.#takenBytes;
+      this.#restWants = wantsAfterRefusal;
       return undefined;
     }
     this.#takenBytes += byteLength;
     return memory;
+  }
+
+  /** An extent is wanted: what the system refused a good while ago it may have now. */
+  noteWant(): void {
+    if (this.#restWants === 0) return;
+    this.#restWants -= 1;
+    if (this.#restWants === 0) this.#ceilingBytes = this.budgetBytes;
   }
 
   /** The caller lets go of the memory; the next garbage collection gives it to the system. */
@@ -138,17 +148,6 @@ export class SlabMemory {
   }
 }
 
-/** Ordinary memory of this process that its worker threads can share. */
-export function takeSharedMemory(byteLength: number): SlabBytes | undefined {
-  try {
-    return new Uint8Array(new SharedArrayBuffer(byteLength));
-  } catch (error) {
-    // V8 says so when the system gives no memory.
-    if (error instanceof RangeError) return undefined;
-    throw error;
-  }
-}
-
 /** `value` rounded down to a multiple of `unit`. */
 export function roundDown(value: number, unit: number): number {
   return Math.floor(value / unit) * unit;
@@ -162,3 +161,9 @@ const pageBytes = 4096;
 
 /** Bytes that one step touches: about a millisecond's worth (memory-tier.bench.ts). */
 const prefaultStepBytes = 1024 * 1024;
+
+/**
+ * Extents that are wanted before the system is asked again for memory that it refused: to be refused costs V8
+ * garbage collections, so it shall be rare; and a moment without memory shall not cost the tier for good.
+ */
+const wantsAfterRefusal = 256;

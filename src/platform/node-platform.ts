@@ -7,6 +7,7 @@ import { nodeCloudCredentials } from './node-cloud-credentials.ts';
 import { nodeEndpoints } from './node-endpoints.ts';
 import { nodeFiles } from './node-files.ts';
 import { nodeHttp } from './node-http.ts';
+import { processMemory } from './payload-memory.ts';
 import type { Host, Platform } from './platform.ts';
 import type { Random } from './random.ts';
 
@@ -15,6 +16,7 @@ export function nodePlatform(): Platform {
   return {
     clock: nodeClock,
     random: nodeRandom,
+    memory: processMemory,
     files: nodeFiles,
     endpoints: nodeEndpoints,
     http: nodeHttp,

@@ -4,6 +4,7 @@ import type { Endpoints } from './endpoints.ts';
 import type { FileLocks } from './file-locks.ts';
 import type { Files } from './files.ts';
 import type { Http } from './http.ts';
+import type { PayloadMemory } from './payload-memory.ts';
 import type { Random } from './random.ts';
 import type { SharedMemory } from './shared-memory.ts';
 
@@ -15,6 +16,7 @@ import type { SharedMemory } from './shared-memory.ts';
 export interface Platform {
   readonly clock: Clock;
   readonly random: Random;
+  readonly memory: PayloadMemory;
   readonly files: Files;
   /** Absent without native code (`withNative` adds it). */
   readonly locks?: FileLocks | undefined;

@@ -9,6 +9,7 @@ import { EntryIndex } from '../cache/entry-index.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import { MemoryTakeover } from '../cache/memory-takeover.ts';
 import type { PendingSave } from '../cache/recovered-entries.ts';
+import { needMemory } from '../platform/payload-memory.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { BackgroundTask } from './background-task.ts';
 import type { Counters } from './counters.ts';
@@ -74,6 +75,7 @@ export class Adoption implements BackgroundTask {
     const tier = await DiskTier.open({
       files: platform.files,
       random: platform.random,
+      memory: platform.memory,
       directory: directory.path,
       budgetBytes: Number.MAX_SAFE_INTEGER,
       storeDigest,
@@ -114,12 +116,12 @@ export class Adoption implements BackgroundTask {
     save: PendingSave,
     order: UploadOrder,
   ): Promise<void> {
-    const { cache, uploads, counters, logger } = this.#parts;
+    const { platform, cache, uploads, counters, logger } = this.#parts;
     await this.#awaitRoom();
     const found = [];
     for (const { facts, disk, saveIndex } of entries) {
       if (disk === undefined || this.#isKnown(facts)) continue;
-      const payload = new Uint8Array(disk.length);
+      const payload = needMemory(platform.memory, disk.length);
       if (await tier.read(disk, payload)) found.push({ facts, payload, saveIndex });
       else {
         counters.corrupt += 1;

@@ -61,7 +61,7 @@ export async function openLocalTiers(parts: LocalTiersParts): Promise<LocalTiers
   let shared: SharedTier | undefined;
   try {
     shared = await shareMemory(parts);
-    const memory = memoryTierOf(parts.settings.memoryBytes, shared);
+    const memory = memoryTierOf(parts, shared);
     const acceptance = await openAcceptance(parts, { log, shared, memory });
     const cache = new LocalCache(cacheParts(parts, { log, shared, memory, acceptance }));
     const { own, damagedInMemory = 0 } = log ?? {};
@@ -86,7 +86,8 @@ function cacheParts(
   const { log, shared, memory, acceptance } = opened;
   const disk = log?.disk;
   const index = log?.index ?? new EntryIndex();
-  return { memory, index, disk, shared, acceptance, clock: platform.clock, onEvict };
+  const payloadMemory = platform.memory;
+  return { memory, payloadMemory, index, disk, shared, acceptance, clock: platform.clock, onEvict };
 }
 
 async function openLog(parts: LocalTiersParts): Promise<OwnLog | undefined> {
@@ -100,11 +101,11 @@ async function openLog(parts: LocalTiersParts): Promise<OwnLog | undefined> {
     });
     return undefined;
   }
-  const { files, random } = platform;
+  const { files, random, memory } = platform;
   const storeDigest = storeDigestOf(identity);
   const index = new EntryIndex();
   const budget = { budgetBytes: diskBytes, reservedBytes };
-  const place = { files, random, directory: own.path, ...budget, storeDigest };
+  const place = { files, random, memory, directory: own.path, ...budget, storeDigest };
   let disk: DiskTier | undefined;
   try {
     disk = await DiskTier.open({ ...place, index, logger, onEvict });
@@ -127,8 +128,14 @@ function shareMemory({
   return openSharedTier(platform, sharedDirectory, memoryBytes, logger);
 }
 
-function memoryTierOf(budgetBytes: number, shared: SharedTier | undefined): SlabMemoryTier {
-  if (shared === undefined) return new SlabMemoryTier(budgetBytes);
+function memoryTierOf(
+  { platform, settings }: LocalTiersParts,
+  shared: SharedTier | undefined,
+): SlabMemoryTier {
+  const budgetBytes = settings.memoryBytes;
+  if (shared === undefined) {
+    return new SlabMemoryTier(budgetBytes, (byteLength) => platform.memory.take(byteLength));
+  }
   return new SlabMemoryTier(budgetBytes, (byteLength) => shared.take(byteLength), shared);
 }
 

@@ -36,5 +36,5 @@ function isExcused(world: SimWorld, code: StoreErrorCode, excuses: Excuses): boo
   const isBucketCalm = world.isNetworkCalm && !world.isBucketOnBadDisk;
   if (code === 'ABORTED') return isCut || (mayMissBucket && !isBucketCalm);
   if (code !== 'UNAVAILABLE') return false;
-  return world.areDisksBad || (mayMissBucket && !isBucketCalm);
+  return world.areHostsBad || (mayMissBucket && !isBucketCalm);
 }

@@ -40,6 +40,7 @@ export const historyProfile: Profile = {
   bucket: 'cloud',
   network: { trouble: 0, altered: 0, damaged: 0, staleLists: 0 },
   disk: { read: 0, write: 0, sync: 0, open: 0, slow: 0 },
+  memoryRefusals: { process: 0, shared: 0 },
   skewMsMax: 0,
   memoryBytes: 16 * kib,
   diskBytes: 24 * kib,

@@ -34,6 +34,8 @@ export const faultKinds = [
   'cache wiped',
   'call aborted',
   'borrow held over evictions',
+  'out of memory',
+  'shared memory full',
   // Disks.
   'unsynced write lost',
   'unsynced write torn',
@@ -54,6 +56,7 @@ export type FaultKind = (typeof faultKinds)[number];
 export const sharingKinds: readonly FaultKind[] = [
   'process killed as it wrote shared memory',
   'shared memory of a dead process damaged',
+  'shared memory full',
 ];
 
 /** How often each fault took effect. */

@@ -296,4 +296,26 @@ export const plantedBugs: readonly PlantedBug[] = [
       },
     ],
   },
+  {
+    name: 'memory that the system refuses is told as a mistake of the caller',
+    seed: 4,
+    changes: [
+      {
+        file: 'src/platform/payload-memory.ts',
+        from: "throw new StoreError('BUSY', `the system",
+        to: 'throw new RangeError(`the system',
+      },
+    ],
+  },
+  {
+    name: 'files of shared memory that stay open when there is no room for the rest',
+    seed: 1_000_000_004,
+    changes: [
+      {
+        file: 'src/cache/shared-tier.ts',
+        from: 'stamps?.close();\n      this.#clientsFile.close();',
+        to: 'stamps?.close();',
+      },
+    ],
+  },
 ];

@@ -1,8 +1,8 @@
 import { Dice } from './dice.ts';
 import { calmNetwork } from './network-faults.ts';
 import type { NetworkShares } from './network-faults.ts';
-import { noDiskFaults } from './sim-machine.ts';
-import type { DiskFaultShares } from './sim-machine.ts';
+import { noDiskFaults, noRefusals } from './sim-machine.ts';
+import type { DiskFaultShares, MemoryRefusalShares } from './sim-machine.ts';
 import type { OperationKind } from './operation-kind.ts';
 
 const kib = 1024;
@@ -17,6 +17,7 @@ export interface Profile {
   readonly bucket: 'cloud' | 'directory';
   readonly network: NetworkShares;
   readonly disk: DiskFaultShares;
+  readonly memoryRefusals: MemoryRefusalShares;
   readonly skewMsMax: number;
   readonly memoryBytes: number;
   readonly diskBytes: number;
@@ -39,6 +40,7 @@ const usual: Omit<Profile, 'theme'> = {
   bucket: 'cloud',
   network: calmNetwork,
   disk: noDiskFaults,
+  memoryRefusals: noRefusals,
   skewMsMax: 0,
   memoryBytes: 256 * kib,
   diskBytes: 4096 * kib,
@@ -67,8 +69,9 @@ const themes: readonly Partial<Profile>[] = [
   { theme: 'stormy network', network: { ...stormy, staleLists: 0.6 } },
   { theme: 'outages', network: { ...stormy, trouble: 0.02 }, extra: { outage: 1, jump: 2 } },
   {
-    theme: 'bad disks',
+    theme: 'bad disks and little memory',
     disk: { read: 0.01, write: 0.02, sync: 0, open: 0.01, slow: 0.01 },
+    memoryRefusals: { process: 0.05, shared: 0.05 },
     capacityBytes: 100 * kib,
     diskBytes: 320 * kib,
   },

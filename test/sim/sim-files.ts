@@ -16,6 +16,7 @@ import type { DiskNode } from './disk-nodes.ts';
 import type { Dice } from './dice.ts';
 import type { SimDisk } from './sim-disk.ts';
 import type { ProcessDoor } from './process-door.ts';
+import { memoryDirectory } from './sim-machine.ts';
 import type { SimMachine, SimWorldParts } from './sim-machine.ts';
 
 type FaultyCall = 'read' | 'write' | 'sync' | 'open';
@@ -144,6 +145,8 @@ export class SimFiles implements Files {
 
   freeBytes(path: string): Promise<number> {
     return this.#call(undefined, `free ${path}`, () => {
+      // The file system in memory is another one; it has no room now and again (SimMachine.refusesMemory).
+      if (path.startsWith(memoryDirectory)) return Number.MAX_SAFE_INTEGER;
       return Math.max(0, this.#disk.capacityBytes - this.#disk.usedBytes);
     });
   }

@@ -23,6 +23,16 @@ export interface DiskFaultShares {
 
 export const noDiskFaults: DiskFaultShares = { read: 0, write: 0, sync: 0, open: 0, slow: 0 };
 
+/** How often the system has no memory to give, as shares of the times that it is asked. */
+export interface MemoryRefusalShares {
+  /** Memory of the process, for payloads. */
+  readonly process: number;
+  /** A file of shared memory is made, or grows. */
+  readonly shared: number;
+}
+
+export const noRefusals: MemoryRefusalShares = { process: 0, shared: 0 };
+
 /** The moment at which every world begins, by the clock of the bucket. */
 export const epochMs = 1_700_000_000_000;
 
@@ -34,6 +44,7 @@ export class SimMachine {
   readonly name: string;
   readonly disk: SimDisk;
   diskFaults: DiskFaultShares = noDiskFaults;
+  memoryRefusals: MemoryRefusalShares = noRefusals;
   /** How often a process is killed at a step of the writing of shared memory. */
   memoryKillShare = 0;
   /** How far its wall clock is ahead of the bucket's. */
@@ -63,6 +74,16 @@ export class SimMachine {
 
   get bootId(): string {
     return `${this.name}-boot-${this.#boots}`;
+  }
+
+  /** True when the system has no such memory now, which was counted. */
+  refusesMemory(kind: keyof MemoryRefusalShares): boolean {
+    const share = this.memoryRefusals[kind];
+    if (share === 0 || !this.#parts.dice.chance(share)) return false;
+    const what = kind === 'process' ? 'out of memory' : 'shared memory full';
+    this.#parts.counts.add(what);
+    this.#parts.trace.add(this.name, what);
+    return true;
   }
 
   /** Ends every process and boots again with what the disk had made durable. */

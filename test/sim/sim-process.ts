@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Clock, ScheduledCall } from '../../src/platform/clock.ts';
+import { processMemory } from '../../src/platform/payload-memory.ts';
 import type { Platform } from '../../src/platform/platform.ts';
 import type { Dice } from './dice.ts';
 import type { ProcessDoor } from './process-door.ts';
@@ -54,6 +55,10 @@ export class SimProcess implements ProcessDoor {
     this.platform = {
       sharedMemory: this.#sharedFiles,
       clock: this.#clock(),
+      memory: {
+        take: (byteLength) =>
+          machine.refusesMemory('process') ? undefined : processMemory.take(byteLength),
+      },
       random: { fraction: () => parts.dice.fraction(), hex: (count) => parts.dice.hex(count) },
       files: this.files,
       endpoints: this.endpoints,
@@ -138,6 +143,7 @@ export class SimProcess implements ProcessDoor {
   get holdings(): string {
     const held = [
       [this.files.openCount, 'open files'],
+      [this.#sharedFiles?.openCount ?? 0, 'open files of shared memory'],
       [this.endpoints.listening, 'sockets'],
       [this.#timers.size, 'timers'],
       [this.#flights.size, 'requests'],

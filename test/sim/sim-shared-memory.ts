@@ -26,6 +26,8 @@ export class SimSharedFiles implements SharedMemory {
   readonly #parts: SimWorldParts;
   /** What this process is among those that lock. */
   readonly #owner = {};
+  /** Files that this process has open. */
+  readonly #open = new Set<SharedFile>();
 
   constructor(machine: SimMachine, process: MemoryUser, parts: SimWorldParts) {
     this.#machine = machine;
@@ -49,9 +51,14 @@ export class SimSharedFiles implements SharedMemory {
   create(path: string, byteLength: number): SharedFile {
     const { disk } = this.#machine;
     if (disk.find(path) !== undefined) throw systemError('EEXIST');
+    if (this.#machine.refusesMemory('shared')) throw systemError('ENOSPC');
     const memory = new Uint8Array(new SharedArrayBuffer(byteLength));
     disk.create(path).mapOnto(memory);
     return this.#file(path, memory);
+  }
+
+  get openCount(): number {
+    return this.#open.size;
   }
 
   open(path: string): SharedFile {
@@ -100,13 +107,13 @@ export class SimSharedFiles implements SharedMemory {
   #file(path: string, memory: Uint8Array): SharedFile {
     const { locks } = this.#machine;
     const isElsewhere = (): boolean => (locks.get(path) ?? this.#owner) !== this.#owner;
-    return {
+    const file: SharedFile = {
       byteLength: memory.length,
       // A view on memory that threads share, where the system would give one of its own.
       map: () => memory as Uint8Array<ArrayBuffer>,
       mapForThreads: () => memory as Uint8Array<SharedArrayBuffer>,
       showLife: () => () => undefined,
-      reserve: () => true,
+      reserve: () => !this.#machine.refusesMemory('shared'),
       giveBack: (start, byteLength) => void memory.fill(0, start, start + byteLength),
       // Whole files: no client joins in a simulation.
       lock: () => {
@@ -116,8 +123,10 @@ export class SimSharedFiles implements SharedMemory {
       },
       isLocked: isElsewhere,
       unlock: () => void locks.delete(path),
-      close: () => undefined,
+      close: () => void this.#open.delete(file),
     };
+    this.#open.add(file);
+    return file;
   }
 }
 

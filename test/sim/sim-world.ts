@@ -21,7 +21,7 @@ import type { Profile } from './profile.ts';
 import { Scheduler } from './scheduler.ts';
 import { SimBucket } from './sim-bucket.ts';
 import type { BucketTruth } from './sim-bucket.ts';
-import { noDiskFaults, SimMachine } from './sim-machine.ts';
+import { noDiskFaults, noRefusals, SimMachine } from './sim-machine.ts';
 import type { SimWorldParts } from './sim-machine.ts';
 import { SimNetwork } from './sim-network.ts';
 import { SimPayloads } from './sim-payloads.ts';
@@ -219,9 +219,11 @@ export class SimWorld {
     return this.profile.network.trouble === 0 && !isLong;
   }
 
-  get areDisksBad(): boolean {
-    const { read, write, open } = this.profile.disk;
-    return this.isTroubled && read + write + open > 0;
+  /** True when disks fail, or memory is short. */
+  get areHostsBad(): boolean {
+    const { disk, memoryRefusals } = this.profile;
+    const { read, write, open } = disk;
+    return this.isTroubled && read + write + open + memoryRefusals.process > 0;
   }
 
   /** True when the bucket is a directory on a disk that fails. */
@@ -242,7 +244,7 @@ export class SimWorld {
   get isQuietProfile(): boolean {
     const { network, processesPerMachine } = this.profile;
     const isSound = network.trouble + network.altered + network.staleLists === 0;
-    return isSound && processesPerMachine === 1 && !this.areDisksBad;
+    return isSound && processesPerMachine === 1 && !this.areHostsBad;
   }
 
   /** Outages of the bucket so far. */
@@ -300,6 +302,7 @@ export class SimWorld {
   #setDisks(): void {
     for (const machine of this.machines) {
       machine.memoryKillShare = this.isTroubled ? 0.004 : 0;
+      machine.memoryRefusals = this.isTroubled ? this.profile.memoryRefusals : noRefusals;
       machine.diskFaults = this.isTroubled ? this.profile.disk : noDiskFaults;
       machine.disk.capacityBytes = this.isTroubled
         ? this.profile.capacityBytes

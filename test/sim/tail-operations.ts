@@ -65,7 +65,7 @@ function longestAccepted(
 ): number {
   const { process, machine } = world.asker(slot);
   const names = machine === undefined ? [process] : [process, machine];
-  const isSure = world.isNetworkCalm && !world.areDisksBad && !world.isCollected;
+  const isSure = world.isNetworkCalm && !world.areHostsBad && !world.isCollected;
   return isSure ? world.oracle.tails.longest(name, tokens, names) : 0;
 }
 
@@ -95,7 +95,7 @@ export async function loadRawTail(world: SimWorld, slot: Slot, dice: Dice): Prom
   allowErrors(world, 'load raw tail', outcome, { isCut: false, mayMissBucket: false, codes: [] });
   if (outcome.kind !== 'answer') return;
   const isClosing = slot.store !== asked;
-  const mayMiss = !world.isNetworkCalm || world.areDisksBad || world.isCollected || isClosing;
+  const mayMiss = !world.isNetworkCalm || world.areHostsBad || world.isCollected || isClosing;
   const borrow = outcome.value;
   if (borrow !== undefined || !mayMiss) look(borrow?.payload, machine);
   borrow?.release();
