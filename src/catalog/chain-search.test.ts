@@ -199,14 +199,20 @@ describe('the search of a conversation that was saved turn by turn', () => {
     return bucket;
   }
 
-  for (const asked of [80, 81, 90, 200]) {
-    const most = asked === 80 ? 11 : 22;
+  for (const [asked, most, roundsMax] of [
+    [80, 7, 3],
+    [81, 9, 4],
+    [90, 14, 6],
+    [200, 17, 7],
+    [400, 18, 7],
+    [1200, 20, 8],
+  ] as const) {
     it(`finds 40 turns of 2 blocks in ${most} requests at most when ${asked} are asked for`, async () => {
       const { matched, requests, rounds } = await freshSearch(conversation(40, 2), asked);
       assert.equal(matched, 80);
       assert.ok(requests <= most, `${requests} requests`);
-      // Two short lists, the probes ahead, and what narrows it down by a quarter each.
-      assert.ok(rounds <= (asked === 80 ? 3 : 7), `${rounds} rounds one after another`);
+      // Two short lists, the probes ahead, and what narrows it down to a quarter each.
+      assert.ok(rounds <= roundsMax, `${rounds} rounds one after another`);
     });
   }
 
@@ -215,8 +221,8 @@ describe('the search of a conversation that was saved turn by turn', () => {
       for (const asked of [turns, turns + 1, 1200]) {
         const { matched, requests, rounds } = await freshSearch(conversation(turns, 1), asked);
         assert.equal(matched, Math.min(turns, asked));
-        assert.ok(requests <= 26, `${requests} requests for ${turns} turns`);
-        assert.ok(rounds <= 9, `${rounds} rounds for ${turns} turns`);
+        assert.ok(requests <= 20, `${requests} requests for ${turns} turns`);
+        assert.ok(rounds <= 8, `${rounds} rounds for ${turns} turns`);
       }
     }
   });
@@ -247,7 +253,7 @@ describe('the search of chains that were saved in other ways', () => {
       for (const asked of [count - 1, count, count + 1, count + 200]) {
         const { matched, requests } = await freshSearch(bucket, asked);
         assert.equal(matched, Math.min(asked, count));
-        assert.ok(requests <= count / 64 + 24, `${requests} requests`);
+        assert.ok(requests <= count / 64 + 18, `${requests} requests`);
       }
     });
   }

@@ -26,8 +26,9 @@ export interface ChainSource {
  * How many leading blocks of the chain are stored, by few requests and no list of the bucket:
  *
  * 1. The header of the first unknown block names up to 63 blocks that follow it; go on behind them.
- * 2. After two short lists in a row (a conversation saved turn by turn) probe at doubling distances
- *    at once, then between the last one that is there and the first that is not, three at a time.
+ * 2. After two short lists in a row (a conversation saved turn by turn) probe at {@link probedShares}
+ *    of the rest at once, then between the last one that is there and the first that is not, three at a
+ *    time.
  * 3. The last block that is known only from a list is confirmed, and the list narrowed down in the
  *    same way when it is gone. Behind a short list that is asked together with the next header, which
  *    is most likely not there.
@@ -115,10 +116,9 @@ class ChainSearch {
   /** Probes from the first unknown block on; resolves to the number of leading blocks found. */
   async #probeAhead(first: number): Promise<number> {
     const last = this.#keys.length - 1;
-    const probes: number[] = [];
-    for (let step = 1; first + step - 1 < last; step *= 2) probes.push(first + step - 1);
-    probes.splice(limits.fetchesInFlightMax - 1);
-    probes.push(last);
+    const length = last - first + 1;
+    const ahead = probedShares.map((share) => first + Math.floor(length * share));
+    const probes = [...new Set([...ahead, last])];
     const answers = await Promise.all(probes.map((index) => this.#probe(index)));
     let present = first - 1;
     let absent = this.#keys.length;
@@ -146,6 +146,13 @@ class ChainSearch {
     return last + 1;
   }
 }
+
+/**
+ * Where the rest of a conversation is probed at once, beside its end. Mostly the keys are those of all earlier turns
+ * and of a new one: the end lies close behind the last share then, and else the others divide what is before
+ * (docs/decisions/0103).
+ */
+const probedShares = [1 / 4, 5 / 8, 15 / 16];
 
 /**
  * The last block that is there, given one that is (or the place before the first) and one that is

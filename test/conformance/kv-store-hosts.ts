@@ -130,7 +130,7 @@ export const hostCases: readonly KvStoreCase[] = [
       await onFreshHost(world, 'reader', async (reader) => {
         await assertLookup(reader, chain.keys, 200);
         const { requests, readBytes } = (await reader.stats()).object;
-        const readsMax = Math.ceil(200 / keysPerHeader) + 8;
+        const readsMax = Math.floor(200 / keysPerHeader) + 3;
         const reads = requests.get + requests.head;
         assert.ok(reads <= readsMax, `${reads} requests`);
         assert.ok(requests.list <= 1, `${requests.list} listings`);
