@@ -26,6 +26,8 @@ export interface SimNetworkParts {
   readonly world: SimWorldParts;
   readonly bucket: SimBucket;
   readonly process: SimProcess;
+  /** Time of every way there or back; drawn for each when absent. */
+  readonly wayMs?: number | undefined;
   /** How often requests go wrong now. */
   readonly shares: () => NetworkShares;
   /** Hears that the object's bytes were altered, on the way or for good. */
@@ -182,7 +184,7 @@ export class SimNetwork implements ObjectStore {
     const what = `${request.verb} of ${request.key}`;
     const unavailable = (why: string): void =>
       caller.fail(new StoreError('UNAVAILABLE', `${what}: ${why}`));
-    await scheduler.wait(1 + dice.fraction() * 12);
+    await this.#way();
     if (fault?.stops === true) {
       this.#count(fault);
       await scheduler.wait(fault.kind === 'no answer' ? 120_000 : 1);
@@ -192,7 +194,7 @@ export class SimNetwork implements ObjectStore {
     const isAbandoned = caller.isSettled() || !process.isAlive;
     if (isAbandoned && !(await this.#arrivesLate(request))) return undefined;
     const value = await request.arrive(fault);
-    await scheduler.wait(1 + dice.fraction() * 12);
+    await this.#way();
     if (fault?.kind === 'slow first byte') {
       this.#count(fault);
       await scheduler.wait(500 + dice.fraction() * 20_000);
@@ -201,6 +203,11 @@ export class SimNetwork implements ObjectStore {
     this.#count(fault);
     unavailable(fault.kind);
     return undefined;
+  }
+
+  #way(): Promise<void> {
+    const { world, wayMs } = this.#parts;
+    return world.scheduler.wait(wayMs ?? 1 + world.dice.fraction() * 12);
   }
 
   /** A request whose sender is gone arrives all the same, or was lost with it. */
