@@ -20,6 +20,7 @@ export const wire: Scenario = {
 };
 
 const kvTypes: readonly KvType[] = ['F16', 'BF16'];
+const doors = ['tcp', 'http'] as const;
 const batchBlocks = 16;
 /** Megabytes a second of each connection; undefined: as fast as loopback is. */
 const links = [20, 100, undefined] as const;
@@ -46,9 +47,11 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
     mkdirSync(home);
     const daemon = await BenchDaemon.start(home);
     try {
-      for (const link of links) {
-        progress.begin(`${kvType} over ${nameOf(link)}`);
-        rows.push(...(await measureLink(daemon, { kvType, link, rounds, blocks: kv.blocks })));
+      const cases = doors.flatMap((door) => links.map((link) => ({ door, link })));
+      for (const { door, link } of cases) {
+        const one = { kvType, door, link, rounds, blocks: kv.blocks };
+        progress.begin(nameOf(one));
+        rows.push(...(await measureLink(daemon, one)));
         progress.end('done');
       }
     } finally {
@@ -56,7 +59,7 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
     }
   }
   const notes = [
-    `KV of ${modelName} with random weights, ${batchBlocks} blocks over TCP; client, daemon and the relay that ` +
+    `KV of ${modelName} with random weights, ${batchBlocks} blocks; client, daemon and the relay that ` +
       'bounds the speed share the processors of one machine. Loads from the memory of the daemon; saves until they ' +
       `are accepted. ${warmUps} transfers come first. The bar is that of noise: auto is never slower than off.`,
   ];
@@ -70,19 +73,21 @@ async function run(context: BenchContext): Promise<ScenarioResult> {
 
 interface LinkCase {
   readonly kvType: KvType;
+  readonly door: (typeof doors)[number];
   readonly link: (typeof links)[number];
   readonly rounds: number;
   readonly blocks: readonly Uint8Array[];
 }
 
 async function measureLink(daemon: BenchDaemon, one: LinkCase): Promise<readonly Row[]> {
-  const { kvType, link, rounds } = one;
-  const targetPort = Number(new URL(daemon.urls.tcp).port);
+  const { door, link, rounds } = one;
+  const direct = daemon.urls[door];
+  const targetPort = Number(new URL(direct).port);
   const relay =
     link === undefined
       ? undefined
       : await DelayRelay.start({ targetPort, delayMs: 0, bytesPerSecond: link * 1e6 });
-  const url = relay === undefined ? daemon.urls.tcp : `tcp://127.0.0.1:${relay.port}`;
+  const url = relay === undefined ? direct : `${door}://127.0.0.1:${relay.port}`;
   const sides: Sides = {
     off: await connect(url, { wireCompression: 'off' }),
     auto: await connect(url, { wireCompression: 'auto' }),
@@ -91,7 +96,7 @@ async function measureLink(daemon: BenchDaemon, one: LinkCase): Promise<readonly
     const samples = { load: { off: [], auto: [] }, save: { off: [], auto: [] } } as Samples;
     for (let round = -warmUps; round < rounds; round += 1) {
       for (const side of ['off', 'auto'] as const) {
-        const batch = batchOf(one, `${kvType}/${nameOf(link)}/${side}/${round}`);
+        const batch = batchOf(one, `${nameOf(one)}/${side}/${round}`);
         const saveMs = await timed(() => sides[side].save(batch));
         await sides[side].flush();
         const loadMs = await timed(() => loadOnce(sides[side], batch));
@@ -101,7 +106,7 @@ async function measureLink(daemon: BenchDaemon, one: LinkCase): Promise<readonly
     }
     return (['load', 'save'] as const).map((verb) =>
       rowOf({
-        ...{ what: `${kvType}, ${nameOf(link)}: ${verb}, auto`, unit: 'ms' },
+        ...{ what: `${nameOf(one)}: ${verb}, auto`, unit: 'ms' },
         ...{ samples: samples[verb].auto.slice(warmUps), bar: atMost(ratioMax) },
         against: { what: 'off', value: samples[verb].off.slice(warmUps) },
       }),
@@ -129,6 +134,7 @@ async function loadOnce(store: KvStore, batch: readonly BlockToSave[]): Promise<
   if (length !== batch.length) throw new Error(`${length} of ${batch.length} blocks came`);
 }
 
-function nameOf(link: number | undefined): string {
-  return link === undefined ? 'loopback' : `${link} MB/s`;
+function nameOf({ kvType, door, link }: LinkCase): string {
+  const speed = link === undefined ? 'loopback' : `${link} MB/s`;
+  return `${kvType}, ${door.toUpperCase()}, ${speed}`;
 }

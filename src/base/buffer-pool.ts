@@ -1,3 +1,5 @@
+import { assert } from './assert.ts';
+
 /**
  * Memory that is used again: the first touch of fresh pages costs several times what a copy does.
  * The one given back last is taken first, and at most `bytesMax` are kept.
@@ -21,7 +23,7 @@ export class BufferPool {
 
   /** Memory of at least so many bytes, and not much more; what it holds is anything. */
   take(byteLength: number): Uint8Array {
-    if (byteLength < pooledBytesMin) return new Uint8Array(byteLength);
+    if (byteLength < pooledBytesMin) return this.#make(byteLength);
     for (let index = this.#free.length - 1; index >= 0; index -= 1) {
       const { length } = this.#free[index];
       if (length < byteLength || length > 2 * byteLength) continue;
@@ -55,6 +57,31 @@ export interface PooledParts {
   readonly parts: readonly Uint8Array[];
   /** Gives all of it back. Harmless when called again. */
   release(): void;
+}
+
+/** The same memory, cut to the length that was asked for. */
+export interface ExactMemory {
+  take(length: number): Uint8Array;
+  give(memory: Uint8Array): void;
+}
+
+/** Memory of the pool, which is often longer than what is asked for, cut to its length. */
+export function exactly(pool: BufferPool): ExactMemory {
+  const whole = new Map<Uint8Array, Uint8Array>();
+  return {
+    take: (length) => {
+      const memory = pool.take(length);
+      const part = memory.subarray(0, length);
+      whole.set(part, memory);
+      return part;
+    },
+    give: (part) => {
+      const memory = whole.get(part);
+      assert(memory !== undefined, 'what is given back was taken');
+      whole.delete(part);
+      pool.give(memory);
+    },
+  };
 }
 
 /** Parts of those lengths, one behind the other in as few buffers as is sensible. */

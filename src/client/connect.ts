@@ -54,8 +54,8 @@ export interface ConnectOptions {
    */
   readonly nearCacheBytes?: number | undefined;
   /**
-   * Whether payloads travel compressed over TCP where the daemon knows that: `auto`, the default, where it is
-   * faster (docs/decisions/0102), `on` everywhere, `off` nowhere.
+   * Whether payloads travel compressed over TCP and HTTP where the daemon knows that: `auto`, the default, where it is
+   * faster (docs/decisions/0102, 0113), `on` everywhere, `off` nowhere.
    */
   readonly wireCompression?: WireMode | 'off' | undefined;
   /** Whether native code is used where there is some, as in `StoreConfig`. */
@@ -248,6 +248,7 @@ async function connectHttp(
     ...{ platform, host, port, namespace, limits: { callMs } },
     ...{ token: token === '' ? undefined : token, deadlines: readDeadlines(options) },
     checksums: checksumsFor(platform.host, native),
+    wire: wireOf(options),
   });
   return opened(store, () => store.greet({ deadlineMs: httpClientLimits.connectMs }));
 }

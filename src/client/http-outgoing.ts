@@ -1,5 +1,6 @@
 import type { BlockToSave, SaveOptions } from '../blocks/kv-store.ts';
 import type { BulkAttributes, BulkRecord } from '../protocol/http1-bulk.ts';
+import type { WireCodec } from '../wire/wire-codec.ts';
 
 /** A payload to send, with what its record says. */
 export interface Outgoing extends Omit<BulkRecord, 'byteLength'> {
@@ -12,6 +13,8 @@ export interface SaveBody {
   readonly attributes: BulkAttributes;
   /** The server stores payloads as they come, from the last to the first. */
   readonly isLastFirst?: boolean;
+  /** Payloads go compressed where that gains something, last first; undefined: as they are. */
+  readonly codec?: Pick<WireCodec, 'encode'> | undefined;
 }
 
 /** A save that may take several requests. */
@@ -21,6 +24,7 @@ export interface LongSave {
   /** For each block whether its payload is left out, because the server has it. */
   readonly isLeftOut: readonly boolean[];
   readonly isLastFirst: boolean;
+  readonly codec: SaveBody['codec'];
 }
 
 const nothing: Outgoing['payload'] = new Uint8Array(0);

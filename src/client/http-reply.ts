@@ -1,4 +1,6 @@
 import { assert } from '../base/assert.ts';
+import { takeParts } from '../base/buffer-pool.ts';
+import type { BufferPool, ExactMemory, PooledParts } from '../base/buffer-pool.ts';
 import { StoreError, storeErrorCodes } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { bulkType } from '../protocol/http1-bulk.ts';
@@ -6,7 +8,11 @@ import type { BulkHead } from '../protocol/http1-bulk.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import type { ResponseHead } from '../protocol/http1-head.ts';
 import { BulkSink, CollectSink } from '../protocol/http1-sink.ts';
-import type { BodySink, ChecksumOf, OpenPlaces } from '../protocol/http1-sink.ts';
+import type { BeginForm, BodySink, ChecksumOf, OpenPlaces } from '../protocol/http1-sink.ts';
+import { InflatedPayloads } from '../wire/inflated-payloads.ts';
+import type { WireCodec } from '../wire/wire-codec.ts';
+import type { HttpClientLimits } from './http-limits.ts';
+import type { LoadMeter } from './load-meter.ts';
 
 /** Receives one answer: `receive` gives its body a place, `value` reads it or throws. */
 export interface Reply<Value> {
@@ -15,18 +21,25 @@ export interface Reply<Value> {
   readonly value: () => Value;
 }
 
-export interface BulkReply {
+/** Payloads that came, in memory that is the caller's until it gives it back. */
+export interface LoadedBulk {
   readonly head: BulkHead;
   readonly payloads: readonly Uint8Array[];
+  readonly release: () => void;
 }
 
 /** Payloads of at most these keys, in order. */
 export interface BulkWish {
   readonly keys: readonly BlockKey[];
-  readonly answerBytesMax: number;
-  readonly jsonBytesMax: number;
-  readonly takeMemory: (lengths: readonly number[]) => readonly Uint8Array[];
+  readonly limits: Pick<HttpClientLimits, 'answerBytesMax' | 'jsonBytesMax'>;
+  /** Memory for payloads, and for the bytes of those that come compressed. */
+  readonly memory: BufferPool;
+  readonly stored: ExactMemory;
   readonly checksumOf: ChecksumOf;
+  /** For payloads that come compressed; undefined: none may. */
+  readonly codec: Pick<WireCodec, 'decode'> | undefined;
+  /** Told of the transfer when it has ended well. */
+  readonly meter: LoadMeter | undefined;
 }
 
 /** An answer in JSON. `value` throws the `StoreError` that an answer of failure stands for. */
@@ -51,40 +64,91 @@ export function jsonReply(byteLengthMax: number): Reply<unknown> {
   };
 }
 
-/** An answer that is a bulk body, or a failure in JSON. */
-export function bulkReply(wish: BulkWish): Reply<BulkReply> {
-  const failure = jsonReply(wish.jsonBytesMax);
-  let sink: BulkSink | undefined;
-  return {
-    receive: (head) => {
-      sink = undefined;
-      if (head.status !== 200) return failure.receive(head);
-      if (headerOf(head.headers, 'content-type') !== bulkType) {
-        throw new StoreError('UNAVAILABLE', 'the answer is none of WombatKV');
-      }
-      const byteLength = head.body.kind === 'length' ? head.body.byteLength : undefined;
-      const openPlaces: OpenPlaces = ({ records }) => {
-        const memory = memoryFor(records, wish);
-        return { take: (index) => memory[index] };
-      };
-      sink = new BulkSink(openPlaces, byteLength, wish.checksumOf);
-      return sink;
-    },
-    get status() {
-      return sink === undefined ? failure.status : 200;
-    },
-    value: () => {
-      if (sink !== undefined) return sink.result;
-      failure.value();
-      throw new StoreError('UNAVAILABLE', `the server answered with status ${failure.status}`);
-    },
+/** An answer that is a bulk body, or a failure in JSON. Owns the memory of payloads until {@link value} gives it. */
+export class BulkReply implements Reply<LoadedBulk> {
+  readonly #wish: BulkWish;
+  readonly #failure: Reply<unknown>;
+  #meter: LoadMeter | undefined;
+  #sink: BulkSink | undefined;
+  #memory: PooledParts | undefined;
+
+  constructor(wish: BulkWish) {
+    this.#wish = wish;
+    this.#failure = jsonReply(wish.limits.jsonBytesMax);
+    this.#meter = wish.meter;
+    this.#meter?.started();
+  }
+
+  get status(): number {
+    return this.#sink === undefined ? this.#failure.status : 200;
+  }
+
+  readonly receive = (head: ResponseHead): BodySink => {
+    if (this.#sink !== undefined) {
+      // Of an answer that was cut off; the time of both says nothing of the link.
+      this.#meter = undefined;
+      this.release();
+    }
+    if (head.status !== 200) return this.#failure.receive(head);
+    if (headerOf(head.headers, 'content-type') !== bulkType) {
+      throw new StoreError('UNAVAILABLE', 'the answer is none of WombatKV');
+    }
+    const byteLength = head.body.kind === 'length' ? head.body.byteLength : undefined;
+    const { checksumOf } = this.#wish;
+    this.#sink = new BulkSink(this.#openPlaces, byteLength, {
+      checksumOf,
+      beginForm: this.#wish.codec && this.#beginForm(this.#wish.codec),
+    });
+    return this.#sink;
   };
+
+  value(): LoadedBulk {
+    if (this.#sink === undefined) {
+      this.#failure.value();
+      const { status } = this.#failure;
+      throw new StoreError('UNAVAILABLE', `the server answered with status ${status}`);
+    }
+    const memory = this.#memory;
+    const { head, payloads } = this.#sink.result;
+    this.#meter?.ended();
+    return { head, payloads, release: () => memory?.release() };
+  }
+
+  /** Gives the memory back, as soon as no thread writes there. */
+  release(): void {
+    const [sink, memory] = [this.#sink, this.#memory];
+    [this.#sink, this.#memory] = [undefined, undefined];
+    void sink?.close().then(() => memory?.release());
+  }
+
+  readonly #openPlaces: OpenPlaces = ({ records }) => {
+    const lengths = lengthsOf(records, this.#wish);
+    const memory = takeParts(this.#wish.memory, lengths);
+    const meter = this.#meter;
+    this.#memory = memory;
+    return {
+      take: (index) => {
+        meter?.began({ length: lengths[index], tier: records[index].tier });
+        return memory.parts[index];
+      },
+      came: () => meter?.answered(),
+    };
+  };
+
+  #beginForm(codec: Pick<WireCodec, 'decode'>): BeginForm {
+    const inflating = new InflatedPayloads(codec, this.#wish.stored);
+    return (form, payload) => {
+      this.#meter?.shrank(payload.length - form.length);
+      return inflating.begin(form, payload);
+    };
+  }
 }
 
-function memoryFor(
+/** The lengths of payloads that were asked for and may be taken. */
+function lengthsOf(
   records: BulkHead['records'],
-  { keys, answerBytesMax, takeMemory }: BulkWish,
-): readonly Uint8Array[] {
+  { keys, limits: { answerBytesMax } }: BulkWish,
+): readonly number[] {
   const isWrong = records.some(({ key, isLeftOut }, index) => key !== keys[index] || isLeftOut);
   if (records.length > keys.length || isWrong) {
     throw new StoreError('UNAVAILABLE', 'the answer holds payloads that were not asked for');
@@ -97,7 +161,7 @@ function memoryFor(
       `the answer claims ${bytes} bytes; at most ${answerBytesMax} are taken`,
     );
   }
-  return takeMemory(lengths);
+  return lengths;
 }
 
 function collectSink(head: ResponseHead, byteLengthMax: number): CollectSink {

@@ -40,6 +40,11 @@ export function readBulkVersion(value: unknown): number {
   return typeof bulk === 'number' ? bulk : 1;
 }
 
+/** Whether the server takes a save whose payloads come compressed. */
+export function takesCompressed(value: unknown): boolean {
+  return fieldsOf(value, 'a contains')['compressed'] === true;
+}
+
 export function readLoaded(value: unknown, most: number): number {
   const loaded = countOf(fieldsOf(value, 'a count'), 'loaded');
   if (loaded > most) throw unexpected(`${loaded} of ${most}`);

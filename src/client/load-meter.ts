@@ -1,4 +1,5 @@
 import type { Clock } from '../platform/clock.ts';
+import type { Tier } from '../blocks/kv-store.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
 import type { WireLink } from '../wire/wire-link.ts';
 
@@ -24,11 +25,20 @@ export class LoadMeter {
   }
 
   /** A payload begins to come. */
-  began({ length, tier, compressed }: PayloadNotice): void {
+  began({
+    length,
+    tier,
+    compressed,
+  }: Pick<PayloadNotice, 'length' | 'compressed'> & { readonly tier?: Tier | undefined }): void {
     this.#firstMs ??= this.#clock.nowMs();
     this.#rawBytes += length;
     this.#wireBytes += compressed?.length ?? length;
     if (tier === 'object') this.#isFetched = true;
+  }
+
+  /** The payload that comes moves so many bytes less than it has. */
+  shrank(bytes: number): void {
+    this.#wireBytes -= bytes;
   }
 
   /** All has come. */

@@ -111,8 +111,8 @@ export const doorSettings: readonly DoorSetting[] = [
     default: 'auto',
     accepts: 'auto, on, off',
     help:
-      'Compress payloads between a client and a daemon over TCP, with TLS or without, where both know it. `auto`: while ' +
-      'the link is so slow that it is faster. `on`: always. Over HTTP, a Unix socket and in shared memory never.',
+      'Compress payloads between a client and a daemon over TCP and HTTP, with TLS or without, where both know it. `auto`: ' +
+      'while the link is so slow that it is faster. `on`: always. Over a Unix socket and in shared memory never.',
     readBy: ['library', 'daemon'],
     effect: 'now',
   },

@@ -23,6 +23,6 @@ export class DaemonCounters {
   /** Calls that the client's token does not permit. */
   callsDenied = 0;
   callsCancelled = 0;
-  /** Over frames, seen from the daemon. */
+  /** Over frames and HTTP, seen from the daemon. */
   readonly compressed = { sent: new CompressedTraffic(), received: new CompressedTraffic() };
 }

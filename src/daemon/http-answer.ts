@@ -1,5 +1,6 @@
 import { isStoreError, messageOf } from '../base/errors.ts';
 import type { StoreErrorCode } from '../base/errors.ts';
+import type { BodyPart } from '../protocol/http1-chunks.ts';
 
 /** What goes back to the client. */
 export interface HttpAnswer {
@@ -7,8 +8,9 @@ export interface HttpAnswer {
   /** Without those that every answer has: length, date and connection. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** Taken part by part as the client takes them; none may change before `release` is called. */
-  readonly body: Iterable<Uint8Array>;
-  readonly byteLength: number;
+  readonly body: Iterable<BodyPart>;
+  /** Undefined: it is not known before, so the body goes in chunks, to a client that asked for it in this way. */
+  readonly byteLength: number | undefined;
   /** Called once when the body is on its way, or never will be. */
   readonly release?: (() => void) | undefined;
   /** Close the connection after it. */
@@ -30,7 +32,10 @@ export function textAnswer(status: number, type: string, text: string): HttpAnsw
 }
 
 /** A body that is one array. */
-export function oneBody(bytes: Uint8Array): Pick<HttpAnswer, 'body' | 'byteLength'> {
+export function oneBody(bytes: Uint8Array): {
+  readonly body: readonly Uint8Array[];
+  readonly byteLength: number;
+} {
   return { body: [bytes], byteLength: bytes.length };
 }
 

@@ -1,16 +1,24 @@
-import { takeParts } from '../base/buffer-pool.ts';
+import { exactly, takeParts } from '../base/buffer-pool.ts';
 import type { PooledParts } from '../base/buffer-pool.ts';
 import { StoreError } from '../base/errors.ts';
 import { limits as storeLimits } from '../blocks/limits.ts';
-import { bulkType } from '../protocol/http1-bulk.ts';
+import { bulkType, payloadBytesHeader } from '../protocol/http1-bulk.ts';
 import type { BulkHead } from '../protocol/http1-bulk.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import { BulkSink, CollectSink } from '../protocol/http1-sink.ts';
-import type { BodySink, BulkPlaces, BulkResult, OpenPlaces } from '../protocol/http1-sink.ts';
+import type {
+  BodySink,
+  BulkPlaces,
+  BulkResult,
+  BulkWays,
+  OpenPlaces,
+} from '../protocol/http1-sink.ts';
+import { InflatedPayloads } from '../wire/inflated-payloads.ts';
 import type { HttpAdmission } from './http-admission.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import type { HttpJob } from './http-exchange.ts';
 import type { HttpParts, HttpRequest } from './http-context.ts';
+import type { HttpLimits } from './http-limits.ts';
 import { parseFields } from './http-fields.ts';
 import type { Fields } from './http-fields.ts';
 
@@ -94,17 +102,62 @@ export async function readBulk(
 ): Promise<HttpJob> {
   requireType(request, bulkType);
   const byteLength = lengthOf(request, parts.limits.bodyBytesMax);
-  let leave = byteLength === undefined ? undefined : await enter(parts, request, byteLength);
+  const said = byteLength === undefined ? saidBytes(request, parts.limits) : undefined;
+  const bytes = byteLength ?? (said === undefined ? undefined : formsRoom * said);
+  let leave = bytes === undefined ? undefined : await enter(parts, request, bytes);
   const open: OpenPlaces = (head) => {
-    leave ??= enterNow(parts, request, lengthsOf(head));
+    checkForms(head, byteLength, said);
+    leave ??= enterNow(parts, request, lengthsOf(head), head.hasForms === true ? formsRoom : 1);
     return reader.begin(head);
   };
-  const sink = new BulkSink(open, byteLength, (payload) => parts.checksums.of(payload));
-  return {
-    sink,
-    answer: () => reader.answer(sink.result),
-    close: () => void reader.close().finally(() => leave?.()),
+  const sink = new BulkSink(open, byteLength, waysOf(parts));
+  const close = async (): Promise<void> => {
+    try {
+      await sink.close();
+      await reader.close();
+    } finally {
+      leave?.();
+    }
   };
+  return { sink, answer: () => reader.answer(sink.result), close: () => void close() };
+}
+
+/** A payload that comes compressed is in memory twice for a while. */
+const formsRoom = 2;
+
+function waysOf({ checksums, wire, pool, counters }: HttpParts): BulkWays {
+  const received = counters.compressed.received;
+  const inflating = wire && new InflatedPayloads(wire.codec, exactly(pool), received);
+  return {
+    checksumOf: (payload) => checksums.of(payload),
+    beginForm: inflating && ((form, payload) => inflating.begin(form, payload)),
+  };
+}
+
+/** Payload bytes that a client says will come of a body without a length, so that it can wait for room. */
+function saidBytes({ head }: HttpRequest, { bodyBytesMax }: HttpLimits): number | undefined {
+  const text = headerOf(head.headers, payloadBytesHeader);
+  if (text === undefined) return undefined;
+  if (!/^\d{1,15}$/.test(text)) {
+    const got = JSON.stringify(text.slice(0, 40));
+    throw new StoreError('INVALID', `${payloadBytesHeader} takes bytes; got ${got}`);
+  }
+  if (Number(text) <= bodyBytesMax) return Number(text);
+  throw new StoreError('TOO_LARGE', `payloads of ${text} bytes; at most ${bodyBytesMax}`);
+}
+
+/** The room that was taken is enough for what the head says. */
+function checkForms(
+  head: BulkHead,
+  byteLength: number | undefined,
+  said: number | undefined,
+): void {
+  if (head.hasForms === true && byteLength !== undefined) {
+    throw new StoreError('INVALID', 'a body whose payloads have forms comes in chunks');
+  }
+  const bytes = lengthsOf(head).reduce((sum, length) => sum + length, 0);
+  if (said === undefined || bytes <= said) return;
+  throw new StoreError('INVALID', `payloads of ${bytes} bytes come; ${said} were said`);
 }
 
 function lengthsOf({ records }: BulkHead): readonly number[] {
@@ -162,11 +215,13 @@ function enterNow(
   { admission, limits }: HttpParts,
   { account }: HttpRequest,
   lengths: readonly number[],
+  room: number,
 ): () => void {
-  const bytes = lengths.reduce((sum, length) => sum + length, 0);
-  if (bytes > limits.bodyBytesMax) {
-    throw new StoreError('TOO_LARGE', `payloads of ${bytes} bytes; at most ${limits.bodyBytesMax}`);
+  const sum = lengths.reduce((total, length) => total + length, 0);
+  if (sum > limits.bodyBytesMax) {
+    throw new StoreError('TOO_LARGE', `payloads of ${sum} bytes; at most ${limits.bodyBytesMax}`);
   }
+  const bytes = room * sum;
   const entered: HttpAdmission[] = [];
   for (const one of [account.bodies, admission]) {
     if (one.tryEnter(bytes)) entered.push(one);

@@ -313,18 +313,19 @@ export class HttpConnection implements SocketReceiver, HttpPeer {
   async #send(answer: HttpAnswer): Promise<void> {
     const head = this.#head;
     const { clock, limits, isDraining } = this.#host;
-    const isEnding = this.#hasEnded || isDraining;
-    const isLast = answer.isLast === true || head?.isKeptAlive !== true || isEnding;
+    const isAsked = answer.isLast === true || head?.isKeptAlive !== true;
+    const isLast = isAsked || this.#hasEnded || isDraining;
     const facts = { method: head?.method, isLast, wallMs: clock.wallMs() };
     let sentBytes = 0;
     try {
       if (this.#isGone()) return;
       this.#state = 'answering';
-      for (const group of answerGroups(answer, facts)) {
+      for await (const group of answerGroups(answer, facts)) {
         this.#expiresAtMs = clock.nowMs() + limits.writeMs;
         this.#socket.write(group);
         await this.#socket.flushed();
         sentBytes += group.reduce((sum, part) => sum + part.length, 0);
+        this.#expiresAtMs = Infinity;
       }
     } catch {
       // The client left; closed() follows, and there is nobody to tell.
@@ -332,9 +333,8 @@ export class HttpConnection implements SocketReceiver, HttpPeer {
       return;
     } finally {
       answer.release?.();
-      const elapsedMs = clock.nowMs() - this.#beganMs;
-      const { status } = answer;
-      this.#host.onAnswer({ head, status, elapsedMs, receivedBytes: this.#received, sentBytes });
+      const outcome = { status: answer.status, elapsedMs: clock.nowMs() - this.#beganMs };
+      this.#host.onAnswer({ head, ...outcome, receivedBytes: this.#received, sentBytes });
       // Until the connection is closed the socket may still fill the memory that it was given.
       if (!this.#isDirect) this.#closeJob();
     }

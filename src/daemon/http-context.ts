@@ -6,6 +6,8 @@ import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import type { RequestHead } from '../protocol/http1-head.ts';
+import type { WireDoor } from '../wire/wire-link.ts';
+import type { DaemonCounters } from './daemon-counters.ts';
 import type { HttpAdmission } from './http-admission.ts';
 import type { HttpClientAccount } from './http-clients.ts';
 import type { HttpLimits } from './http-limits.ts';
@@ -20,8 +22,11 @@ export interface HttpParts {
   readonly metrics: HttpMetrics;
   /** Where payloads that come are checked. */
   readonly checksums: Checksums;
-  /** Memory of bodies, which the thread for checksums shares. */
+  /** Memory of bodies, which threads share. */
   readonly pool: BufferPool;
+  /** Compression of payloads that come and go; none when absent. */
+  readonly wire: WireDoor | undefined;
+  readonly counters: Pick<DaemonCounters, 'compressed'>;
 }
 
 /** One request on its way through them. */

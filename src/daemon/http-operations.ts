@@ -2,18 +2,14 @@ import { StoreError } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { LoadOptions, PayloadBorrow } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
-import {
-  bulkParts,
-  bulkType,
-  bulkVersion,
-  encodeBulkHead,
-  payloadBytesOf,
-} from '../protocol/http1-bulk.ts';
-import type { BulkAttributes, BulkHead, BulkPayload, BulkRecord } from '../protocol/http1-bulk.ts';
+import { bulkVersion } from '../protocol/http1-bulk.ts';
+import type { BulkHead } from '../protocol/http1-bulk.ts';
 import type { Operation } from '../protocol/http1-paths.ts';
 import { jsonAnswer } from './http-answer.ts';
 import type { HttpAnswer } from './http-answer.ts';
 import { bareJob, bulkJob, jsonJob } from './http-bodies.ts';
+import { bulkAnswer, nothingLent } from './http-bulk-answer.ts';
+import type { OutgoingPayload } from './http-bulk-answer.ts';
 import type { HttpJob } from './http-exchange.ts';
 import { callOptionsOf } from './http-context.ts';
 import type { HttpParts, HttpRequest } from './http-context.ts';
@@ -29,11 +25,10 @@ import {
 import type { Fields } from './http-fields.ts';
 import { saveJob, saveOptionsOf } from './http-save.ts';
 
-/** A payload on its way out, and what the record before it says. */
-interface OutgoingPayload extends Omit<BulkRecord, 'byteLength' | 'isLeftOut'>, BulkPayload {}
-
-/** What who is to save is told: the newest bulk body taken, and that the payload of any stored block may be left out. */
-const savesTaken = { bulk: bulkVersion, gaps: true };
+/** The client takes payloads compressed. */
+function mayCompress(fields: Fields): boolean {
+  return flagField(fields, 'compressed') === true;
+}
 
 /** The operations of one namespace: every call of the store but flush and stats, many keys at once. */
 export class HttpOperations {
@@ -41,6 +36,14 @@ export class HttpOperations {
 
   constructor(parts: HttpParts) {
     this.#parts = parts;
+  }
+
+  /**
+   * What who is to save is told: the newest bulk body taken, that the payload of any stored block may be left out, and
+   * whether version 3 is taken.
+   */
+  get #savesTaken(): Readonly<Record<string, unknown>> {
+    return { bulk: bulkVersion, gaps: true, compressed: this.#parts.wire !== undefined };
   }
 
   open(operation: Operation, namespace: Namespace, request: HttpRequest): Promise<HttpJob> {
@@ -103,12 +106,12 @@ export class HttpOperations {
     const { store } = this.#parts;
     const keys = keysField(fields, 'keys');
     if (fields['lengths'] === undefined) {
-      return jsonAnswer({ stored: await store.contains(keys, options), ...savesTaken });
+      return jsonAnswer({ stored: await store.contains(keys, options), ...this.#savesTaken });
     }
     // It is to be saved: the bucket is not asked for what a save would not look for there.
     const lengths = lengthsField(fields, 'lengths', keys.length);
     const isWanted = await store.wants(keys, { ...options, lengths });
-    return jsonAnswer({ stored: isWanted.map((one) => !one), ...savesTaken });
+    return jsonAnswer({ stored: isWanted.map((one) => !one), ...this.#savesTaken });
   }
 
   async #load(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
@@ -123,7 +126,8 @@ export class HttpOperations {
       position: undefined,
     }));
     const { reason } = borrow;
-    return this.#bulkAnswer(request, payloads, { reason }, () => borrow.release());
+    const loan = { payloads, attributes: { reason }, release: () => borrow.release() };
+    return bulkAnswer(this.#parts, request, loan, mayCompress(fields));
   }
 
   async #loadTail(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
@@ -133,9 +137,10 @@ export class HttpOperations {
     const tail = await request.account.runLoad(request.signal, () =>
       this.#parts.store.loadTail(query, options),
     );
-    if (tail === undefined) return this.#bulkAnswer(request, [], {}, () => undefined);
+    if (tail === undefined) return bulkAnswer(this.#parts, request, nothingLent, false);
     const payloads = [{ ...payloadOf(tip, tail), hasDecodedTokens: tail.hasDecodedTokens }];
-    return this.#bulkAnswer(request, payloads, { tokens: tail.tokens }, () => tail.release());
+    const loan = { payloads, attributes: { tokens: tail.tokens }, release: () => tail.release() };
+    return bulkAnswer(this.#parts, request, loan, mayCompress(fields));
   }
 
   async #loadRawTail(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
@@ -144,8 +149,10 @@ export class HttpOperations {
     const tail = await request.account.runLoad(request.signal, () =>
       this.#parts.store.loadRawTail(tip, options),
     );
-    if (tail === undefined) return this.#bulkAnswer(request, [], {}, () => undefined);
-    return this.#bulkAnswer(request, [payloadOf(tip, tail)], {}, () => tail.release());
+    if (tail === undefined) return bulkAnswer(this.#parts, request, nothingLent, false);
+    const payloads = [payloadOf(tip, tail)];
+    const loan = { payloads, attributes: {}, release: () => tail.release() };
+    return bulkAnswer(this.#parts, request, loan, false);
   }
 
   async #prefetch(ns: Namespace, request: HttpRequest, fields: Fields): Promise<HttpAnswer> {
@@ -181,38 +188,6 @@ export class HttpOperations {
       ...callOptionsOf(request, ns, this.#parts.limits),
       exact: flagField(fields, 'exact'),
       fingerprint: optionalKeyField(fields, 'fingerprint'),
-    };
-  }
-
-  /** Payloads on loan as one body. They are given back when it is sent. */
-  #bulkAnswer(
-    { account }: HttpRequest,
-    outgoing: readonly OutgoingPayload[],
-    attributes: BulkAttributes,
-    release: () => void,
-  ): HttpAnswer {
-    const { metrics } = this.#parts;
-    const records = outgoing.map((one) => ({
-      ...one,
-      byteLength: one.payload.length,
-      isLeftOut: false,
-    }));
-    const bytes = records.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    const head = encodeBulkHead({ records, attributes });
-    metrics.pinned += outgoing.length;
-    metrics.pinnedBytes += bytes;
-    const unpin = account.pins.add(bytes);
-    return {
-      status: 200,
-      headers: [['content-type', bulkType]],
-      body: bulkParts(head, outgoing),
-      byteLength: head.length + payloadBytesOf(records),
-      release: () => {
-        metrics.pinned -= outgoing.length;
-        metrics.pinnedBytes -= bytes;
-        unpin();
-        release();
-      },
     };
   }
 }

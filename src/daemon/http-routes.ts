@@ -33,6 +33,8 @@ export interface HttpRoutesOptions {
   readonly metrics: HttpMetrics;
   readonly clients: HttpClients;
   readonly authorize: (access: HttpAccess) => HttpDenial | HttpPermit | undefined;
+  readonly wire: HttpParts['wire'];
+  readonly counters: HttpParts['counters'];
   readonly moreMetrics: (stats: StoreStats) => string;
   readonly isReady: () => boolean;
 }

@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.ts';
-import type { BufferPool } from '../base/buffer-pool.ts';
+import { exactly } from '../base/buffer-pool.ts';
 import { deferred } from '../base/deferred.ts';
 import { isStoreError, StoreError } from '../base/errors.ts';
 import type { SaveOptions, SaveResult } from '../blocks/kv-store.ts';
@@ -16,7 +16,6 @@ import type { HttpParts, HttpRequest } from './http-context.ts';
 import type { HttpJob } from './http-exchange.ts';
 import { flagField, optionalKeyField } from './http-fields.ts';
 import { IntakeMemory } from './intake-memory.ts';
-import type { PayloadPool } from './intake-memory.ts';
 import { PayloadArrivals } from './payload-arrivals.ts';
 import type { ArrivalPlan } from './payload-arrivals.ts';
 import { groupsOf, saveGroups } from './save-groups.ts';
@@ -177,23 +176,4 @@ function arrivalsOf({ records, isLastFirst }: BulkHead): ArrivalPlan & Pick<Save
   }
   const bytes = due.reduce((sum, { length }) => sum + length, 0);
   return { expected: due, groups: [{ end: due.length, bytes }], leftOut };
-}
-
-/** Memory of the pool, which is often longer than what is asked for, cut to its length. */
-function exactly(pool: BufferPool): PayloadPool {
-  const whole = new Map<Uint8Array, Uint8Array>();
-  return {
-    take: (length) => {
-      const memory = pool.take(length);
-      const payload = memory.subarray(0, length);
-      whole.set(payload, memory);
-      return payload;
-    },
-    give: (payload) => {
-      const memory = whole.get(payload);
-      assert(memory !== undefined, 'what is given back was taken');
-      whole.delete(payload);
-      pool.give(memory);
-    },
-  };
 }

@@ -10,6 +10,8 @@ import type {
   Sockets,
 } from '../platform/sockets.ts';
 import type { RequestHead } from '../protocol/http1-head.ts';
+import type { WireDoor } from '../wire/wire-link.ts';
+import { DaemonCounters } from './daemon-counters.ts';
 import { HttpAdmission } from './http-admission.ts';
 import { HttpClients } from './http-clients.ts';
 import { HttpConnection } from './http-connection.ts';
@@ -24,6 +26,9 @@ export interface HttpServerOptions {
   readonly store: ServedStore;
   /** Where payloads that come are checked; on this thread when absent. */
   readonly checksums?: Checksums | undefined;
+  /** Compression of payloads, and where what travelled so is counted; none when absent. It does not own it. */
+  readonly wire?: WireDoor | undefined;
+  readonly counters?: DaemonCounters | undefined;
   readonly platform: { readonly clock: Clock; readonly sockets: Sockets };
   readonly limits?: Partial<HttpLimits> | undefined;
   /**
@@ -77,7 +82,7 @@ export class HttpServer implements HttpConnectionHost {
   readonly #whenEmpty = new Set<() => void>();
 
   constructor(options: HttpServerOptions) {
-    const { store, platform, authorize, moreMetrics, checksums } = options;
+    const { store, platform, authorize, moreMetrics, checksums, wire, counters } = options;
     this.clock = platform.clock;
     this.limits = { ...httpLimits, ...options.limits };
     this.#sockets = platform.sockets;
@@ -92,6 +97,7 @@ export class HttpServer implements HttpConnectionHost {
     this.#routes = new HttpRoutes({
       store,
       checksums: checksums ?? directChecksums,
+      ...{ wire, counters: counters ?? new DaemonCounters() },
       clock: this.clock,
       limits: this.limits,
       admission: this.#admission,

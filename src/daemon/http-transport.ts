@@ -34,13 +34,15 @@ export class HttpTransport implements Transport {
     this.#options = options;
   }
 
-  async open({ store, clock, sockets: plain, checksums }: DaemonService): Promise<OpenTransport> {
+  async open(service: DaemonService): Promise<OpenTransport> {
+    const { store, clock, sockets: plain, checksums, wire, counters } = service;
     const { addresses, access, identity, limits, moreMetrics } = this.#options;
     const plainAnswer = plainPortAnswer(clock.wallMs());
     const sockets = identity === undefined ? plain : tlsSockets({ identity, plainAnswer });
     const authorize = bearerRule(access);
     const platform = { clock, sockets };
-    const server = new HttpServer({ store, checksums, platform, authorize, limits, moreMetrics });
+    const shared = { store, checksums, wire, counters };
+    const server = new HttpServer({ ...shared, platform, authorize, limits, moreMetrics });
     const scheme = identity === undefined ? 'http' : 'https';
     const opened: BoundAddress[] = [];
     try {

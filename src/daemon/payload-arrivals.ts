@@ -54,7 +54,7 @@ export class PayloadArrivals implements BulkPlaces, GroupedPayloads {
     this.#coming = undefined;
     this.#count += 1;
     if (this.#isOver) {
-      this.#memory.give(payload);
+      this.#giveChecked(payload, checking);
       return;
     }
     this.#arrived.push({ index, length, payload, crc, checking });
@@ -87,7 +87,8 @@ export class PayloadArrivals implements BulkPlaces, GroupedPayloads {
   finish(): void {
     this.#isOver = true;
     this.#waiting?.arrival.reject(ended());
-    for (const { payload } of this.#arrived.splice(0)) this.#memory.give(payload);
+    for (const { payload, checking } of this.#arrived.splice(0))
+      this.#giveChecked(payload, checking);
     // The store refused them. An upload that nobody waits for may still read what came into other memory.
     for (const { payload } of this.#unstored) this.#memory.giveLent(payload);
     this.#unstored = [];
@@ -97,6 +98,12 @@ export class PayloadArrivals implements BulkPlaces, GroupedPayloads {
   close(): void {
     if (this.#coming !== undefined) this.#memory.give(this.#coming);
     this.#coming = undefined;
+  }
+
+  /** A thread may write there until it has been checked. */
+  #giveChecked(payload: Uint8Array, checking: Promise<void>): void {
+    const give = (): void => this.#memory.give(payload);
+    checking.then(give, give);
   }
 
   async #arrival(until: number): Promise<void> {

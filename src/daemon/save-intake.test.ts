@@ -6,8 +6,8 @@ import { deferred } from '../base/deferred.ts';
 import type { LentPlace, PayloadLease } from '../blocks/served-store.ts';
 import { directChecksums } from '../platform/checksums.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
+import { InflatedPayloads } from '../wire/inflated-payloads.ts';
 import { CompressedTraffic } from './daemon-counters.ts';
-import { InflatedPayloads } from './inflated-payloads.ts';
 import { IntakeMemory } from './intake-memory.ts';
 import { SaveIntake } from './save-intake.ts';
 

@@ -4,8 +4,8 @@ import type { Deferred } from '../base/deferred.ts';
 import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import type { Checksums } from '../platform/checksums.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
+import type { InflatedPayloads, InflatingPayload } from '../wire/inflated-payloads.ts';
 import { refuseCompressed } from '../wire/wire-link.ts';
-import type { InflatedPayloads, InflatingPayload } from './inflated-payloads.ts';
 import type { IntakeMemory } from './intake-memory.ts';
 import type { PayloadIntake } from './served-call.ts';
 

@@ -16,11 +16,11 @@ import {
 } from '../protocol/write-messages.ts';
 import type { SaveCall, SaveHead } from '../protocol/write-messages.ts';
 import { Call } from '../store/call.ts';
+import { InflatedPayloads } from '../wire/inflated-payloads.ts';
 import type { WireDoor } from '../wire/wire-link.ts';
 import type { ClientAccount } from './client-accounts.ts';
 import type { DaemonService } from './daemon-service.ts';
 import { IntakeMemory } from './intake-memory.ts';
-import { InflatedPayloads } from './inflated-payloads.ts';
 import { groupsOf, saveGroups } from './save-groups.ts';
 import type { GroupedPayloads, SaveGroup } from './save-groups.ts';
 import { SaveIntake } from './save-intake.ts';

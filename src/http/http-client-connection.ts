@@ -9,21 +9,15 @@ import type {
   Sockets,
 } from '../platform/sockets.ts';
 import { BodyDecoder } from '../protocol/http1-body.ts';
-import { encodeHead, isRefusal, parseResponseHead } from '../protocol/http1-head.ts';
+import { isRefusal, parseResponseHead } from '../protocol/http1-head.ts';
 import type { ResponseHead } from '../protocol/http1-head.ts';
 import { HeadScanner, latin1Text } from '../protocol/http1-scan.ts';
 import type { BodySink } from '../protocol/http1-sink.ts';
+import { requestGroups } from './request-groups.ts';
+import type { OutgoingRequest } from './request-groups.ts';
 
-/** One request. It may be sent again after a failure, so its parts can be asked for again. */
-export interface HttpExchange {
-  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
-  readonly path: string;
-  /** Value of the header of that name, where it is not the address. */
-  readonly host?: string | undefined;
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly byteLength: number;
-  /** The body, part by part; its payloads must not change until the exchange has ended. */
-  readonly body: () => Iterable<Uint8Array>;
+/** One request, and what takes its answer. */
+export interface HttpExchange extends OutgoingRequest {
   /** Where the body of the answer goes. Throws what the exchange rejects with. */
   readonly receive: (head: ResponseHead) => BodySink;
   /** Told whenever the other side took or sent something. */
@@ -38,8 +32,6 @@ export interface HttpConnectOptions extends ConnectOptions {
 const scratchBytes = 64 * 1024;
 /** Shorter pieces come several at a time through the scratch buffer, which costs less. */
 const directBytesMin = 16 * 1024;
-/** Bytes written at once: while the system sends them the next ones get their checksums. */
-const writeBytesMax = 1024 * 1024;
 
 /** The client's end of one connection: one exchange at a time. */
 export class HttpClientConnection implements SocketReceiver {
@@ -178,25 +170,18 @@ export class HttpClientConnection implements SocketReceiver {
   }
 
   async #send(exchange: HttpExchange): Promise<void> {
-    const headers = headersOf(exchange, this.#host);
     this.#isSent = false;
     try {
-      let group = [encodeHead(`${exchange.method} ${exchange.path} HTTP/1.1`, headers)];
-      let bytes = 0;
       let before: Promise<boolean> = Promise.resolve(true);
-      for (const part of exchange.body()) {
-        group.push(part);
-        bytes += part.length;
-        if (bytes < writeBytesMax) continue;
+      for await (const group of requestGroups(exchange, this.#host)) {
+        if (this.#exchange !== exchange || this.#isLost) return;
         const writing = this.#write(group);
         const isTaken = await before;
         exchange.onProgress?.();
         if (!isTaken || this.#exchange !== exchange || this.#isLost) return;
         before = writing;
-        [group, bytes] = [[], 0];
       }
-      const last = group.length > 0 ? this.#write(group) : true;
-      this.#isSent = (await before) && (await last);
+      this.#isSent = await before;
     } catch (error) {
       this.#fail(error);
     }
@@ -300,14 +285,4 @@ export class HttpClientConnection implements SocketReceiver {
     this.#end -= this.#start;
     this.#start = 0;
   }
-}
-
-/** Methods without a body say nothing of its length. */
-function headersOf(
-  { method, host, headers, byteLength }: HttpExchange,
-  address: string,
-): readonly (readonly [name: string, value: string])[] {
-  const hasLength = byteLength > 0 || method === 'PUT' || method === 'POST';
-  const length = [['content-length', String(byteLength)]] as const;
-  return [['host', host ?? address], ...headers, ...(hasLength ? length : [])];
 }

@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.ts';
 import { concatBytes, equalBytes, viewOf } from '../base/bytes.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { StoreError } from '../base/errors.ts';
@@ -13,7 +14,8 @@ import { limits } from '../blocks/limits.ts';
  * that the sender need not read all of them before it sends the first. Little-endian.
  *
  * ```text
- *  0  8  magic "WMBTHTP1", or "WMBTHTP2": payloads come from that of the last record to that of the first
+ *  0  8  magic "WMBTHTP1", or "WMBTHTP2": payloads come from that of the last record to that of the first, or
+ *        "WMBTHTP3": that too, and a form stands before each (http1-form.ts)
  *  8  4  number of records                    n
  * 12  4  bytes of the attributes              a
  * 16  4  CRC32C of bytes 0 to 15, then of the records and the attributes
@@ -28,8 +30,9 @@ import { limits } from '../blocks/limits.ts';
  *         52  12  zero
  *     a  attributes: one JSON object in UTF-8
  *     for each record whose payload is not left out
- *          the payload
- *          4  its CRC32C
+ *          8  version 3: its form
+ *             the payload, or what it was made into
+ *          4  CRC32C of the payload
  * ```
  */
 export interface BulkRecord {
@@ -54,9 +57,13 @@ export interface BulkHead {
    * nobody finds part of it from its first block. Absent: in the order of their records.
    */
   readonly isLastFirst?: boolean;
+  /** Payloads may come compressed, so that the length of the body is not known before; they come last first then. */
+  readonly hasForms?: boolean;
 }
 
 export const bulkType = 'application/vnd.wombatkv.bulk';
+/** How many bytes of payloads a request without a length will bring, so that the server can wait for room. */
+export const payloadBytesHeader = 'wombatkv-payload-bytes';
 export const bulkPreambleBytes = 24;
 export const checksumBytes = 4;
 const recordBytes = 64;
@@ -64,20 +71,22 @@ const attributesBytesMax = 256 * 1024;
 const encoder = new TextEncoder();
 const magic = encoder.encode('WMBTHTP1');
 const lastFirstMagic = encoder.encode('WMBTHTP2');
-/** The newest body that a server of this version takes of a save, which it tells who asks it what it has. */
+const formsMagic = encoder.encode('WMBTHTP3');
+/** The newest body that a server of this version takes of any save, which it tells who asks it what it has. */
 export const bulkVersion = 2;
 const unknownPosition = 0xffffffff;
 const tiers: readonly (Tier | undefined)[] = [undefined, 'memory', 'disk', 'object'];
 
 /** All of the body that stands before the payloads. */
-export function encodeBulkHead({ records, attributes, isLastFirst }: BulkHead): Uint8Array {
+export function encodeBulkHead(head: BulkHead): Uint8Array {
+  const { records, attributes } = head;
   const json = encoder.encode(JSON.stringify(attributes));
   const preamble = new Uint8Array(bulkPreambleBytes);
   const table = new Uint8Array(records.length * recordBytes);
   records.forEach((record, index) => writeRecord(table, index * recordBytes, record));
   const rest = concatBytes([table, json]);
   const view = viewOf(preamble);
-  preamble.set(isLastFirst === true ? lastFirstMagic : magic);
+  preamble.set(magicOf(head));
   view.setUint32(8, records.length, true);
   view.setUint32(12, json.length, true);
   view.setUint32(16, crc32c(concatBytes([preamble.subarray(0, 16), rest])), true);
@@ -90,8 +99,7 @@ export function encodeBulkHead({ records, attributes, isLastFirst }: BulkHead): 
  * @throws StoreError `INVALID` when it is none, or claims more than a call may hold.
  */
 export function bulkTableBytes(preamble: Uint8Array): number {
-  const isKnown = equalBytes(preamble.subarray(0, magic.length), magic) || hasLastFirst(preamble);
-  if (!isKnown) {
+  if (![magic, lastFirstMagic, formsMagic].some((one) => beginsWith(preamble, one))) {
     throw invalid('does not begin with the magic of a bulk body');
   }
   const view = viewOf(preamble);
@@ -125,14 +133,22 @@ export function decodeBulkHead(preamble: Uint8Array, table: Uint8Array): BulkHea
     records.push(readRecord(table.subarray(index * recordBytes, (index + 1) * recordBytes), index));
   }
   const attributes = readAttributes(table.subarray(count * recordBytes));
-  return { records, attributes, ...(hasLastFirst(preamble) ? { isLastFirst: true } : {}) };
+  if (beginsWith(preamble, magic)) return { records, attributes };
+  const hasForms = beginsWith(preamble, formsMagic);
+  return { records, attributes, isLastFirst: true, ...(hasForms ? { hasForms } : {}) };
 }
 
-function hasLastFirst(preamble: Uint8Array): boolean {
-  return equalBytes(preamble.subarray(0, lastFirstMagic.length), lastFirstMagic);
+function magicOf({ isLastFirst = false, hasForms = false }: BulkHead): Uint8Array {
+  assert(isLastFirst || !hasForms, 'payloads with forms come last first');
+  if (hasForms) return formsMagic;
+  return isLastFirst ? lastFirstMagic : magic;
 }
 
-/** Bytes that follow the head: payloads and their checksums. */
+function beginsWith(preamble: Uint8Array, start: Uint8Array): boolean {
+  return equalBytes(preamble.subarray(0, start.length), start);
+}
+
+/** Bytes that follow the head where no payload has a form: payloads and their checksums. */
 export function payloadBytesOf(records: readonly BulkRecord[]): number {
   return records.reduce(
     (sum, { isLeftOut, byteLength }) => sum + (isLeftOut ? 0 : byteLength + checksumBytes),
@@ -161,7 +177,7 @@ export function* bulkParts(
   }
 }
 
-function encodeChecksum(checksum: number): Uint8Array {
+export function encodeChecksum(checksum: number): Uint8Array {
   const bytes = new Uint8Array(checksumBytes);
   viewOf(bytes).setUint32(0, checksum, true);
   return bytes;

@@ -10,6 +10,8 @@ import {
   payloadBytesOf,
 } from './http1-bulk.ts';
 import type { BulkHead } from './http1-bulk.ts';
+import { decodeForm, formBytes } from './http1-form.ts';
+import type { CompressedForm } from './read-messages.ts';
 
 /**
  * Where the data of a body goes, straight from the socket when that is possible. `took` follows
@@ -80,6 +82,25 @@ export type OpenPlaces = (head: BulkHead) => BulkPlaces;
 /** The checksum of a payload that is whole, which may be computed beside what comes next. */
 export type ChecksumOf = (payload: Uint8Array) => number | Promise<number>;
 
+/** A payload that comes compressed. */
+export interface ComingForm {
+  /** Memory for the bytes that come: as many as the form says. */
+  readonly stored: Uint8Array;
+  /** All are there. Resolves to the checksum of the payload, when nothing touches either memory any more. */
+  finish(): Promise<number>;
+  /** No more bytes come. */
+  giveUp(): void;
+}
+
+/** Begins to take a payload that comes compressed, into its memory. */
+export type BeginForm = (form: CompressedForm, payload: Uint8Array) => ComingForm;
+
+/** How payloads are checked, and made of their compressed forms; without the latter none may come so. */
+export interface BulkWays {
+  readonly checksumOf?: ChecksumOf | undefined;
+  readonly beginForm?: BeginForm | undefined;
+}
+
 const nothing = new Uint8Array(0);
 
 /** A bulk body that is complete. */
@@ -94,8 +115,10 @@ export class BulkSink implements BodySink {
   readonly #openPlaces: OpenPlaces;
   readonly #byteLength: number | undefined;
   readonly #checksumOf: ChecksumOf;
+  readonly #beginForm: BeginForm | undefined;
   readonly #verifying: Promise<void>[] = [];
   readonly #preamble = new Uint8Array(bulkPreambleBytes);
+  readonly #form = new Uint8Array(formBytes);
   readonly #checksum = new Uint8Array(checksumBytes);
   #table: Uint8Array | undefined;
   #head: BulkHead | undefined;
@@ -104,14 +127,17 @@ export class BulkSink implements BodySink {
   /** Records whose payloads come, in that order; which of them comes, and after the last one their number. */
   #order: readonly number[] = [];
   #next = 0;
-  #isAtChecksum = false;
+  /** Which part of the payload comes. */
+  #at: 'form' | 'bytes' | 'checksum' = 'bytes';
+  #coming: ComingForm | undefined;
   #filled = 0;
 
   /** `byteLength` is that of the whole body, when it is known beforehand. */
-  constructor(openPlaces: OpenPlaces, byteLength?: number, checksumOf: ChecksumOf = crc32c) {
+  constructor(openPlaces: OpenPlaces, byteLength?: number, ways: BulkWays = {}) {
     this.#openPlaces = openPlaces;
     this.#byteLength = byteLength;
-    this.#checksumOf = checksumOf;
+    this.#checksumOf = ways.checksumOf ?? crc32c;
+    this.#beginForm = ways.beginForm;
   }
 
   /** What came, once the body is complete. */
@@ -141,6 +167,13 @@ export class BulkSink implements BodySink {
     await Promise.all(this.#verifying);
   }
 
+  /** No more bytes come. Resolves when nothing touches memory of payloads any more. */
+  async close(): Promise<void> {
+    this.#coming?.giveUp();
+    this.#coming = undefined;
+    await Promise.allSettled(this.#verifying);
+  }
+
   get #isFull(): boolean {
     return this.#head !== undefined && this.#next === this.#order.length;
   }
@@ -149,14 +182,17 @@ export class BulkSink implements BodySink {
     if (this.#table === undefined) return this.#preamble;
     if (this.#head === undefined) return this.#table;
     if (this.#next === this.#order.length) return undefined;
-    return this.#isAtChecksum ? this.#checksum : this.#payloads[this.#order[this.#next]];
+    if (this.#at === 'form') return this.#form;
+    if (this.#at === 'checksum') return this.#checksum;
+    return this.#coming?.stored ?? this.#payloads[this.#order[this.#next]];
   }
 
   #complete(): void {
     this.#filled = 0;
     if (this.#table === undefined) this.#startTable();
     else if (this.#head === undefined) this.#startPayloads(this.#table);
-    else if (!this.#isAtChecksum) this.#isAtChecksum = true;
+    else if (this.#at === 'form') this.#startBytes(this.#head);
+    else if (this.#at === 'bytes') this.#at = 'checksum';
     else this.#endPayload(this.#head);
   }
 
@@ -172,7 +208,8 @@ export class BulkSink implements BodySink {
   #startPayloads(table: Uint8Array): void {
     const head = decodeBulkHead(this.#preamble, table);
     const expected = bulkPreambleBytes + table.length + payloadBytesOf(head.records);
-    if (this.#byteLength !== undefined && this.#byteLength !== expected) {
+    const isStated = this.#byteLength !== undefined && head.hasForms !== true;
+    if (isStated && this.#byteLength !== expected) {
       throw invalid(`of ${this.#byteLength} bytes claims payloads that end at ${expected}`);
     }
     this.#places = this.#openPlaces(head);
@@ -185,14 +222,27 @@ export class BulkSink implements BodySink {
     this.#startPayload(head);
   }
 
-  #startPayload({ records }: BulkHead): void {
-    const index = this.#order.at(this.#next);
-    this.#isAtChecksum = false;
-    if (index === undefined || this.#places === undefined) return;
+  #startPayload(head: BulkHead): void {
+    if (this.#next === this.#order.length) return;
+    if (head.hasForms === true) this.#at = 'form';
+    else this.#startBytes(head);
+  }
+
+  /** What it comes in is known: it gets its memory. */
+  #startBytes({ records, hasForms = false }: BulkHead): void {
+    const index = this.#order[this.#next];
+    const { byteLength } = records[index];
+    const form = hasForms ? decodeForm(this.#form, byteLength) : undefined;
+    const begin = this.#beginForm;
+    if (form !== undefined && begin === undefined) {
+      throw invalid('has a payload that comes compressed, which was not agreed');
+    }
+    assert(this.#places !== undefined, 'a body whose head has come has places');
     const memory = this.#places.take(index);
-    assert(memory.length === records[index].byteLength, `memory for record ${index}`);
+    assert(memory.length === byteLength, `memory for record ${index}`);
     this.#payloads[index] = memory;
-    this.#isAtChecksum = memory.length === 0;
+    if (form !== undefined) this.#coming = begin?.(form, memory);
+    this.#at = memory.length === 0 ? 'checksum' : 'bytes';
   }
 
   #endPayload(head: BulkHead): void {
@@ -203,7 +253,9 @@ export class BulkSink implements BodySink {
       if (computed === expected) return;
       throw new StoreError('CORRUPT', `the payload of ${key} was damaged on its way`);
     };
-    const computed = this.#checksumOf(this.#payloads[index]);
+    const coming = this.#coming;
+    this.#coming = undefined;
+    const computed = coming?.finish() ?? this.#checksumOf(this.#payloads[index]);
     let checking: Promise<void> | undefined;
     if (typeof computed === 'number') compare(computed);
     else {

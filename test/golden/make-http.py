@@ -2,7 +2,7 @@
 """Writes golden messages of HTTP, from docs/HTTP.md alone and with nothing but the standard library,
 so that they are evidence against our encoders and not their echo.
 
-usage: make-http.py [directory]        writes http-v1 and http-v2 in there; default: beside this file
+usage: make-http.py [directory]        writes http-v1, http-v2 and http-v3 in there; default: beside this file
 """
 
 import json
@@ -71,6 +71,29 @@ GOLDEN_V2 = {
     ),
 }
 
+# A save of version 3: 20,000 bytes as one zstd frame, made by hand of one block of one byte repeated, and 2 bytes as they are.
+REPEATED = b"a" * 20000
+FRAME = bytes.fromhex("28b52ffda0") + struct.pack("<I", 20000) + struct.pack("<I", 20000 << 3 | 1 << 1 | 1)[:3] + b"a"
+
+
+def with_forms(records, attributes, payloads):
+    """Payloads are (what is sent, form, payload): the form is the number of its filter, or None for the payload itself."""
+    head = bulk(records, attributes, [], version=3)
+    parts = [
+        struct.pack("<II", 0 if form is None else len(sent), form or 0) + sent + struct.pack("<I", crc32c(payload))
+        for sent, form, payload in payloads
+    ]
+    return head + b"".join(parts)
+
+
+GOLDEN_V3 = {
+    "save-body": with_forms(
+        [(key(1), 0, 0, LEFT_OUT, 0), (key(33), 20000, 0, 0, 0), (key(65), 2, 0, 0, 0)],
+        PARENT.encode(),
+        [(b"ab", None, b"ab"), (FRAME, 0, REPEATED)],
+    ),
+}
+
 GOLDEN = {
     "save-body": bulk(
         [(key(1), 0, 0, LEFT_OUT, 0), (key(33), 5, 0, 0, 0), (key(65), 0, 0, 0, 0)], PARENT.encode(), [b"bytes", b""]
@@ -86,7 +109,7 @@ GOLDEN = {
 
 if __name__ == "__main__":
     directory = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else pathlib.Path(__file__).parent
-    for folder, messages in {"http-v1": GOLDEN, "http-v2": GOLDEN_V2}.items():
+    for folder, messages in {"http-v1": GOLDEN, "http-v2": GOLDEN_V2, "http-v3": GOLDEN_V3}.items():
         (directory / folder).mkdir(exist_ok=True)
         for name, data in messages.items():
             (directory / folder / f"{name}.bin").write_bytes(data)

@@ -4,10 +4,14 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { concatBytes } from '../../src/base/bytes.ts';
+import { crc32c } from '../../src/base/crc32c.ts';
 import { parseBlockKey } from '../../src/blocks/block-key.ts';
 import { readBulkVersion, readStored } from '../../src/client/http-values.ts';
+import { loadZstd } from '../../src/format/zstd.ts';
 import { bulkParts, encodeBulkHead } from '../../src/protocol/http1-bulk.ts';
 import type { BulkRecord } from '../../src/protocol/http1-bulk.ts';
+import { compressedParts } from '../../src/wire/compressed-body.ts';
+import { decodeFromWire } from '../../src/wire/wire-tasks.ts';
 import { goldenBytes, goldenFiles, goldenPath, goldenText } from '../golden/golden.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -36,7 +40,7 @@ describe('golden messages of HTTP', () => {
     try {
       const made = spawnSync('python3', [goldenPath('make-http.py'), directory.path]);
       assert.equal(made.status, 0, made.stderr.toString());
-      for (const folder of ['http-v1', 'http-v2']) {
+      for (const folder of ['http-v1', 'http-v2', 'http-v3']) {
         const written = join(directory.path, folder);
         assert.deepEqual(readdirSync(written).sort(), goldenFiles(folder));
         for (const file of goldenFiles(folder)) {
@@ -75,5 +79,32 @@ describe('golden messages of HTTP', () => {
     const answer: unknown = JSON.parse(body);
     assert.deepEqual(readStored(answer, 3), [true, false, false]);
     assert.equal(readBulkVersion(answer), 2);
+  });
+
+  it('of version 3 are what TypeScript writes of a save, and reads', async () => {
+    const golden = goldenBytes('http-v3', 'save-body.bin');
+    const records = [
+      record(1, { isLeftOut: true }),
+      record(33, { byteLength: 20_000 }),
+      record(65, { byteLength: 2 }),
+    ];
+    const attributes = { durable: true, parent: digits(100) };
+    const head = encodeBulkHead({ records, attributes, isLastFirst: true, hasForms: true });
+    const repeated = new Uint8Array(20_000).fill(97);
+    const stored = Uint8Array.from(golden.subarray(golden.length - 17, golden.length - 4));
+    const compressed = { form: { filter: 'none' as const, length: stored.length }, stored };
+    const codec = {
+      encode: async (payload: Uint8Array) =>
+        payload.length === 2 ? undefined : { crc: crc32c(payload), compressed },
+    };
+    const lastFirst = [{ payload: Buffer.from('ab') }, { payload: repeated }];
+    const parts: Uint8Array[] = [];
+    for (const part of compressedParts(head, lastFirst, { codec, onSent: () => undefined })) {
+      parts.push(...(part instanceof Promise ? await part : [part]));
+    }
+    assert.deepEqual(concatBytes(parts), golden);
+    const target = new Uint8Array(20_000);
+    decodeFromWire(stored, 'none', target, loadZstd());
+    assert.deepEqual(target, repeated);
   });
 });

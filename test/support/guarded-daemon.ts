@@ -32,7 +32,7 @@ export interface GuardedOptions {
   readonly clientLimits?: Partial<ClientLimits> | undefined;
   readonly httpLimits?: Partial<HttpLimits> | undefined;
   readonly logger?: Logger | undefined;
-  /** Compression over TCP, which the daemon closes. */
+  /** Compression over TCP and HTTP, which the daemon closes. */
   readonly wire?: WireDoor | undefined;
 }
 

@@ -1,7 +1,5 @@
 import type { CompressedForm } from '../protocol/read-messages.ts';
-import type { WireCodec } from '../wire/wire-codec.ts';
-import type { CompressedTraffic } from './daemon-counters.ts';
-import type { PayloadPool } from './intake-memory.ts';
+import type { WireCodec } from './wire-codec.ts';
 
 /** A payload that comes compressed. */
 export interface InflatingPayload {
@@ -17,33 +15,44 @@ export interface InflatingPayload {
   giveUp(): void;
 }
 
+/** Where memory comes from for bytes that come: shared, and of exactly that length. */
+interface StoredMemory {
+  take(length: number): Uint8Array;
+  give(stored: Uint8Array): void;
+}
+
+/** Told of each payload that came compressed. */
+interface Traffic {
+  add(rawBytes: number, wireBytes: number): void;
+}
+
 /** Makes payloads of what comes compressed. */
 export class InflatedPayloads {
   readonly #codec: Pick<WireCodec, 'decode'>;
-  readonly #pool: PayloadPool;
-  readonly #traffic: CompressedTraffic;
+  readonly #memory: StoredMemory;
+  readonly #traffic: Traffic | undefined;
 
-  /** Bytes that come lie in memory of the pool, which is shared. */
-  constructor(codec: Pick<WireCodec, 'decode'>, pool: PayloadPool, traffic: CompressedTraffic) {
+  constructor(codec: Pick<WireCodec, 'decode'>, memory: StoredMemory, traffic?: Traffic) {
     this.#codec = codec;
-    this.#pool = pool;
+    this.#memory = memory;
     this.#traffic = traffic;
   }
 
+  /** The payload's memory is shared, too. */
   begin(form: CompressedForm, payload: Uint8Array): InflatingPayload {
-    const stored = this.#pool.take(form.length);
+    const stored = this.#memory.take(form.length);
     return {
       stored,
       payload,
       finish: async () => {
-        this.#traffic.add(payload.length, stored.length);
+        this.#traffic?.add(payload.length, stored.length);
         try {
           return await this.#codec.decode(stored, form, payload);
         } finally {
-          this.#pool.give(stored);
+          this.#memory.give(stored);
         }
       },
-      giveUp: () => this.#pool.give(stored),
+      giveUp: () => this.#memory.give(stored),
     };
   }
 }
