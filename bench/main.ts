@@ -23,6 +23,7 @@ import { measureLimits } from './measured-limits.ts';
 import { compression } from './micro/compression.ts';
 import { framing } from './micro/framing.ts';
 import { hashing } from './micro/hashing.ts';
+import { parsing } from './micro/parsing.ts';
 import { tiers } from './micro/tiers.ts';
 import { oneHost } from './one-host/one-host.ts';
 import { scale } from './scale/scale.ts';
@@ -37,8 +38,8 @@ import type { BenchContext, Scenario } from './scenario.ts';
 
 /** Short ones first: who waits sees something. */
 const scenarios: readonly Scenario[] = [
-  ...[hashing, framing, tiers, scale, compression, engineSequence, oneHost, objectStore],
-  ...[rustPeer, pythonPeers, betweenHosts, wire, mainJob],
+  ...[hashing, framing, parsing, tiers, scale, compression, engineSequence, oneHost],
+  ...[objectStore, rustPeer, pythonPeers, betweenHosts, wire, mainJob],
 ];
 
 process.exitCode = await main(process.argv.slice(2));
