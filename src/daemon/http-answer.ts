@@ -50,7 +50,10 @@ export function errorAnswer(status: number, code: string, reason: string): HttpA
 
 /** The answer to a request that could not be read or is not served. */
 export function refusalAnswer(status: number, reason: string): HttpAnswer {
-  const codes: Readonly<Record<number, string>> = { 413: 'TOO_LARGE', 503: 'BUSY' };
+  // Nothing is wrong with a request that came too slowly but that: it may be made again.
+  const codes: Readonly<Record<number, StoreErrorCode>> = {
+    ...{ 408: 'UNAVAILABLE', 413: 'TOO_LARGE', 503: 'BUSY' },
+  };
   return errorAnswer(status, codes[status] ?? 'INVALID', reason);
 }
 

@@ -274,8 +274,8 @@ export class HttpConnection implements SocketReceiver, HttpPeer {
 
   #setBodyExpiry(): void {
     const { bodyMs, bodyBytesPerSecondMin } = this.#host.limits;
-    const byRateMs = (1000 * this.#received) / bodyBytesPerSecondMin;
-    this.#expiresAtMs = this.#bodyBeganMs + bodyMs + byRateMs;
+    const byRateMs = this.#bodyBeganMs + (1000 * this.#received) / bodyBytesPerSecondMin;
+    this.#expiresAtMs = Math.min(byRateMs, this.#host.clock.nowMs()) + bodyMs;
   }
 
   #endBody(): void {

@@ -26,7 +26,7 @@ export interface HttpLimits {
   readonly admissionMs: number;
   /** From the first byte of a head to its last. */
   readonly headMs: number;
-  /** Time for a body at least, and the rate below which its sender is too slow. */
+  /** Time for a body at least and for a pause in it, and the rate below which its sender is too slow. */
   readonly bodyMs: number;
   readonly bodyBytesPerSecondMin: number;
   /** A connection without a request is closed after this. */

@@ -14,6 +14,7 @@ import { HttpTransport } from '../../src/daemon/http-transport.ts';
 import { tcpBinder } from '../../src/daemon/tcp-binder.ts';
 import { pathBinder } from '../../src/daemon/unix-binder.ts';
 import { MemoryObjectStore } from '../../src/objectstore/memory-object-store.ts';
+import type { Clock } from '../../src/platform/clock.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { nodeSockets } from '../../src/platform/node-sockets.ts';
 import type { TlsIdentity } from '../../src/platform/tls-identity.ts';
@@ -34,6 +35,8 @@ export interface GuardedOptions {
   readonly logger?: Logger | undefined;
   /** Compression over TCP and HTTP, which the daemon closes. */
   readonly wire?: WireDoor | undefined;
+  /** By which the doors measure limits of time; the machine's when absent. */
+  readonly clock?: Clock | undefined;
 }
 
 /** A daemon in this process with a door of every kind, around a store whose bucket is in memory. */
@@ -52,6 +55,7 @@ export async function openGuardedDaemon(options: GuardedOptions = {}): Promise<G
   const { tokens, identity, clientLimits, httpLimits, logger = silentLogger, wire } = options;
   const directory = await makeTemporaryDirectory('guard');
   const platform = nodePlatform();
+  const { clock = platform.clock } = options;
   const config = { objectStore: 'memory:', cacheDirectory: `${directory.path}/cache` };
   const store = await assembleStore({
     ...{ platform, logger, objects: new MemoryObjectStore(platform.clock) },
@@ -61,7 +65,7 @@ export async function openGuardedDaemon(options: GuardedOptions = {}): Promise<G
   const accounts = new ClientAccounts(clientLimits);
   const counters = new DaemonCounters();
   const service = {
-    ...{ store, clock: platform.clock, sockets: nodeSockets, logger, agent: 'wombatkv test' },
+    ...{ store, clock, sockets: nodeSockets, logger, agent: 'wombatkv test' },
     ...{ accounts, counters, wire },
   };
   const free = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const;
