@@ -293,6 +293,8 @@ export const limits = {
    */
   checkedInPlaceBytesMax: 256 * kib,
   checkedInPlaceNativeBytesMax: 4 * mib,
+  /** Payloads up to here are decoded on the main thread while no worker is there yet (docs/decisions/0121). */
+  decodedInPlaceBytesMax: 4 * mib,
   /** Payloads up to here are encoded together by one worker, so many at most (docs/decisions/0096). */
   shortEncodeBytesMax: 16 * kib,
   shortEncodesTogetherMax: 16,

@@ -47,10 +47,16 @@ export class WorkerPool {
   readonly #idle: Thread[] = [];
   readonly #waiting: Job[] = [];
   #closing: Promise<void> | undefined = undefined;
+  #hasAnswered = false;
 
   constructor(options: WorkerPoolOptions) {
     assert(options.workersMax > 0 && options.tasksMax >= 0, 'a pool has room for a task');
     this.#options = options;
+  }
+
+  /** False until a thread has done a task: those that start take their time. */
+  get hasAnswered(): boolean {
+    return this.#hasAnswered;
   }
 
   /**
@@ -141,6 +147,7 @@ export class WorkerPool {
     assert(job !== undefined, 'a worker answers what it was asked');
     clearTimeout(thread.timer);
     thread.job = undefined;
+    this.#hasAnswered = true;
     if (answer.isDone) job.outcome.resolve(answer.result);
     else {
       const { code, message, stack } = answer;

@@ -6,7 +6,7 @@ import { isStoreError, StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import { loadZstd } from '../format/zstd.ts';
 import { encodeNow } from './encode-now.ts';
-import type { EncodeTask } from './encode-now.ts';
+import type { EncodedPayload, EncodeTask } from './encode-now.ts';
 import { encodeTogether, ShortEncodes } from './short-encodes.ts';
 
 const zstd = loadZstd();
@@ -18,11 +18,15 @@ function taskOf(payload: Uint8Array, crc = crc32c(payload)): EncodeTask {
 /** Short encodes that the worker's half does in a later turn, and how many went together. */
 function encodes(): { encodes: ShortEncodes; messages: number[] } {
   const messages: number[] = [];
-  const send = async (tasks: readonly EncodeTask[]): ReturnType<typeof sent> => {
+  const inWorker = async (tasks: readonly EncodeTask[]): ReturnType<typeof sent> => {
     messages.push(tasks.length);
     return sent(tasks);
   };
-  return { encodes: new ShortEncodes(send), messages };
+  return { encodes: new ShortEncodes({ here: encodedHere, inWorker }), messages };
+}
+
+function encodedHere(task: EncodeTask): EncodedPayload {
+  return encodeNow(task, () => zstd);
 }
 
 async function sent(tasks: readonly EncodeTask[]): Promise<ReturnType<typeof encodeTogether>> {
@@ -54,6 +58,15 @@ describe('ShortEncodes', () => {
     assert.deepEqual(rig.messages, [16, 16, 8]);
   });
 
+  it('encodes one alone without a worker, and says when it is damaged', async () => {
+    const rig = encodes();
+    const task = taskOf(smoothPayload('alone', 5000));
+    assert.deepEqual(await rig.encodes.encode(task), encodedHere(task));
+    const damaged = rig.encodes.encode(taskOf(smoothPayload('damaged', 5000), 1));
+    await assert.rejects(damaged, (error) => isStoreError(error, 'CORRUPT'));
+    assert.deepEqual(rig.messages, []);
+  });
+
   it('tells of a damaged payload its owner alone', async () => {
     const rig = encodes();
     const sound = taskOf(smoothPayload('sound', 5000));
@@ -71,11 +84,12 @@ describe('ShortEncodes', () => {
 
   it('fails those that a message had, and goes on with the next', async () => {
     let count = 0;
-    const failing = new ShortEncodes((tasks) => {
+    const inWorker = (tasks: readonly EncodeTask[]): ReturnType<typeof sent> => {
       count += 1;
       const died = new StoreError('UNAVAILABLE', 'the worker died');
       return count === 1 ? Promise.reject(died) : sent(tasks);
-    });
+    };
+    const failing = new ShortEncodes({ here: encodedHere, inWorker });
     const task = taskOf(randomPayload('x', 1000));
     const outcomes = await Promise.allSettled(
       Array.from({ length: 20 }, () => failing.encode(task)),

@@ -24,19 +24,26 @@ interface Waiting {
   readonly outcome: Deferred<EncodedPayload>;
 }
 
+/** Who encodes. */
+export interface ShortEncoders {
+  /** In this thread, at once. */
+  here(task: EncodeTask): EncodedPayload;
+  /** Brings the tasks to {@link encodeTogether} in a worker. */
+  inWorker(tasks: readonly EncodeTask[]): Promise<EncodedTogether>;
+}
+
 /**
  * Encodes short payloads together. To encode 4 KiB takes a worker 100 µs, and to tell it so takes
  * the main thread half of that or more. So one message is under way at a time, and those that wait
- * meanwhile go with the next.
+ * meanwhile go with the next. One alone is encoded here: to wake two threads takes longer.
  */
 export class ShortEncodes {
-  readonly #send: (tasks: readonly EncodeTask[]) => Promise<EncodedTogether>;
+  readonly #encoders: ShortEncoders;
   readonly #waiting: Waiting[] = [];
   #isUnderWay = false;
 
-  /** `send` brings the tasks to {@link encodeTogether} in a worker. */
-  constructor(send: (tasks: readonly EncodeTask[]) => Promise<EncodedTogether>) {
-    this.#send = send;
+  constructor(encoders: ShortEncoders) {
+    this.#encoders = encoders;
   }
 
   /** Rejects as `Transcoder.encode`. */
@@ -58,7 +65,8 @@ export class ShortEncodes {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, limits.shortEncodesTogetherMax);
       try {
-        settle(batch, await this.#send(batch.map(({ task }) => task)));
+        if (batch.length === 1) batch[0].outcome.resolve(this.#encoders.here(batch[0].task));
+        else settle(batch, await this.#encoders.inWorker(batch.map(({ task }) => task)));
       } catch (error) {
         for (const { outcome } of batch) outcome.reject(error);
       }

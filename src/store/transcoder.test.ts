@@ -3,6 +3,7 @@ import { after, describe, it } from 'node:test';
 import { AssertionError } from '../base/assert.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { isStoreError } from '../base/errors.ts';
+import { limits } from '../blocks/limits.ts';
 import { boundCrc, namespaceDigestOf } from '../format/frame.ts';
 import type { FrameHeader } from '../format/frame.ts';
 import { WorkerPool } from '../platform/worker-pool.ts';
@@ -201,6 +202,30 @@ describe('WorkerTranscoder', () => {
     const stored = inSharedMemory(encoded.stored ?? payload);
     const target = new Uint8Array(payload.length);
     await assert.rejects(transcoder.decode({ header, stored, target }), AssertionError);
+  });
+
+  it('decodes before a worker is there, but nothing long', async () => {
+    const pool = new WorkerPool({
+      ...{ module: new URL('./no-such-worker.js', import.meta.url), workersMax: 1 },
+      ...{ tasksMax: 1, taskMs: 60_000 },
+    });
+    const alone = new WorkerTranscoder(pool, 1);
+    for (const [payload, isHere] of [
+      [smoothPayload('early', 60 * kib), true],
+      [new Uint8Array(limits.decodedInPlaceBytesMax + 1), false],
+    ] as const) {
+      const encoded = await encode(payload);
+      const stored = inSharedMemory(encoded.stored ?? payload);
+      const target = sharedTarget(payload.length);
+      const decoding = alone.decode({ header: headerOf(payload, encoded), stored, target });
+      if (!isHere) {
+        await assert.rejects(decoding, (error) => isStoreError(error, 'UNAVAILABLE'));
+        continue;
+      }
+      await decoding;
+      assert.deepEqual(new Uint8Array(target), payload);
+    }
+    await alone.close();
   });
 
   it('does many tasks at once', async () => {

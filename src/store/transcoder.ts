@@ -8,7 +8,7 @@ import type { FrameHeader } from '../format/frame.ts';
 import { boundCrc } from '../format/frame.ts';
 import { encodeLegacyBody, splitLegacyBody } from '../format/legacy.ts';
 import { decodePayloadInto, encodePayload } from '../format/payload-codec.ts';
-import { decompressFrame } from '../format/zstd.ts';
+import { decompressFrame, loadZstd } from '../format/zstd.ts';
 import type { Zstd } from '../format/zstd.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
 import { encodeNow, requireCrc } from './encode-now.ts';
@@ -67,19 +67,26 @@ export type TranscodeTask =
   | ({ readonly kind: 'decode-legacy' } & LegacyDecodeTask)
   | { readonly kind: 'warm-up' };
 
-/** The transcoder of a real process: all but short checksums happens in worker threads. */
+/**
+ * The transcoder of a real process: work happens in worker threads, but for short checksums, for a short
+ * payload that is encoded alone, and for what is decoded before they are there (docs/decisions/0121).
+ */
 export class WorkerTranscoder implements Transcoder {
   readonly #pool: WorkerPool;
   readonly #workers: number;
   readonly #shortEncodes: ShortEncodes;
+  #zstd: Zstd | undefined;
+  #isClosed = false;
 
   /** Owns the pool of so many workers, which run `transcode-worker.ts`. */
   constructor(pool: WorkerPool, workers: number) {
     this.#pool = pool;
     this.#workers = workers;
-    this.#shortEncodes = new ShortEncodes((tasks) =>
-      this.#pool.run<TranscodeTask, EncodedTogether>({ kind: 'encode-together', tasks }),
-    );
+    this.#shortEncodes = new ShortEncodes({
+      here: (task) => encodeNow(task, this.#zstdHere),
+      inWorker: (tasks) =>
+        this.#pool.run<TranscodeTask, EncodedTogether>({ kind: 'encode-together', tasks }),
+    });
   }
 
   /** Starts the threads before they are needed, which takes each of them about 70 ms. */
@@ -93,7 +100,8 @@ export class WorkerTranscoder implements Transcoder {
   async encode(task: EncodeTask): Promise<EncodedPayload> {
     const { length } = task.payload;
     if (!task.compress && length <= inPlaceBytesMax()) return encodeNow(task, neverNeeded);
-    if (length <= limits.shortEncodeBytesMax) return this.#shortEncodes.encode(task);
+    const isShort = length <= limits.shortEncodeBytesMax && !this.#isClosed;
+    if (isShort) return this.#shortEncodes.encode(task);
     return this.#pool.run<TranscodeTask, EncodedPayload>({ kind: 'encode', ...task });
   }
 
@@ -102,6 +110,7 @@ export class WorkerTranscoder implements Transcoder {
     if (task.target === undefined && task.stored.length <= inPlaceBytesMax()) {
       return decodeNow(task, neverNeeded);
     }
+    if (this.#isFasterHere(task)) return decodeNow(task, this.#zstdHere);
     await this.#pool.run<TranscodeTask, undefined>({ kind: 'decode', ...task });
   }
 
@@ -116,8 +125,20 @@ export class WorkerTranscoder implements Transcoder {
   }
 
   close(): Promise<void> {
+    this.#isClosed = true;
     return this.#pool.close();
   }
+
+  /** A thread takes longer to start than all that a prompt needs takes to decode. */
+  #isFasterHere({ header }: DecodeTask): boolean {
+    if (this.#pool.hasAnswered || this.#isClosed) return false;
+    return header.rawLength <= limits.decodedInPlaceBytesMax;
+  }
+
+  readonly #zstdHere = (): Zstd => {
+    this.#zstd ??= loadZstd();
+    return this.#zstd;
+  };
 }
 
 /** What is only checked is checked in place up to here. */
