@@ -30,10 +30,15 @@ export interface DaemonHomeOptions {
   readonly memory?: string;
   /** Whether its ports speak TLS, which openssl makes a certificate for; they do not when absent. */
   readonly isSecure?: boolean;
+  /** More variables of the daemon, and of an engine with a store of its own. */
+  readonly variables?: Readonly<Record<string, string>>;
+  /** Words before the command of the daemon, which start it elsewhere. */
+  readonly through?: readonly string[];
 }
 
 export async function startDaemonHome(options: DaemonHomeOptions = {}): Promise<DaemonHome> {
   const { sharesMemory = true, memory = '16MiB', isSecure = false } = options;
+  const { variables = {}, through = [] } = options;
   const directory = await makeTemporaryDirectory('capi');
   const { path } = directory;
   const identity = isSecure ? await makeIdentity(path) : undefined;
@@ -41,12 +46,13 @@ export async function startDaemonHome(options: DaemonHomeOptions = {}): Promise<
     ...identity?.ofDaemon,
     ...{ HOME: path, WMBT_KV_RUNTIME_DIR: `${path}/run`, WMBT_KV_PUFFER_RAM_BYTES: memory },
     ...(sharesMemory ? {} : { WMBT_KV_NATIVE: 'off' }),
+    ...variables,
   };
   const ports = { tcp: '0', http: '0' };
   let daemon: DaemonProcess;
   const restart = async (): Promise<void> => {
     const doors = ['--tcp', `127.0.0.1:${ports.tcp}`, '--http', `127.0.0.1:${ports.http}`];
-    daemon = new DaemonProcess(['--prefix', 'capi', ...doors], environment);
+    daemon = new DaemonProcess(['--prefix', 'capi', ...doors], environment, { through });
     const urls = await daemon.ready();
     for (const door of ['tcp', 'http'] as const) {
       const scheme = isSecure ? { tcp: 'tls', http: 'https' }[door] : door;
@@ -69,7 +75,7 @@ export async function startDaemonHome(options: DaemonHomeOptions = {}): Promise<
     http: { ...known, WMBT_KV_HTTP_ADDR: httpAddress },
     tls: { ...known, ...identity?.ofClients, WMBT_KV_TCP_ADDR: `tls://${address}` },
     https: { ...known, ...identity?.ofClients, WMBT_KV_HTTP_ADDR: httpAddress },
-    embedded: { ...common, WMBT_KV_PUFFER_RAM_BYTES: '16MiB' },
+    embedded: { ...common, WMBT_KV_PUFFER_RAM_BYTES: memory, ...variables },
     address,
     daemon: () => daemon,
     restart,

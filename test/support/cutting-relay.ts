@@ -19,6 +19,10 @@ export class CuttingRelay {
   /** Bytes after which a body is cut; below a piece of a payload, above all that is not one. */
   afterBytes = 100_000;
   targetPort: number;
+  /** Whether connections are refused, as all are that come while the wire is off. */
+  isOff = false;
+  /** Whether the wire goes off with the next cut of a body. */
+  goesOff = false;
   readonly #server = createServer((socket) => this.#relay(socket));
   readonly #open = new Set<Socket>();
 
@@ -49,6 +53,10 @@ export class CuttingRelay {
   }
 
   #relay(client: Socket): void {
+    if (this.isOff) {
+      client.on('error', () => undefined).destroy();
+      return;
+    }
     if (this.cut === 'at-connect') {
       this.counts['at-connect'] += 1;
       this.cut = 'none';
@@ -58,6 +66,12 @@ export class CuttingRelay {
     const daemon = connect({ port: this.targetPort, host: '127.0.0.1' });
     this.#pass(client, daemon, 'in-request-body');
     this.#pass(daemon, client, 'in-answer-body');
+  }
+
+  #turnOff(): void {
+    this.goesOff = false;
+    this.isOff = true;
+    this.dropAll();
   }
 
   #pass(from: Socket, to: Socket, kind: 'in-request-body' | 'in-answer-body'): void {
@@ -75,6 +89,7 @@ export class CuttingRelay {
         this.cut = 'none';
         from.destroy();
         to.destroy();
+        if (this.goesOff) this.#turnOff();
         return;
       }
       if (!to.write(chunk)) {
