@@ -14,6 +14,9 @@ const targets: readonly { readonly name: string; readonly seeds: readonly string
   { name: 'http', seeds: ['http-v1', 'http-v2'] },
   { name: 'streams', seeds: ['protocol-v1', 'http-v1', 'http-v2'] },
   { name: 'index', seeds: [] },
+  { name: 'rings', seeds: [] },
+  { name: 'known', seeds: [] },
+  { name: 'texts', seeds: [] },
 ];
 
 export const fuzzTargets: readonly string[] = targets.map(({ name }) => name);

@@ -5,14 +5,6 @@
 
 #include "ring-entry.h"
 
-_Static_assert(offsetof(struct wmbt_ring_header, head) == 64, "the head has the second cache line");
-_Static_assert(offsetof(struct wmbt_ring_header, tail) == 128, "the tail has the third");
-_Static_assert(offsetof(struct wmbt_ring_header, is_closed) == 192, "and so on");
-_Static_assert(offsetof(struct wmbt_ring_header, is_told) == 256, "and so on");
-_Static_assert(offsetof(struct wmbt_ring_header, is_paused) == 320, "and so on");
-_Static_assert(offsetof(struct wmbt_ring_header, wanted_bytes) == 384, "and so on");
-_Static_assert(offsetof(struct wmbt_ring_header, lent) == 448, "and so on");
-_Static_assert(offsetof(struct wmbt_ring_header, loans) == 1024, "loans lie behind the words");
 _Static_assert(sizeof(struct wmbt_ring_header) <= wmbt_ring_data_at, "a header takes a page");
 
 bool wmbt_ring_use(struct wmbt_ring *ring, void *memory, size_t bytes) {

@@ -59,6 +59,21 @@ struct wmbt_ring_header {
   struct wmbt_ring_loan loans[wmbt_ring_loans_max];
 };
 
+/* The store reads and writes these by their places. */
+_Static_assert(offsetof(struct wmbt_ring_header, version) == 8, "as the store has it");
+_Static_assert(offsetof(struct wmbt_ring_header, data_bytes) == 12, "as the store has it");
+_Static_assert(offsetof(struct wmbt_ring_header, seed) == 16, "as the store has it");
+_Static_assert(offsetof(struct wmbt_ring_header, head) == 64, "as the store has it");
+_Static_assert(offsetof(struct wmbt_ring_header, tail) == 128, "as the store has it");
+_Static_assert(offsetof(struct wmbt_ring_header, is_closed) == 192, "as the store has it");
+_Static_assert(offsetof(struct wmbt_ring_header, is_told) == 256, "as the store has it");
+_Static_assert(offsetof(struct wmbt_ring_header, is_paused) == 320, "as the store has it");
+_Static_assert(offsetof(struct wmbt_ring_header, wanted_bytes) == 384, "as the store has it");
+_Static_assert(offsetof(struct wmbt_ring_header, wanted_count) == 388, "as the store has it");
+_Static_assert(offsetof(struct wmbt_ring_header, lent) == 448, "as the store has it");
+_Static_assert(offsetof(struct wmbt_ring_header, loans) == 1024, "as the store has it");
+_Static_assert(sizeof(struct wmbt_ring_loan) == 16, "as the store has it");
+
 /* A ring as one client has it mapped. One thread at a time uses it. */
 struct wmbt_ring {
   struct wmbt_ring_header *header;

@@ -67,6 +67,15 @@ enum {
 };
 
 _Static_assert(sizeof(struct wmbt_known_header) <= wmbt_known_names_at, "a header takes a page");
+/* The store reads and writes these by their places, too. */
+_Static_assert(offsetof(struct wmbt_known_header, names) == 48, "as the store has it");
+_Static_assert(offsetof(struct wmbt_known_name, owner) == 0, "as the store has it");
+_Static_assert(offsetof(struct wmbt_known_name, length) == 4, "as the store has it");
+_Static_assert(offsetof(struct wmbt_known_name, text) == 8, "as the store has it");
+_Static_assert(sizeof(struct wmbt_known_name) == 96, "as the store has it");
+_Static_assert(wmbt_known_heads_at == 102400, "as the store has it");
+_Static_assert(wmbt_known_small_at == 106496, "as the store has it");
+_Static_assert(wmbt_known_regions_at == 1155072, "as the store has it");
 _Static_assert(wmbt_known_regions_at % 4096 == 0, "regions begin with a page");
 
 /* An entry as several processes see it; struct wmbt_known_entry says what is in it. */

@@ -52,6 +52,13 @@ struct wmbt_index_header {
 };
 
 _Static_assert(sizeof(struct wmbt_index_header) <= wmbt_index_header_bytes, "a header takes a page");
+/* The store reads and writes these by their places, too. */
+_Static_assert(offsetof(struct wmbt_index_header, version) == 8, "as the store has it");
+_Static_assert(offsetof(struct wmbt_index_header, log2_capacity) == 12, "as the store has it");
+_Static_assert(offsetof(struct wmbt_index_header, names) == 24, "as the store has it");
+_Static_assert(offsetof(struct wmbt_index_header, state) == 28, "as the store has it");
+_Static_assert(offsetof(struct wmbt_index_header, generation) == 36, "as the store has it");
+_Static_assert(offsetof(struct wmbt_index_header, pinned_bytes_max) == 40, "as the store has it");
 
 /* Even: stable. Odd: being written. 0: never used. Every word but the first is read and written relaxed. */
 struct wmbt_index_entry {
@@ -68,6 +75,9 @@ struct wmbt_index_entry {
 };
 
 _Static_assert(sizeof(struct wmbt_index_entry) == 64, "an entry is one line of the cache");
+_Static_assert(offsetof(struct wmbt_index_entry, sequence) == 0, "as the store has it");
+_Static_assert(offsetof(struct wmbt_index_entry, location) == 40, "as the store has it");
+_Static_assert(offsetof(struct wmbt_index_entry, facts) == 56, "as the store has it");
 
 /* The part of a location that says where in its extent the payload begins. */
 #define WMBT_LOCATION_SKIP (UINT64_C(127) << 56)
@@ -102,6 +112,7 @@ struct wmbt_client {
 };
 
 _Static_assert(sizeof(struct wmbt_client) == 8192, "a client takes two pages");
+_Static_assert(offsetof(struct wmbt_client, oldest_index) == 16, "as the store has it");
 
 /* What is stored under a key. */
 struct wmbt_found {

@@ -3,6 +3,7 @@
 
 #include "../../src/crc32c.h"
 #include "../../src/library/bounds.h"
+#include "../../src/library/http.h"
 #include "../../src/library/http-bulk.h"
 #include "../../src/library/http-head.h"
 #include "../../src/library/json.h"
@@ -32,6 +33,25 @@ static void read_bulk(const uint8_t *body, size_t size) {
   free(copy);
 }
 
+/* What is stored of some keys; the marks of others are not touched. */
+static void read_stored(const struct wmbt_json *object) {
+  static const struct wmbt_key keys[keys_max];
+  uint8_t present[keys_max + 1];
+  struct wmbt_terms terms = {0};
+  struct wmbt_failure failure;
+  const struct wmbt_http_question question = {
+      .operation = "contains", .keys = {"n", keys, keys_max, &terms}, .result = present,
+  };
+  (void)memset(present, 7, sizeof present);
+  if (wmbt_http_read_stored(object, &question, &failure)) {
+    for (unsigned i = 0; i < keys_max; i += 1) MUST(present[i] <= 1);
+  }
+  MUST(present[keys_max] == 7);
+  uint64_t number;
+  if (wmbt_http_number(object, "matched", &number)) MUST(number < UINT64_C(1) << 53);
+  MUST(wmbt_http_reason(object) <= 9);
+}
+
 static void read_json(const char *text, size_t length) {
   static const char *const names[] = {"error", "code", "reason", "stored", "matched", "saved", "bulk"};
   struct wmbt_json object, value, inner;
@@ -39,6 +59,7 @@ static void read_json(const char *text, size_t length) {
   uint64_t count;
   if (!wmbt_json_object(text, length, &object)) return;
   MUST(object.text >= text && object.length <= length);
+  read_stored(&object);
   for (unsigned i = 0; i < 7; i += 1) {
     if (!wmbt_json_member(&object, names[i], &value)) continue;
     MUST(value.text > text && value.text + value.length < text + length);

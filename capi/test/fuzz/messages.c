@@ -36,7 +36,7 @@ static void decode(uint8_t type, struct wmbt_reader body) {
   struct wmbt_saved saved;
   uint8_t present[10];
   uint64_t granted;
-  uint32_t number = 0;
+  uint32_t number = 0, bytes = 0;
   switch (type) {
     case wmbt_frame_welcome: (void)wmbt_decode_welcome(body, &welcome, &failure); break;
     case wmbt_frame_looked_up: (void)wmbt_decode_loaded("looked-up", body, &loaded, &failure); break;
@@ -48,6 +48,7 @@ static void decode(uint8_t type, struct wmbt_reader body) {
     case wmbt_frame_payload:
       if (wmbt_decode_payload_notice(body, &notice, &failure)) MUST(notice.length <= WMBT_PAYLOAD_BYTES_MAX);
       break;
+    case wmbt_frame_ring: (void)wmbt_decode_ring(body, &number, &bytes, &failure); break;
     case wmbt_frame_loaded: (void)wmbt_decode_loaded("loaded", body, &loaded, &failure); break;
     case wmbt_frame_saved: (void)wmbt_decode_saved(body, &saved, &failure); break;
     case wmbt_frame_wanted:

@@ -10,6 +10,7 @@
 #include "../../src/library/clock.h"
 #include "../../src/library/connection.h"
 #include "../../src/library/http-exchange.h"
+#include "../../src/library/http.h"
 #include "fuzz.h"
 
 enum { stream_max = 65536, ids_max = 8, answers_max = 4 };
@@ -57,6 +58,22 @@ static void read_frames(struct wmbt_connection *connection, int64_t end_ms) {
   }
 }
 
+/* As the answer to a question. */
+static bool read_stored(struct wmbt_http_answer *answer, int64_t end_ms) {
+  enum { key_count = 3 };
+  static const struct wmbt_key keys[key_count];
+  uint8_t present[key_count];
+  struct wmbt_terms terms = {0};
+  struct wmbt_failure failure;
+  const struct wmbt_http_question question = {
+      .operation = "contains",
+      .keys = {"n", keys, key_count, &terms},
+      .read = wmbt_http_read_stored,
+      .result = present,
+  };
+  return wmbt_http_read_answer(answer, &question, end_ms, &failure);
+}
+
 /* One answer; true when another may follow. */
 static bool read_answer(struct wmbt_connection *connection, int64_t end_ms) {
   struct wmbt_http_answer answer;
@@ -68,6 +85,7 @@ static bool read_answer(struct wmbt_connection *connection, int64_t end_ms) {
     MUST(!wmbt_http_refuse(&answer, end_ms, &failure));
     return failure.kind != wmbt_lost;
   }
+  if (!answer.head.is_bulk && (answer.head.body_bytes & 1) != 0) return read_stored(&answer, end_ms);
   uint8_t first[7];
   if (answer.head.is_bulk && !wmbt_http_read(&answer, first, sizeof first, end_ms, &failure)) return false;
   char *text = wmbt_http_read_text(&answer, &length, end_ms, &failure);
