@@ -256,7 +256,8 @@ WMBT_KV_API int64_t wmbt_kv_put_kv_blocks(wmbt_kv_handle_t *handle, const char *
 
 /*
  * Releases what a get returned: its bytes and its arrays. NULL is ignored. In any order, from any thread, once.
- * Does not change the last error.
+ * Does not change the last error. Memory of this process that bytes came into is kept for the next get, at most 128 MiB
+ * for all handles; it is freed by a call or a release 10 s after the last such get, and with the last handle.
  */
 WMBT_KV_API void wmbt_kv_release_borrow(wmbt_kv_borrow_t *borrow);
 

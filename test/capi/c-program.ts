@@ -113,6 +113,22 @@ async function linkKnownFileTest(): Promise<string> {
   return linkProgram(library, 'known-file-test', objects, []);
 }
 
+/** The test program of memory for payloads (capi/test/memory), which has its own code. */
+export function buildPayloadMemoryTest(): Promise<string> {
+  return once('payload-memory-test', linkPayloadMemoryTest);
+}
+
+async function linkPayloadMemoryTest(): Promise<string> {
+  const toolchain = testToolchain();
+  const library = await cachedLibrary(toolchain);
+  const flags = [...warningFlags, ...systemFlags];
+  const files = ['/payload-memory.c', '/borrow.c', '/clock.c'];
+  const own = librarySources().filter(({ file }) => files.some((name) => file.endsWith(name)));
+  assert.equal(own.length, files.length);
+  const objects = await compile(toolchain, [...own, ...sourcesIn('test/memory', flags)]);
+  return linkProgram(library, 'payload-memory-test', objects, ['-pthread']);
+}
+
 /** Flags by which a program finds the shared library, at link time and when it runs. */
 export function sharedFlags({ prefix }: BuiltLibrary): readonly string[] {
   return [`-L${prefix}/lib`, '-lwombatkv', `-Wl,-rpath,${prefix}/lib`];

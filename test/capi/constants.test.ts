@@ -55,6 +55,7 @@ describe('the constants of the C library', () => {
       WMBT_AWAY_GAP_MS: limits.awayGapMs,
       WMBT_CALL_ATTEMPTS_MAX: limits.callAttemptsMax,
       WMBT_NOTE_MS: limits.noteMs,
+      WMBT_KEPT_BYTES_MAX: limits.receiveKeptBytes,
     };
     for (const [name, value] of Object.entries(pairs)) {
       assert.equal(numberIn(bounds, name), value, name);

@@ -49,6 +49,7 @@ static wmbt_kv_handle_t *handle_of(struct wmbt_mode *mode, const char *ns, struc
     return NULL;
   }
   handle->mode = mode;
+  wmbt_payload_memory_enter();
   atomic_init(&handle->lent_blocks, 0);
   atomic_init(&handle->lent_bytes, 0);
   atomic_init(&handle->found_blocks, 0);
@@ -210,5 +211,6 @@ wmbt_kv_handle_t *wmbt_kv_open_http(const char *addr) { return open_checked("wmb
 void wmbt_kv_free(wmbt_kv_handle_t *handle) {
   if (handle == NULL) return;
   handle->mode->calls->close(handle->mode);
+  wmbt_payload_memory_leave();
   free(handle);
 }

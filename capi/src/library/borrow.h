@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "../../include/wombatkv.h"
+#include "payload-memory.h"
 
 /* Payloads that lie in memory of somebody else, who is told when they are not needed any more. */
 struct wmbt_loan {
@@ -21,6 +22,8 @@ struct wmbt_borrow {
   size_t lent;
   /* NULL: none. */
   struct wmbt_loan *loan;
+  /* Where those that are not lent lie, the newest first; NULL: nowhere. */
+  struct wmbt_region *regions;
   /* Behind the borrow, in its own memory. */
   const uint8_t **payloads;
   size_t *lengths;

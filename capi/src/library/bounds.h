@@ -58,6 +58,16 @@
 #define WMBT_HTTP_TEXT_BYTES_MAX 1048576
 #define WMBT_HTTP_SAVE_BYTES_MAX 268435456
 #define WMBT_HTTP_ASK_BYTES_MIN 65536
+/*
+ * Memory for payloads that is kept for the next load, and for how long behind the last one. Of a load comes as much at a
+ * time as the third says, and what is shorter than the fourth is not kept.
+ */
+#define WMBT_KEPT_BYTES_MAX 134217728
+#define WMBT_KEPT_REST_MS 10000
+#define WMBT_REGION_BYTES_MAX 16777216
+#define WMBT_KEPT_BYTES_MIN 262144
+/* Bytes of a payload that are read before their checksum is computed, which finds them in the processor's cache. */
+#define WMBT_SLICE_BYTES 262144
 /* Addresses of one host name that are tried. */
 #define WMBT_ADDRESSES_MAX 8
 /* Characters of a token, and bytes of a file that holds one. */

@@ -228,23 +228,31 @@ bool wmbt_connection_receive(struct wmbt_connection *connection, uint32_t id, in
                    frame->type, (unsigned)frame->id);
 }
 
-bool wmbt_connection_receive_data(struct wmbt_connection *connection, uint8_t *into, size_t length,
+/* Moves what was read ahead to its place. */
+static void take_ahead(struct wmbt_connection *connection, uint8_t *into, size_t length, uint32_t *crc) {
+  if (length == 0) return;
+  (void)memcpy(into, connection->buffer + connection->start, length);
+  connection->start += length;
+  if (crc != NULL) *crc = wmbt_crc32c_append(*crc, into, length);
+}
+
+bool wmbt_connection_receive_data(struct wmbt_connection *connection, uint8_t *into, size_t length, uint32_t *crc,
                                   int64_t deadline_ms, struct wmbt_failure *failure) {
   const size_t waiting = connection->end - connection->start;
   size_t filled = waiting < length ? waiting : length;
-  if (filled > 0) (void)memcpy(into, connection->buffer + connection->start, filled);
-  connection->start += filled;
+  take_ahead(connection, into, filled, crc);
   while (filled < length) {
     const size_t rest = length - filled;
     if (rest < WMBT_READ_BYTES / 2) {
       /* The next header comes along with the end of the piece. */
       if (!wmbt_connection_fill(connection, rest, deadline_ms, failure)) return false;
-      (void)memcpy(into + filled, connection->buffer + connection->start, rest);
-      connection->start += rest;
+      take_ahead(connection, into + filled, rest, crc);
       return true;
     }
     size_t count = 0;
-    if (!read_some(connection, into + filled, rest, &count, deadline_ms, failure)) return false;
+    const size_t most = crc != NULL && rest > WMBT_SLICE_BYTES ? WMBT_SLICE_BYTES : rest;
+    if (!read_some(connection, into + filled, most, &count, deadline_ms, failure)) return false;
+    if (crc != NULL) *crc = wmbt_crc32c_append(*crc, into + filled, count);
     filled += count;
   }
   return true;

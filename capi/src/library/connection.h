@@ -86,8 +86,8 @@ bool wmbt_connection_send_payload(struct wmbt_connection *connection, uint32_t i
 bool wmbt_connection_receive(struct wmbt_connection *connection, uint32_t id, int64_t deadline_ms,
                              struct wmbt_frame *frame, struct wmbt_failure *failure);
 
-/* Bytes that come next: the body of `data`, or part of it. */
-bool wmbt_connection_receive_data(struct wmbt_connection *connection, uint8_t *into, size_t length,
+/* Bytes that come next: the body of `data`, or part of it. With `crc` they go on with that CRC32C. */
+bool wmbt_connection_receive_data(struct wmbt_connection *connection, uint8_t *into, size_t length, uint32_t *crc,
                                   int64_t deadline_ms, struct wmbt_failure *failure);
 
 /* Makes at least so many bytes lie in the buffer, of which there are never more than it holds. */

@@ -184,6 +184,11 @@ static bool next_chunk(struct wmbt_http_answer *answer, int64_t deadline_ms, str
 
 bool wmbt_http_read(struct wmbt_http_answer *answer, uint8_t *into, size_t length, int64_t deadline_ms,
                     struct wmbt_failure *failure) {
+  return wmbt_http_read_summed(answer, into, length, NULL, deadline_ms, failure);
+}
+
+bool wmbt_http_read_summed(struct wmbt_http_answer *answer, uint8_t *into, size_t length, uint32_t *crc,
+                           int64_t deadline_ms, struct wmbt_failure *failure) {
   for (size_t filled = 0; filled < length;) {
     if (answer->left == 0 && answer->head.is_chunked && !answer->has_ended) {
       if (!next_chunk(answer, deadline_ms, failure)) return false;
@@ -191,7 +196,9 @@ bool wmbt_http_read(struct wmbt_http_answer *answer, uint8_t *into, size_t lengt
     if (answer->left == 0) return wmbt_fail(failure, wmbt_lost, "the body of an answer ends before it should");
     const size_t rest = length - filled;
     const size_t piece = answer->left < rest ? (size_t)answer->left : rest;
-    if (!wmbt_connection_receive_data(answer->connection, into + filled, piece, deadline_ms, failure)) return false;
+    if (!wmbt_connection_receive_data(answer->connection, into + filled, piece, crc, deadline_ms, failure)) {
+      return false;
+    }
     filled += piece;
     answer->left -= piece;
   }

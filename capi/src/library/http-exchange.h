@@ -58,6 +58,10 @@ bool wmbt_http_receive(struct wmbt_connection *connection, struct wmbt_http_answ
 bool wmbt_http_read(struct wmbt_http_answer *answer, uint8_t *into, size_t length, int64_t deadline_ms,
                     struct wmbt_failure *failure);
 
+/* The same for a payload, whose bytes go on with its CRC32C. */
+bool wmbt_http_read_summed(struct wmbt_http_answer *answer, uint8_t *into, size_t length, uint32_t *crc,
+                           int64_t deadline_ms, struct wmbt_failure *failure);
+
 /* That the body ends here. */
 bool wmbt_http_read_end(struct wmbt_http_answer *answer, int64_t deadline_ms, struct wmbt_failure *failure);
 

@@ -1,6 +1,5 @@
 #include <stdlib.h>
 
-#include "../crc32c.h"
 #include "bounds.h"
 #include "clock.h"
 #include "http-bulk.h"
@@ -55,9 +54,9 @@ static bool read_payload(struct wmbt_http_answer *answer, struct wmbt_borrow *bo
     /* The rest of the answer is not worth reading. */
     return wmbt_fail(failure, wmbt_no_memory, "unavailable: no memory for a payload of %u bytes", (unsigned)length);
   }
-  bool is_read = wmbt_http_read(answer, into, length, wait_ms, failure) &&
+  uint32_t crc = 0;
+  bool is_read = wmbt_http_read_summed(answer, into, length, &crc, wait_ms, failure) &&
                  wmbt_http_read(answer, checksum, sizeof checksum, wait_ms, failure);
-  const uint32_t crc = !is_read || length == 0 ? 0 : wmbt_crc32c_append(0, into, length);
   if (is_read && wmbt_u32_at(checksum) != crc) {
     is_read = wmbt_fail(failure, wmbt_lost, "a payload was damaged on its way: its checksum does not hold");
   }

@@ -2,7 +2,6 @@
 
 #include "bounds.h"
 #include "clock.h"
-#include "../crc32c.h"
 #include "remote.h"
 
 /*
@@ -42,6 +41,7 @@ static bool send_load(struct wmbt_call *call, struct wmbt_connection *connection
 static bool receive_pieces(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id, uint8_t *into,
                            const struct wmbt_payload_notice *notice, struct wmbt_failure *failure) {
   const int64_t wait_ms = wmbt_call_wait_ms(call);
+  uint32_t crc = 0;
   for (uint32_t filled = 0; filled < notice->length;) {
     struct wmbt_frame frame;
     if (!wmbt_connection_receive(connection, id, wait_ms, &frame, failure)) return false;
@@ -50,10 +50,9 @@ static bool receive_pieces(struct wmbt_call *call, struct wmbt_connection *conne
       return wmbt_fail(failure, wmbt_lost, "a piece of %u bytes came; %u are due", (unsigned)frame.length,
                        (unsigned)(notice->length - filled));
     }
-    if (!wmbt_connection_receive_data(connection, into + filled, frame.length, wait_ms, failure)) return false;
+    if (!wmbt_connection_receive_data(connection, into + filled, frame.length, &crc, wait_ms, failure)) return false;
     filled += frame.length;
   }
-  const uint32_t crc = notice->length == 0 ? 0 : wmbt_crc32c_append(0, into, notice->length);
   if (crc == notice->crc) return true;
   return wmbt_fail(failure, wmbt_lost, "a payload was damaged on its way: its checksum does not hold");
 }

@@ -56,6 +56,7 @@ int64_t wmbt_call_end_ms(const struct wmbt_terms *terms, int64_t usual_ms, int64
 }
 
 bool wmbt_call_run(struct wmbt_call *call, struct wmbt_failure *failure) {
+  wmbt_payload_memory_rest(wmbt_now_ms());
   for (unsigned attempts = 0; attempts < WMBT_CALL_ATTEMPTS_MAX; attempts += 1) {
     const enum verdict verdict = attempt_once(call, failure);
     if (verdict == done) return true;

@@ -345,7 +345,7 @@ static void spoiled_streams(void) {
       if (!wmbt_connection_receive(connection, id, end_ms, &frame, &failure)) continue;
       whole += 1;
       if (frame.type != wmbt_frame_data) continue;
-      (void)wmbt_connection_receive_data(connection, into, frame.length, end_ms, &failure);
+      (void)wmbt_connection_receive_data(connection, into, frame.length, NULL, end_ms, &failure);
     }
     wmbt_connection_free(connection);
     expect(wmbt_now_ms() < end_ms, "a stream that has ended is waited for");

@@ -54,7 +54,7 @@ static void read_frames(struct wmbt_connection *connection, int64_t end_ms) {
     if (!wmbt_connection_receive(connection, id, end_ms, &frame, &failure)) continue;
     MUST(frame.id == id);
     if (frame.type != wmbt_frame_data) continue;
-    (void)wmbt_connection_receive_data(connection, into, frame.length, end_ms, &failure);
+    (void)wmbt_connection_receive_data(connection, into, frame.length, NULL, end_ms, &failure);
   }
 }
 
