@@ -1,4 +1,5 @@
 import type { BlockKey } from './block-key.ts';
+import type { Namespace } from './namespace.ts';
 import type { BlockToSave, CallOptions, KvStore, SaveOptions, SaveResult } from './kv-store.ts';
 
 /**
@@ -22,6 +23,9 @@ export interface ServedStore extends KvStore {
     blocks: readonly WantedBlock[],
     options?: SaveWantedOptions,
   ): Promise<SaveResult | 'payload-needed'>;
+
+  /** True when all the blocks lie in memory where clients of this host find them now. */
+  shows(keys: readonly BlockKey[], namespace: Namespace): boolean;
 
   /**
    * Memory of the store for a payload that is on its way: given to {@link saveWanted} as it is, it is accepted

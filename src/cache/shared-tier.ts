@@ -160,6 +160,11 @@ export class SharedTier implements OutsideReaders {
     this.#memory.copy(target, source);
   }
 
+  /** True when clients find what lies there. */
+  shows(extent: SlabBytes): boolean {
+    return this.#index.ownerOf(extent) !== undefined;
+  }
+
   /** Hides a payload at once; its memory is given up by `retire` later. */
   hide(extent: SlabBytes): void {
     if (this.#index.has(extent)) this.#index.hide(extent);

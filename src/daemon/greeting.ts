@@ -51,7 +51,7 @@ export function greet(
     features.lending |
     (putDurable === false ? features.accepting : 0) |
     // What is in a ring is taken whatever its namespace.
-    (door.isLocal && door.access.isOpen ? features.ringing : 0) |
+    (door.isLocal && door.access.isOpen ? features.ringing | features.borrowing : 0) |
     (wire === undefined ? 0 : features.compressing);
   const tenant = grantOf(credential, hello.token).name;
   const id = tenant === undefined ? hello.clientId : `${tenant} ${hello.clientId}`;

@@ -16,6 +16,7 @@ import type {
   TailToSave,
   Tier,
 } from '../blocks/kv-store.ts';
+import type { Namespace } from '../blocks/namespace.ts';
 import type {
   PayloadLease,
   SaveRing,
@@ -73,6 +74,10 @@ export class MeteredStore implements ServedStore {
     options?: SaveWantedOptions,
   ): Promise<SaveResult | 'payload-needed'> {
     return this.#meter.measure('save', () => this.#store.saveWanted(blocks, options));
+  }
+
+  shows(keys: readonly BlockKey[], namespace: Namespace): boolean {
+    return this.#store.shows(keys, namespace);
   }
 
   lease(byteLength: number): PayloadLease | undefined {

@@ -79,6 +79,11 @@ export class RelayedStore implements ServedStore {
     return Promise.resolve(undefined);
   }
 
+  /** There is no memory to find them in. */
+  shows(): boolean {
+    return false;
+  }
+
   /** There are none. */
   takeRings(): void {}
 

@@ -7,6 +7,7 @@ import {
   decodeLoadRawTailCall,
   decodeLoadTailCall,
   encodeLoaded,
+  encodeResident,
 } from '../protocol/read-messages.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
 import type { WireDoor } from '../wire/wire-link.ts';
@@ -30,7 +31,7 @@ interface LoadRun {
  * so that what is pinned for a client has a bound however many blocks it asks for.
  */
 export async function serveLoad(run: LoadRun, body: Uint8Array): Promise<void> {
-  const { keys, namespace, exact, fingerprint, deadlineMs, mayCompress } = decodeLoadCall(body);
+  const { keys, namespace, exact, fingerprint, deadlineMs, ...may } = decodeLoadCall(body);
   const { call, sink, service } = run;
   const { clock } = service;
   const endMs = clock.nowMs() + Math.min(deadlineMs, limits.servedDeadlineMsMax);
@@ -38,6 +39,8 @@ export async function serveLoad(run: LoadRun, body: Uint8Array): Promise<void> {
   let size: number = limits.loadPartBlocksMin;
   let sent = 0;
   let reason: MissReason | undefined;
+  // The client puts what comes behind what it borrows, and never the other way round.
+  let mayBorrow = may.mayBorrow === true;
   do {
     const part = keys.slice(sent, sent + size);
     const left = Math.max(0, endMs - clock.nowMs());
@@ -49,7 +52,11 @@ export async function serveLoad(run: LoadRun, body: Uint8Array): Promise<void> {
       borrow.release();
       throw error;
     }
-    sending = sendBlocks(run, borrow, sent, mayCompress ? run.wire : undefined);
+    const loaded = borrow.blocks.map(({ key }) => key);
+    mayBorrow = mayBorrow && service.store.shows(loaded, namespace);
+    sending = mayBorrow
+      ? tellBlocks(run, borrow)
+      : sendBlocks(run, borrow, sent, may.mayCompress ? run.wire : undefined);
     // Observed at once: it may fail while the next part is being loaded.
     sending.catch(() => undefined);
     sent += borrow.blocks.length;
@@ -81,6 +88,21 @@ async function loadPart(
 function partSize({ blocks }: Borrow): number {
   const longest = blocks.reduce((most, { payload }) => Math.max(most, payload.length), 1);
   return Math.max(1, Math.min(limits.keysPerCallMax, Math.floor(limits.loadPartBytes / longest)));
+}
+
+/** The client borrows the blocks where they lie. That they are not pinned any more by then costs a call at most. */
+async function tellBlocks({ call, sink, account }: LoadRun, borrow: Borrow): Promise<void> {
+  const bytes = borrow.blocks.reduce((sum, { payload }) => sum + payload.length, 0);
+  const unpin = account.pins.add(bytes);
+  try {
+    call.signal.throwIfAborted();
+    const tiers = borrow.blocks.map(({ tier }) => tier);
+    if (tiers.length > 0) sink.send('resident', call.id, encodeResident(tiers));
+    await sink.flushed();
+  } finally {
+    unpin();
+    borrow.release();
+  }
 }
 
 /** Sends the blocks and gives them back when the system has their bytes. */

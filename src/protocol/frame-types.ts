@@ -36,6 +36,7 @@ export const frameTypeCodes = {
   'open-ring': 41,
   ring: 42,
   'ring-news': 43,
+  resident: 44,
 } as const;
 
 export type FrameType = keyof typeof frameTypeCodes;

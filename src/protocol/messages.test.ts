@@ -57,7 +57,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     {
       versionOldest: 1,
       versionNewest: 1,
-      features: 7,
+      features: 23,
       clientId: '000102030405060708090a0b0c0d0e0f',
       token: 's3cret',
       agent: 'c-library 1.1',
@@ -68,7 +68,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     ['welcome', 0],
     {
       version: 1,
-      features: 7,
+      features: 23,
       bodyBytesMax: 8_388_608,
       dataBytesMax: 1_048_576,
       eagerBytesMax: 131_072,
@@ -123,6 +123,18 @@ const goldens: Readonly<Record<string, Golden>> = {
     },
     [reads.encodeLoadCall, reads.decodeLoadCall],
   ),
+  'load-borrowing': golden(
+    ['load', 21],
+    {
+      ...{ ...head, deadlineMs: 9999, exact: false, fingerprint: undefined },
+      ...{ mayCompress: false, mayBorrow: true, keys: [key(1)] },
+    },
+    [reads.encodeLoadCall, reads.decodeLoadCall],
+  ),
+  resident: golden(['resident', 21], ['object', 'disk', 'memory'] as const, [
+    reads.encodeResident,
+    reads.decodeResident,
+  ]),
   'load-tail': golden(
     ['load-tail', 4],
     {

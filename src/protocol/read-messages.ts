@@ -26,6 +26,8 @@ export interface Wish {
   readonly fingerprint: string | undefined;
   /** Payloads may come compressed. */
   readonly mayCompress: boolean;
+  /** The caller reads shared memory: of what lies there it need only be told. Absent: it does not. */
+  readonly mayBorrow?: boolean;
 }
 
 export interface LoadCall extends KeysCall, Wish {}
@@ -66,6 +68,9 @@ export interface CompressedForm {
   /** Bytes that travel: fewer than the payload has. */
   readonly length: number;
 }
+
+/** The tiers that the next payloads came from, which lie in memory that the client reads: they do not come. */
+export type Resident = readonly Tier[];
 
 /** The end of a load: so many payloads were sent, and why there are no more. */
 export interface Loaded {
@@ -120,21 +125,24 @@ export function decodeKeysCall(body: Uint8Array): KeysCall {
 const exactFlag = 1;
 const fingerprintFlag = 2;
 const mayCompressFlag = 4;
+const mayBorrowFlag = 8;
 
 /** Flags and, when there is one, the fingerprint. */
 export function writeWish(writer: ByteWriter, wish: Wish): ByteWriter {
-  const { exact, fingerprint, mayCompress } = wish;
+  const { exact, fingerprint, mayCompress, mayBorrow } = wish;
   const flags = (exact ? exactFlag : 0) | (fingerprint === undefined ? 0 : fingerprintFlag);
-  writer.u8(flags | (mayCompress ? mayCompressFlag : 0));
+  const ways = (mayCompress ? mayCompressFlag : 0) | (mayBorrow === true ? mayBorrowFlag : 0);
+  writer.u8(flags | ways);
   return fingerprint === undefined ? writer : writer.key(fingerprint);
 }
 
 function readWish(reader: ByteReader): Wish {
   const flags = reader.u8();
-  if (flags > 7) throw reader.invalid(`unknown flags ${flags}`);
+  if (flags > 15) throw reader.invalid(`unknown flags ${flags}`);
   const fingerprint = (flags & fingerprintFlag) === 0 ? undefined : reader.key();
   const mayCompress = (flags & mayCompressFlag) !== 0;
-  return { exact: (flags & exactFlag) !== 0, fingerprint, mayCompress };
+  const wish = { exact: (flags & exactFlag) !== 0, fingerprint, mayCompress };
+  return (flags & mayBorrowFlag) === 0 ? wish : { ...wish, mayBorrow: true };
 }
 
 export function encodeLoadCall(call: LoadCall): Uint8Array {
@@ -235,6 +243,21 @@ export function decodeLoaded(body: Uint8Array): Loaded {
   const end = { count: reader.u32(), reason: reader.word(reasons) };
   reader.end();
   return end;
+}
+
+export function encodeResident(tiersOfNext: Resident): Uint8Array {
+  const writer = new ByteWriter(4 + tiersOfNext.length).u32(tiersOfNext.length);
+  for (const tier of tiersOfNext) writer.u8(tiers.indexOf(tier));
+  return writer.finish();
+}
+
+export function decodeResident(body: Uint8Array): Resident {
+  const reader = new ByteReader(body, 'resident');
+  const count = reader.count(limits.keysPerCallMax, 1);
+  if (count === 0) throw reader.invalid('nothing is resident');
+  const tiersOfNext = Array.from({ length: count }, () => reader.word(tiers));
+  reader.end();
+  return tiersOfNext;
 }
 
 export function encodePresent(flags: readonly boolean[]): Uint8Array {

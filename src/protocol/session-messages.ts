@@ -11,9 +11,15 @@ export const protocolVersions = { newest: 1, oldest: 1 } as const;
  * Bits of features. `lending`: payloads of a save may be put into memory that the daemon lends (`lent`).
  * `accepting`: a save that says nothing of it is answered when it is accepted, not when it is durable.
  * `ringing`: saves may be left in a ring (`open-ring`). `compressing`: payloads may come compressed where a call
- * says so.
+ * says so. `borrowing`: of payloads that lie in shared memory no more may come than that they do (`resident`).
  */
-export const features = { lending: 1, accepting: 2, ringing: 4, compressing: 8 } as const;
+export const features = {
+  lending: 1,
+  accepting: 2,
+  ringing: 4,
+  compressing: 8,
+  borrowing: 16,
+} as const;
 
 /** The first message of a client on every connection. */
 export interface Hello {

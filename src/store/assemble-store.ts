@@ -90,7 +90,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const objects = new MeteredObjectStore(foundation.objects, foundation.ledger);
   const catalog = new Catalog(clock, platform.random);
   const tiers = await openTiers(foundation, catalog);
-  const { memory, cache, own, damagedInMemory } = tiers;
+  const { memory, cache, own, shows, damagedInMemory } = tiers;
   const counters = new Counters();
   counters.damagedRecords += damagedInMemory;
   const catalogMemory = catalogMemoryOf(foundation, { own, catalog, counters });
@@ -100,7 +100,7 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
     compress: settings.compression === 'zstd',
     level: settings.compressionLevel,
   };
-  const common = { platform, clock, logger, objects, keyPrefix, cache, catalog, counters };
+  const common = { platform, clock, logger, objects, keyPrefix, cache, shows, catalog, counters };
   const encoding = { ...formatsOf(settings), transcoder, compression };
   const objectTier = new ObjectTier({ ...common, ...encoding });
   const deadlines = deadlinesOf(settings);

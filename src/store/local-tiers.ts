@@ -24,6 +24,8 @@ export interface LocalTiers {
   readonly own: OwnedDirectory | undefined;
   /** Clients of this host read the memory tier. */
   readonly isShared: boolean;
+  /** True when they find the payload there now. */
+  readonly shows: (id: PayloadId) => boolean;
   /** Damaged things in what dead stores left in memory. */
   readonly damagedInMemory: number;
 }
@@ -65,7 +67,11 @@ export async function openLocalTiers(parts: LocalTiersParts): Promise<LocalTiers
     const acceptance = await openAcceptance(parts, { log, shared, memory });
     const cache = new LocalCache(cacheParts(parts, { log, shared, memory, acceptance }));
     const { own, damagedInMemory = 0 } = log ?? {};
-    return { memory, cache, own, isShared: shared !== undefined, damagedInMemory };
+    const shows = (id: PayloadId): boolean => {
+      const extent = cache.find(id)?.extent;
+      return extent !== undefined && shared?.shows(extent.bytes) === true;
+    };
+    return { memory, cache, own, isShared: shared !== undefined, shows, damagedInMemory };
   } catch (error) {
     shared?.close();
     await log?.disk.close();

@@ -44,6 +44,7 @@ import type { BackgroundTask } from './background-task.ts';
 import { Call } from './call.ts';
 import type { Collector } from './collect.ts';
 import type { Counters } from './counters.ts';
+import type { LocalTiers } from './local-tiers.ts';
 import type { ReadPath } from './read-path.ts';
 import type { Removal } from './removal.ts';
 import type { RingMerge } from './ring-merge.ts';
@@ -60,6 +61,7 @@ export interface StoreParts {
   readonly namespace: Namespace;
   readonly objects: MeteredObjectStore;
   readonly cache: LocalCache;
+  readonly shows: LocalTiers['shows'];
   readonly transcoder: Transcoder;
   readonly readPath: ReadPath;
   readonly writePath: WritePath;
@@ -173,6 +175,10 @@ export class Store implements ServedStore {
       const durable = this.#isDurable(options);
       return writePath.save({ payloads, chain: whole, durable, order: options?.order }, call);
     });
+  }
+
+  shows(keys: readonly BlockKey[], namespace: Namespace): boolean {
+    return keys.every((key) => this.#parts.shows({ namespace, kind: 'block', key }));
   }
 
   lease(byteLength: number): PayloadLease | undefined {

@@ -69,7 +69,10 @@ void wmbt_borrow_free(struct wmbt_borrow *borrow) {
     borrow->regions = region->next;
     wmbt_region_give(region);
   }
-  if (borrow->loan != NULL) borrow->loan->give_back(borrow->loan);
+  for (struct wmbt_loan *loan = borrow->loan, *next; loan != NULL; loan = next) {
+    next = loan->next;
+    loan->give_back(loan);
+  }
   free(borrow);
   if (wmbt_payload_memory_kept() > 0) wmbt_payload_memory_rest(wmbt_now_ms());
 }

@@ -12,6 +12,8 @@
 /* Payloads that lie in memory of somebody else, who is told when they are not needed any more. */
 struct wmbt_loan {
   void (*give_back)(struct wmbt_loan *loan);
+  /* Of a borrow that was lent payloads more than once; NULL: no other. */
+  struct wmbt_loan *next;
 };
 
 struct wmbt_borrow {
@@ -20,7 +22,7 @@ struct wmbt_borrow {
   size_t filled;
   /* Those before this one are lent; the others have memory of their own. */
   size_t lent;
-  /* NULL: none. */
+  /* The last one; NULL: none. */
   struct wmbt_loan *loan;
   /* Where those that are not lent lie, the newest first; NULL: nowhere. */
   struct wmbt_region *regions;

@@ -44,6 +44,7 @@ enum wmbt_frame_type {
   wmbt_frame_open_ring = 41,
   wmbt_frame_ring = 42,
   wmbt_frame_ring_news = 43,
+  wmbt_frame_resident = 44,
 };
 
 struct wmbt_frame_header {

@@ -120,7 +120,7 @@ struct wmbt_mode *wmbt_http_open(struct wmbt_peer *peer, const struct wmbt_endpo
     (void)wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for a handle");
     return NULL;
   }
-  http->remote = (struct wmbt_remote){{&http_calls}, peer, settings->calls, NULL};
+  http->remote = (struct wmbt_remote){{&http_calls}, peer, settings->calls, NULL, 0};
   name_authority(endpoint, http->origin.authority, sizeof http->origin.authority);
   http->origin.token = peer->token;
   peer->hello.origin = &http->origin;

@@ -18,6 +18,7 @@ enum {
   tiers_max = 2,
   exact_wish = 1,
   fingerprint_wish = 2,
+  borrowing_wish = 8,
   decoded_flag = 1,
   /* Payloads of a save may be put into memory that the daemon lends. */
   feature_lending = 1,
@@ -25,7 +26,9 @@ enum {
   feature_accepting = 2,
   /* Saves may be left in a ring. */
   feature_ringing = 4,
-  known_features = feature_lending | feature_accepting | feature_ringing,
+  /* Of payloads that lie in shared memory no more may come than that they do. */
+  feature_borrowing = 16,
+  known_features = feature_lending | feature_accepting | feature_ringing | feature_borrowing,
   /* Of one place in `lent`. */
   place_bytes = 16,
 };
@@ -61,15 +64,16 @@ static void write_key(struct wmbt_writer *writer, const struct wmbt_key *key) {
 }
 
 /* What is wanted of payloads. */
-static void write_wish(struct wmbt_writer *writer, const struct wmbt_terms *terms) {
-  wmbt_write_u8(writer, (uint8_t)((terms->is_exact ? exact_wish : 0) |
-                                  (terms->fingerprint != NULL ? fingerprint_wish : 0)));
+static void write_wish(struct wmbt_writer *writer, const struct wmbt_terms *terms, bool may_borrow) {
+  const unsigned wish = (terms->is_exact ? exact_wish : 0) | (terms->fingerprint != NULL ? fingerprint_wish : 0);
+  wmbt_write_u8(writer, (uint8_t)(wish | (may_borrow ? borrowing_wish : 0)));
   write_key(writer, terms->fingerprint);
 }
 
-void wmbt_encode_load(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys) {
+void wmbt_encode_load(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys,
+                      bool may_borrow) {
   write_head(writer, head);
-  write_wish(writer, keys->terms);
+  write_wish(writer, keys->terms, may_borrow);
   write_keys(writer, keys);
 }
 
@@ -80,7 +84,7 @@ static void write_tokens(struct wmbt_writer *writer, const struct wmbt_terms *te
 
 void wmbt_encode_load_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *tip) {
   write_head(writer, head);
-  write_wish(writer, tip->terms);
+  write_wish(writer, tip->terms, false);
   wmbt_write_bytes(writer, tip->keys[0].bytes, sizeof tip->keys[0].bytes);
   write_tokens(writer, tip->terms);
 }
@@ -195,6 +199,7 @@ bool wmbt_decode_welcome(struct wmbt_reader body, struct wmbt_welcome *welcome, 
   welcome->may_fill = (features & feature_lending) != 0;
   welcome->is_accepting = (features & feature_accepting) != 0;
   welcome->may_ring = (features & feature_ringing) != 0;
+  welcome->may_borrow = (features & feature_borrowing) != 0;
   const bool are_known = (features & ~(uint32_t)known_features) == 0;
   return is_whole("welcome", &read, has_agent && are_known && welcome->data_bytes_max > 0, failure);
 }
@@ -227,6 +232,15 @@ bool wmbt_decode_payload_notice(struct wmbt_reader body, struct wmbt_payload_not
   const bool is_sound =
       flags <= decoded_flag && notice->tier <= tiers_max && notice->length <= WMBT_PAYLOAD_BYTES_MAX;
   return is_whole("payload", &body, is_sound, failure);
+}
+
+bool wmbt_decode_resident(struct wmbt_reader body, struct wmbt_resident *resident, struct wmbt_failure *failure) {
+  resident->count = wmbt_read_u32(&body);
+  const bool fits = resident->count > 0 && resident->count <= WMBT_KEYS_PER_CALL_MAX;
+  resident->tiers = fits ? wmbt_read_bytes(&body, resident->count) : NULL;
+  bool is_sound = resident->tiers != NULL;
+  for (uint32_t i = 0; is_sound && i < resident->count; i += 1) is_sound = resident->tiers[i] <= tiers_max;
+  return is_whole("resident", &body, is_sound, failure);
 }
 
 bool wmbt_decode_wanted(struct wmbt_reader body, struct wmbt_wanted *wanted, struct wmbt_failure *failure) {

@@ -33,6 +33,8 @@ struct wmbt_welcome {
   bool is_accepting;
   /* Saves may be left in a ring. */
   bool may_ring;
+  /* Of payloads that lie in its shared memory it may say so instead of sending them. */
+  bool may_borrow;
 };
 
 /* A payload that comes next, in pieces. */
@@ -62,6 +64,12 @@ struct wmbt_head {
   uint32_t left_ms;
 };
 
+/* The next payloads of a load lie in memory that is shared; where they came from, one byte each in the body. */
+struct wmbt_resident {
+  uint32_t count;
+  const uint8_t *tiers;
+};
+
 /* Of a load: how many payloads came, and why no more. */
 struct wmbt_loaded {
   uint32_t count;
@@ -86,7 +94,9 @@ void wmbt_encode_hello(struct wmbt_writer *writer, const struct wmbt_hello *hell
 void wmbt_encode_head(struct wmbt_writer *writer, const struct wmbt_head *head);
 /* `lookup`, `contains` and `prefetch`. */
 void wmbt_encode_keys(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys);
-void wmbt_encode_load(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys);
+/* With `may_borrow` the daemon may answer with `resident`. */
+void wmbt_encode_load(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys,
+                      bool may_borrow);
 /* The tokens are those of the terms. */
 void wmbt_encode_load_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *tip);
 void wmbt_encode_load_raw_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_key *tip);
@@ -111,6 +121,8 @@ bool wmbt_decode_loaded(const char *name, struct wmbt_reader body, struct wmbt_l
 bool wmbt_decode_present(struct wmbt_reader body, size_t count, uint8_t *present, struct wmbt_failure *failure);
 bool wmbt_decode_payload_notice(struct wmbt_reader body, struct wmbt_payload_notice *notice,
                                 struct wmbt_failure *failure);
+/* At least one payload. */
+bool wmbt_decode_resident(struct wmbt_reader body, struct wmbt_resident *resident, struct wmbt_failure *failure);
 bool wmbt_decode_wanted(struct wmbt_reader body, struct wmbt_wanted *wanted, struct wmbt_failure *failure);
 /* At least one place. */
 bool wmbt_decode_lent(struct wmbt_reader body, struct wmbt_places *places, struct wmbt_failure *failure);

@@ -1,8 +1,10 @@
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "bounds.h"
 #include "clock.h"
 #include "remote.h"
+#include "shared-lender.h"
 
 /*
  * A load over all its attempts. What came before a connection was lost is not asked for again: the borrow's `filled`
@@ -12,6 +14,14 @@ struct load {
   struct wmbt_load_progress progress;
   bool is_tail;
 };
+
+/* What is borrowed stands before what came over a connection. */
+static bool may_borrow(const struct wmbt_call *call, const struct wmbt_connection *connection) {
+  const struct wmbt_remote *remote = call->remote;
+  const struct wmbt_borrow *borrow = ((const struct load *)call->state)->progress.borrow;
+  return connection->welcome.may_borrow && remote->access != NULL && borrow->lent == borrow->filled &&
+         wmbt_now_ms() >= atomic_load_explicit(&remote->borrow_again_ms, memory_order_relaxed);
+}
 
 static bool send_load(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
                       struct wmbt_failure *failure) {
@@ -23,7 +33,7 @@ static bool send_load(struct wmbt_call *call, struct wmbt_connection *connection
   struct wmbt_writer body = {0};
   enum wmbt_frame_type type = wmbt_frame_load;
   if (!load->is_tail) {
-    wmbt_encode_load(&body, &head, &rest);
+    wmbt_encode_load(&body, &head, &rest, may_borrow(call, connection));
   } else if (rest.terms->tokens != NULL) {
     type = wmbt_frame_load_tail;
     wmbt_encode_load_tail(&body, &head, &rest);
@@ -79,6 +89,37 @@ static bool receive_payload(struct wmbt_call *call, struct wmbt_connection *conn
   return true;
 }
 
+/* Borrows the payloads that the frame speaks of. */
+static bool borrow_resident(struct wmbt_call *call, struct wmbt_reader body, struct wmbt_failure *failure) {
+  const struct load *load = call->state;
+  struct wmbt_borrow *borrow = load->progress.borrow;
+  const size_t first = borrow->filled, due = load->progress.end - first;
+  struct wmbt_resident resident;
+  if (!wmbt_decode_resident(body, &resident, failure)) return false;
+  if (load->is_tail || borrow->lent != first || resident.count > due) {
+    return wmbt_fail(failure, wmbt_lost, "%u payloads in shared memory are not expected", (unsigned)resident.count);
+  }
+  const struct wmbt_keys *all = load->progress.keys;
+  const struct wmbt_keys keys = {all->ns, all->keys + first, resident.count, all->terms};
+  wmbt_access_lend(call->remote->access, &keys, borrow);
+  for (size_t i = first; borrow->shown != NULL && i < borrow->filled; i += 1) {
+    borrow->shown[i].tier = resident.tiers[i - first];
+  }
+  if (borrow->filled - first == resident.count) return true;
+  return wmbt_fail(failure, wmbt_lost, "%u payloads in shared memory cannot be borrowed", (unsigned)resident.count);
+}
+
+/*
+ * The same. When it cannot be done, by what one client pins at most or because they are gone again, the next attempt has
+ * the rest sent, and so have loads of the next second.
+ */
+static bool take_resident(struct wmbt_call *call, struct wmbt_reader body, struct wmbt_failure *failure) {
+  if (borrow_resident(call, body, failure)) return true;
+  const int64_t again_ms = wmbt_now_ms() + WMBT_SHARED_AGAIN_MS;
+  atomic_store_explicit(&call->remote->borrow_again_ms, again_ms, memory_order_relaxed);
+  return false;
+}
+
 static bool attempt_load(struct wmbt_call *call, struct wmbt_connection *connection, uint32_t id,
                          struct wmbt_failure *failure) {
   struct load *load = call->state;
@@ -99,6 +140,10 @@ static bool attempt_load(struct wmbt_call *call, struct wmbt_connection *connect
       const enum wmbt_miss miss = loaded.miss == wmbt_miss_none ? wmbt_miss_unknown : loaded.miss;
       if (load->progress.has_missed) load->progress.keys->terms->miss = miss;
       return true;
+    }
+    if (frame.type == wmbt_frame_resident && call->remote->access != NULL) {
+      if (!take_resident(call, frame.body, failure)) return false;
+      continue;
     }
     if (frame.type != wmbt_frame_payload) return wmbt_call_unexpected(&frame, "a load", failure);
     struct wmbt_payload_notice notice;

@@ -142,7 +142,7 @@ struct wmbt_mode *wmbt_remote_open(struct wmbt_peer *peer, const struct wmbt_cal
     (void)wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for a handle");
     return NULL;
   }
-  *remote = (struct wmbt_remote){{&remote_calls}, peer, *settings, NULL};
+  *remote = (struct wmbt_remote){{&remote_calls}, peer, *settings, NULL, 0};
   if (wmbt_remote_reach(remote, failure)) return &remote->mode;
   wmbt_remote_close(&remote->mode);
   return NULL;

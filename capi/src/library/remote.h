@@ -2,6 +2,8 @@
 #ifndef WMBT_REMOTE_H
 #define WMBT_REMOTE_H
 
+#include <stdatomic.h>
+
 #include "mode.h"
 #include "peer.h"
 
@@ -22,6 +24,8 @@ struct wmbt_remote {
   struct wmbt_call_settings settings;
   /* Where memory is found that the daemon lends for saves; NULL: they go over the connection. */
   struct wmbt_access *access;
+  /* Until then loads do not borrow what the daemon brings into that memory: it could not be borrowed. */
+  _Atomic int64_t borrow_again_ms;
 };
 
 /* Owns the peer from now on, also when it fails: connects, to see that the daemon is there. NULL with a failure. */

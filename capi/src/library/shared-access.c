@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "shared-files.h"
 #include "shared-fork.h"
+#include "shared-lender.h"
 
 /* A path that is too long becomes the empty one, where nothing is announced. */
 static void name_announcement(char announcement[wmbt_directory_max], const char *socket_path) {
@@ -98,4 +99,9 @@ void wmbt_access_close(struct wmbt_access *access) {
   access->current = NULL;
   wmbt_readers_unlock();
   if (reader != NULL) wmbt_reader_leave(reader);
+}
+
+void wmbt_access_lend(struct wmbt_access *access, const struct wmbt_keys *keys, struct wmbt_borrow *borrow) {
+  struct wmbt_view *view = wmbt_access_use(access);
+  if (view != NULL) wmbt_reader_lend(view, keys, borrow);
 }

@@ -9,6 +9,7 @@
 #include "remote-use.h"
 #include "shared-access.h"
 #include "shared-known.h"
+#include "shared-lender.h"
 #include "shared-ring.h"
 
 struct shared {
@@ -37,10 +38,9 @@ static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *ke
   struct shared *shared = (struct shared *)mode;
   /* A load that goes on with another store has a borrow that is not empty: the rest is the socket's. */
   const bool is_fresh = borrow->filled == 0 && borrow->loan == NULL;
-  struct wmbt_view *view = is_fresh ? wmbt_access_use(&shared->access) : NULL;
-  if (view != NULL) wmbt_reader_lend(view, keys, borrow);
+  if (is_fresh) wmbt_access_lend(&shared->access, keys, borrow);
   if (borrow->filled == keys->count) return wmbt_had;
-  /* A load of what is left brings it into the daemon's memory, where the next one borrows it. */
+  /* A load of what is left brings it into the daemon's memory, where it is borrowed, too (remote-load.c). */
   return shared->below->calls->load(shared->below, keys, borrow, failure);
 }
 

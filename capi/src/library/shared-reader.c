@@ -301,26 +301,27 @@ static struct pins *pins_new(struct wmbt_reader *reader, size_t count) {
   return pins;
 }
 
-/* Shows the borrow what is pinned, as far as it can be had and is taken; gives how much that is. */
+/* Shows the borrow what is pinned behind what it has, as far as it can be had and is taken; gives how much that is. */
 static size_t fill(struct wmbt_reader *reader, const struct pins *pins, const struct taste *taste,
                    struct wmbt_borrow *borrow) {
   for (size_t i = 0; i < pins->count; i += 1) {
     const struct wmbt_found *found = &pins->found[i];
+    const size_t at = borrow->filled + i;
     const uint32_t facts = (uint32_t)found->facts;
     if (!suits(taste, facts)) return i;
-    const uint8_t *payload = payload_of(reader, found, &borrow->lengths[i]);
+    const uint8_t *payload = payload_of(reader, found, &borrow->lengths[at]);
     if (payload == NULL) {
       /* What it shows cannot be had: the store is asked from now on. */
       atomic_store_explicit(&reader->is_broken, true, memory_order_relaxed);
       return i;
     }
-    borrow->payloads[i] = payload;
+    borrow->payloads[at] = payload;
     wmbt_uses_note(reader, found->location);
     const wmbt_kv_payload_t known = {.tokens = facts & fact_tokens_max,
                                      .flags = (facts & fact_decoded) != 0 ? WMBT_KV_DECODED : 0,
                                      .tier = WMBT_KV_TIER_MEMORY,
                                      .crc32c = (uint32_t)(found->extent >> 32)};
-    wmbt_borrow_note(borrow, i, &known);
+    wmbt_borrow_note(borrow, at, &known);
   }
   return pins->count;
 }
@@ -344,6 +345,8 @@ void wmbt_reader_lend(struct wmbt_view *view, const struct wmbt_keys *keys, stru
     unpin_locked(pins, lent);
     wmbt_readers_unlock();
   }
-  borrow->filled = borrow->lent = lent;
+  borrow->filled += lent;
+  borrow->lent = borrow->filled;
+  pins->loan.next = borrow->loan;
   borrow->loan = &pins->loan;
 }

@@ -132,8 +132,8 @@ size_t wmbt_reader_find(const struct wmbt_view *view, const struct wmbt_keys *ke
 void wmbt_reader_note_uses(const struct wmbt_view *view, const struct wmbt_keys *keys);
 
 /*
- * Lends the empty borrow the leading payloads that are in memory, as far as there are hazards and as is pinned at most. The caller's use of the
- * view is over with it.
+ * Lends the borrow, in which there are none but such, the payloads of the leading keys that are in memory behind those that
+ * it has, as far as there are hazards and as is pinned at most. The caller's use of the view is over with it.
  */
 void wmbt_reader_lend(struct wmbt_view *view, const struct wmbt_keys *keys, struct wmbt_borrow *borrow);
 

@@ -83,8 +83,10 @@ static void encoders(void) {
   wmbt_encode_load_raw_tail(&body, &head, &tip);
   expect_golden("load-raw-tail", wmbt_frame_load_raw_tail, 5, &body);
   head.left_ms = 9999;
-  wmbt_encode_load(&body, &head, &one);
+  wmbt_encode_load(&body, &head, &one, false);
   expect_golden("load-any", wmbt_frame_load, 15, &body);
+  wmbt_encode_load(&body, &head, &one, true);
+  expect_golden("load-borrowing", wmbt_frame_load, 21, &body);
   head.left_ms = 10000;
   struct wmbt_save_options options = {0};
   wmbt_encode_save_raw_tail(&body, &head, &options, &tip, 5);
@@ -109,7 +111,7 @@ static void encoders_with_terms(void) {
   struct wmbt_keys list = {"default", keys, 1, &terms};
   struct wmbt_head head = {"default", 9999};
   struct wmbt_writer body = {0};
-  wmbt_encode_load(&body, &head, &list);
+  wmbt_encode_load(&body, &head, &list, false);
   expect_golden("load", wmbt_frame_load, 3, &body);
   terms = (struct wmbt_terms){.announced = announced};
   head.left_ms = 10000;
@@ -170,7 +172,7 @@ static void decoders(void) {
   expect(wmbt_decode_welcome(golden_body("welcome", wmbt_frame_welcome, 0, memory), &welcome, &failure), "welcome");
   expect(welcome.body_bytes_max == 8388608 && welcome.data_bytes_max == 1048576, "limits of welcome");
   expect(welcome.eager_bytes_max == 131072, "eager bytes of welcome");
-  expect(welcome.may_fill && welcome.is_accepting && welcome.may_ring, "features of welcome");
+  expect(welcome.may_fill && welcome.is_accepting && welcome.may_ring && welcome.may_borrow, "features of welcome");
   wmbt_decode_error(golden_body("error", wmbt_frame_error, 7, memory), &failure);
   expect(failure.kind == wmbt_busy && strcmp(failure.text, "busy: the backlog limit is 4 bytes") == 0, "error");
   struct wmbt_loaded end = {0, wmbt_miss_none};
@@ -205,6 +207,14 @@ static void decoders(void) {
   uint32_t ring = 0, ring_bytes = 0;
   body = golden_body("ring", wmbt_frame_ring, 18, memory);
   expect(wmbt_decode_ring(body, &ring, &ring_bytes, &failure) && ring == 3 && ring_bytes == 8392704, "ring");
+  struct wmbt_resident resident = {0};
+  expect(wmbt_decode_resident(golden_body("resident", wmbt_frame_resident, 21, memory), &resident, &failure), "resident");
+  expect(resident.count == 3 && resident.tiers[0] == 2 && resident.tiers[1] == 1 && resident.tiers[2] == 0, "tiers");
+  expect(!wmbt_decode_resident((struct wmbt_reader){.bytes = (const uint8_t *)"\0\0\0\0", .length = 4}, &resident, &failure),
+         "a resident of nothing");
+  expect(!wmbt_decode_resident((struct wmbt_reader){.bytes = (const uint8_t *)"\1\0\0\0\3", .length = 5}, &resident,
+                               &failure),
+         "a tier that there is not");
   struct wmbt_saved saved = {0};
   expect(wmbt_decode_saved(golden_body("saved", wmbt_frame_saved, 6, memory), &saved, &failure), "saved");
   expect(saved.saved == 1 && saved.known == 1 && saved.saved_bytes == 5, "fields of saved");
@@ -243,6 +253,7 @@ static bool decode(uint8_t type, struct wmbt_reader body, struct wmbt_failure *f
       if (!wmbt_decode_wanted(body, &wanted, failure)) return false;
       for (uint32_t i = 0; i < wanted.count; i += 1) present[i % sizeof present] = wanted.bits[i >> 3];
       return true;
+    case wmbt_frame_resident: return wmbt_decode_resident(body, &(struct wmbt_resident){0}, failure);
     case wmbt_frame_ring: return wmbt_decode_ring(body, &numbers[0], &numbers[1], failure);
     case wmbt_frame_lent:
       if (!wmbt_decode_lent(body, &places, failure)) return false;
@@ -261,6 +272,7 @@ static const struct {
     {"grant", wmbt_frame_grant},         {"saved", wmbt_frame_saved},   {"present", wmbt_frame_present},
     {"deleted", wmbt_frame_deleted},     {"flushed", wmbt_frame_flushed},
     {"prefetched", wmbt_frame_prefetched}, {"lent", wmbt_frame_lent},   {"ring", wmbt_frame_ring},
+    {"resident", wmbt_frame_resident},
 };
 
 enum { answer_count = sizeof answers / sizeof answers[0] };

@@ -1,6 +1,7 @@
 /* The header of a frame, and the body of every message that a client is sent; `welcome` answers hello. Seeds: golden frames. */
 #include <string.h>
 
+#include "../../include/wombatkv.h"
 #include "../../src/crc32c.h"
 #include "../../src/library/bounds.h"
 #include "../../src/library/frame.h"
@@ -34,6 +35,7 @@ static void decode(uint8_t type, struct wmbt_reader body) {
   struct wmbt_places places;
   struct wmbt_loaded loaded;
   struct wmbt_saved saved;
+  struct wmbt_resident resident;
   uint8_t present[10];
   uint64_t granted;
   uint32_t number = 0, bytes = 0;
@@ -60,6 +62,11 @@ static void decode(uint8_t type, struct wmbt_reader body) {
       if (!wmbt_decode_lent(body, &places, &failure)) break;
       MUST(places.count > 0);
       take_places(&places);
+      break;
+    case wmbt_frame_resident:
+      if (!wmbt_decode_resident(body, &resident, &failure)) break;
+      MUST(resident.count > 0);
+      for (uint32_t i = 0; i < resident.count; i += 1) MUST(resident.tiers[i] <= WMBT_KV_TIER_OBJECT);
       break;
     case wmbt_frame_error:
       wmbt_decode_error(body, &failure);

@@ -163,6 +163,7 @@ static const struct {
     {"reserve", reserve_tests},    {"many", many_tests},
     {"shared", shared_tests},      {"shared-processes", shared_process_tests},
     {"filling", filling_tests},    {"one-put", one_put_tests},
+    {"one-get", one_get_tests},
     {"rings", ring_tests},         {"left", left_tests},      {"lent", lent_tests},     {"rebuilt", rebuilt_tests},
     {"uses", use_tests},           {"full-disk", full_disk_tests}, {"full-memory", full_memory_tests},
     {"engine-descriptors", engine_descriptor_tests}, {"store-descriptors", store_descriptor_tests},

@@ -23,6 +23,9 @@ struct loan lend_blocks(wmbt_kv_handle_t *handle, const struct batch *batch);
 /* Whether the first blocks lie in the daemon's memory. */
 bool is_lent(const struct loan *loan, size_t count);
 
+/* Gets the blocks: whether they lay in the daemon's memory, and were not brought there for it. */
+bool were_in_memory(wmbt_kv_handle_t *handle, const struct batch *batch);
+
 void check_unchanged(const struct loan *loan, const struct batch *batch, const char *when);
 
 /* Puts and gets blocks of the label, half as much again as the daemon's memory takes, so that it is used anew. */

@@ -302,6 +302,24 @@ static void one_put(void) {
   batch_free(&batch);
 }
 
+/* The same blocks, which the daemon has on its disk, so that they have to be brought. */
+static void one_get(void) {
+  const bool is_borrowed = getenv("WMBT_TEST_BORROWED") != NULL;
+  wmbt_kv_handle_t *handle = open_handle();
+  struct batch batch = batch_of("one", 8, mebibyte);
+  struct loan loan = borrow_blocks(handle, &batch);
+  check_unchanged(&loan, &batch, "when they were brought");
+  CHECK(is_lent(&loan, 8) == is_borrowed, "the blocks are %s", is_borrowed ? "copied" : "lent");
+  wmbt_kv_release_borrow(loan.borrow);
+  wmbt_kv_free(handle);
+  batch_free(&batch);
+}
+
+const struct test_case one_get_tests[] = {
+    {"a get of 8 MiB is read as it was put", one_get},
+    {NULL, NULL},
+};
+
 const struct test_case one_put_tests[] = {
     {"a put of 8 MiB is read as it was put", one_put},
     {NULL, NULL},

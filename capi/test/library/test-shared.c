@@ -40,6 +40,23 @@ struct loan borrow_blocks(wmbt_kv_handle_t *handle, const struct batch *batch) {
   return loan;
 }
 
+bool were_in_memory(wmbt_kv_handle_t *handle, const struct batch *batch) {
+  const wmbt_kv_payload_t *payloads = NULL;
+  size_t count = 0;
+  wmbt_kv_borrow_t *borrow = NULL;
+  const int32_t rc = wmbt_kv_load(handle, "", batch->hashes, batch->count, NULL, &payloads, &count, &borrow);
+  CHECK(rc == 1 && count == batch->count, "load gives %d and %zu blocks", rc, count);
+  bool are_there = rc == 1;
+  for (size_t i = 0; are_there && i < count; i += 1) {
+    are_there = payloads[i].tier == WMBT_KV_TIER_MEMORY;
+    const bool is_equal = payloads[i].length == batch->lens[i] &&
+                          memcmp(payloads[i].bytes, batch->payloads[i], batch->lens[i]) == 0;
+    CHECK(is_equal, "block %zu has other bytes", i);
+  }
+  if (borrow != NULL) wmbt_kv_release_borrow(borrow);
+  return are_there;
+}
+
 bool is_lent(const struct loan *loan, size_t count) {
   for (size_t i = 0; i < count; i += 1) {
     if (loan->borrow == NULL || !lies_in_segment(loan->payloads[i])) return false;

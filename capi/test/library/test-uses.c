@@ -23,14 +23,6 @@ static void put_others(wmbt_kv_handle_t *handle, const char *label, unsigned rou
   flush(handle);
 }
 
-static bool is_in_memory(wmbt_kv_handle_t *handle, const struct batch *batch) {
-  struct loan loan = borrow_blocks(handle, batch);
-  check_unchanged(&loan, batch, "whoever has them");
-  const bool is_there = is_lent(&loan, batch->count);
-  wmbt_kv_release_borrow(loan.borrow);
-  return is_there;
-}
-
 static void read_outlives_unread(void) {
   wmbt_kv_handle_t *handle = open_handle();
   struct batch read = batch_of("uses-read", 2, mebibyte), unread = batch_of("uses-unread", 2, mebibyte);
@@ -38,11 +30,11 @@ static void read_outlives_unread(void) {
   check_put(handle, "", &read);
   flush(handle);
   for (unsigned round = 0; round < round_count; round += 1) {
-    CHECK(is_in_memory(handle, &read), "what is read is not in memory in round %u", round);
+    CHECK(were_in_memory(handle, &read), "what is read is not in memory in round %u", round);
     put_others(handle, "uses-other", round);
   }
-  CHECK(is_in_memory(handle, &read), "what is read is not in memory at last");
-  CHECK(!is_in_memory(handle, &unread), "what nobody reads is in memory");
+  CHECK(were_in_memory(handle, &read), "what is read is not in memory at last");
+  CHECK(!were_in_memory(handle, &unread), "what nobody reads is in memory");
   wmbt_kv_free(handle);
   batch_free(&read);
   batch_free(&unread);
@@ -57,7 +49,7 @@ static void saved_again_outlives_unread(void) {
     check_put(handle, "", &saved);
     put_others(handle, "uses-beside", round);
   }
-  CHECK(is_in_memory(handle, &saved), "what was saved again is not in memory");
+  CHECK(were_in_memory(handle, &saved), "what was saved again is not in memory");
   wmbt_kv_free(handle);
   batch_free(&saved);
 }
