@@ -4,7 +4,6 @@ import type { Logger } from './base/logger.ts';
 import type { KvStore } from './blocks/kv-store.ts';
 import { limits } from './blocks/limits.ts';
 import type { ServedStore } from './blocks/served-store.ts';
-import { connect } from './client/connect.ts';
 import { readToken } from './client/token.ts';
 import { socketPathOf } from './blocks/socket-path.ts';
 import { doorsFromEnvironment, runtimeDirectoryOf } from './config/door-settings.ts';
@@ -15,11 +14,14 @@ import type { ResolvedStoreConfig, StoreConfig } from './config/store-config.ts'
 import type { ObjectStore } from './objectstore/object-store.ts';
 import { RequestLedger } from './objectstore/request-ledger.ts';
 import { openBucket } from './open-bucket.ts';
-import { withNative } from './platform/native.ts';
+import { nativeCodeInUse, withNative } from './platform/native.ts';
 import { nodePlatform } from './platform/node-platform.ts';
 import type { Platform } from './platform/platform.ts';
+import { collectGarbage, processorMs } from './platform/process-memory.ts';
 import { WorkerPool } from './platform/worker-pool.ts';
 import { assembleStore } from './store/assemble-store.ts';
+import type { BackgroundTask } from './store/background-task.ts';
+import { IdleMemory } from './store/idle-memory.ts';
 import { beginAfter } from './store/later-task.ts';
 import { Rehearsal } from './store/rehearsal.ts';
 import { WorkerTranscoder } from './store/transcoder.ts';
@@ -73,6 +75,8 @@ export async function openFromEnvironment(options: OpenOptions = {}): Promise<Kv
   if (url === undefined) return openResolved(config, platform, options);
   const { nearCacheBytes, wireCompression } = doors;
   const credentials = await credentialsOf(doors, platform);
+  // What a client is made of is loaded for one alone: a store of this process needs none of it.
+  const { connect } = await import('./client/connect.ts');
   return connect(url, { ...config, ...credentials, nearCacheBytes, wireCompression });
 }
 
@@ -118,6 +122,8 @@ export interface ServedStoreOptions extends OpenOptions {
   readonly wrapObjects?: ((objects: ObjectStore) => ObjectStore) | undefined;
   /** Where its memory lies for clients on this host; nowhere when absent. */
   readonly sharedDirectory?: string | undefined;
+  /** The process does nothing else, and gives memory back to the system when it has come to rest. */
+  readonly hasProcess?: boolean | undefined;
 }
 
 /** Opens the store of a daemon. */
@@ -170,17 +176,28 @@ async function openResolved(
     crc32c(new Uint8Array(4096));
     return new Rehearsal(platform, transcoder, logger);
   });
-  const background = [rehearsal];
+  const background: BackgroundTask[] = [rehearsal];
+  if (options.hasProcess === true) background.push(idleMemory(platform, pool));
   try {
     return await assembleStore({
       ...{ platform, logger, objects, ledger, transcoder, settings, background, begin },
     });
   } catch (error) {
-    await rehearsal.stop();
+    for (const task of background) await task.stop();
     await transcoder.close();
     await objects.close();
     throw error;
   }
+}
+
+function idleMemory({ clock }: Platform, pool: WorkerPool): IdleMemory {
+  return new IdleMemory({
+    ...{ clock, processorMs, trim: () => nativeCodeInUse()?.trimHeap() },
+    collect: () => {
+      pool.rest();
+      collectGarbage();
+    },
+  });
 }
 
 /** The program of the worker threads, which are told whether to use native code. */

@@ -10,8 +10,8 @@ import type { Row } from '../report.ts';
 
 /** Of bars.md: the tiers come on top. */
 const idleBytesMax = 80e6;
-/** Longer than a daemon rests before it does what can wait. */
-const restMs = 3000;
+/** By then a daemon without work has given back what it does not need (docs/decisions/0119). */
+const restMs = 30_000;
 const batches = 6;
 const batch = { blocks: 40, blockBytes: mib } as const;
 

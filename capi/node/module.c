@@ -14,7 +14,7 @@
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 12 };
+enum { interface_version = 13 };
 
 struct function {
   const char *name;
@@ -30,6 +30,7 @@ static const struct function functions[] = {
     {"carryOut", wmbt_node_carry_out},
     {"lock", wmbt_node_lock},
     {"notify", wmbt_node_notify},
+    {"trimHeap", wmbt_node_trim_heap},
     {"mapFile", wmbt_node_map_file},
     {"mapOver", wmbt_node_map_over},
     {"unmap", wmbt_node_unmap},

@@ -1,4 +1,4 @@
-/* What Node has no call for: locks of files, acknowledging at once, and a datagram to a Unix socket. */
+/* What Node has no call for: locks of files, acknowledging at once, a datagram to a Unix socket, and trimming the heap. */
 #define _GNU_SOURCE
 
 #include "system.h"
@@ -12,6 +12,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "arguments.h"
 
@@ -79,4 +82,17 @@ napi_value wmbt_node_notify(napi_env env, napi_callback_info info) {
   if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
   const int fault = send_datagram(&address, (socklen_t)length, text);
   return fault == 0 ? NULL : wmbt_throw_system_error(env, "sendto", fault);
+}
+
+/*
+ * trimHeap(): what any thread of the process has freed goes back to the system, page by page. GNU's allocator keeps
+ * it otherwise, for each thread apart; of other allocators nothing is asked.
+ */
+napi_value wmbt_node_trim_heap(napi_env env, napi_callback_info info) {
+  (void)env;
+  (void)info;
+#if defined(__GLIBC__)
+  (void)malloc_trim(0);
+#endif
+  return NULL;
 }

@@ -301,6 +301,12 @@ export const limits = {
   /** Tasks queued for them. */
   workerTasksMax: 1024,
   /**
+   * A process that uses less of a processor than that, from one look to the next, has come to rest
+   * (docs/decisions/0119). Collecting its garbage takes about 50 ms of all threads together.
+   */
+  idleLookMs: 5000,
+  idleProcessorMs: 150,
+  /**
    * Compression on the wire (docs/decisions/0102). Shorter payloads gain less than a message to a worker takes; longer
    * ones would take too much memory twice. Payloads that are compressed ahead of the one that is due.
    */

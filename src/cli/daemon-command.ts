@@ -103,7 +103,8 @@ async function serveUntilStopped(
     const { directory: sharedDirectory } = memory;
     const wrapObjects = (objects: ObjectStore): ObjectStore =>
       new TimedObjectStore(objects, requests);
-    const options = { logger: events, drainMs: doors.drainMs, wrapObjects, sharedDirectory };
+    const life = { drainMs: doors.drainMs, hasProcess: true };
+    const options = { logger: events, ...life, wrapObjects, sharedDirectory };
     try {
       const store = new MeteredStore(await openServedStore(config, platform, options), meter);
       const service = {

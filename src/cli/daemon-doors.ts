@@ -1,7 +1,6 @@
 import { parseHostAndPort, runtimeDirectoryOf } from '../config/door-settings.ts';
 import type { DoorConfig } from '../config/door-settings.ts';
 import { FrameTransport } from '../daemon/frame-transport.ts';
-import { HttpTransport } from '../daemon/http-transport.ts';
 import type { HttpTransportOptions } from '../daemon/http-transport.ts';
 import type { Security } from '../daemon/security.ts';
 import { isLoopback, resolveListeners, tcpBinder } from '../daemon/tcp-binder.ts';
@@ -36,14 +35,21 @@ export async function transportsOf(parts: DoorParts): Promise<readonly Transport
   const isBeyond = [...tcpAddresses, ...httpAddresses].some(({ host }) => !isLoopback(host));
   if (isBeyond) tellWhatOthersSee(parts);
   const httpOptions = { addresses: httpAddresses, access, identity, moreMetrics };
+  const httpDoors = httpAddresses.length === 0 ? [] : [await httpDoor(httpOptions)];
   return [
     ...prefixes.map(
       (prefix) => new FrameTransport(prefixBinder(platform, directory, prefix), access, true),
     ),
     ...flags.unix.map((path) => new FrameTransport(pathBinder(platform, path), access, true)),
     ...tcpAddresses.map((address) => new FrameTransport(tcpBinder(address, identity), access)),
-    ...(httpAddresses.length === 0 ? [] : [new HttpTransport(httpOptions)]),
+    ...httpDoors,
   ];
+}
+
+/** What HTTP is made of is loaded for those who have a door for it. */
+async function httpDoor(options: HttpTransportOptions): Promise<Transport> {
+  const { HttpTransport } = await import('../daemon/http-transport.ts');
+  return new HttpTransport(options);
 }
 
 function tellWhatOthersSee({ security, events }: DoorParts): void {

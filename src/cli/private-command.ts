@@ -161,7 +161,7 @@ function openStoreOf(parts: PrivateParts): Promise<ServedStore> {
   if (daemonUrl !== undefined) return openRelayed(daemonUrl, parts);
   return openServedStore(config, platform, {
     ...{ logger: events, drainMs: doors.drainMs, drainSignal: hurry.signal },
-    sharedDirectory: memory.directory,
+    ...{ sharedDirectory: memory.directory, hasProcess: true },
     begin: isReady.promise.then(() => platform.clock.sleep(firstCallsMs, undefined, 'idle')),
   });
 }

@@ -30,6 +30,8 @@ export interface NativeCode extends NativeKernels, SharedMemoryCode, StepsCode {
   acknowledge(descriptor: number): void;
   /** Sends a datagram to a Unix socket; a leading `@` stands for a name without a file. */
   notify(address: string, text: string): void;
+  /** What any thread has freed goes back to the system; takes a millisecond for each 10 MB or so. */
+  trimHeap(): void;
 }
 
 /** Native code, or why there is none. */
@@ -37,7 +39,7 @@ export type NativeChoice =
   { readonly code: NativeCode } | { readonly code: undefined; readonly reason: string };
 
 /** The version of the functions above that this program knows; capi/node/module.c has the same. */
-const interfaceVersion = 12;
+const interfaceVersion = 13;
 
 /** The package's own folder: three above this file's, in a clone and where it is installed. */
 export const packageRoot = fileURLToPath(new URL('../../..', import.meta.url));

@@ -53,6 +53,14 @@ describe('a worker pool', () => {
     assert.equal(threads.size, 1);
   });
 
+  it('has its threads collect their garbage when there is nothing to do', async () => {
+    const pool = openPool();
+    await ask(pool, { kind: 'drop' });
+    assert.equal(await ask(pool, { kind: 'has-dropped' }), false);
+    pool.rest();
+    assert.equal(await ask(pool, { kind: 'has-dropped' }), true);
+  });
+
   it('runs up to workersMax tasks at once, and the others in order', async () => {
     const pool = openPool({ workersMax: 2 });
     const flags = [sharedFlag(), sharedFlag()];

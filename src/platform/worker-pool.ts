@@ -5,6 +5,7 @@ import { deferred } from '../base/deferred.ts';
 import type { Deferred } from '../base/deferred.ts';
 import { StoreError, isStoreError, messageOf } from '../base/errors.ts';
 import type { StoreErrorCode } from '../base/errors.ts';
+import { collectGarbage } from './process-memory.ts';
 
 export interface WorkerPoolOptions {
   /** The program of the workers; it calls {@link serveTasks}. */
@@ -84,6 +85,11 @@ export class WorkerPool {
     }
     // The types of task and result are agreed between the caller and the worker's module.
     return outcome.promise as Promise<Result>;
+  }
+
+  /** There will be nothing to do for a while: threads without a task collect their garbage. */
+  rest(): void {
+    for (const { worker } of this.#idle) worker.postMessage('rest' satisfies Order);
   }
 
   /** Ends every thread. Tasks that wait or run are rejected with `CLOSED`. */
@@ -196,6 +202,7 @@ export function serveTasks<Task, Result>(
   assert(port !== null, 'tasks are served in a worker thread');
   port.on('message', (order: Order) => {
     if (order === 'end') port.close();
+    else if (order === 'rest') collectGarbage();
     // Sent by a pool whose tasks are of this type.
     else void answerTask(port, () => handler(order.task as Task));
   });
@@ -217,7 +224,7 @@ interface Thread {
 }
 
 /** What a worker is sent. */
-type Order = { readonly task: unknown } | 'end';
+type Order = { readonly task: unknown } | 'end' | 'rest';
 
 /** What a worker sends back. */
 type Answer =

@@ -6,6 +6,8 @@ import { serveTasks } from '../../src/platform/worker-pool.ts';
 export type TestTask =
   | { readonly kind: 'echo'; readonly value: unknown }
   | { readonly kind: 'thread' }
+  | { readonly kind: 'drop' }
+  | { readonly kind: 'has-dropped' }
   | { readonly kind: 'fill'; readonly bytes: Uint8Array; readonly value: number }
   | { readonly kind: 'move'; readonly bytes: Uint8Array }
   | { readonly kind: 'return-function' }
@@ -17,12 +19,20 @@ export type TestTask =
   | { readonly kind: 'wait-until-set'; readonly flag: Int32Array }
   | { readonly kind: 'count-forever'; readonly counter: Int32Array };
 
+/** What the thread has let go of. */
+let dropped: WeakRef<object> | undefined;
+
 serveTasks<TestTask, unknown>((task) => {
   switch (task.kind) {
     case 'echo':
       return task.value;
     case 'thread':
       return threadId;
+    case 'drop':
+      dropped = new WeakRef({ text: 'garbage' });
+      return undefined;
+    case 'has-dropped':
+      return dropped?.deref() === undefined;
     case 'fill':
       task.bytes.fill(task.value);
       return undefined;
