@@ -27,8 +27,8 @@ const changes = [
 ];
 
 // Goal: no changed byte of what a dead store left in memory gets out, each is counted once, and the payloads beside
-// are not harmed. Method: a life saves three blocks and dies, one bit of the second one's extent is changed, and the next life is
-// asked for all three; a thousand times.
+// are not harmed; and that commands find the same. Method: a life saves three blocks and dies, one bit of the second one's extent is
+// changed, commands look, and the next life is asked for all three; a thousand times.
 it(
   `memory of a dead store, changed ${changes.length} times: none undetected, each counted once`,
   { skip: withoutNative() },
@@ -41,8 +41,17 @@ it(
         await tiers.save(first, 'a', { bytes: payloadBytes });
         await tiers.die(first);
         await flip(join(first.directory ?? '', 'segment-0'), at, keyOf('a/1'), bits);
-        const next = await tiers.open();
         const what = `byte ${at}, bits ${bits}`;
+        const audit = await tiers.audit();
+        const kind = isKept ? 'keys' : at < headerBytes ? 'header' : 'payload';
+        assert.deepEqual(
+          audit.damages.map((damage) => [damage.kind, damage.isLost]),
+          [[kind, !isKept]],
+          what,
+        );
+        const intact = audit.payloads.filter(({ isIntact }) => isIntact);
+        assert.equal(intact.length, isKept ? 3 : 2, what);
+        const next = await tiers.open();
         assert.equal(next.damagedInMemory, 1, what);
         assert.deepEqual(
           [0, 1, 2].map((index) => tiers.hasBlock(next, `a/${index}`)),

@@ -10,6 +10,8 @@ import { storeDigestOf } from '../../src/cache/cache-owner.ts';
 import { DiskTier } from '../../src/cache/disk-tier.ts';
 import { EntryIndex } from '../../src/cache/entry-index.ts';
 import type { PinnedPayload } from '../../src/cache/local-cache.ts';
+import { auditMemory } from '../../src/cache/memory-audit.ts';
+import type { MemoryAudit } from '../../src/cache/memory-audit.ts';
 import { newSharedDirectory } from '../../src/cache/shared-directories.ts';
 import { withNative } from '../../src/platform/native.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
@@ -129,6 +131,13 @@ export class LivesOfTiers {
       assertBytes(pinned, randomPayload(`${name}/${index}`, bytes));
       pinned?.extent.unpin();
     }
+  }
+
+  /** What commands find in memory while nobody lives in the place. */
+  audit(): Promise<MemoryAudit> {
+    const platform = this.platformOf(false, new ManualClock());
+    const place = { platform, directory: this.place(), identity };
+    return auditMemory({ ...place, isInUse: false, isDeep: true });
   }
 
   hasBlock({ cache }: Life, name: string): boolean {
