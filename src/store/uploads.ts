@@ -144,6 +144,10 @@ export class Uploads {
     for (const entry of entries) {
       const item = this.#items.get(entry);
       if (item !== undefined) waiting.push(item.done.promise);
+      // Accepted as the store closed: it is left to whoever follows.
+      else if (entry.isPending && this.#stopped.signal.aborted) {
+        return Promise.reject(this.#stopped.signal.reason as StoreError);
+      }
     }
     if (waiting.length === 0) return Promise.resolve();
     const failure = deferred<never>();
