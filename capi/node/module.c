@@ -8,13 +8,14 @@
 #include "kernels.h"
 #include "known-file.h"
 #include "known.h"
+#include "reserve.h"
 #include "ring.h"
 #include "shared.h"
 #include "steps.h"
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 13 };
+enum { interface_version = 14 };
 
 struct function {
   const char *name;
@@ -37,6 +38,7 @@ static const struct function functions[] = {
     {"beginLife", wmbt_node_begin_life},
     {"endLife", wmbt_node_end_life},
     {"reserve", wmbt_node_reserve},
+    {"reserveLater", wmbt_node_reserve_later},
     {"giveBack", wmbt_node_give_back},
     {"lockRange", wmbt_node_lock_range},
     {"isRangeLocked", wmbt_node_is_range_locked},

@@ -44,6 +44,11 @@ export const limits = {
   largeExtentBytesUnit: 16 * kib,
   /** Memory is taken and given back in slabs of this size; larger extents get their own. */
   slabBytes: 32 * mib,
+  /**
+   * The same where another thread makes memory ahead of need and has not kept up: new memory takes up to 1.5 ms for each
+   * MiB (docs/decisions/0108).
+   */
+  takenAtOnceBytesMax: 4 * mib,
 
   /**
    * What may be accepted in shared memory and not be in the log yet: a share of the memory tier, and at most so

@@ -23,6 +23,14 @@ interface Segment {
   readonly gaps: Gap[];
 }
 
+/** A part of a segment that somebody has. */
+interface Cut {
+  readonly segment: Segment;
+  readonly start: number;
+  readonly length: number;
+  readonly memory: SlabBytes;
+}
+
 /** Most bytes of a segment: as much as one mapping for threads takes. */
 const segmentBytesMax = 2 * 1024 ** 3;
 const segmentsMax = 256;
@@ -47,6 +55,26 @@ export class SharedSegments {
   }
 
   take(byteLength: number): SlabBytes | undefined {
+    const part = this.#cut(byteLength);
+    if (part === undefined) return undefined;
+    if (part.segment.file.reserve(part.start, part.length)) return part.memory;
+    this.giveBack(part.memory);
+    return undefined;
+  }
+
+  /** The same, but another thread takes the memory from the system. */
+  async takeLater(byteLength: number): Promise<SlabBytes | undefined> {
+    const part = this.#cut(byteLength);
+    if (part === undefined) return undefined;
+    const { file } = part.segment;
+    const isTaken = file.reserveLater?.(part.start, part.length);
+    if ((await isTaken) ?? file.reserve(part.start, part.length)) return part.memory;
+    this.giveBack(part.memory);
+    return undefined;
+  }
+
+  /** A part of a segment that is nobody else's from now on. It has no memory yet. */
+  #cut(byteLength: number): Cut | undefined {
     const length = roundUp(byteLength, offsetUnitBytes);
     if (length > this.segmentBytes || this.#isClosed) return undefined;
     const found = this.#segments.find(({ gaps }) => gaps.some((gap) => hasRoom(gap, length)));
@@ -55,17 +83,13 @@ export class SharedSegments {
     if (segment === undefined || index < 0) return undefined;
     const gap = segment.gaps[index];
     const start = placeIn(gap, length);
-    if (!segment.file.reserve(start, length)) {
-      // Some of it may have been had before the system said no.
-      segment.file.giveBack(start, length);
-      return undefined;
-    }
     const rest = [
       { start: gap.start, end: start },
       { start: start + length, end: gap.end },
     ];
     segment.gaps.splice(index, 1, ...rest.filter((part) => part.end > part.start));
-    return segment.memory.subarray(start, start + byteLength);
+    const memory = segment.memory.subarray(start, start + byteLength);
+    return { segment, start, length, memory };
   }
 
   giveBack(memory: SlabBytes): void {

@@ -80,6 +80,11 @@ export class SharedTier implements OutsideReaders {
     return this.#segments.take(byteLength);
   }
 
+  /** As {@link take}, on another thread. */
+  takeLater(byteLength: number): Promise<SlabBytes | undefined> {
+    return this.#segments.takeLater(byteLength);
+  }
+
   giveBack(memory: SlabBytes): void {
     this.#segments.giveBack(memory);
   }

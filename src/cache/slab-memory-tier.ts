@@ -6,7 +6,7 @@ import { noReaders } from './outside-readers.ts';
 import type { OutsideReaders } from './outside-readers.ts';
 import { SlabList } from './slab-list.ts';
 import { SlabMemory, roundDown } from './slab-memory.ts';
-import type { SlabBytes, TakeMemory } from './slab-memory.ts';
+import type { SlabBytes, TakeMemory, TakeMemoryLater } from './slab-memory.ts';
 import { extentBytesFor, fits, SizeClass, Slab, SlabExtent } from './slab.ts';
 import type { ExtentEvents, Slot } from './slab.ts';
 
@@ -62,9 +62,11 @@ export class SlabMemoryTier implements MemoryTier {
     budgetBytes: number,
     takeMemory: TakeMemory = (byteLength) => processMemory.take(byteLength),
     readers: OutsideReaders = noReaders,
+    takeMemoryLater?: TakeMemoryLater,
   ) {
     this.#readers = readers;
-    this.#memory = new SlabMemory(budgetBytes, takeMemory, (memory) => readers.giveBack(memory));
+    const giveBack = (memory: SlabBytes): void => readers.giveBack(memory);
+    this.#memory = new SlabMemory(budgetBytes, takeMemory, giveBack, takeMemoryLater);
   }
 
   get usage(): MemoryUsage {
@@ -137,6 +139,7 @@ export class SlabMemoryTier implements MemoryTier {
    * other work calls `planPrefault` and then `prefaultStep` now and again.
    */
   prefault(byteLength: number): void {
+    assert(!this.#memory.isTakenLater, 'no other thread makes the memory');
     this.planPrefault(byteLength);
     while (this.prefaultStep());
   }
@@ -146,12 +149,12 @@ export class SlabMemoryTier implements MemoryTier {
     this.#memory.planPrefault(byteLength);
   }
 
-  /** As {@link SlabMemory.planAhead}. */
-  planAhead(byteLength: number): void {
-    this.#memory.planAhead(byteLength);
+  /** What makes memory ahead of need. */
+  get source(): Pick<SlabMemory, 'isTakenLater' | 'aheadBytes' | 'planAhead' | 'prefaultLater'> {
+    return this.#memory;
   }
 
-  /** Touches the pages of at most one mebibyte. False when the plan is fulfilled. */
+  /** As {@link SlabMemory.prefaultStep}. */
   prefaultStep(): boolean {
     return this.#memory.prefaultStep();
   }
@@ -344,7 +347,8 @@ export class SlabMemoryTier implements MemoryTier {
       this.onGrowth?.();
       return true;
     }
-    const newBytes = Math.min(wantedBytes, this.#memory.roomBytes);
+    const atOnceBytes = Math.max(this.#memory.atOnceBytesMax, sizeClass.extentBytes);
+    const newBytes = Math.min(wantedBytes, atOnceBytes, this.#memory.roomBytes);
     const byteLength = roundDown(newBytes, sizeClass.extentBytes);
     const memory = byteLength > 0 ? this.#memory.take(byteLength) : undefined;
     if (memory === undefined) return false;

@@ -4,6 +4,9 @@ import { limits } from '../blocks/limits.ts';
 /** Memory of that many bytes, or undefined when the system has none to give. */
 export type TakeMemory = (byteLength: number) => SlabBytes | undefined;
 
+/** The same, taken on another thread. */
+export type TakeMemoryLater = (byteLength: number) => Promise<SlabBytes | undefined>;
+
 /** Memory that worker threads share: all of a buffer, or a part. */
 export type SlabBytes = Uint8Array<SharedArrayBuffer>;
 
@@ -17,6 +20,7 @@ export class SlabMemory {
   readonly slabBytesMax: number;
   readonly #takeMemory: TakeMemory;
   readonly #giveBackMemory: (memory: SlabBytes) => void;
+  readonly #takeMemoryLater: TakeMemoryLater | undefined;
   /** The budget; for a while after the system refused memory what had been taken by then. */
   #ceilingBytes: number;
   /** Wants until the system is asked again; 0 when it has refused nothing. */
@@ -25,6 +29,8 @@ export class SlabMemory {
   /** Buffers made ahead of need, and not used since. Part of the bytes taken. */
   readonly #blanks: SlabBytes[] = [];
   #prefaultBytes = 0;
+  /** What another thread is making. Part of the bytes taken. */
+  #comingBytes = 0;
   /** What was made ahead of need was not what was needed. */
   #isAheadVain = false;
   /** The blank whose pages are being touched, and how far that has come. */
@@ -35,12 +41,14 @@ export class SlabMemory {
     budgetBytes: number,
     takeMemory: TakeMemory,
     giveBackMemory: (memory: SlabBytes) => void,
+    takeMemoryLater?: TakeMemoryLater,
   ) {
     assert(Number.isSafeInteger(budgetBytes) && budgetBytes >= 0, `memory budget ${budgetBytes}`);
     this.budgetBytes = budgetBytes;
     this.#ceilingBytes = budgetBytes;
     this.#takeMemory = takeMemory;
     this.#giveBackMemory = giveBackMemory;
+    this.#takeMemoryLater = takeMemoryLater;
     const share = roundDown(budgetBytes / slabsMin, limits.extentBytesUnit);
     this.slabBytesMax = Math.min(limits.slabBytes, Math.max(limits.extentBytesUnit, share));
   }
@@ -55,6 +63,21 @@ export class SlabMemory {
     return this.#ceilingBytes;
   }
 
+  /** True when memory is made ahead of need by another thread. */
+  get isTakenLater(): boolean {
+    return this.#takeMemoryLater !== undefined;
+  }
+
+  /** Most bytes that are taken while somebody waits, but for an extent that is longer. */
+  get atOnceBytesMax(): number {
+    return this.isTakenLater ? limits.takenAtOnceBytesMax : Infinity;
+  }
+
+  /** Bytes made ahead of need, or being made, and not used since. */
+  get aheadBytes(): number {
+    return this.#blanks.reduce((sum, blank) => sum + blank.byteLength, this.#comingBytes);
+  }
+
   /** Bytes that may still be taken. */
   get roomBytes(): number {
     return this.#ceilingBytes - this.#takenBytes;
@@ -65,12 +88,16 @@ export class SlabMemory {
     assert(byteLength > 0 && byteLength <= this.roomBytes, 'slabs stay within the budget');
     const memory = this.#takeMemory(byteLength);
     if (memory === undefined) {
-      this.#ceilingBytes = this.#takenBytes;
-      this.#restWants = wantsAfterRefusal;
+      this.#noteRefusal();
       return undefined;
     }
     this.#takenBytes += byteLength;
     return memory;
+  }
+
+  #noteRefusal(): void {
+    this.#ceilingBytes = this.#takenBytes;
+    this.#restWants = wantsAfterRefusal;
   }
 
   /** An extent is wanted: what the system refused a good while ago it may have now. */
@@ -114,13 +141,40 @@ export class SlabMemory {
   /** The same for as much as that beside what is in use now, unless such memory suited nobody before. */
   planAhead(byteLength: number): void {
     if (this.#isAheadVain) return;
-    const blankBytes = this.#blanks.reduce((sum, blank) => sum + blank.byteLength, 0);
-    this.planPrefault(this.#takenBytes - blankBytes + byteLength);
+    this.planPrefault(this.#takenBytes - this.aheadBytes + byteLength);
   }
 
-  /** Touches the pages of at most one mebibyte. False when the plan is fulfilled. */
+  /**
+   * Takes memory for the plan on another thread, where that can be done, for {@link prefaultStep} to touch. It counts as taken
+   * from the call on. False when the plan is fulfilled, or memory is taken by the steps.
+   */
+  async prefaultLater(): Promise<boolean> {
+    const byteLength = this.#missingBytes;
+    if (this.#takeMemoryLater === undefined || byteLength <= 0) return false;
+    assert(this.#comingBytes === 0, 'memory is made one after the other');
+    this.#comingBytes = byteLength;
+    this.#takenBytes += byteLength;
+    const memory = await this.#takeMemoryLater(byteLength);
+    this.#comingBytes = 0;
+    if (memory === undefined) {
+      this.#takenBytes -= byteLength;
+      this.#noteRefusal();
+      return false;
+    }
+    if (this.#isAheadVain) {
+      this.giveBack(memory);
+      return false;
+    }
+    this.#keepBlank(memory);
+    return true;
+  }
+
+  /**
+   * Touches the pages of at most one mebibyte, of new memory when there is no other thread to take it. False when
+   * there is none to touch.
+   */
   prefaultStep(): boolean {
-    const cold = this.#cold ?? this.#makeBlank();
+    const cold = this.#cold ?? (this.isTakenLater ? undefined : this.#makeBlank());
     if (cold === undefined) return false;
     const end = Math.min(cold.length, this.#coldOffset + prefaultStepBytes);
     for (let at = this.#coldOffset; at < end; at += pageBytes) cold[at] = 0;
@@ -130,14 +184,22 @@ export class SlabMemory {
   }
 
   #makeBlank(): Uint8Array | undefined {
-    const missingBytes = Math.min(this.#prefaultBytes - this.#takenBytes, this.roomBytes);
-    const byteLength = Math.min(this.slabBytesMax, roundDown(missingBytes, limits.extentBytesUnit));
-    if (byteLength <= 0) return undefined;
-    const memory = this.take(byteLength);
-    if (memory === undefined) return undefined;
-    this.#blanks.push(memory);
-    this.#coldOffset = 0;
+    const byteLength = this.#missingBytes;
+    const memory = byteLength <= 0 ? undefined : this.take(byteLength);
+    if (memory !== undefined) this.#keepBlank(memory);
     return memory;
+  }
+
+  /** How long the next memory ahead of need is to be; none when it is not more than 0. */
+  get #missingBytes(): number {
+    const missingBytes = Math.min(this.#prefaultBytes - this.#takenBytes, this.roomBytes);
+    return Math.min(this.slabBytesMax, roundDown(missingBytes, limits.extentBytesUnit));
+  }
+
+  #keepBlank(memory: SlabBytes): void {
+    this.#blanks.push(memory);
+    this.#cold = memory;
+    this.#coldOffset = 0;
   }
 
   #removeBlank(index: number): SlabBytes {

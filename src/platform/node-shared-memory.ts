@@ -11,7 +11,7 @@ import {
 import type { KnownFileCode } from './known-file.ts';
 import type { SharedFile, SharedIndexCode, SharedMemory, SharedRingCode } from './shared-memory.ts';
 
-/** What capi/node/shared.c, capi/node/index.c, capi/node/ring.c and capi/node/known-file.c export. */
+/** What capi/node/shared.c, capi/node/reserve.c, capi/node/index.c, capi/node/ring.c and capi/node/known-file.c export. */
 export interface SharedMemoryCode {
   copy(target: Uint8Array, source: Uint8Array): void;
   mapFile(descriptor: number, byteLength: number, isWritable: boolean): ArrayBuffer;
@@ -21,6 +21,7 @@ export interface SharedMemoryCode {
   beginLife(descriptor: number): unknown;
   endLife(token: unknown): void;
   reserve(descriptor: number, start: number, byteLength: number): boolean;
+  reserveLater(descriptor: number, start: number, byteLength: number): Promise<boolean>;
   giveBack(descriptor: number, start: number, byteLength: number): void;
   lockRange(descriptor: number, start: number, byteLength: number): boolean;
   isRangeLocked(descriptor: number, start: number, byteLength: number): boolean;
@@ -119,6 +120,10 @@ class NodeSharedFile implements SharedFile {
 
   reserve(start: number, byteLength: number): boolean {
     return this.#code.reserve(this.#descriptor, start, byteLength);
+  }
+
+  reserveLater(start: number, byteLength: number): Promise<boolean> {
+    return this.#code.reserveLater(this.#descriptor, start, byteLength);
   }
 
   giveBack(start: number, byteLength: number): void {

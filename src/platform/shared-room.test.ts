@@ -64,6 +64,16 @@ describe('memory of shared files', { skip: withoutNative() ?? withoutMemoryFiles
     });
   }
 
+  it('is taken by another thread too, also of a file that is closed meanwhile', async () => {
+    const path = join(directory, 'file');
+    const file = shared().create(path, fileBytes);
+    const isTaken = file.reserveLater?.(start, byteLength);
+    file.close();
+    assert.equal(await isTaken, true);
+    expectTaken(path, byteLength);
+    assert.throws(() => file.reserveLater?.(start, byteLength), { code: 'EBADF' });
+  });
+
   it('keeps what was written there before', () => {
     const file = shared().create(join(directory, 'file'), fileBytes);
     const memory = file.map();

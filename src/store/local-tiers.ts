@@ -14,6 +14,7 @@ import { linkNameOf, memoryNameOf, removeLink, writeLink } from '../cache/memory
 import { MemoryTakeover } from '../cache/memory-takeover.ts';
 import { openSharedTier } from '../cache/shared-tier.ts';
 import type { SharedTier } from '../cache/shared-tier.ts';
+import type { SlabBytes } from '../cache/slab-memory.ts';
 import { SlabMemoryTier } from '../cache/slab-memory-tier.ts';
 import type { Platform } from '../platform/platform.ts';
 
@@ -142,7 +143,10 @@ function memoryTierOf(
   if (shared === undefined) {
     return new SlabMemoryTier(budgetBytes, (byteLength) => platform.memory.take(byteLength));
   }
-  return new SlabMemoryTier(budgetBytes, (byteLength) => shared.take(byteLength), shared);
+  const take = (byteLength: number): SlabBytes | undefined => shared.take(byteLength);
+  return new SlabMemoryTier(budgetBytes, take, shared, (byteLength) =>
+    shared.takeLater(byteLength),
+  );
 }
 
 /** Undefined where there is no shared memory, or no place whose next owner would look for it. */

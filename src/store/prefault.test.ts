@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { limits } from '../blocks/limits.ts';
+import { noReaders } from '../cache/outside-readers.ts';
+import { processMemory } from '../platform/payload-memory.ts';
 import { SlabMemoryTier } from '../cache/slab-memory-tier.ts';
 import { Prefault } from './prefault.ts';
 
@@ -13,6 +15,39 @@ async function turns(clock: ManualClock): Promise<void> {
 
 function allocate(tier: SlabMemoryTier, units: number): void {
   for (let i = 0; i < units; i += 1) assert.ok(tier.allocate(unit) !== undefined);
+}
+
+/** A tier of so many units whose memory ahead of need comes when it is given. */
+function tierOfAnotherThread(units: number): {
+  readonly tier: SlabMemoryTier;
+  /** True when somebody waited for some. */
+  readonly give: () => boolean;
+  readonly asked: () => number;
+} {
+  const waiting: (() => void)[] = [];
+  let asked = 0;
+  const tier = new SlabMemoryTier(
+    units * unit,
+    (byteLength) => processMemory.take(byteLength),
+    noReaders,
+    (byteLength) => {
+      asked += 1;
+      return new Promise((resolve) => {
+        waiting.push(() => resolve(processMemory.take(byteLength)));
+      });
+    },
+  );
+  const give = (): boolean => {
+    const next = waiting.shift();
+    next?.();
+    return next !== undefined;
+  };
+  return { tier, give, asked: () => asked };
+}
+
+async function settle(clock: ManualClock, give: () => boolean): Promise<void> {
+  do await turns(clock);
+  while (give());
 }
 
 describe('memory made ahead of need', () => {
@@ -28,6 +63,24 @@ describe('memory made ahead of need', () => {
     clock.advance(100);
     await turns(clock);
     assert.equal(tier.usage.slabBytes, 16 * unit);
+    await prefault.stop();
+  });
+
+  it('is made again at once by another thread, when half of it is taken', async () => {
+    const clock = new ManualClock();
+    const { tier, give, asked } = tierOfAnotherThread(64);
+    const prefault = new Prefault(tier, clock, 8 * unit, true);
+    await settle(clock, give);
+    assert.deepEqual([tier.source.aheadBytes, asked()], [8 * unit, 2]);
+    allocate(tier, 1);
+    await turns(clock);
+    assert.equal(asked(), 3);
+    assert.equal(tier.source.aheadBytes, 8 * unit, 'what is being made counts');
+    allocate(tier, 4);
+    await turns(clock);
+    assert.equal(asked(), 3, 'one after the other');
+    await settle(clock, give);
+    assert.equal(tier.source.aheadBytes, 8 * unit);
     await prefault.stop();
   });
 

@@ -15,6 +15,9 @@ export class Prefault implements BackgroundTask {
   readonly #clock: Clock;
   readonly #byteLength: number;
   #running: Promise<void>;
+  #isRunning = false;
+  /** More was planned since it last looked. */
+  #isDue = true;
   #timer: ScheduledCall | undefined;
   #isStopped = false;
 
@@ -25,7 +28,7 @@ export class Prefault implements BackgroundTask {
     this.#byteLength = byteLength;
     memory.planPrefault(byteLength);
     this.#running = this.#run();
-    if (isKeptUp) memory.onGrowth = () => this.#goOnLater();
+    if (isKeptUp) memory.onGrowth = () => this.#onGrowth();
   }
 
   stop(): Promise<void> {
@@ -35,17 +38,31 @@ export class Prefault implements BackgroundTask {
     return this.#running;
   }
 
-  #goOnLater(): void {
-    this.#timer ??= this.#clock.schedule(restMs, () => {
-      this.#timer = undefined;
-      this.#running = this.#running.then(() => {
-        this.#memory.planAhead(this.#byteLength);
-        return this.#run();
-      });
-    });
+  /** Where another thread makes memory, it need not wait until none is left. */
+  #onGrowth(): void {
+    const { isTakenLater, aheadBytes } = this.#memory.source;
+    if (isTakenLater && aheadBytes <= this.#byteLength / 2) this.#goOn();
+    else this.#timer ??= this.#clock.schedule(restMs, () => this.#goOn());
+  }
+
+  #goOn(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#memory.source.planAhead(this.#byteLength);
+    this.#isDue = true;
+    if (!this.#isRunning) this.#running = this.#run();
   }
 
   async #run(): Promise<void> {
-    while (!this.#isStopped && this.#memory.prefaultStep()) await this.#clock.yield();
+    this.#isRunning = true;
+    try {
+      while (this.#isDue && !this.#isStopped) {
+        this.#isDue = false;
+        while (!this.#isStopped && this.#memory.prefaultStep()) await this.#clock.yield();
+        if (!this.#isStopped && (await this.#memory.source.prefaultLater())) this.#isDue = true;
+      }
+    } finally {
+      this.#isRunning = false;
+    }
   }
 }
