@@ -26,8 +26,8 @@ interface Waiting {
 
 /** Who encodes. */
 export interface ShortEncoders {
-  /** In this thread, at once. */
-  here(task: EncodeTask): EncodedPayload;
+  /** In this thread, at once; undefined where that cannot be. */
+  here(task: EncodeTask): EncodedPayload | undefined;
   /** Brings the tasks to {@link encodeTogether} in a worker. */
   inWorker(tasks: readonly EncodeTask[]): Promise<EncodedTogether>;
 }
@@ -65,7 +65,8 @@ export class ShortEncodes {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, limits.shortEncodesTogetherMax);
       try {
-        if (batch.length === 1) batch[0].outcome.resolve(this.#encoders.here(batch[0].task));
+        const encoded = batch.length === 1 ? this.#encoders.here(batch[0].task) : undefined;
+        if (encoded !== undefined) batch[0].outcome.resolve(encoded);
         else settle(batch, await this.#encoders.inWorker(batch.map(({ task }) => task)));
       } catch (error) {
         for (const { outcome } of batch) outcome.reject(error);

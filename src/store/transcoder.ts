@@ -1,6 +1,6 @@
 import { assert, AssertionError } from '../base/assert.ts';
 import { crc32c } from '../base/crc32c.ts';
-import { StoreError } from '../base/errors.ts';
+import { isStoreError, StoreError } from '../base/errors.ts';
 import { md5Hex } from '../base/md5.ts';
 import { nativeKernels } from '../base/native-kernels.ts';
 import { limits } from '../blocks/limits.ts';
@@ -75,7 +75,8 @@ export class WorkerTranscoder implements Transcoder {
   readonly #pool: WorkerPool;
   readonly #workers: number;
   readonly #shortEncodes: ShortEncodes;
-  #zstd: Zstd | undefined;
+  /** That of this thread; `none`: it could not be loaded. */
+  #zstd: Zstd | 'none' | undefined;
   #isClosed = false;
 
   /** Owns the pool of so many workers, which run `transcode-worker.ts`. */
@@ -83,14 +84,15 @@ export class WorkerTranscoder implements Transcoder {
     this.#pool = pool;
     this.#workers = workers;
     this.#shortEncodes = new ShortEncodes({
-      here: (task) => encodeNow(task, this.#zstdHere),
+      here: (task) => this.#encodeHere(task),
       inWorker: (tasks) =>
         this.#pool.run<TranscodeTask, EncodedTogether>({ kind: 'encode-together', tasks }),
     });
   }
 
-  /** Starts the threads before they are needed, which takes each of them about 70 ms. */
+  /** Loads and starts what is needed soon: a thread takes about 70 ms. */
   warmUp(): void {
+    this.#zstdHere();
     for (let i = 0; i < this.#workers; i += 1) {
       // A thread that does not start says so again to the first task that needs it.
       this.#pool.run<TranscodeTask, undefined>({ kind: 'warm-up' }).catch(() => undefined);
@@ -110,7 +112,8 @@ export class WorkerTranscoder implements Transcoder {
     if (task.target === undefined && task.stored.length <= inPlaceBytesMax()) {
       return decodeNow(task, neverNeeded);
     }
-    if (this.#isFasterHere(task)) return decodeNow(task, this.#zstdHere);
+    const zstd = this.#isFasterHere(task) ? this.#zstdHere() : undefined;
+    if (zstd !== undefined) return decodeNow(task, () => zstd);
     await this.#pool.run<TranscodeTask, undefined>({ kind: 'decode', ...task });
   }
 
@@ -135,10 +138,28 @@ export class WorkerTranscoder implements Transcoder {
     return header.rawLength <= limits.decodedInPlaceBytesMax;
   }
 
-  readonly #zstdHere = (): Zstd => {
-    this.#zstd ??= loadZstd();
-    return this.#zstd;
-  };
+  #encodeHere(task: EncodeTask): EncodedPayload | undefined {
+    const zstd = this.#zstdHere();
+    return zstd === undefined ? undefined : encodeNow(task, () => zstd);
+  }
+
+  /**
+   * Undefined where it cannot be loaded, for want of descriptors perhaps. That stays: Node remembers files of packages
+   * that it could not read. A thread has a memory of its own, and says what is missing.
+   */
+  #zstdHere(): Zstd | undefined {
+    this.#zstd ??= loadOrNone();
+    return this.#zstd === 'none' ? undefined : this.#zstd;
+  }
+}
+
+function loadOrNone(): Zstd | 'none' {
+  try {
+    return loadZstd();
+  } catch (error) {
+    if (isStoreError(error, 'INCOMPATIBLE')) return 'none';
+    throw error;
+  }
 }
 
 /** What is only checked is checked in place up to here. */

@@ -257,9 +257,11 @@ describe('the constants of messages in C', () => {
       place_bytes: writing('placeBytes'),
       exact_wish: reading('exactFlag'),
       fingerprint_wish: reading('fingerprintFlag'),
+      borrowing_wish: reading('mayBorrowFlag'),
       feature_lending: features.lending,
       feature_accepting: features.accepting,
       feature_ringing: features.ringing,
+      feature_borrowing: features.borrowing,
     });
     compare('src/library/messages.h', {
       wmbt_client_id_bytes: ownNumber('protocol/session-messages.ts', 'clientIdBytes'),

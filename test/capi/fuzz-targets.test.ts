@@ -20,6 +20,7 @@ const behind: Readonly<Record<string, readonly [caller: string, file: string]>> 
   wmbt_index_find: ['wmbt_reader_find', 'src/shared/shared-index.c'],
   wmbt_index_find_leading: ['wmbt_reader_find', 'src/library/shared-reader.c'],
   wmbt_view_owner: ['wmbt_reader_find', 'src/library/shared-reader.c'],
+  wmbt_http_read_summed: ['wmbt_http_read', 'src/library/http-exchange.c'],
   wmbt_json_is_word: ['wmbt_http_read_stored', 'src/library/http-small.c'],
   wmbt_read_bytes: ['wmbt_decode_welcome', 'src/library/messages.c'],
   wmbt_read_u16: ['wmbt_decode_welcome', 'src/library/messages.c'],
