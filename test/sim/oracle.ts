@@ -103,6 +103,11 @@ export class Oracle {
     this.#freshBatches.set(objectKeys[0], { machine, rest: objectKeys.slice(1) });
   }
 
+  /** Whether nothing has happened since that may cut the batch off. */
+  isExpectedWhole(namespace: Namespace, keys: readonly BlockKey[]): boolean {
+    return this.#freshBatches.has(this.#of(namespace, keys[0]).objectKey);
+  }
+
   accept(namespace: Namespace, keys: readonly BlockKey[], by: readonly string[]): void {
     for (const key of keys) {
       const { accepted } = this.#of(namespace, key);

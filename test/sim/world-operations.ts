@@ -1,3 +1,11 @@
+import { viewOf } from '../../src/base/bytes.ts';
+import { crc32c } from '../../src/base/crc32c.ts';
+import {
+  encodeSegmentHeader,
+  saltIn,
+  segmentHeaderBytes,
+  storeDigestIn,
+} from '../../src/cache/segment-header.ts';
 import { parseObjectKey } from '../../src/objectstore/object-key.ts';
 import {
   legacyBlockObjectKey,
@@ -247,18 +255,30 @@ export async function newerLog(world: SimWorld, slot: Slot): Promise<void> {
   const place = `${cacheDirectory}/v1/0`;
   const path = `${place}/segment-0000000${100 + slot.machine.processesStarted}.log`;
   const [first] = segmentsOf(slot);
-  if (first === undefined || disk.find(path) !== undefined) return world.open(slot);
+  const isThere = first !== undefined && first.byteLength >= segmentHeaderBytes;
+  if (!isThere || disk.find(path) !== undefined) return world.open(slot);
   const bytes = first.bytes.slice();
-  bytes[4] = 2;
+  bytes.set(headerOfNewerVersion(bytes, 100 + slot.machine.processesStarted));
   const file = disk.create(path);
   const write = { kind: 'write' as const, position: 0, bytes };
   disk.apply({ kind: 'write', serial: file.serial, write });
   world.counts.add('log from a newer version');
   await world.open(slot);
   const left = disk.find(path);
+  // Another operation may have damaged bytes of it.
   const isSame = left instanceof FileNode && left.byteLength === bytes.length;
   if (!isSame) world.fail('a segment of a newer version was touched');
   if (disk.find(path) !== undefined) disk.apply({ kind: 'remove', path });
+}
+
+/** Like the given one of the same store, but of the next version and with that number. */
+function headerOfNewerVersion(of: Uint8Array, number: number): Uint8Array {
+  const own = { number, salt: saltIn(of), storeDigest: storeDigestIn(of) };
+  const header = encodeSegmentHeader(own);
+  header[4] += 1;
+  const crcAt = segmentHeaderBytes - 4;
+  viewOf(header).setUint32(crcAt, crc32c(header.subarray(0, crcAt)), true);
+  return header;
 }
 
 /**
