@@ -117,7 +117,7 @@ describe('the commands on a bucket', () => {
         'a refused put is billed, once, and so is a list',
       );
       const { stdout } = await run(['status', '--cache-directory', cacheDirectory]);
-      assert.match(stdout, /^ +0 .* 2 payloads, 2 KiB +0 +in use/m);
+      assert.match(stdout, /^ +0 .* 2 payloads, 2 KiB +– +0 +in use/m);
       server.faults = () => undefined;
       await store.flush();
       const after = await run(['status', '--cache-directory', cacheDirectory]);
