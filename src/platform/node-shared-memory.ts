@@ -8,6 +8,7 @@ import {
   renameSync,
   rmSync,
 } from 'node:fs';
+import { systemErrorCode } from '../base/errors.ts';
 import type { KnownFileCode } from './known-file.ts';
 import type { SharedFile, SharedIndexCode, SharedMemory, SharedRingCode } from './shared-memory.ts';
 
@@ -123,7 +124,13 @@ class NodeSharedFile implements SharedFile {
   }
 
   reserveLater(start: number, byteLength: number): Promise<boolean> {
-    return this.#code.reserveLater(this.#descriptor, start, byteLength);
+    try {
+      return this.#code.reserveLater(this.#descriptor, start, byteLength);
+    } catch (error) {
+      // The thread needs a descriptor of its own, and there is none.
+      if (systemErrorCode(error) !== 'EMFILE') throw error;
+      return Promise.resolve(this.reserve(start, byteLength));
+    }
   }
 
   giveBack(start: number, byteLength: number): void {

@@ -213,7 +213,8 @@ export function runProgram(
 
 /** Every `ok` and `not ok` of the program as a test of its own; none may be missing. */
 export async function reportTests(context: TestContext, end: ProgramEnd): Promise<void> {
-  const shown = `${basename(context.name)}:\n${end.lines.join('\n')}\n${end.notes}`;
+  const how = end.signal ?? `status ${end.status}`;
+  const shown = `${basename(context.name)}: ${how}\n${end.lines.join('\n')}\n${end.notes}`;
   let count = 0;
   let faults: string[] = [];
   for (const line of end.lines) {

@@ -14,7 +14,7 @@ describe('memory for payloads in C', { skip: withoutTestCompiler() }, () => {
   });
 
   const isWatched = process.env['WOMBATKV_TEST_C_FLAVOUR'] === 'address';
-  const skip = isWatched ? false : 'AddressSanitizer is in the lane of that name';
+  const skip = isWatched ? false : 'left to another lane: npm run capi';
   for (const wrong of ['released', 'behind']) {
     it(`is watched: what is read ${wrong} is found`, { skip }, async () => {
       const program = await buildPayloadMemoryTest();
