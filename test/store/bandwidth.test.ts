@@ -66,11 +66,12 @@ describe('the bandwidth that settings give a bucket', { concurrency: 2 }, () => 
     }
   };
 
-  const assertApart = (times: readonly number[], count: number): void => {
+  /** From a moment before the first was sent: the server may have had no time to note it sooner. */
+  const assertApart = (times: readonly number[], count: number, startMs: number): void => {
     assert.equal(times.length, count);
     for (const [index, atMs] of times.entries()) {
       const least = index * (blockMs - toleranceMs);
-      assert.ok(atMs - times[0] >= least, `request ${index} came ${atMs - times[0]} ms later`);
+      assert.ok(atMs - startMs >= least, `request ${index} came ${atMs - startMs} ms later`);
     }
   };
 
@@ -78,10 +79,11 @@ describe('the bandwidth that settings give a bucket', { concurrency: 2 }, () => 
     await serve(async (open, times) => {
       const chain = chainOf('bandwidth writes', blocks, blockBytes);
       const store = await open({ WMBT_KV_S3_WRITE_BYTES_PER_SEC: '1MiB' });
+      const startMs = performance.now();
       await store.save(chain.blocks);
       assert.ok(times('PUT').length < blocks, 'accepted before it was uploaded');
       await store.flush();
-      assertApart(times('PUT'), blocks);
+      assertApart(times('PUT'), blocks, startMs);
       await store.close();
     });
   });
@@ -93,8 +95,8 @@ describe('the bandwidth that settings give a bucket', { concurrency: 2 }, () => 
       for (const { blocks: all } of chains) await source.save(all, { durable: true });
       await source.close();
       const store = await open({ WMBT_KV_S3_READ_BYTES_PER_SEC: '1MiB' });
+      const startMs = performance.now();
       await assertThere(store, chains[0]);
-      const [firstMs] = times('GET');
       let isLoaded = false;
       const loading = assertThere(store, chains[1]).then(() => (isLoaded = true));
       const asked = times('GET').length;
@@ -104,7 +106,7 @@ describe('the bandwidth that settings give a bucket', { concurrency: 2 }, () => 
       await loading;
       // The first four went side by side, for nobody knew their length; the others wait for them, and then for each other.
       const least = (2 * blocks - 1) * (blockMs - toleranceMs);
-      assert.ok(performance.now() - firstMs >= least, `${performance.now() - firstMs} ms`);
+      assert.ok(performance.now() - startMs >= least, `${performance.now() - startMs} ms`);
       await store.close();
     });
   });
