@@ -11,7 +11,7 @@ import type { CompressedForm } from '../../src/protocol/read-messages.ts';
 import { features } from '../../src/protocol/session-messages.ts';
 import { encodeSaveCall } from '../../src/protocol/write-messages.ts';
 import { chainOfPayloads } from '../support/chains.ts';
-import type { Chain } from '../support/chains.ts';
+import { assertHeld, mixedChain, shrinking } from '../support/compressed-chains.ts';
 import { compressingDoor } from '../support/daemon-world.ts';
 import { FlippingRelay } from '../support/flipping-relay.ts';
 import { openGuardedDaemon, urlOf } from '../support/guarded-daemon.ts';
@@ -35,29 +35,6 @@ async function join(url: string, options: ConnectOptions): Promise<KvStore> {
   const store = await connect(url, options);
   cleanUps.push(() => store.close());
   return store;
-}
-
-/** Payloads that shrink, one of an odd length, and those that do not: noise, and what is too short. */
-function mixedChain(name: string): Chain {
-  return chainOfPayloads(name, [
-    smoothPayload(`${name}/0`, 300_000),
-    smoothPayload(`${name}/1`, 300_001),
-    randomPayload(`${name}/2`, 200_000),
-    smoothPayload(`${name}/3`, 2000),
-    new Uint8Array(0),
-    smoothPayload(`${name}/5`, 1_500_000),
-  ]);
-}
-const shrinking = { payloads: 3, rawBytes: 2_100_001 };
-
-async function assertHeld(store: KvStore, chain: Chain): Promise<void> {
-  const borrow = await store.load(chain.keys);
-  assert.equal(borrow.reason, undefined);
-  borrow.blocks.forEach(({ payload }, at) => {
-    assert.ok(Buffer.from(payload).equals(chain.blocks[at].payload), `payload ${at}`);
-  });
-  assert.equal(borrow.blocks.length, chain.keys.length);
-  borrow.release();
 }
 
 describe('compression on the wire', () => {
