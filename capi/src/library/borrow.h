@@ -22,6 +22,8 @@ struct wmbt_borrow {
   size_t filled;
   /* Those before this one are lent; the others have memory of their own. */
   size_t lent;
+  /* Those before this one were lent without a call: the store knows nothing of it. */
+  size_t untold;
   /* The last one; NULL: none. */
   struct wmbt_loan *loan;
   /* Where those that are not lent lie, the newest first; NULL: nowhere. */

@@ -19,12 +19,12 @@ struct wmbt_kv_handle {
   char ns[WMBT_NAMESPACE_BYTES_MAX + 1];
 };
 
-/* Counts what was lent to a borrow that the caller gets. */
+/* Counts what was lent to a borrow that the caller gets, and what the store does not count. */
 static inline void wmbt_handle_count(wmbt_kv_handle_t *handle, const struct wmbt_borrow *borrow) {
-  if (borrow->lent == 0) return;
+  if (borrow->untold == 0) return;
   uint64_t bytes = 0;
-  for (size_t i = 0; i < borrow->lent; i += 1) bytes += borrow->lengths[i];
-  (void)atomic_fetch_add_explicit(&handle->lent_blocks, borrow->lent, memory_order_relaxed);
+  for (size_t i = 0; i < borrow->untold; i += 1) bytes += borrow->lengths[i];
+  (void)atomic_fetch_add_explicit(&handle->lent_blocks, borrow->untold, memory_order_relaxed);
   (void)atomic_fetch_add_explicit(&handle->lent_bytes, bytes, memory_order_relaxed);
 }
 

@@ -38,7 +38,10 @@ static enum wmbt_outcome load(struct wmbt_mode *mode, const struct wmbt_keys *ke
   struct shared *shared = (struct shared *)mode;
   /* A load that goes on with another store has a borrow that is not empty: the rest is the socket's. */
   const bool is_fresh = borrow->filled == 0 && borrow->loan == NULL;
-  if (is_fresh) wmbt_access_lend(&shared->access, keys, borrow);
+  if (is_fresh) {
+    wmbt_access_lend(&shared->access, keys, borrow);
+    borrow->untold = borrow->lent;
+  }
   if (borrow->filled == keys->count) return wmbt_had;
   /* A load of what is left brings it into the daemon's memory, where it is borrowed, too (remote-load.c). */
   return shared->below->calls->load(shared->below, keys, borrow, failure);

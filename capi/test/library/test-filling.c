@@ -302,6 +302,14 @@ static void one_put(void) {
   batch_free(&batch);
 }
 
+static uint64_t lent_blocks_of(wmbt_kv_handle_t *handle) {
+  wmbt_kv_stats_t stats = WMBT_KV_STATS_INIT;
+  wmbt_kv_borrow_t *borrow = NULL;
+  CHECK(wmbt_kv_stats(handle, "", NULL, &stats, &borrow) == 0, "no statistics");
+  wmbt_kv_release_borrow(borrow);
+  return stats.lent_blocks;
+}
+
 /* The same blocks, which the daemon has on its disk, so that they have to be brought. */
 static void one_get(void) {
   const bool is_borrowed = getenv("WMBT_TEST_BORROWED") != NULL;
@@ -310,6 +318,10 @@ static void one_get(void) {
   struct loan loan = borrow_blocks(handle, &batch);
   check_unchanged(&loan, &batch, "when they were brought");
   CHECK(is_lent(&loan, 8) == is_borrowed, "the blocks are %s", is_borrowed ? "copied" : "lent");
+  wmbt_kv_release_borrow(loan.borrow);
+  CHECK(lent_blocks_of(handle) == 0, "the store counts what it brings");
+  loan = borrow_blocks(handle, &batch);
+  CHECK(!is_borrowed || lent_blocks_of(handle) == 8, "it knows nothing of what is borrowed without it");
   wmbt_kv_release_borrow(loan.borrow);
   wmbt_kv_free(handle);
   batch_free(&batch);
