@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { getHeapStatistics } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { withoutNative } from '../../test/support/c-compiler.ts';
 import { nativeCode } from './native.ts';
 import { collectGarbage } from './process-memory.ts';
 
@@ -41,10 +42,8 @@ describe('memory of a process', () => {
   });
 
   const native = nativeCode('auto').code;
-  const skip =
-    native === undefined || process.platform !== 'linux' || !hasAllocatorOfGnu()
-      ? 'needs native code, and the allocator of GNU'
-      : false;
+  const isOfGnu = process.platform === 'linux' && hasAllocatorOfGnu();
+  const skip = withoutNative() || (isOfGnu ? false : 'needs the allocator of GNU');
 
   it('goes back to the system where it is free in the middle of a heap', { skip }, () => {
     const bytes = 64 * 1024;
