@@ -189,6 +189,11 @@ export class WorkerPool {
   }
 }
 
+/** Ends this worker thread behind the answer to its task; the pool starts another when there is work. */
+export function endThread(): void {
+  setImmediate(() => process.exit());
+}
+
 /**
  * Called once in a worker's module: answers tasks until the pool closes. The handler may return a
  * {@link TransferredResult}. What it throws rejects the task and leaves the worker alive.

@@ -2,7 +2,7 @@ import { loadZstd } from '../format/zstd.ts';
 import type { Zstd } from '../format/zstd.ts';
 import { useNativeKernels } from '../base/native-kernels.ts';
 import { nativeCode } from '../platform/native.ts';
-import { serveTasks } from '../platform/worker-pool.ts';
+import { endThread, serveTasks } from '../platform/worker-pool.ts';
 import { encodeNow } from './encode-now.ts';
 import type { EncodedPayload } from './encode-now.ts';
 import { encodeTogether } from './short-encodes.ts';
@@ -16,9 +16,18 @@ useNativeKernels(nativeCode(mode).code);
 
 let loaded: Zstd | undefined;
 
+/**
+ * Without descriptors it cannot be loaded, and Node remembers in each thread what files of packages it could not
+ * read: so this thread answers and ends, and another one takes its place.
+ */
 function zstd(): Zstd {
-  loaded ??= loadZstd();
-  return loaded;
+  try {
+    loaded ??= loadZstd();
+    return loaded;
+  } catch (error) {
+    endThread();
+    throw error;
+  }
 }
 
 type TranscodeResult = EncodedPayload | EncodedTogether | Uint8Array | number | undefined;
