@@ -127,8 +127,8 @@ class NodeSharedFile implements SharedFile {
     try {
       return this.#code.reserveLater(this.#descriptor, start, byteLength);
     } catch (error) {
-      // The thread needs a descriptor of its own, and there is none.
-      if (systemErrorCode(error) !== 'EMFILE') throw error;
+      // The thread needs a descriptor of its own, and a little memory, and the system has none.
+      if (systemErrorCode(error) === undefined) throw error;
       return Promise.resolve(this.reserve(start, byteLength));
     }
   }

@@ -9,6 +9,7 @@ import type { BulkHead } from '../../src/protocol/http1-bulk.ts';
 import { httpDate } from '../../src/protocol/http1-date.ts';
 import { encodePathNamespace, operationPath, parsePath } from '../../src/protocol/http1-paths.ts';
 import { BulkSink } from '../../src/protocol/http1-sink.ts';
+import { feedBulk } from '../support/feed-bulk.ts';
 
 const key = parseBlockKey('00112233445566778899aabbccddeeff'.repeat(2));
 const head: BulkHead = {
@@ -42,14 +43,7 @@ function read(bytes: Uint8Array, step: number, byteLength?: number): BulkSink {
     ({ records }) => ({ take: (index) => new Uint8Array(records[index].byteLength) }),
     byteLength,
   );
-  for (let at = 0; at < bytes.length;) {
-    const space = sink.space();
-    const part = bytes.subarray(at, at + Math.min(step, space.length));
-    space.set(part);
-    sink.took(part.length);
-    at += part.length;
-  }
-  sink.finish();
+  feedBulk(sink, bytes, step);
   return sink;
 }
 

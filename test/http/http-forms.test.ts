@@ -17,6 +17,7 @@ import { compressedParts } from '../../src/wire/compressed-body.ts';
 import { decodeFromWire, encodeForWire } from '../../src/wire/wire-tasks.ts';
 import { chainOf } from '../support/chains.ts';
 import { randomPayload, smoothPayload } from '../support/payloads.ts';
+import { feedBulk } from '../support/feed-bulk.ts';
 
 const zstd = loadZstd();
 const { keys } = chainOf('forms', 4);
@@ -66,14 +67,7 @@ async function read(bytes: Uint8Array, reading: Reading): Promise<readonly Uint8
     undefined,
     { beginForm: begin },
   );
-  for (let at = 0; at < bytes.length;) {
-    const space = sink.space();
-    const part = bytes.subarray(at, at + Math.min(step, space.length));
-    space.set(part);
-    sink.took(part.length);
-    at += part.length;
-  }
-  sink.finish();
+  feedBulk(sink, bytes, step);
   await sink.verified();
   return sink.result.payloads;
 }

@@ -12,6 +12,7 @@ import { BulkSink } from '../../src/protocol/http1-sink.ts';
 import { chainOf } from '../support/chains.ts';
 import { badRequests, chunked, get, post } from './bad-requests.ts';
 import { headBytesOf, readRequest } from './read-request.ts';
+import { feedBulk } from '../support/feed-bulk.ts';
 
 /**
  * Goal: no bytes make a decoder of HTTP throw what is no refusal, take memory that was not claimed within bounds,
@@ -206,14 +207,7 @@ describe('made-up bulk bodies', () => {
             return { take: (index) => take(records[index].byteLength) };
           }, bytes.length);
           try {
-            for (let at = 0; at < bytes.length;) {
-              const space = sink.space();
-              const part = bytes.subarray(at, at + Math.min(step, space.length));
-              space.set(part);
-              sink.took(part.length);
-              at += part.length;
-            }
-            sink.finish();
+            feedBulk(sink, bytes, step);
           } catch (error) {
             assert.ok(
               codes.some((code) => isStoreError(error, code)),

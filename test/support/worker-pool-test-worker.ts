@@ -1,6 +1,6 @@
 import { threadId } from 'node:worker_threads';
 import { StoreError } from '../../src/base/errors.ts';
-import { serveTasks } from '../../src/platform/worker-pool.ts';
+import { endThread, serveTasks } from '../../src/platform/worker-pool.ts';
 
 /** What the tests of the worker pool ask of a worker. */
 export type TestTask =
@@ -53,7 +53,7 @@ serveTasks<TestTask, unknown>((task) => {
       process.exit(3);
       break;
     case 'exit-after-answer':
-      setImmediate(() => process.exit(0));
+      endThread();
       return 'answer';
     case 'wait-until-set':
       Atomics.wait(task.flag, 0, 0);
