@@ -100,8 +100,7 @@ bool wmbt_connection_send(struct wmbt_connection *connection, struct iovec *part
   return send_parts(connection, parts, count, is_answered, deadline_ms, failure);
 }
 
-/* Memory that is only sent, in the form that the system's call has for it. */
-static struct iovec part_of(const void *bytes, size_t length) {
+struct iovec wmbt_sent_bytes(const void *bytes, size_t length) {
   union {
     const void *seen;
     void *sent;
@@ -118,7 +117,7 @@ bool wmbt_connection_send_message(struct wmbt_connection *connection, enum wmbt_
   }
   uint8_t header[wmbt_frame_header_bytes];
   wmbt_frame_encode_message(type, id, body->bytes, body->length, header);
-  struct iovec parts[2] = {part_of(header, sizeof header), part_of(body->bytes, body->length)};
+  struct iovec parts[2] = {wmbt_sent_bytes(header, sizeof header), wmbt_sent_bytes(body->bytes, body->length)};
   return send_parts(connection, parts, body->length == 0 ? 1 : 2, NULL, deadline_ms, failure);
 }
 
@@ -141,9 +140,9 @@ bool wmbt_connection_send_payload(struct wmbt_connection *connection, uint32_t i
     wmbt_frame_encode_header(&header, second);
     struct iovec parts[3];
     size_t count = 0;
-    if (at == 0) parts[count++] = part_of(first, sizeof first);
-    if (piece > 0) parts[count++] = part_of(second, sizeof second);
-    if (piece > 0) parts[count++] = part_of(bytes + at, piece);
+    if (at == 0) parts[count++] = wmbt_sent_bytes(first, sizeof first);
+    if (piece > 0) parts[count++] = wmbt_sent_bytes(second, sizeof second);
+    if (piece > 0) parts[count++] = wmbt_sent_bytes(bytes + at, piece);
     if (!send_parts(connection, parts, count, NULL, deadline_ms, failure)) return false;
     at += piece;
   } while (at < length);

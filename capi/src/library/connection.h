@@ -94,6 +94,9 @@ bool wmbt_connection_receive_data(struct wmbt_connection *connection, uint8_t *i
 bool wmbt_connection_fill(struct wmbt_connection *connection, size_t needed, int64_t deadline_ms,
                           struct wmbt_failure *failure);
 
+/* Bytes that are only sent, in the form that the system's calls have for them. */
+struct iovec wmbt_sent_bytes(const void *bytes, size_t length);
+
 /*
  * Sends all parts, which are used up; stops as soon as the other end speaks, or has closed its ears, which it says
  * before: `is_answered` is set then.

@@ -55,14 +55,6 @@ static void write_head(struct wmbt_writer *writer, const struct wmbt_http_origin
   write_text(writer, "\r\n");
 }
 
-static struct iovec part_of(const void *bytes, size_t length) {
-  union {
-    const void *seen;
-    void *sent;
-  } const memory = {bytes};
-  return (struct iovec){memory.sent, length};
-}
-
 bool wmbt_http_send(struct wmbt_connection *connection, const struct wmbt_http_origin *origin,
                     const struct wmbt_http_request *request, bool *is_answered, int64_t deadline_ms,
                     struct wmbt_failure *failure) {
@@ -73,8 +65,8 @@ bool wmbt_http_send(struct wmbt_connection *connection, const struct wmbt_http_o
     wmbt_writer_free(&head);
     return wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory for a request");
   }
-  struct iovec parts[2] = {part_of(head.bytes, head.length)};
-  if (has_body) parts[1] = part_of(request->body->bytes, request->body->length);
+  struct iovec parts[2] = {wmbt_sent_bytes(head.bytes, head.length)};
+  if (has_body) parts[1] = wmbt_sent_bytes(request->body->bytes, request->body->length);
   const bool is_sent =
       wmbt_connection_send(connection, parts, has_body ? 2 : 1, is_answered, deadline_ms, failure);
   wmbt_writer_free(&head);
@@ -87,7 +79,7 @@ bool wmbt_http_send_payload(struct wmbt_connection *connection, const struct iov
   const size_t length = payload->iov_len;
   uint8_t checksum[4];
   wmbt_put_u32(checksum, length == 0 ? 0 : wmbt_crc32c_append(0, payload->iov_base, length));
-  struct iovec parts[2] = {*payload, part_of(checksum, sizeof checksum)};
+  struct iovec parts[2] = {*payload, wmbt_sent_bytes(checksum, sizeof checksum)};
   struct iovec *first = length == 0 ? parts + 1 : parts;
   const bool is_sent =
       wmbt_connection_send(connection, first, length == 0 ? 1 : 2, is_answered, deadline_ms, failure);

@@ -18,16 +18,6 @@ static bool run(struct wmbt_remote *remote, struct wmbt_http_question *question,
   return wmbt_call_run(&call, failure);
 }
 
-/* The keys from the first one on, as many as a call takes. */
-static struct wmbt_keys part_of(const struct wmbt_keys *keys, size_t first) {
-  struct wmbt_keys part = *keys;
-  /* Of a namespace there are none. */
-  if (first > 0) part.keys += first;
-  part.count -= first;
-  if (part.count > WMBT_KEYS_PER_CALL_MAX) part.count = WMBT_KEYS_PER_CALL_MAX;
-  return part;
-}
-
 struct found {
   uint64_t count;
   enum wmbt_miss miss;
@@ -51,7 +41,7 @@ bool wmbt_http_lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, size
   for (;;) {
     struct found found = {0, wmbt_miss_none};
     struct wmbt_http_question question = {
-        .operation = "lookup", .keys = part_of(keys, *matched), .read = read_matched, .result = &found};
+        .operation = "lookup", .keys = wmbt_call_part(keys, *matched), .read = read_matched, .result = &found};
     if (!run(remote, &question, end_ms, failure)) return false;
     *matched += (size_t)found.count;
     const bool has_missed = found.count < question.keys.count;
@@ -80,7 +70,7 @@ bool wmbt_http_contains(struct wmbt_mode *mode, const struct wmbt_keys *keys, ui
   const int64_t end_ms = wmbt_call_end_ms(keys->terms, remote->settings.load_ms, remote->settings.most_ms);
   for (size_t first = 0; first < keys->count;) {
     struct wmbt_http_question question = {.operation = "contains",
-                                          .keys = part_of(keys, first),
+                                          .keys = wmbt_call_part(keys, first),
                                           .read = wmbt_http_read_stored,
                                           .result = present + first};
     if (!run(remote, &question, end_ms, failure)) return false;
@@ -110,7 +100,7 @@ bool wmbt_http_prefetch(struct wmbt_mode *mode, const struct wmbt_keys *keys, si
   for (;;) {
     uint64_t came = 0;
     struct wmbt_http_question question = {
-        .operation = "prefetch", .keys = part_of(keys, there), .read = read_loaded, .result = &came};
+        .operation = "prefetch", .keys = wmbt_call_part(keys, there), .read = read_loaded, .result = &came};
     if (count == NULL) return begin_prefetch(remote, &question, end_ms, is_begun, failure);
     if (!run(remote, &question, end_ms, failure)) return false;
     if (came > question.keys.count) came = question.keys.count;
@@ -149,7 +139,7 @@ bool wmbt_http_delete(struct wmbt_mode *mode, const struct wmbt_keys *keys, enum
     struct wmbt_http_question question = {.operation = "delete",
                                           .form = wmbt_http_of_delete,
                                           .selection = selection,
-                                          .keys = part_of(keys, first),
+                                          .keys = wmbt_call_part(keys, first),
                                           .read = read_objects,
                                           .result = &removed};
     if (!run(remote, &question, end_ms, failure)) return false;

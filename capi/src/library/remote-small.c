@@ -55,16 +55,6 @@ static bool run(struct wmbt_remote *remote, struct small *small, int64_t end_ms,
   return wmbt_call_run(&call, failure);
 }
 
-/* The keys from the first one on, as many as a call takes. */
-static struct wmbt_keys part_of(const struct wmbt_keys *keys, size_t first) {
-  struct wmbt_keys part = *keys;
-  /* Of no keys there may be no array. */
-  if (first > 0) part.keys += first;
-  part.count -= first;
-  if (part.count > WMBT_KEYS_PER_CALL_MAX) part.count = WMBT_KEYS_PER_CALL_MAX;
-  return part;
-}
-
 static bool decode_matched(const struct small *small, struct wmbt_reader body, struct wmbt_failure *failure) {
   struct wmbt_loaded *matched = small->out;
   if (!wmbt_decode_loaded("looked-up", body, matched, failure)) return false;
@@ -79,7 +69,7 @@ bool wmbt_remote_lookup(struct wmbt_mode *mode, const struct wmbt_keys *keys, si
   const int64_t end_ms = wmbt_call_end_ms(keys->terms, remote->settings.lookup_ms, remote->settings.most_ms);
   *matched = 0;
   for (;;) {
-    const struct wmbt_keys part = part_of(keys, *matched);
+    const struct wmbt_keys part = wmbt_call_part(keys, *matched);
     struct wmbt_loaded found = {0, wmbt_miss_none};
     struct small small = {.name = "lookup",
                           .type = wmbt_frame_lookup,
@@ -103,7 +93,7 @@ bool wmbt_remote_contains(struct wmbt_mode *mode, const struct wmbt_keys *keys, 
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
   const int64_t end_ms = wmbt_call_end_ms(keys->terms, remote->settings.load_ms, remote->settings.most_ms);
   for (size_t first = 0; first < keys->count;) {
-    const struct wmbt_keys part = part_of(keys, first);
+    const struct wmbt_keys part = wmbt_call_part(keys, first);
     struct small small = {.name = "contains",
                           .type = wmbt_frame_contains,
                           .answer = wmbt_frame_present,
@@ -118,7 +108,7 @@ bool wmbt_remote_contains(struct wmbt_mode *mode, const struct wmbt_keys *keys, 
 
 void wmbt_remote_note_use(struct wmbt_mode *mode, const struct wmbt_keys *keys) {
   struct wmbt_remote *remote = (struct wmbt_remote *)mode;
-  const struct wmbt_keys part = part_of(keys, 0);
+  const struct wmbt_keys part = wmbt_call_part(keys, 0);
   struct small small = {
       .name = "contains", .type = wmbt_frame_contains, .answer = wmbt_frame_present, .keys = &part};
   struct wmbt_call call = {.remote = remote,
@@ -149,7 +139,7 @@ bool wmbt_remote_prefetch(struct wmbt_mode *mode, const struct wmbt_keys *keys, 
   const int64_t end_ms = wmbt_call_end_ms(keys->terms, remote->settings.load_ms, remote->settings.most_ms);
   size_t there = 0;
   for (;;) {
-    const struct wmbt_keys part = part_of(keys, there);
+    const struct wmbt_keys part = wmbt_call_part(keys, there);
     uint64_t came = 0;
     struct small small = {.name = "prefetched",
                           .type = wmbt_frame_prefetch,
@@ -188,7 +178,7 @@ bool wmbt_remote_delete(struct wmbt_mode *mode, const struct wmbt_keys *keys, en
   *objects = 0;
   size_t first = 0;
   do {
-    const struct wmbt_keys part = part_of(keys, first);
+    const struct wmbt_keys part = wmbt_call_part(keys, first);
     uint64_t removed = 0;
     struct small small = {.name = "deleted",
                           .type = wmbt_frame_delete,

@@ -55,6 +55,15 @@ int64_t wmbt_call_end_ms(const struct wmbt_terms *terms, int64_t usual_ms, int64
   return wmbt_now_ms() + (time_ms < most_ms ? time_ms : most_ms);
 }
 
+struct wmbt_keys wmbt_call_part(const struct wmbt_keys *keys, size_t first) {
+  struct wmbt_keys part = *keys;
+  /* Of no keys, and for a whole namespace, there may be no array. */
+  if (first > 0) part.keys += first;
+  part.count -= first;
+  if (part.count > WMBT_KEYS_PER_CALL_MAX) part.count = WMBT_KEYS_PER_CALL_MAX;
+  return part;
+}
+
 bool wmbt_call_run(struct wmbt_call *call, struct wmbt_failure *failure) {
   wmbt_payload_memory_rest(wmbt_now_ms());
   for (unsigned attempts = 0; attempts < WMBT_CALL_ATTEMPTS_MAX; attempts += 1) {

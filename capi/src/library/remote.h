@@ -37,6 +37,8 @@ bool wmbt_remote_reach(struct wmbt_remote *remote, struct wmbt_failure *failure)
 void wmbt_remote_close(struct wmbt_mode *mode);
 /* When a call with these terms ends: as they say, else after what is usual, and never after more than `most_ms`. */
 int64_t wmbt_call_end_ms(const struct wmbt_terms *terms, int64_t usual_ms, int64_t most_ms);
+/* The keys from the first one on, as many as a call takes. */
+struct wmbt_keys wmbt_call_part(const struct wmbt_keys *keys, size_t first);
 
 /* A call under way, over all its attempts. */
 struct wmbt_call {
