@@ -77,7 +77,7 @@ export const limits = {
    * bytes for each, and of the memory tier for all. Who leaves nothing there for so long has to ask anew.
    */
   ringLoansMax: 128,
-  ringLoanedBytesMax: 64 * mib,
+  ringLoanedBytesMax: 192 * mib,
   ringLoansShare: 1 / 4,
   ringLoansIdleMs: 60_000,
   /** How long a store that is told of saves in a ring waits for more of them. */

@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { limits } from '../blocks/limits.ts';
 import type { LentPlace } from '../blocks/served-store.ts';
+import { hugePageBytes } from '../platform/shared-memory.ts';
 import type { SharedFile, SharedMemory } from '../platform/shared-memory.ts';
 import {
   DamagedRing,
@@ -16,8 +17,8 @@ import {
 } from './ring-layout.ts';
 import type { RingEntry, RingShape } from './ring-layout.ts';
 
-/** New memory costs about two milliseconds for so much. */
-const takenAtATime = 1024 * 1024;
+/** Whole huge pages: a client that fills the ring for the first time meets five of them, and not two thousand others. */
+const takenAtATime = hugePageBytes;
 
 /**
  * The store's side of a ring in which one client leaves saves: each counts from the moment when the client has moved

@@ -48,14 +48,21 @@ export class RingLoans {
     return this.#loans.size;
   }
 
-  /** Lends what the client wants, as far as there is memory and room. */
-  renew(): void {
+  /**
+   * Lends what the client wants, as far as there is memory and room, and no more than one turn of the thread may touch:
+   * the memory may be new. True when there is more to lend after other work.
+   */
+  renew(): boolean {
     const { length, count } = this.#ring.wanted;
-    if (this.#ring.isClosed || this.isOutlived || !isLendable(length)) return;
+    if (this.#ring.isClosed || this.isOutlived || !isLendable(length)) return false;
     const most = Math.floor(limits.ringLoanedBytesMax / length);
     const wanted = Math.min(count, most, limits.ringLoansMax);
     this.#length = length;
-    while (this.#loans.size < wanted && this.#lendOne());
+    for (let turnBytes = 0; this.#loans.size < wanted; turnBytes += length) {
+      if (turnBytes >= limits.turnBytesMax) return true;
+      if (!this.#lendOne()) return false;
+    }
+    return false;
   }
 
   /** The payload that lies in the memory. */

@@ -136,6 +136,8 @@ class MergedRing implements SaveRing {
   #isOver = false;
   #hasEnded = false;
   #isRefused = false;
+  /** The client wants more than could be lent in one turn. */
+  #hasToLend = false;
 
   constructor(ring: CommitRing, parts: RingMergeParts, hooks: MergedRingHooks) {
     this.#ring = ring;
@@ -163,7 +165,7 @@ class MergedRing implements SaveRing {
 
   reconsider(): void {
     if (this.#ring.isPaused) this.#ring.isPaused = !this.#hooks.mayGoOn();
-    this.#renewLoans();
+    if (this.#renewLoans()) this.gather();
   }
 
   /**
@@ -230,8 +232,10 @@ class MergedRing implements SaveRing {
   async #follow(): Promise<void> {
     // What was lent there may be somebody else's by now: nothing of it is read any more.
     if (this.#hasEnded) return;
-    do await this.#takeAll();
-    while (!this.#isRefused && (this.#isOver ? this.#ring.hasNews : this.#goesOn()));
+    do {
+      if (this.#hasToLend) await this.#parts.clock.yield();
+      await this.#takeAll();
+    } while (!this.#isRefused && (this.#isOver ? this.#ring.hasNews : this.#goesOn()));
     if (this.#isRefused || !this.#isOver || this.#hasEnded) return;
     this.#hasEnded = true;
     this.#timer?.cancel();
@@ -246,18 +250,17 @@ class MergedRing implements SaveRing {
   #goesOn(): boolean {
     if (this.#ring.listen()) return true;
     // Behind that: either it is seen here what the client wants, or the client tells.
-    if (!this.#loans.isOutlived) {
-      this.#renewLoans();
-      return false;
-    }
+    if (!this.#loans.isOutlived) return this.#renewLoans();
     this.#isOver = true;
     this.#ring.close();
     return true;
   }
 
-  #renewLoans(): void {
-    this.#loans.renew();
+  /** True when there is more to lend after other work. */
+  #renewLoans(): boolean {
+    this.#hasToLend = this.#loans.renew();
     if (this.#loans.count > 0 && this.#idleTimer === undefined) this.#rest();
+    return this.#hasToLend;
   }
 
   /** Counts the time anew in which nothing was left. */

@@ -126,10 +126,10 @@ struct lent_save {
   uint32_t crcs[wmbt_ring_loans_max];
 };
 
-/* Whether the payloads can be of one kind of loan. */
+/* Whether the payloads, of which an entry does not hold all, can be of one kind of loan. */
 static bool may_be_lent(const struct wmbt_ring_blocks *blocks) {
   const size_t count = blocks->count;
-  if (count > wmbt_ring_loans_max || blocks->lens[0] <= WMBT_RING_PAYLOAD_BYTES_MAX) return false;
+  if (count > wmbt_ring_loans_max) return false;
   for (size_t i = 1; i < count; i += 1) {
     if (blocks->lens[i] != blocks->lens[0]) return false;
   }

@@ -9,7 +9,7 @@
 #define WMBT_RING_BLOCKS_MAX 1024
 #define WMBT_RING_BLOCK_BYTES_MIN 512
 #define WMBT_RING_PAYLOAD_BYTES_MAX 16384
-#define WMBT_RING_SAVE_BYTES_MAX 262144
+#define WMBT_RING_SAVE_BYTES_MAX 1048576
 
 enum { wmbt_ring_entry_magic = 0x45564b57, wmbt_ring_key_bytes = 32 };
 

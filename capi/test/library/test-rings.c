@@ -61,6 +61,8 @@ static void check_each(wmbt_kv_handle_t *handle, const struct batch *batch) {
 static void left_and_read(void) {
   wmbt_kv_handle_t *handle = open_handle();
   struct batch batch = batch_of("left", many, small_bytes), whole = batch_of("left-whole", 40, small_bytes);
+  /* As blocks of a small model, of which one entry holds sixty. */
+  struct batch full = batch_of("left-full", 60, 16384);
   batch.lens[1] = 0;
   batch.lens[2] = 1;
   batch.lens[3] = 4095;
@@ -69,6 +71,8 @@ static void left_and_read(void) {
   check_each(handle, &batch);
   check_put(handle, "", &whole);
   check_get(handle, "", &whole, 0, whole.count);
+  check_put(handle, "", &full);
+  check_get(handle, "", &full, 0, full.count);
   /* What lies there already, and what no ring takes. */
   check_put(handle, "", &whole);
   struct batch longer = batch_of("left-longer", 3, 200000);
@@ -80,6 +84,7 @@ static void left_and_read(void) {
   wmbt_kv_free(handle);
   batch_free(&batch);
   batch_free(&whole);
+  batch_free(&full);
   batch_free(&longer);
 }
 
