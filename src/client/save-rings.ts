@@ -6,7 +6,7 @@ import { limits } from '../blocks/limits.ts';
 import { isNamespace } from '../blocks/namespace.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { RingWriter } from '../cache/ring-writer.ts';
-import type { FilledPayloads, SaveToLeave } from '../cache/ring-writer.ts';
+import type { FilledPayloads, RingLeaving, SaveToLeave } from '../cache/ring-writer.ts';
 import type { SharedReader } from '../cache/shared-reader.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
 import { pinKeysMax } from '../platform/shared-memory.ts';
@@ -62,6 +62,12 @@ interface News {
   readonly savedBytes: number;
 }
 
+/** So many payloads of one length. */
+interface WantedLoans {
+  readonly count: number;
+  readonly length: number;
+}
+
 /**
  * Leaves saves in a ring of the daemon's memory, where they are accepted: small ones with their payloads, longer ones as
  * references to memory that the daemon lends ahead of need, and the client fills (docs/decisions/0111). There is one ring
@@ -95,7 +101,7 @@ export class SaveRings {
 
   /** Accepts the save where that is possible; undefined: it is to be sent. */
   leave(save: SaveHere): LeftSave | Promise<LeftSave | undefined> | undefined {
-    const ring = this.#ringOf(save.reader);
+    const ring = this.#ringOf(save);
     const news = ring === undefined ? undefined : this.#newsOf(ring, save);
     if (ring === undefined || news === undefined) return undefined;
     checkOptions(save.options);
@@ -104,7 +110,9 @@ export class SaveRings {
     if (save.namespace !== this.#parts.usual && !isNamespace(save.namespace)) return undefined;
     const { payload } = save.blocks[news.first];
     if (payload.length > limits.ringPayloadBytesMax) return this.#leaveLent(ring, save, news);
-    return this.#leaveNow(ring, save, news);
+    const leaving = ring.leave(toLeave(save, news));
+    if (leaving === 'too long') return this.#leaveLent(ring, save, news);
+    return this.#leftAs(leaving, ring, save, news);
   }
 
   close(): void {
@@ -116,7 +124,7 @@ export class SaveRings {
   }
 
   /** The ring in that memory. Asks for one when there is none, beside the caller. */
-  #ringOf(reader: SharedReader): RingWriter | undefined {
+  #ringOf({ reader, blocks, found }: SaveHere): RingWriter | undefined {
     if (this.#reader === reader) return this.#ring;
     this.#ring = undefined;
     this.#reader = undefined;
@@ -125,17 +133,22 @@ export class SaveRings {
       return undefined;
     }
     this.#isAsking = true;
-    void this.#ask(reader);
+    void this.#ask(reader, loansFor(blocks.slice(found).map(({ payload }) => payload)));
     return undefined;
   }
 
-  async #ask(reader: SharedReader): Promise<void> {
+  /** The next save is likely to be as the one beside which the ring is asked for. */
+  async #ask(reader: SharedReader, wanted: WantedLoans | undefined): Promise<void> {
     const { clock, door, memory, current } = this.#parts;
     try {
       const offer = await door.openRing();
       if (offer.number === 0 || this.#isClosed || current() !== reader) return;
-      this.#ring = RingWriter.open(memory, reader.directory, offer);
-      if (this.#ring !== undefined) this.#reader = reader;
+      const ring = RingWriter.open(memory, reader.directory, offer);
+      if (ring === undefined) return;
+      this.#ring = ring;
+      this.#reader = reader;
+      if (wanted === undefined || wanted.length <= limits.ringPayloadBytesMax) return;
+      if (ring.want(wanted.count, wanted.length)) this.#tell(ring);
     } catch (error) {
       // Away, busy, or without a descriptor for it: saves are sent, and say what is wrong.
       if (!isStoreError(error) && systemErrorCode(error) === undefined) throw error;
@@ -169,16 +182,15 @@ export class SaveRings {
     return { first, saved, savedBytes };
   }
 
-  #leaveNow(
+  #leftAs(
+    leaving: RingLeaving,
     ring: RingWriter,
     save: SaveHere,
     news: News,
-    filled?: FilledPayloads,
   ): LeftSave | undefined {
-    const end = ring.leave(toLeave(save, news), filled);
-    if (end === 'closed') this.#drop(ring);
-    if (end !== 'left' && end !== 'left with news') return undefined;
-    if (end === 'left with news') this.#tell(ring);
+    if (leaving === 'closed') this.#drop(ring);
+    if (leaving !== 'left' && leaving !== 'left with news') return undefined;
+    if (leaving === 'left with news') this.#tell(ring);
     this.#meetLater(save);
     return leftSave(save, news);
   }
@@ -189,10 +201,9 @@ export class SaveRings {
     news: News,
   ): LeftSave | Promise<LeftSave | undefined> | undefined {
     const payloads = save.blocks.slice(news.first).map(({ payload }) => payload);
-    const [{ length }] = payloads;
-    const count = payloads.length;
-    const isFit = count <= limits.ringLoansMax && payloads.every((one) => one.length === length);
-    if (!isFit || this.#isFilling) return undefined;
+    const wanted = loansFor(payloads);
+    if (wanted === undefined || this.#isFilling) return undefined;
+    const { count, length } = wanted;
     const places = ring.loans(count, length);
     if (places !== undefined) return this.#fillAndLeave(ring, save, news, { places, payloads });
     if (ring.want(count, length)) this.#tell(ring);
@@ -232,7 +243,7 @@ export class SaveRings {
     }
     // Loans of another ring are not these.
     if (this.#ring !== ring) return undefined;
-    return this.#leaveNow(ring, save, news, { places, crcs });
+    return this.#leftAs(ring.leave(toLeave(save, news), { places, crcs }), ring, save, news);
   }
 
   #drop(ring: RingWriter): void {
@@ -254,6 +265,14 @@ export class SaveRings {
       for (const one of this.#unmet.splice(0)) one.reader.find(one.namespace, one.keys);
     });
   }
+}
+
+/** What is to be lent for payloads that no entry holds; undefined when they are not of a kind, or too many. */
+function loansFor(payloads: readonly Uint8Array[]): WantedLoans | undefined {
+  const count = payloads.length;
+  if (count === 0 || count > limits.ringLoansMax) return undefined;
+  const [{ length }] = payloads;
+  return payloads.every((one) => one.length === length) ? { count, length } : undefined;
 }
 
 function toLeave({ namespace, blocks, keys, options }: SaveHere, { first }: News): SaveToLeave {

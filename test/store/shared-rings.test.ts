@@ -185,6 +185,38 @@ describe('a client in Node that leaves saves in a ring', { skip: withoutNative()
     assert.deepEqual([corrupt, damagedRecords], [0, 0]);
   });
 
+  it('has memory for the second save of long payloads, which it asked for with its ring', async () => {
+    const fresh = await connect(`shm:${path}`);
+    try {
+      const told = (): number => relay.received.get('ring-news') ?? 0;
+      const before = told();
+      await fresh.save(chainOf('first of two', 12, 700_000).blocks);
+      await eventually('memory is asked for', () => Promise.resolve(told() > before));
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      const second = chainOf('second of two', 12, 700_000);
+      const calls = saves();
+      await fresh.save(second.blocks);
+      assert.equal(saves(), calls, 'the save was no call');
+      await assertThere(other, second);
+    } finally {
+      await fresh.close();
+    }
+  });
+
+  it('leaves sixty blocks of 16 KiB in one entry, and more of them in memory that is lent', async () => {
+    const sixty = chainOf('sixty', 60, 16_384);
+    await leave(sixty.blocks);
+    await assertThere(other, sixty);
+    const before = saves();
+    for (let index = 0; index < 6; index += 1) {
+      await store.save(chainOf(`hundred ${index}`, 100, 16_384).blocks);
+      await new Promise((resolve) => setTimeout(resolve, 60));
+    }
+    // The first asks for memory, and the ring has some of another length.
+    assert(saves() - before <= 4, `${saves() - before} of 6 saves were calls`);
+    await assertThere(other, chainOf('hundred 5', 100, 16_384));
+  });
+
   it('saves long payloads side by side, in turns or by calls', async () => {
     const chains = Array.from({ length: 6 }, (_, index) => chainOf(`beside ${index}`, 12, 700_000));
     const results = await Promise.all(chains.map(({ blocks }) => store.save(blocks)));
