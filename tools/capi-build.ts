@@ -28,17 +28,19 @@ export interface BuiltLibrary {
   readonly archive: string;
 }
 
-/** What the system's headers show: POSIX, and what common systems add. */
-export const systemFlags = ['-D_POSIX_C_SOURCE=200809L', '-D_DEFAULT_SOURCE'];
+/** What the system's headers show: POSIX, and what common systems add, macOS by a name of its own. */
+export const systemFlags = [
+  ...['-D_POSIX_C_SOURCE=200809L', '-D_DEFAULT_SOURCE', '-D_DARWIN_C_SOURCE'],
+];
 
-/** Everything that the library is made of. */
-export function librarySources(): readonly CSource[] {
+/** Everything that the library is made of, for a processor as `process.arch` names it. */
+export function librarySources(arch: string = process.arch): readonly CSource[] {
   return [
     ...sourcesIn('src', warningFlags),
     ...sourcesIn('src/shared', [...warningFlags, ...systemFlags]),
     ...sourcesIn('src/library', [...warningFlags, ...systemFlags]),
     // Others test it; under a sanitizer its largest file alone takes a minute to compile.
-    ...blake3Sources().map((source) => ({ ...source, isPlain: true })),
+    ...blake3Sources(arch).map((source) => ({ ...source, isPlain: true })),
   ];
 }
 
@@ -58,10 +60,11 @@ async function buildLibrary(
   mkdirSync(dirname(prefix), { recursive: true });
   const fresh = mkdtempSync(`${prefix}.`);
   try {
-    const names = namesOf(readVersion());
+    const names = namesOf(toolchain);
     layOut(fresh, names);
     await layOutStore(join(fresh, 'lib/wombatkv'), store);
-    await link(toolchain, objects, join(fresh, 'lib'), names);
+    await linkShared(toolchain, objects, join(fresh, 'lib'));
+    await archive(toolchain, objects, join(fresh, 'lib'));
     renameSync(fresh, prefix);
     return describe(toolchain, prefix);
   } finally {
@@ -98,7 +101,7 @@ export async function cachedLibrary(toolchain: Toolchain): Promise<BuiltLibrary>
 
 function describe(toolchain: Toolchain, prefix: string): BuiltLibrary {
   const library = join(prefix, 'lib');
-  const shared = join(library, namesOf(readVersion()).shared);
+  const shared = join(library, namesOf(toolchain).shared);
   return { toolchain, prefix, shared, archive: join(library, 'libwombatkv.a') };
 }
 
@@ -132,11 +135,14 @@ function readVersion(): Version {
   return { major: numberOf('WMBT_KV_ABI_MAJOR'), minor: numberOf('WMBT_KV_ABI_MINOR') };
 }
 
-const isMac = process.platform === 'darwin';
+function isForMac({ target }: Toolchain): boolean {
+  return target === undefined ? process.platform === 'darwin' : target.endsWith('-macos');
+}
 
-function namesOf({ major, minor }: Version): Names {
+function namesOf(toolchain: Toolchain): Names {
+  const { major, minor } = readVersion();
   const named = (version: string): string =>
-    isMac ? `libwombatkv${version}.dylib` : `libwombatkv.so${version}`;
+    isForMac(toolchain) ? `libwombatkv${version}.dylib` : `libwombatkv.so${version}`;
   return {
     ...{ major, minor, plain: named('') },
     ...{ shared: named(`.${major}.${minor}`), soname: named(`.${major}`) },
@@ -162,15 +168,15 @@ function layOut(directory: string, names: Names): void {
   }
 }
 
-async function link(
+/** Links the shared library in the directory, where it is then under its three names; gives its path. */
+export async function linkShared(
   toolchain: Toolchain,
   objects: readonly string[],
   directory: string,
-  names: Names,
-): Promise<void> {
-  const { compiler } = toolchain;
+): Promise<string> {
+  const names = namesOf(toolchain);
   const shared = join(directory, names.shared);
-  const kind = isMac
+  const kind = isForMac(toolchain)
     ? ['-dynamiclib', '-install_name', `@rpath/${names.soname}`, '-current_version', '1.0']
     : [
         ...['-shared', `-Wl,-soname,${names.soname}`],
@@ -181,20 +187,21 @@ async function link(
   // A sanitizer's functions are the program's.
   const flags =
     toolchain.flavour === 'plain' ? kind : kind.filter((flag) => !flag.endsWith('defs'));
-  await run(compiler, [...flagsOf(toolchain), ...flags, ...objects, '-o', shared]);
+  await run(toolchain.compiler, [...flagsOf(toolchain), ...flags, ...objects, '-o', shared]);
   symlinkSync(names.shared, join(directory, names.soname));
   symlinkSync(names.soname, join(directory, names.plain));
-  await archive(compiler, objects, directory);
+  return shared;
 }
 
 /** One object in which only what the header names can be seen, so that nothing of ours can clash. */
 async function archive(
-  compiler: string,
+  toolchain: Toolchain,
   objects: readonly string[],
   directory: string,
 ): Promise<void> {
+  const { compiler } = toolchain;
   const archived = join(directory, 'libwombatkv.a');
-  if (isMac) {
+  if (isForMac(toolchain)) {
     await run('ar', ['rcs', archived, ...objects]);
     return;
   }

@@ -12,6 +12,8 @@ export type Flavour = 'plain' | 'address' | 'thread' | 'fuzzer';
 export interface Toolchain {
   readonly compiler: string;
   readonly flavour: Flavour;
+  /** The machine that it compiles for, in the compiler's words; this one when absent. */
+  readonly target?: string;
 }
 
 /** A C file, from the project's root, and the flags that it needs besides. */
@@ -42,8 +44,9 @@ const compilerMs = 120_000;
 const outputCharactersMax = 16 * 1024;
 
 /** Flags of the compiler and the linker for the flavour. */
-export function flagsOf({ flavour }: Toolchain): readonly string[] {
-  return ['-g', '-pthread', ...flavourFlags[flavour]];
+export function flagsOf({ flavour, target }: Toolchain): readonly string[] {
+  const machine = target === undefined ? [] : ['-target', target];
+  return [...machine, '-g', '-pthread', ...flavourFlags[flavour]];
 }
 
 /** The C files of a folder below `capi/`. */

@@ -12,6 +12,7 @@ import { projectRoot } from './project.ts';
 import { removeOtherStores } from './store-program.ts';
 import { concurrencyOfTests, formatCounts, runTests } from './test-run.ts';
 import type { TestCounts } from './test-run.ts';
+import { tryInstallZig } from './zig.ts';
 
 const help = `npm run capi                             tests the C library: each lane a compiler and its sanitizers
 npm run capi -- fuzz [TARGET...] [--seconds N]
@@ -41,10 +42,14 @@ const laneFuzzSeconds = 8;
 const packages: readonly string[] = [
   ...['gcc', 'g++', 'libc6-dev', 'clang', 'libclang-rt-dev'],
   ...['cmake', 'make', 'pkg-config', 'valgrind'],
+  ...['gcc-aarch64-linux-gnu', 'libc6-dev-arm64-cross', 'qemu-user'],
 ];
 
-/** Programs that test/capi/library.test.ts and test/capi/valgrind.test.ts use. */
-const builders: readonly string[] = ['g++', 'clang++', 'cmake', 'make', 'pkg-config', 'valgrind'];
+/** Programs that test/capi/library.test.ts, valgrind.test.ts and other-systems.test.ts use. */
+const builders: readonly string[] = [
+  ...['g++', 'clang++', 'cmake', 'make', 'pkg-config', 'valgrind'],
+  ...['aarch64-linux-gnu-gcc', 'qemu-aarch64'],
+];
 
 const fuzzedFunction =
   'int LLVMFuzzerTestOneInput(const unsigned char *data, __SIZE_TYPE__ size);\n' +
@@ -109,6 +114,7 @@ async function test(): Promise<number> {
   const sum = { passed: 0, failed: 0, skipped: 0 };
   const canBuildAll = lanes.every(([compiler, flavour]) => canBuild(compiler, flavour));
   if (!canBuildAll || !builders.every(isThere)) tryInstall(packages);
+  tryInstallZig();
   const add = (counts: TestCounts): void => {
     sum.passed += counts.passed;
     sum.failed += counts.failed;
@@ -120,6 +126,8 @@ async function test(): Promise<number> {
   }
   console.log('\n== C library by gcc, under valgrind');
   add(isThere('valgrind') ? await runLane('gcc', 'plain', ['valgrind']) : notBuilt());
+  console.log('\n== C library for other systems');
+  add(await runLane('gcc', 'plain', ['other-systems']));
   console.log('\n== parsers of the C library by clang, fuzzed');
   const { compiler, flavour } = fuzzToolchain;
   add(canBuild(compiler, flavour) ? await fuzz(fuzzTargets, laneFuzzSeconds) : notBuilt());

@@ -13,6 +13,7 @@ import type { TemporaryDirectory } from '../support/temporary-directory.ts';
 import { runProgram, testToolchain, withoutTestCompiler } from './c-program.ts';
 import { startDaemonHome } from './daemon-home.ts';
 import type { DaemonHome } from './daemon-home.ts';
+import { listedSymbols } from './listed-symbols.ts';
 
 const skip = withoutTestCompiler();
 const root = projectRoot();
@@ -23,12 +24,6 @@ function missing(program: string): string | false {
   if (spawnSync(program, ['--version']).status === 0) return false;
   const isInLane = process.env['WOMBATKV_TEST_C_FLAVOUR'] !== undefined;
   return `${isInLane ? '' : 'left to another lane: npm run capi; '}there is no ${program}`;
-}
-
-/** The names in the symbol list, which is compared with what the header declares. */
-function listedSymbols(): readonly string[] {
-  const map = readFileSync(join(root, 'capi/wombatkv.map'), 'utf8');
-  return Array.from(map.matchAll(/^ {4}(wmbt_\w+);$/gm), ([, name]) => name).sort();
 }
 
 describe('libwombatkv', { skip }, () => {
@@ -106,6 +101,7 @@ describe('wombatkv.h', () => {
     ['gcc', 'c11', 'c'],
     ['clang', 'c99', 'c'],
     ['g++', 'c++11', 'cc'],
+    ['clang++', 'c++11', 'cc'],
     ['clang++', 'c++17', 'cc'],
   ] as const;
   for (const [by, standard, suffix] of languages) {
