@@ -71,7 +71,9 @@
  * ---------------------------------------------------------------------------------------------------------
  * Threads     A handle may be used from any number of threads at once; each call under way has a connection of
  *             its own, up to a limit, beyond which calls wait for each other. A borrow may be read and released
- *             by any thread. wmbt_kv_free must not run beside another call on the same handle.
+ *             by any thread. wmbt_kv_free must not run beside another call on the same handle. A thread that is
+ *             cancelled (pthread_cancel) in a call ends behind it. A signal that breaks into a call does not end it;
+ *             a handler of one must call nothing here.
  * Ownership   What you pass in is read during the call only and stays yours. What comes out belongs to a borrow
  *             or to the library, as each function says. Nothing that is returned is passed to free().
  * Errors      A storage fault is a return code, never an abort, an exception or a signal (SIGPIPE included). Its
@@ -84,7 +86,8 @@
  *             WMBT_KV_REMOTE_CALL_TIMEOUT_MS (30 s); a quarter of a second is added while the answer of a daemon
  *             that is there is on its way. When the daemon is gone, calls fail within about 50 ms after the first
  *             one; the first call after it came back succeeds, without the caller's doing anything.
- * Processes   Files and sockets are closed on exec. After fork() the child may use a handle of its parent: it connects
+ * Processes   Files and sockets are closed on exec, and never get the numbers 0, 1 and 2, also where the engine has
+ *             closed its standard input and output. After fork() the child may use a handle of its parent: it connects
  *             anew for itself, and borrows stay readable and unchanged until the child releases them or ends.
  *             Whichever of them ends, the other is not disturbed. An engine that closes descriptors which it did not
  *             open takes the protection from what it has borrowed in the memory of a daemon or of its store, and

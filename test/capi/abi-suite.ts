@@ -58,22 +58,22 @@ function startHome(way: Way): Promise<DaemonHome> {
 
 /** Groups that leave the daemon as it is. The socket alone is what the others have in common. */
 const steady: Readonly<Record<Way, readonly string[]>> = {
-  shm: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  shm: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms', 'habits'],
   ring: ['blocks', 'threads', 'terms'],
-  unix: ['blocks', 'threads', 'extended'],
-  tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
-  http: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  unix: ['blocks', 'threads', 'extended', 'habits'],
+  tcp: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms', 'habits'],
+  http: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms', 'habits'],
   tls: ['blocks', 'tails', 'threads', 'extended'],
   https: ['blocks', 'tails'],
-  embedded: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms'],
+  embedded: ['arguments', 'opening', 'blocks', 'tails', 'threads', 'extended', 'terms', 'habits'],
 };
 /** Groups that kill or stop their daemon, fill its memory, or change its files. */
 const harsh: Readonly<Record<Way, readonly string[]>> = {
   shm: ['outage', 'shared', 'shared-processes', 'shared-files', 'filling', 'uses'],
   ring: ['rings'],
-  unix: ['outage', 'stopped', 'cancelled'],
-  tcp: ['outage', 'stopped', 'cancelled'],
-  http: ['outage', 'stopped', 'cancelled'],
+  unix: ['outage', 'stopped', 'cancelled', 'harsh-habits'],
+  tcp: ['outage', 'stopped', 'cancelled', 'harsh-habits'],
+  http: ['outage', 'stopped', 'cancelled', 'harsh-habits'],
   // A process that is stopped is no outage to the process between: it waits as long as the call may.
   tls: ['outage', 'cancelled'],
   https: ['outage'],

@@ -2,6 +2,7 @@
 
 #include "../../include/wombatkv.h"
 #include "arguments.h"
+#include "cancellation.h"
 #include "handle.h"
 #include "last-error.h"
 
@@ -37,6 +38,7 @@ static bool check_blocks(wmbt_kv_handle_t *handle, const char *ns, const char *c
 int32_t wmbt_kv_lookup_block_prefix(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
                                     size_t *out_matched, char *err_buf, size_t err_len) {
   const struct text_buffer buffer = {err_buf, err_len};
+  WMBT_NOT_CANCELLED;
   wmbt_last_error_clear();
   if (out_matched == NULL) return fail_with("out_matched_count is NULL", buffer);
   struct wmbt_terms terms = {0};
@@ -80,6 +82,7 @@ static int32_t borrow_payloads(wmbt_kv_handle_t *handle, const struct wmbt_keys 
 int32_t wmbt_kv_get_kv_blocks_borrowed(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
                                        const uint8_t ***out_ptrs, const size_t **out_lens, wmbt_kv_borrow_t **out) {
   const struct text_buffer none = {NULL, 0};
+  WMBT_NOT_CANCELLED;
   wmbt_last_error_clear();
   if (out_ptrs == NULL || out_lens == NULL || out == NULL) {
     return fail_with("out_payload_ptrs / out_payload_lens / out_borrow must not be NULL", none);
@@ -105,6 +108,7 @@ int32_t wmbt_kv_get_kv_blocks_borrowed(wmbt_kv_handle_t *handle, const char *ns,
 int64_t wmbt_kv_put_kv_blocks(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes,
                               const uint8_t *const *payloads, const size_t *lens, size_t n) {
   const struct text_buffer none = {NULL, 0};
+  WMBT_NOT_CANCELLED;
   wmbt_last_error_clear();
   struct wmbt_terms terms = {0};
   struct wmbt_keys keys = {.count = n, .terms = &terms};
@@ -119,7 +123,10 @@ int64_t wmbt_kv_put_kv_blocks(wmbt_kv_handle_t *handle, const char *ns, const ch
   return is_done ? sum : fail(&failure, none);
 }
 
-void wmbt_kv_release_borrow(wmbt_kv_borrow_t *borrow) { wmbt_borrow_free((struct wmbt_borrow *)borrow); }
+void wmbt_kv_release_borrow(wmbt_kv_borrow_t *borrow) {
+  WMBT_NOT_CANCELLED;
+  wmbt_borrow_free((struct wmbt_borrow *)borrow);
+}
 
 /* What the calls about tails have in common, but for the tip itself. */
 static bool check_tail(const wmbt_kv_handle_t *handle, const char *ns, const char *tip_hex, struct wmbt_keys *keys,
@@ -131,6 +138,7 @@ static bool check_tail(const wmbt_kv_handle_t *handle, const char *ns, const cha
 int32_t wmbt_kv_put_raw_tail(wmbt_kv_handle_t *handle, const char *ns, const char *tip_hex, const uint8_t *bytes,
                              size_t len, char *err_buf, size_t err_len) {
   const struct text_buffer buffer = {err_buf, err_len};
+  WMBT_NOT_CANCELLED;
   wmbt_last_error_clear();
   struct wmbt_key tip;
   struct wmbt_terms terms = {0};
@@ -148,6 +156,7 @@ int32_t wmbt_kv_get_raw_tail_borrowed(wmbt_kv_handle_t *handle, const char *ns, 
                                       const uint8_t **out_bytes, size_t *out_len, wmbt_kv_borrow_t **out, char *err_buf,
                                       size_t err_len) {
   const struct text_buffer buffer = {err_buf, err_len};
+  WMBT_NOT_CANCELLED;
   wmbt_last_error_clear();
   if (out_bytes == NULL || out_len == NULL || out == NULL) {
     return fail_with("out_bytes / out_len / out_borrow must not be NULL", buffer);

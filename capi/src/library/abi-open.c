@@ -6,6 +6,7 @@
 #include "../../include/wombatkv.h"
 #include "../chain.h"
 #include "../crc32c.h"
+#include "cancellation.h"
 #include "embedded.h"
 #include "handle.h"
 #include "http.h"
@@ -165,11 +166,13 @@ static wmbt_kv_handle_t *open_as_set(const char *token) {
 }
 
 wmbt_kv_handle_t *wmbt_kv_init_from_env(void) {
+  WMBT_NOT_CANCELLED;
   wmbt_last_error_clear();
   return open_as_set(NULL);
 }
 
 wmbt_kv_handle_t *wmbt_kv_open(const wmbt_kv_open_t *options) {
+  WMBT_NOT_CANCELLED;
   wmbt_last_error_clear();
   if (options == NULL) return open_as_set(NULL);
   wmbt_kv_open_t known;
@@ -197,6 +200,7 @@ static bool check_address(const char *call, const char *addr, struct wmbt_failur
 }
 
 static wmbt_kv_handle_t *open_checked(const char *call, const char *addr, bool is_http) {
+  WMBT_NOT_CANCELLED;
   wmbt_last_error_clear();
   struct wmbt_settings settings;
   struct wmbt_failure failure;
@@ -210,6 +214,7 @@ wmbt_kv_handle_t *wmbt_kv_open_http(const char *addr) { return open_checked("wmb
 
 void wmbt_kv_free(wmbt_kv_handle_t *handle) {
   if (handle == NULL) return;
+  WMBT_NOT_CANCELLED;
   handle->mode->calls->close(handle->mode);
   wmbt_payload_memory_leave();
   free(handle);

@@ -33,9 +33,9 @@ struct wmbt_connection *wmbt_connection_new(const struct wmbt_target *target) {
 /* A socket that never blocks, is closed on exec and raises no signal; -1 with errno. */
 static int open_socket(int family) {
 #if defined(SOCK_CLOEXEC) && defined(SOCK_NONBLOCK)
-  const int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const int fd = wmbt_descriptor_lift(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 #else
-  const int fd = socket(family, SOCK_STREAM, 0);
+  const int fd = wmbt_descriptor_lift(socket(family, SOCK_STREAM, 0));
   if (fd >= 0) {
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);

@@ -1,7 +1,18 @@
 #include "descriptor.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+int wmbt_descriptor_lift(int fd) {
+  if (fd < 0 || fd > STDERR_FILENO) return fd;
+  const int lifted = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  const int error = errno;
+  (void)close(fd);
+  errno = error;
+  return lifted;
+}
 
 struct wmbt_descriptor wmbt_descriptor_of(int fd) {
   struct stat status;

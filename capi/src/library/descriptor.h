@@ -15,6 +15,13 @@ struct wmbt_descriptor {
   ino_t file;
 };
 
+/*
+ * The descriptor under a number that is not one of standard input, output and error: where an engine has none of them,
+ * the system gives their numbers first, and what it prints would go to the daemon. -1 with errno where there is no other
+ * number; the one that was given is closed then.
+ */
+int wmbt_descriptor_lift(int fd);
+
 /* What this process has under the number now. */
 struct wmbt_descriptor wmbt_descriptor_of(int fd);
 

@@ -5,6 +5,7 @@
 
 #include "../hex.h"
 #include "cancel.h"
+#include "cancellation.h"
 #include "last-error.h"
 
 enum { call_flags = WMBT_KV_DURABLE | WMBT_KV_ACCEPTED | WMBT_KV_EXACT };
@@ -13,6 +14,7 @@ enum { call_flags = WMBT_KV_DURABLE | WMBT_KV_ACCEPTED | WMBT_KV_EXACT };
 static const int64_t time_limit_ms_max = 2147483647;
 
 void wmbt_request_begin(struct wmbt_request *request, const wmbt_kv_call_t *call) {
+  request->cancellation = wmbt_cancellation_off();
   wmbt_last_error_clear();
   /* Before anything is checked: whatever is found wrong is to be told there. */
   request->outcome = call != NULL && call->size >= sizeof *call ? call->outcome : NULL;
@@ -141,6 +143,7 @@ static void finish(struct wmbt_request *request) {
   wmbt_cancel_watch(NULL);
   wmbt_free_parsed_keys(&request->parsed);
   wmbt_outcome_write(request->outcome);
+  wmbt_cancellation_restore(&request->cancellation);
 }
 
 void wmbt_request_end(struct wmbt_request *request) {

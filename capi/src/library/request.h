@@ -10,6 +10,8 @@
 #include "handle.h"
 
 struct wmbt_request {
+  /* What cancelling a thread does to this one outside the call. */
+  int cancellation;
   /* Where the caller wants to be told how it ended; NULL: nowhere. */
   wmbt_kv_outcome_t *outcome;
   struct wmbt_keys keys;

@@ -14,12 +14,13 @@
 #include <unistd.h>
 
 #include "../shared/shared-room.h"
+#include "descriptor.h"
 
 enum { path_max = 4352 };
 
 /* A pipe in its place is opened without waiting, and refused. */
 static int open_regular(const char *path, int flags, struct stat *status) {
-  const int fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+  const int fd = wmbt_descriptor_lift(open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW));
   if (fd < 0) return -1;
   const bool is_sound = fstat(fd, status) == 0 && S_ISREG(status->st_mode) && status->st_uid == geteuid() &&
                         (status->st_mode & (S_IWGRP | S_IWOTH)) == 0 && status->st_size >= 0;

@@ -1,6 +1,7 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,7 +168,7 @@ static const struct {
     {"rings", ring_tests},         {"left", left_tests},      {"lent", lent_tests},     {"rebuilt", rebuilt_tests},
     {"uses", use_tests},           {"full-disk", full_disk_tests}, {"full-memory", full_memory_tests},
     {"engine-descriptors", engine_descriptor_tests}, {"store-descriptors", store_descriptor_tests},
-    {"cut", cut_tests},
+    {"cut", cut_tests},            {"habits", habit_tests},  {"harsh-habits", harsh_habit_tests},
     {"shared-files", shared_file_tests},
     {"extended", extended_tests},  {"terms", term_tests},    {"cancelled", cancelled_tests},
     {"relayed", relayed_tests},    {"embedded", embedded_tests}, {"embedded-fork", embedded_fork_tests},
@@ -182,6 +183,12 @@ int main(int argc, char **argv) {
   }
   if (tests == NULL) {
     fprintf(stderr, "usage: abi-test GROUP\n");
+    return 2;
+  }
+  /* A program that ignores it would not see that the library raises it: as things stand it ends. */
+  struct sigaction pipe;
+  if (sigaction(SIGPIPE, NULL, &pipe) != 0 || pipe.sa_handler != SIG_DFL) {
+    fprintf(stderr, "SIGPIPE is not as it is at first\n");
     return 2;
   }
   unsigned failed = 0, count = 0;
