@@ -17,22 +17,23 @@
  *     wmbt_kv_put_kv_blocks              store the new blocks
  *     wmbt_kv_put_raw_tail               store the tokens behind the last whole block
  *
- * These are ABI 1.0, which an engine may know from elsewhere, and which stays as it is. ABI 1.1 has for each of them one
- * that says and takes more (wmbt_kv_lookup, wmbt_kv_load, wmbt_kv_save, wmbt_kv_save_tail), and calls for what 1.0 has
- * not. Both may be mixed: what one stores the other finds.
+ * These are ABI 1.0, which an engine may know from elsewhere, and which stays as it is. ABI 1.1 has for each of them
+ * one that says and takes more (wmbt_kv_lookup, wmbt_kv_load, wmbt_kv_save, wmbt_kv_save_tail), and calls for what
+ * 1.0 has not. Both may be mixed: what one stores the other finds.
  *
- * capi/examples/quickstart.c is the smallest complete program; engine.c and engine.cpp beside it are shaped like engines.
+ * capi/examples/quickstart.c is the smallest complete program; engine.c and engine.cpp beside it are shaped like
+ * engines.
  *
  * ---------------------------------------------------------------------------------------------------------
  * What it needs
  * ---------------------------------------------------------------------------------------------------------
  * A store, in one of three ways: that of a running `wombatkv-daemon` on the same host (WMBT_KV_REMOTE_PREFIX), over
  * TCP (WMBT_KV_TCP_ADDR) or HTTP (WMBT_KV_HTTP_ADDR), or, without a daemon, one that the library starts for this
- * process alone (see "A store of one's own"). On the same host blocks in the store's memory are found and lent where they lie, without a copy and
- * without a system call (one, for a store of one's own, by which it is known to live), and puts go into memory that the
- * store lends for them, small ones without a call; its Unix socket serves the rest, and everything where it shares no memory. For TLS and for a near-cache the
- * library starts a process of Node that is the client of the daemon (see "TLS and near-cache"). Nothing is sent in the
- * clear where TLS is asked for.
+ * process alone (see "A store of one's own"). On the same host blocks in the store's memory are found and lent where
+ * they lie, without a copy and without a system call (one, for a store of one's own, by which it is known to live), and
+ * puts go into memory that the store lends for them, small ones without a call; its Unix socket serves the rest, and
+ * everything where it shares no memory. For TLS and for a near-cache the library starts a process of Node that is the
+ * client of the daemon (see "TLS and near-cache"). Nothing is sent in the clear where TLS is asked for.
  *
  *     cc engine.c $(pkg-config --cflags --libs wombatkv)
  *
@@ -62,9 +63,10 @@
  * ---------------------------------------------------------------------------------------------------------
  * An address `tls://host:port`, or `https://host:port` for HTTP, or WMBT_KV_TLS_CA_FILE, asks for TLS; with
  * WMBT_KV_NEAR_CACHE_BYTES blocks that were read from a daemon over TCP or HTTP are kept in memory of this host, where
- * they are read again without a call or a copy, also after another client has deleted them. For both the library starts the same program as for a store of one's own, as the client
- * of that daemon: it has no store and no place in the cache directory, what it accepted the daemon has accepted, and the
- * rest of what is said above of the process holds for it too.
+ * they are read again without a call or a copy, also after another client has deleted them. For both the library starts
+ * the same program as for a store of one's own, as the client of that daemon: it has no store and no place in the cache
+ * directory, what it accepted the daemon has accepted, and the rest of what is said above of the process holds for it
+ * too.
  *
  * ---------------------------------------------------------------------------------------------------------
  * Rules that hold for every function
@@ -133,9 +135,11 @@ extern "C" {
 #define WMBT_KV_ABI_VERSION (((uint32_t)WMBT_KV_ABI_MAJOR << 16) | (uint32_t)WMBT_KV_ABI_MINOR)
 
 /*
- * The version of the library that is running: (major << 16) | minor. Never fails; does not change the last error.
+ * Returns the version of the library that is running: (major << 16) | minor. Never fails; does not change the last
+ * error.
  *
  *     if (wmbt_kv_abi_version() >> 16 != WMBT_KV_ABI_MAJOR) { ... another library was found ... }
+ * Threads: Any thread, beside all other calls.
  */
 WMBT_KV_API uint32_t wmbt_kv_abi_version(void);
 
@@ -163,24 +167,32 @@ typedef struct wmbt_kv_borrow wmbt_kv_borrow_t;
  * is an error that names the variable and what is accepted.
  *
  * Returns the handle, to be given to wmbt_kv_free, or NULL: see wmbt_kv_last_error.
+ * Threads: Any thread, beside other calls; none may change the environment meanwhile (setenv, putenv).
  */
 WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_init_from_env(void);
 
 /*
- * Opens the daemon at "host:port" or "[address]:port" over TCP, encrypted with "tls://" before it; everything else is as the environment says.
- * Returns the handle, or NULL: `addr` is NULL, is not UTF-8, is no address, or nobody answers there.
+ * Opens the daemon at `addr`, which is "host:port" or "[address]:port", over TCP, encrypted with "tls://" before it;
+ * everything else is as the environment says. The text is read during the call only.
+ *
+ * Returns the handle, to be given to wmbt_kv_free, or NULL: `addr` is NULL, is not UTF-8, is no address, or nobody
+ * answers there within 10 s.
+ * Threads: Any thread, beside other calls; none may change the environment meanwhile (setenv, putenv).
  */
 WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open_tcp(const char *addr);
 
 /*
- * The same over HTTP/1.1, encrypted with "https://", for networks that let nothing else through: TCP moves the same bytes with less work.
+ * The same over HTTP/1.1, encrypted with "https://" before `addr`, for networks that let nothing else through: TCP
+ * moves the same bytes with less work. Returns as wmbt_kv_open_tcp a handle, to be given to wmbt_kv_free, or NULL.
+ * Threads: Any thread, beside other calls; none may change the environment meanwhile (setenv, putenv).
  */
 WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open_http(const char *addr);
 
 /*
- * Closes the handle and its connections; a daemon goes on, and a store of one's own ends by itself after the last
+ * Closes the `handle` and its connections; a daemon goes on, and a store of one's own ends by itself after the last
  * handle. NULL is ignored. Waits for nothing. Borrows stay valid. Must not run beside another call on the handle, and
  * not twice. Does not change the last error.
+ * Threads: Any thread, beside no other call on the handle.
  */
 WMBT_KV_API void wmbt_kv_free(wmbt_kv_handle_t *handle);
 
@@ -189,13 +201,14 @@ WMBT_KV_API void wmbt_kv_free(wmbt_kv_handle_t *handle);
  * --------------------------------------------------------------------------------------------------------- */
 
 /*
- * Why the last call on this thread failed, or NULL when it did not (a miss is no failure). The functions that take
- * a handle or open one clear it when they begin, but for wmbt_kv_free; the others leave it alone. The text belongs to the library and is
- * valid until the next call of a wmbt_kv function on this thread.
+ * Returns why the last call on this thread failed, or NULL when it did not (a miss is no failure). The functions that
+ * take a handle or open one clear it when they begin, but for wmbt_kv_free; the others leave it alone. The text belongs
+ * to the library and is valid until the next call of a wmbt_kv function on this thread.
  *
  * Texts are for people. A daemon's refusal begins with what to do about it: `unavailable` (go on without, try
  * later), `busy` (slow down: nothing was taken), `corrupt`, `incompatible`, `too large`, `invalid`, `closed`,
  * `aborted`; docs/ERRORS.md has more on each.
+ * Threads: Each thread has its own; the others neither see nor change it.
  */
 WMBT_KV_API const char *wmbt_kv_last_error(void);
 
@@ -212,6 +225,7 @@ WMBT_KV_API const char *wmbt_kv_last_error(void);
  *   err_buf       see "Errors" above.
  *
  * Returns 0, or -1 for an error. A lookup that runs out of time succeeds with what is known by then.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_lookup_block_prefix(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes,
                                                 size_t n, size_t *out_matched, char *err_buf, size_t err_len);
@@ -233,6 +247,7 @@ WMBT_KV_API int32_t wmbt_kv_lookup_block_prefix(wmbt_kv_handle_t *handle, const 
  *
  * Returns 1: all are there. 0: at least one is not stored, or could not be had in time (the last error is NULL).
  * -1: an error.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_get_kv_blocks_borrowed(wmbt_kv_handle_t *handle, const char *ns,
                                                    const char *const *hashes, size_t n, const uint8_t ***out_ptrs,
@@ -245,7 +260,7 @@ WMBT_KV_API int32_t wmbt_kv_get_kv_blocks_borrowed(wmbt_kv_handle_t *handle, con
  *   hashes        `n` hashes in the order of the prompt; the same one may stand there twice. With `n` 0 nothing
  *                 else is looked at, and the result is 0.
  *   payloads      `n` pointers; one may be NULL where its length is 0. A block has at most 1 GiB.
- *   lens          `n` lengths.
+ *   lens          `n` lengths, in bytes.
  *
  * A lookup from the first block sees all of the batch or none of it. When the call returns, the bytes survive the
  * death of this process and of the daemon, and are uploaded by whichever daemon comes next; with
@@ -253,14 +268,17 @@ WMBT_KV_API int32_t wmbt_kv_get_kv_blocks_borrowed(wmbt_kv_handle_t *handle, con
  *
  * Returns the sum of `lens`, whatever had to be sent, or -1 for an error; then part of the batch may have been
  * stored, and putting it again is right. At the daemon's limit of what waits for upload the text contains `busy`.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int64_t wmbt_kv_put_kv_blocks(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes,
                                           const uint8_t *const *payloads, const size_t *lens, size_t n);
 
 /*
- * Releases what a get returned: its bytes and its arrays. NULL is ignored. In any order, from any thread, once.
- * Does not change the last error. Memory of this process that bytes came into is kept for the next get, at most 128 MiB
- * for all handles; it is freed by a call or a release 10 s after the last such get, and with the last handle.
+ * Releases the `borrow` that a get returned: its bytes and its arrays. NULL is ignored. In any order, from any
+ * thread, once. Does not change the last error. Memory of this process that bytes came into is kept for the next
+ * get, at most 128 MiB for all handles; it is freed by a call or a release 10 s after the last such get, and with
+ * the last handle.
+ * Threads: Any thread, beside all calls but another release of the same borrow.
  */
 WMBT_KV_API void wmbt_kv_release_borrow(wmbt_kv_borrow_t *borrow);
 
@@ -273,13 +291,14 @@ WMBT_KV_API void wmbt_kv_release_borrow(wmbt_kv_borrow_t *borrow);
  * --------------------------------------------------------------------------------------------------------- */
 
 /*
- * Stores `len` bytes as the tail of the chain that ends with the block `tip_hex`.
+ * Stores `len` bytes, at most 1 GiB, as the tail of the chain that ends with the block `tip_hex`.
  *
  *   handle, ns, tip_hex    none may be NULL.
  *   bytes         may be NULL when `len` is 0.
  *   tip_hex       64 hexadecimal digits.
  *
  * Returns 0, or -1 for an error.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_put_raw_tail(wmbt_kv_handle_t *handle, const char *ns, const char *tip_hex,
                                          const uint8_t *bytes, size_t len, char *err_buf, size_t err_len);
@@ -292,6 +311,7 @@ WMBT_KV_API int32_t wmbt_kv_put_raw_tail(wmbt_kv_handle_t *handle, const char *n
  *   handle, ns, tip_hex    as above.
  *
  * Returns 1: there is one. 0: there is none. -1: an error.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_get_raw_tail_borrowed(wmbt_kv_handle_t *handle, const char *ns, const char *tip_hex,
                                                   const uint8_t **out_bytes, size_t *out_len, wmbt_kv_borrow_t **out,
@@ -322,8 +342,9 @@ WMBT_KV_API int32_t wmbt_kv_get_raw_tail_borrowed(wmbt_kv_handle_t *handle, cons
 #define WMBT_KV_ERROR_ABORTED 8      /* The call was cancelled. */
 
 /*
- * The code of the last error of this thread; WMBT_KV_ERROR_NONE where wmbt_kv_last_error is NULL. Of every call, those of
- * ABI 1.0 included.
+ * Returns the code of the last error of this thread; WMBT_KV_ERROR_NONE where wmbt_kv_last_error is NULL. Of every
+ * call, those of ABI 1.0 included.
+ * Threads: Each thread has its own; the others neither see nor change it.
  */
 WMBT_KV_API int32_t wmbt_kv_last_error_code(void);
 
@@ -340,9 +361,10 @@ WMBT_KV_API int32_t wmbt_kv_last_error_code(void);
 #define WMBT_KV_MISS_CLOSED 9            /* The store was closing. */
 
 /*
- * Why the first payload that the last call on this thread did not find or get was not had: of a lookup or load that gave
- * fewer than all, a get that gave none. WMBT_KV_MISS_NONE when nothing was missed. A number that is none of these is
- * of a newer version. Of every call, those of ABI 1.0 included.
+ * Returns why the first payload that the last call on this thread did not find or get was not had: of a lookup or load
+ * that gave fewer than all, a get that gave none. WMBT_KV_MISS_NONE when nothing was missed. A number that is none
+ * of these is of a newer version. Of every call, those of ABI 1.0 included.
+ * Threads: Each thread has its own; the others neither see nor change it.
  */
 WMBT_KV_API int32_t wmbt_kv_last_miss(void);
 
@@ -351,7 +373,8 @@ WMBT_KV_API int32_t wmbt_kv_last_miss(void);
 
 /*
  * The same three for a caller whose next line may run on another thread: a coroutine, or a binding of a language that
- * calls from a pool of threads. Where a call, or options, point to one it is written when the call ends, also with success.
+ * calls from a pool of threads. Where a call, or options, point to one it is written when the call ends, also with
+ * success.
  */
 typedef struct wmbt_kv_outcome {
   size_t size;
@@ -369,8 +392,8 @@ typedef struct wmbt_kv_outcome {
 typedef struct wmbt_kv_open_options {
   size_t size;
   uint32_t flags;
-  /* At most one: which daemon, as WMBT_KV_REMOTE_PREFIX, WMBT_KV_TCP_ADDR or WMBT_KV_HTTP_ADDR would name it. When one of
-   * them is given, those variables do not count. */
+  /* At most one: which daemon, as WMBT_KV_REMOTE_PREFIX, WMBT_KV_TCP_ADDR or WMBT_KV_HTTP_ADDR would name it. When
+   * one of them is given, those variables do not count. */
   const char *remote_prefix;
   const char *tcp_addr;
   const char *http_addr;
@@ -381,7 +404,8 @@ typedef struct wmbt_kv_open_options {
   const char *token;
   /*
    * Any setting of docs/CONFIG.md: "WMBT_KV_PUFFER_RAM_BYTES=2GiB", ..., NULL at the end. They count instead of the
-   * variables of the same names, here and in a store of one's own. One with nothing behind `=` is as if it were not set.
+   * variables of the same names, here and in a store of one's own. One with nothing behind `=` is as if it were not
+   * set.
    */
   const char *const *settings;
   /* NULL: none is wanted. */
@@ -391,8 +415,9 @@ typedef struct wmbt_kv_open_options {
 #define WMBT_KV_OPEN_INIT {sizeof(wmbt_kv_open_t), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 
 /*
- * Opens a store as the options say. NULL options are as wmbt_kv_init_from_env. They are read during the call only.
- * Returns the handle, or NULL: see wmbt_kv_last_error.
+ * Opens a store as the `options` say. NULL options are as wmbt_kv_init_from_env. They are read during the call only.
+ * Returns the handle, to be given to wmbt_kv_free, or NULL: see wmbt_kv_last_error.
+ * Threads: Any thread, beside other calls; none may change the environment meanwhile (setenv, putenv).
  */
 WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open(const wmbt_kv_open_t *options);
 
@@ -401,17 +426,25 @@ WMBT_KV_API wmbt_kv_handle_t *wmbt_kv_open(const wmbt_kv_open_t *options);
 /* What ends calls early. It may be given to any number of calls, one after another and at once. */
 typedef struct wmbt_kv_cancel_state wmbt_kv_cancel_t;
 
-/* NULL without memory. Does not change the last error; neither do the two below. */
+/*
+ * Returns a new one, to be given to wmbt_kv_cancel_free, or NULL without memory. Does not change the last error;
+ * neither do the two below.
+ * Threads: Any thread, beside all other calls.
+ */
 WMBT_KV_API wmbt_kv_cancel_t *wmbt_kv_cancel_new(void);
 
 /*
- * Ends the calls to which it was given, from any thread: within about 20 ms they fail with WMBT_KV_ERROR_ABORTED, and so
+ * Ends the calls to which `cancel` was given: within about 20 ms they fail with WMBT_KV_ERROR_ABORTED, and so
  * does every later one, which then has done nothing. A save that is ended has stored all of its batch or none. What
  * is read is not changed by it. NULL is ignored. Not from a signal handler.
+ * Threads: Any thread, beside the calls that it ends.
  */
 WMBT_KV_API void wmbt_kv_cancel(wmbt_kv_cancel_t *cancel);
 
-/* Frees it. No call that was given it is under way. NULL is ignored. */
+/*
+ * Frees `cancel`, which no call under way was given. NULL is ignored.
+ * Threads: Any thread, behind all calls that were given it.
+ */
 WMBT_KV_API void wmbt_kv_cancel_free(wmbt_kv_cancel_t *cancel);
 
 #define WMBT_KV_DURABLE 1u  /* Of saves: return when the object store has confirmed. */
@@ -421,14 +454,14 @@ WMBT_KV_API void wmbt_kv_cancel_free(wmbt_kv_cancel_t *cancel);
 /* How one call is made. Fields that do not concern a call are not looked at, but for the flags. */
 typedef struct wmbt_kv_call {
   size_t size;
-  /* Milliseconds that it may take instead of the usual time; 0: the usual. WMBT_KV_REMOTE_CALL_TIMEOUT_MS bounds all but a
-   * flush. A quarter of a second is added while an answer is on its way. */
+  /* Milliseconds that it may take instead of the usual time; 0: the usual. WMBT_KV_REMOTE_CALL_TIMEOUT_MS bounds all
+   * but a flush. A quarter of a second is added while an answer is on its way. */
   int64_t time_limit_ms;
   /* NULL: nothing ends it early. */
   wmbt_kv_cancel_t *cancel;
   uint32_t flags;
-  /* The caller's model, 64 digits; NULL: not said. Saves keep it with the payloads. To loads, payloads that name another
-   * are misses; those that name none are not. Zeros mean unknown. */
+  /* The caller's model, 64 digits; NULL: not said. Saves keep it with the payloads. To loads, payloads that name
+   * another are misses; those that name none are not. Zeros mean unknown. */
   const char *fingerprint;
   /* Of a save of blocks: the hash of the block before the first one. NULL: none, or not known. */
   const char *parent;
@@ -452,8 +485,12 @@ typedef struct wmbt_kv_call {
 /* ------ Reading ------ */
 
 /*
- * As wmbt_kv_lookup_block_prefix. Returns 0, or -1 for an error. When fewer than all are stored, wmbt_kv_last_miss says
- * why.
+ * As wmbt_kv_lookup_block_prefix, with the terms of `call`.
+ *
+ *   out_matched   receives the number; untouched on error.
+ *
+ * Returns 0, or -1 for an error. When fewer than all are stored, wmbt_kv_last_miss says why.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_lookup(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
                                    const wmbt_kv_call_t *call, size_t *out_matched);
@@ -466,6 +503,7 @@ WMBT_KV_API int32_t wmbt_kv_lookup(wmbt_kv_handle_t *handle, const char *ns, con
  *                 May be NULL when `n` is 0.
  *
  * Returns 0, or -1 for an error.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_contains(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
                                      const wmbt_kv_call_t *call, uint8_t *out_present);
@@ -494,6 +532,7 @@ typedef struct wmbt_kv_payload {
  *                 has, and the borrow that owns it and the bytes, which is there also when the count is 0.
  *
  * Returns 1: all are there. 0: fewer, see wmbt_kv_last_miss. -1: an error, and the results are untouched.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_load(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
                                  const wmbt_kv_call_t *call, const wmbt_kv_payload_t **out_payloads, size_t *out_count,
@@ -507,6 +546,7 @@ WMBT_KV_API int32_t wmbt_kv_load(wmbt_kv_handle_t *handle, const char *ns, const
  *
  * Returns 1: begun, or done. 0: nothing was begun, because as many as may be (2 for a handle) are under way; only with
  * NULL. -1: an error. Whether what was begun succeeds is not said.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_prefetch(wmbt_kv_handle_t *handle, const char *ns, const char *const *hashes, size_t n,
                                      const wmbt_kv_call_t *call, size_t *out_count);
@@ -541,7 +581,9 @@ typedef struct wmbt_kv_saved {
  *   out           receives what it came to; may be NULL; untouched on error.
  *
  * Returns 0, or -1 for an error. After WMBT_KV_ERROR_BUSY or WMBT_KV_ERROR_TOO_LARGE nothing of a batch of up to 65,536
- * blocks is stored; after WMBT_KV_ERROR_UNAVAILABLE or WMBT_KV_ERROR_ABORTED of a durable one it may be, and be uploaded.
+ * blocks is stored; after WMBT_KV_ERROR_UNAVAILABLE or WMBT_KV_ERROR_ABORTED of a durable one it may be, and be
+ * uploaded.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_save(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_block_t *blocks, size_t n,
                                  const wmbt_kv_call_t *call, wmbt_kv_saved_t *out);
@@ -550,6 +592,7 @@ WMBT_KV_API int32_t wmbt_kv_save(wmbt_kv_handle_t *handle, const char *ns, const
  * Waits until everything that the store accepted before is in the object store: 60 s, or as long as `call` says.
  * Returns 0, or -1: WMBT_KV_ERROR_UNAVAILABLE when an upload was refused, or the object store is gone. What is pending
  * stays pending.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_flush(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_call_t *call);
 
@@ -566,6 +609,7 @@ WMBT_KV_API int32_t wmbt_kv_flush(wmbt_kv_handle_t *handle, const char *ns, cons
  *   out_objects   receives how many objects were removed; may be NULL; untouched on error.
  *
  * Returns 0, or -1 for an error.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_delete(wmbt_kv_handle_t *handle, const char *ns, int32_t what, const char *const *hashes,
                                    size_t n, const wmbt_kv_call_t *call, uint64_t *out_objects);
@@ -591,6 +635,7 @@ typedef struct wmbt_kv_tail {
  *   out           as of wmbt_kv_save.
  *
  * Returns 0, or -1 for an error.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_save_tail(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_tail_t *tail,
                                       const wmbt_kv_call_t *call, wmbt_kv_saved_t *out);
@@ -598,22 +643,37 @@ WMBT_KV_API int32_t wmbt_kv_save_tail(wmbt_kv_handle_t *handle, const char *ns, 
 /*
  * The longest stored tail that continues the chain with these tokens: its own are the first of them.
  *
- *   out_payload, out    neither may be NULL; written only when the result is 1.
+ *   out_payload, out    neither may be NULL; written only when the result is 1: the payload, and the borrow that owns
+ *                 it, to be given to wmbt_kv_release_borrow.
  *   tip           64 digits.
- *   tokens        `token_count` of them, at most 8192, those behind the last whole block. NULL only when there are none.
+ *   tokens        `token_count` of them, at most 8192, those behind the last whole block. NULL only when there are
+ *                 none.
  *
  * Returns 1: there is one. 0: there is none, see wmbt_kv_last_miss. -1: an error.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_load_tail(wmbt_kv_handle_t *handle, const char *ns, const char *tip, const int32_t *tokens,
                                       size_t token_count, const wmbt_kv_call_t *call,
                                       const wmbt_kv_payload_t **out_payload, wmbt_kv_borrow_t **out);
 
-/* As wmbt_kv_put_raw_tail, with the terms of `call`. */
+/*
+ * As wmbt_kv_put_raw_tail, `length` `bytes` under `tip`, with the terms of `call`; `out` as of wmbt_kv_save.
+ * Returns 0, or -1 for an error.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
+ */
 WMBT_KV_API int32_t wmbt_kv_save_raw_tail(wmbt_kv_handle_t *handle, const char *ns, const char *tip,
                                           const uint8_t *bytes, size_t length, const wmbt_kv_call_t *call,
                                           wmbt_kv_saved_t *out);
 
-/* As wmbt_kv_get_raw_tail_borrowed, with the terms of `call`. */
+/*
+ * As wmbt_kv_get_raw_tail_borrowed, of `tip`, with the terms of `call`.
+ *
+ *   out_payload, out    neither may be NULL; written only when the result is 1: the payload, and the borrow that owns
+ *                 it, to be given to wmbt_kv_release_borrow.
+ *
+ * Returns 1: there is one. 0: there is none, see wmbt_kv_last_miss. -1: an error.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
+ */
 WMBT_KV_API int32_t wmbt_kv_load_raw_tail(wmbt_kv_handle_t *handle, const char *ns, const char *tip,
                                           const wmbt_kv_call_t *call, const wmbt_kv_payload_t **out_payload,
                                           wmbt_kv_borrow_t **out);
@@ -624,15 +684,17 @@ WMBT_KV_API int32_t wmbt_kv_load_raw_tail(wmbt_kv_handle_t *handle, const char *
 typedef struct wmbt_kv_statistics {
   size_t size;
   /*
-   * Those of the store as JSON, `json_length` bytes of UTF-8 with a NUL behind them, until the borrow is released. Names
-   * and meanings are those of StoreStats in src/blocks/kv-store.ts; readers skip names that they do not know.
+   * Those of the store as JSON, `json_length` bytes of UTF-8 with a NUL behind them, until the borrow is released.
+   * Names and meanings are those of StoreStats in src/blocks/kv-store.ts; readers skip names that they do not know.
    */
   const char *json;
   size_t json_length;
-  /* Blocks, and their bytes, that this handle borrowed from the store's memory itself: the store does not count them. */
+  /* Blocks, and their bytes, that this handle borrowed from the store's memory itself: the store does not count
+   * them. */
   uint64_t lent_blocks;
   uint64_t lent_bytes;
-  /* Blocks that this handle was given to save and found in the store's memory: the store does not count them as known. */
+  /* Blocks that this handle was given to save and found in the store's memory: the store does not count them as
+   * known. */
   uint64_t found_blocks;
 } wmbt_kv_stats_t;
 
@@ -645,6 +707,7 @@ typedef struct wmbt_kv_statistics {
  *   out           receives the borrow that owns the text.
  *
  * Returns 0, or -1 for an error.
+ * Threads: Any thread, beside all other calls but wmbt_kv_free of the handle.
  */
 WMBT_KV_API int32_t wmbt_kv_stats(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_call_t *call,
                                   wmbt_kv_stats_t *out_stats, wmbt_kv_borrow_t **out);
@@ -664,17 +727,22 @@ WMBT_KV_API int32_t wmbt_kv_stats(wmbt_kv_handle_t *handle, const char *ns, cons
  * --------------------------------------------------------------------------------------------------------- */
 
 /*
- * BLAKE3 of `in_len` bytes as 64 lower-case digits and a NUL, written to the 65 characters at `out65`.
+ * BLAKE3 of the `in_len` bytes at `in` as 64 lower-case digits and a NUL, written to the 65 characters at `out65`.
  * Returns 0, or -1 when `in` or `out65` is NULL, also when `in_len` is 0.
+ * Threads: Any thread, beside all other calls.
  */
 WMBT_KV_API int32_t wmbt_kv_blake3_64hex(const uint8_t *in, size_t in_len, char *out65);
 
-/* CRC32C (Castagnoli) of `in_len` bytes; 0 when there are none or `in` is NULL. */
+/*
+ * Returns the CRC32C (Castagnoli) of the `in_len` bytes at `in`; 0 when there are none or `in` is NULL.
+ * Threads: Any thread, beside all other calls.
+ */
 WMBT_KV_API uint32_t wmbt_kv_crc32c(const uint8_t *in, size_t in_len);
 
 /*
- * The CRC32C of something followed by `in_len` bytes, given that of the something. `crc` itself when there are none
- * or `in` is NULL.
+ * Returns the CRC32C of something followed by the `in_len` bytes at `in`, given `crc`, that of the something. `crc`
+ * itself when there are none or `in` is NULL.
+ * Threads: Any thread, beside all other calls.
  */
 WMBT_KV_API uint32_t wmbt_kv_crc32c_append(uint32_t crc, const uint8_t *in, size_t in_len);
 
