@@ -135,6 +135,20 @@ test(
   },
 );
 
+test('a store whose engine is killed uploads what it had accepted', { skip, timeout }, async () => {
+  await withHome(async (environment, path) => {
+    const { lines } = await killedAt('saving', /^accepted 60$/, environment);
+    const { store } = processesIn(lines);
+    const accepted = lines.filter((line) => line.startsWith('accepted ')).length;
+    assert.ok(accepted >= 60);
+    await awaitEnd(store);
+    // Nobody came after it: what is there it has brought there itself.
+    const objects = readdirSync(join(path, '.wombatkv/objects'), { recursive: true });
+    const blocks = objects.filter((name) => /\/block\/..\/[0-9a-f]{64}$/.test(String(name)));
+    assert.ok(blocks.length >= 4 * accepted, `${blocks.length} objects of ${accepted} saves`);
+  });
+});
+
 test(
   'an engine that is killed while it saves finds all that was accepted',
   { skip, timeout },
