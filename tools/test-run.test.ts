@@ -107,6 +107,12 @@ describe('runTests()', () => {
     `;
     assert.deepEqual(await run(body), { passed: 0, failed: 0, skipped: 5 });
     assert.match(printed, /skipped: a no compiler/);
+    // What no other lane runs is said once more where nobody overlooks it.
+    const last = printed.trimEnd().split('\n').slice(-2).sort();
+    assert.deepEqual(last, [
+      'NOT TESTED: 1 test, skipped for no compiler',
+      'NOT TESTED: 2 tests, skipped for no reason',
+    ]);
     assert.deepEqual(await run(body, { mustRunAll: true }), { passed: 0, failed: 3, skipped: 2 });
   });
 

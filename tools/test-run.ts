@@ -59,30 +59,31 @@ export function concurrencyOfTests(): number {
  * full.
  */
 export async function runTests(options: TestRunOptions): Promise<TestCounts> {
-  const files = findTestFiles(options);
+  const found = findTestFiles(options);
   // There may be no slow suite; a filter that finds nothing is a slip of the pen.
-  if (files.length === 0 && (options.speed !== 'slow' || options.filters.length > 0)) {
+  if (found.length === 0 && (options.speed !== 'slow' || options.filters.length > 0)) {
     options.print(`no test file in ${options.directory} matches`);
     return { passed: 0, failed: 1, skipped: 0 };
   }
-  const groups = options.aloneEach === true ? files.map(alone) : groupsOf(options.directory, files);
+  const groups = options.aloneEach === true ? found.map(alone) : groupsOf(options.directory, found);
   const scratch = mkdtempSync(join(tmpdir(), 'wombatkv-test-'));
   try {
     const waiting = [...longestFirst(groups)];
-    const counts: TestCounts[] = [];
+    const files: CountedFile[] = [];
     const work = async (): Promise<void> => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
         if (options.signal.aborted) return;
         const scratchDirectory = mkdtempSync(join(scratch, 'process-'));
         const done = await runGroup(next, scratchDirectory, options);
-        counts.push(...done.map(({ count }) => count));
+        files.push(...done);
         // A file that ended its process, or left something open, kept others from their turn.
         const [first, ...rest] = next.filter((file) => !done.some((one) => one.file === file));
         if (first !== undefined) waiting.unshift([first, ...rest]);
       }
     };
     await Promise.all(Array.from({ length: options.concurrency }, work));
-    return sum(counts);
+    for (const line of describeUntested(files)) options.print(line);
+    return sum(files.map(({ count }) => count));
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -132,6 +133,8 @@ function sourceOf(path: string): string {
 interface CountedFile {
   readonly file: string;
   readonly count: TestCounts;
+  /** Why tests of it were not run, of each that no other lane runs. */
+  readonly untested: readonly string[];
 }
 
 /** Runs files in one process and prints what became of those that had their turn. */
@@ -149,7 +152,11 @@ async function runGroup(
   });
   return results.map((result) => {
     const file = relative(options.directory, result.file);
-    return { file, count: countAndPrint(sourceOf(file), result, options) };
+    const untested = result.tests.filter((test) => test.outcome === 'skipped' && !isExcused(test));
+    return {
+      ...{ file, count: countAndPrint(sourceOf(file), result, options) },
+      untested: untested.map(({ text }) => text.trim()),
+    };
   });
 }
 
@@ -171,10 +178,24 @@ function countAndPrint(file: string, result: FileResult, options: TestRunOptions
  * another lane of `.ci/run` runs it, in which it has no such excuse.
  */
 function withoutExcuse(test: TestRecord): TestRecord {
-  const excuse = /^(opt-in|left to another lane)/i;
-  const isExcused = [test.text, ...test.names].some((text) => excuse.test(text));
-  if (test.outcome !== 'skipped' || isExcused) return test;
+  if (test.outcome !== 'skipped' || isExcused(test)) return test;
   return { ...test, outcome: 'failed', text: `skipped, and CI=true: ${test.text || 'no reason'}` };
+}
+
+function isExcused({ text, names }: TestRecord): boolean {
+  return [text, ...names].some((part) => /^(opt-in|left to another lane)/i.test(part));
+}
+
+/** The last words of a run, for whoever reads no others: what was not tested, and why. */
+function describeUntested(files: readonly CountedFile[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const reason of files.flatMap(({ untested }) => untested)) {
+    counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  }
+  return Array.from(counts, ([reason, count]) => {
+    const tests = count === 1 ? '1 test' : `${count} tests`;
+    return `NOT TESTED: ${tests}, skipped for ${reason === '' ? 'no reason' : reason}`;
+  });
 }
 
 function describeFile(file: string, result: FileResult, counts: TestCounts): string {
