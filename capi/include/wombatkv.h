@@ -689,11 +689,11 @@ typedef struct wmbt_kv_statistics {
    */
   const char *json;
   size_t json_length;
-  /* Blocks, and their bytes, that this handle borrowed from the store's memory itself: the store does not count
-   * them. */
+  /* Blocks and tails, and their bytes, that this handle borrowed from the store's memory itself: the store does not
+   * count them. */
   uint64_t lent_blocks;
   uint64_t lent_bytes;
-  /* Blocks that this handle was given to save and found in the store's memory: the store does not count them as
+  /* Those that this handle was given to save and found in the store's memory: the store does not count them as
    * known. */
   uint64_t found_blocks;
 } wmbt_kv_stats_t;

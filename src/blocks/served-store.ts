@@ -1,6 +1,14 @@
 import type { BlockKey } from './block-key.ts';
 import type { Namespace } from './namespace.ts';
-import type { BlockToSave, CallOptions, KvStore, SaveOptions, SaveResult } from './kv-store.ts';
+import type { PayloadKind } from './payload-kind.ts';
+import type {
+  BlockToSave,
+  CallOptions,
+  KvStore,
+  SaveOptions,
+  SaveResult,
+  TailToSave,
+} from './kv-store.ts';
 
 /**
  * A store behind a daemon: the contract, and a save in two steps, so that payloads that are stored
@@ -24,8 +32,11 @@ export interface ServedStore extends KvStore {
     options?: SaveWantedOptions,
   ): Promise<SaveResult | 'payload-needed'>;
 
-  /** True when all the blocks lie in memory where clients of this host find them now. */
-  shows(keys: readonly BlockKey[], namespace: Namespace): boolean;
+  saveTail(tail: TailToSave, options?: SaveTailOptions): Promise<SaveResult>;
+  saveRawTail(tip: BlockKey, payload: Uint8Array, options?: SaveTailOptions): Promise<SaveResult>;
+
+  /** True when all of them, blocks unless another kind is said, lie in memory where clients of this host find them now. */
+  shows(keys: readonly BlockKey[], namespace: Namespace, kind?: PayloadKind): boolean;
 
   /**
    * Memory of the store for a payload that is on its way: given to {@link saveWanted} as it is, it is accepted
@@ -86,6 +97,11 @@ export interface WantsOptions extends CallOptions {
 export interface WantedBlock extends Omit<BlockToSave, 'payload'> {
   /** Undefined: the block is believed to be stored. */
   readonly payload: Uint8Array | undefined;
+  /** CRC32C of the payload, when the caller has just computed it from these bytes. */
+  readonly crc?: number | undefined;
+}
+
+export interface SaveTailOptions extends SaveOptions {
   /** CRC32C of the payload, when the caller has just computed it from these bytes. */
   readonly crc?: number | undefined;
 }

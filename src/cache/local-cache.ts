@@ -254,7 +254,7 @@ export class LocalCache {
     if (save === undefined) return false;
     // What came from the object store meanwhile is not shown beside it; a raw tail stays until its next one is.
     for (const { facts } of entries) {
-      const present = facts.kind === 'block' ? this.#index.find(facts)?.extent : undefined;
+      const present = facts.kind === 'raw-tail' ? undefined : this.#index.find(facts)?.extent;
       if (present !== undefined) this.#shared?.hide(present.bytes);
     }
     if (this.#acceptance?.commit(save) !== true) return false;
@@ -273,15 +273,11 @@ export class LocalCache {
   admit(facts: PayloadFacts, extent: Extent, payload: Uint8Array): CacheEntry {
     const present = this.#index.find(facts);
     if (present !== undefined && (present.isPending || facts.kind !== 'raw-tail')) return present;
-    const origin = {
-      sequence: this.#takeSequence(),
-      saveId: 0,
-      saveIndex: 0,
-      isPending: false,
-    };
+    const origin = { sequence: this.#takeSequence(), saveId: 0, saveIndex: 0, isPending: false };
     const entry = new CacheEntry(facts, origin);
-    this.#keep(entry, extent, payload);
+    // A raw tail that it replaces gives up its key first.
     this.#show(entry);
+    this.#keep(entry, extent, payload);
     // What neither tier takes is not remembered: the entry would hide the next copy that comes.
     if (!this.#admitToDisk(entry, extent, payload)) this.#dropIfGone(entry);
     return entry;
@@ -321,7 +317,10 @@ export class LocalCache {
 
   #show(entry: CacheEntry): void {
     const replaced = this.#index.put(entry);
-    if (replaced !== undefined && replaced !== entry) this.#forgetTiers(replaced);
+    if (replaced === undefined || replaced === entry) return;
+    this.#forgetTiers(replaced);
+    // Accepted beside the one that it replaces, which had the key.
+    if (entry.extent !== undefined) this.#shared?.nameByKey(entry.facts, entry.extent.bytes);
   }
 
   #hide(entry: CacheEntry): void {

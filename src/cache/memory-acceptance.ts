@@ -286,9 +286,11 @@ export class MemoryAcceptance {
   }
 
   #mark({ facts, sequence }: CacheEntry, extent: Extent): boolean {
-    // Others than blocks are not looked for, and two raw tails under one key are there for a moment.
-    const name = facts.kind === 'block' ? facts.key : numbered(facts.key, sequence);
-    return this.#parts.shared.publishHeld(facts, name, extent.bytes);
+    const { shared } = this.#parts;
+    if (shared.publishHeld(facts, facts.key, extent.bytes)) return true;
+    // The raw tail that it replaces has the key, and is in no log either: it is there until this one is accepted.
+    if (facts.kind !== 'raw-tail') return false;
+    return shared.publishHeld(facts, numbered(facts.key, sequence), extent.bytes);
   }
 
   /** Nothing of the save is held any more; extents that are nobody else's are free. What is lent stays so. */

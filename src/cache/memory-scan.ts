@@ -110,7 +110,8 @@ async function entryCount(file: OpenFile): Promise<number> {
   return 2 ** log2;
 }
 
-function heldIn(bytes: Uint8Array): readonly HeldPlace[] {
+/** The same in whole entries, one after the other. */
+export function heldIn(bytes: Uint8Array): readonly HeldPlace[] {
   const found: HeldPlace[] = [];
   const view = viewOf(bytes);
   for (let at = 0; at < bytes.length; at += entryBytes) {

@@ -23,12 +23,12 @@ import { parseNamespace } from '../blocks/namespace.ts';
 import { withNative } from '../platform/native.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import type { Platform } from '../platform/platform.ts';
-import { headerWords, indexStates, requestWords } from '../platform/shared-memory.ts';
+import { entriesStart, headerWords, indexStates, requestWords } from '../platform/shared-memory.ts';
 import type { SharedMemory } from '../platform/shared-memory.ts';
 import type { PayloadFacts } from './cache-entry.ts';
 import type { Extent } from './extent.ts';
 import { extentHeaderBytes } from './extent-header.ts';
-import { scanIndex } from './memory-scan.ts';
+import { heldIn, scanIndex } from './memory-scan.ts';
 import type { HeldPlace } from './memory-scan.ts';
 import { newSharedDirectory } from './shared-directories.ts';
 import { ownerOf } from './shared-layout.ts';
@@ -39,6 +39,7 @@ import { SlabMemoryTier } from './slab-memory-tier.ts';
 const unit = 4096;
 const namespace = parseNamespace('team');
 const wish = { exact: false, fingerprint: undefined };
+const ofRawTails = { ...wish, kind: 'raw-tail' } as const;
 /** Entries of the smallest index. */
 const smallest = 1024;
 /** After so many payloads three quarters of these were used, since some fall to entries that were before. */
@@ -157,6 +158,57 @@ describe('the shared index', { skip: withoutNative() }, () => {
       }
     }
     assert.equal(client.isOpen, true);
+    client.close();
+  });
+
+  it('gives what is held another name, at no moment without one, also while it is built anew', async () => {
+    // What whoever follows would find in the file that it reads, whenever an entry has gone there.
+    const counts: number[] = [];
+    const { index } = shared();
+    let current: Uint8Array | undefined;
+    const publish: typeof index.publish = (bytes, key, words) => {
+      current ??= bytes;
+      return index.publish(bytes, key, words);
+    };
+    const retire: typeof index.retire = (bytes, entry) => {
+      index.retire(bytes, entry);
+      if (bytes === current) counts.push(heldIn(bytes.subarray(entriesStart)).length);
+    };
+    await reopen(64 * unit, { ...shared(), index: { ...index, publish, retire } });
+    const client = reader();
+    const found = (name: string): number => {
+      const { blocks, release } = client.pin(namespace, [keyOf(name)], ofRawTails);
+      release();
+      return blocks.length;
+    };
+    let builds = 0;
+    const live: { readonly name: string; readonly extent: Extent }[] = [];
+    for (let i = 0; i < many; i += 1) {
+      const facts = {
+        ...factsOf(`r ${i}`),
+        ...{ kind: 'raw-tail' as const, length: unit - extentHeaderBytes },
+      };
+      const extent = slabs.allocate(unit);
+      assert(extent !== undefined);
+      assert(tier.publishHeld(facts, keyOf(`name of r ${i}`), extent.bytes));
+      counts.length = 0;
+      current = undefined;
+      for (let again = 0; again < 2; again += 1) tier.nameByKey(facts, extent.bytes);
+      assert.deepEqual(counts, [live.length + 1], 'one entry goes, behind the one in its place');
+      live.push({ name: `r ${i}`, extent });
+      // Of so many some are taken along to the next index one step later than others.
+      for (const { name } of rebuilt() === builds ? live.slice(-1) : live) {
+        assert.deepEqual([found(name), found(`name of ${name}`)], [1, 0], `${name}, ${i}`);
+      }
+      builds = rebuilt();
+      if (live.length <= 40) continue;
+      const [oldest] = live.splice(0, 1);
+      tier.settle(oldest.extent.bytes);
+      tier.hide(oldest.extent.bytes);
+      assert.equal(found(oldest.name), 0);
+      oldest.extent.unpin();
+    }
+    assert(rebuilt() > 0, 'it was built anew meanwhile');
     client.close();
   });
 

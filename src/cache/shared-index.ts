@@ -97,6 +97,22 @@ export class SharedIndex {
     return entry >= 0;
   }
 
+  /** Shows under another name what is shown at a place, at no moment under none. Nothing changes when there is no room. */
+  rename(place: Place, name: string, payload: Uint32Array): void {
+    const before = this.#places.get(place) ?? -1;
+    assert(before >= 0, 'what gets another name is shown');
+    const entry = this.#file.publish(name, payload);
+    if (entry < 0) return;
+    this.#file.retire(before);
+    this.#places.set(place, entry);
+    const other = this.#build?.places.get(place) ?? -1;
+    if (other >= 0) {
+      this.#build?.file?.retire(other);
+      this.#build?.places.set(place, -1);
+    }
+    this.#carry(place, entry);
+  }
+
   /** Something is shown there, or was and may still be read. */
   has(place: Place): boolean {
     return this.#places.get(place) !== undefined;

@@ -32,7 +32,7 @@ export function isRingName(name: string): boolean {
   return /^ring-\d{1,10}$/.test(name);
 }
 
-/** The number of each kind, below that of its namespace. Readers look for blocks alone. */
+/** The number of each kind, below that of its namespace. */
 const kindNumbers: Readonly<Record<PayloadKind, number>> = { block: 1, tail: 2, 'raw-tail': 3 };
 
 /** Whose the payloads of a kind are in a namespace, by its number. */

@@ -3,6 +3,7 @@ import { systemErrorCode } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { LoadedBlock } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import type { PayloadKind } from '../blocks/payload-kind.ts';
 import type { LentPlace } from '../blocks/served-store.ts';
 import {
   clientBytes,
@@ -30,11 +31,12 @@ import type { IndexView, ReaderParts } from './shared-reader-files.ts';
 import { ReaderSegments } from './shared-reader-segments.ts';
 import type { WritableSegment } from './shared-reader-segments.ts';
 
-/** What a load asks of blocks. */
+/** What a load asks of blocks, or of another kind: the key of a tail is its digest. */
 export interface SharedWish {
   readonly exact: boolean;
   /** Undefined: any. */
   readonly fingerprint: string | undefined;
+  readonly kind?: PayloadKind;
 }
 
 /**
@@ -59,7 +61,6 @@ export interface SharedFiller {
 
 /** Namespaces are counted from 1. */
 const nobody = ownerOf(0);
-
 const noPins: SharedPins = { blocks: [], damaged: 0, release: () => undefined };
 
 /**
@@ -202,7 +203,7 @@ export class SharedReader {
   /** Pins leading blocks that suit, as far as there are hazards and as is pinned at most. As for {@link find} with the digits. */
   pin(namespace: Namespace, keys: readonly BlockKey[], wish: SharedWish): SharedPins {
     // First: numbers of names are those of one index.
-    const owner = this.isOpen ? this.#ownerOf(namespace) : undefined;
+    const owner = this.isOpen ? this.#ownerOf(namespace, wish.kind) : undefined;
     const count = Math.min(keys.length, this.#freeCount);
     if (owner === undefined || count === 0) return noPins;
     const exchange = this.#exchange;
@@ -387,9 +388,9 @@ export class SharedReader {
     }
   }
 
-  #ownerOf(namespace: Namespace): number | undefined {
+  #ownerOf(namespace: Namespace, kind?: PayloadKind): number | undefined {
     const number = this.#view.names.find('namespace', namespace);
-    return number === 0 ? undefined : ownerOf(number);
+    return number === 0 ? undefined : ownerOf(number, kind);
   }
 }
 

@@ -95,20 +95,31 @@ export class SharedTier implements OutsideReaders {
 
   /** Shows a payload that lies in memory of this tier and does not change any more. */
   publish(facts: PayloadFacts, extent: SlabBytes, payload: Uint8Array): void {
-    // Only blocks are looked for; a raw tail changes under its key.
-    if (facts.kind === 'block') this.#show(facts, facts.key, { extent, payload, marks: 0 });
+    if (this.#describe(facts, { extent, payload, marks: 0 }))
+      this.#index.show(extent, facts.key, this.#payload);
   }
 
   /**
-   * Shows a payload of any kind behind its header, marked as one that is in no log. `name` is what no other
-   * payload of its kind and namespace has: of a block its key. False when there is no room for it in the
-   * index, or its names or numbers do not fit; then it is not shown.
+   * Shows a payload behind its header, marked as one that is in no log. `name` is its key, or a text like one that no
+   * other payload of its kind and namespace has. False when there is no room for it in the index, when
+   * something has that name, or its names or numbers do not fit; then it is not shown.
    *
    * It is never shown without the mark: whoever sees a block takes it for accepted (docs/decisions/0095).
    */
   publishHeld(facts: PayloadFacts, name: string, extent: SlabBytes): boolean {
-    const payload = extent.subarray(extentHeaderBytes, extentHeaderBytes + facts.length);
-    return this.#show(facts, name, { extent, payload, marks: ownerMarks.held });
+    const shown = { extent, payload: behindHeader(facts, extent), marks: ownerMarks.held };
+    return this.#describe(facts, shown) && this.#index.show(extent, name, this.#payload);
+  }
+
+  /**
+   * Shows by its key what was shown by {@link publishHeld} under another name, at no moment under none. Nothing changes when
+   * it has its key, or there is no room.
+   */
+  nameByKey(facts: PayloadFacts, extent: SlabBytes): void {
+    const owner = this.#index.ownerOf(extent);
+    if (owner === undefined) return;
+    const shown = { extent, payload: behindHeader(facts, extent), marks: owner & allMarks };
+    if (this.#describe(facts, shown)) this.#index.rename(extent, facts.key, this.#payload);
   }
 
   /** The object store has the payload, which is still in no log. */
@@ -121,8 +132,7 @@ export class SharedTier implements OutsideReaders {
   /** The log has the payload, or it is not wanted: whoever follows has no use for it here. */
   settle(extent: SlabBytes): void {
     const owner = this.#index.ownerOf(extent);
-    const marks = ownerMarks.held | ownerMarks.confirmed;
-    if (owner !== undefined) this.#index.setOwner(extent, owner & ~marks);
+    if (owner !== undefined) this.#index.setOwner(extent, owner & ~allMarks);
     // So that nobody takes it for one that is held when its entry is being written as the process ends.
     extent.fill(0, 0, 4);
   }
@@ -196,10 +206,9 @@ export class SharedTier implements OutsideReaders {
     this.#clientsFile.close();
   }
 
-  /** False when it is not shown. */
-  #show(
+  /** Puts into `#payload` what the index is to say of it. False when that cannot be said. */
+  #describe(
     facts: PayloadFacts,
-    name: string,
     {
       extent,
       payload,
@@ -221,7 +230,7 @@ export class SharedTier implements OutsideReaders {
     this.#payload.set([...words, bits, owner | marks, skip]);
     // What lay there before was used by others.
     this.#segments.takeUse(extent.byteOffset, extent.buffer);
-    return this.#index.show(extent, name, this.#payload);
+    return true;
   }
 
   /** True while a living client pins the place. The pins of dead ones are forgotten. */
@@ -263,6 +272,13 @@ export class SharedTier implements OutsideReaders {
     const number = this.#index.addName('fingerprint', fingerprint);
     return number === 0 || number >= fingerprintsMax ? undefined : number;
   }
+}
+
+const allMarks = ownerMarks.held | ownerMarks.confirmed;
+
+/** The payload of an extent that begins with its header. */
+function behindHeader({ length }: PayloadFacts, extent: SlabBytes): Uint8Array {
+  return extent.subarray(extentHeaderBytes, extentHeaderBytes + length);
 }
 
 /** What is logged when a store has no shared memory, with the reason as `why`. */

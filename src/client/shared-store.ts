@@ -1,5 +1,12 @@
 import type { BlockKey } from '../blocks/block-key.ts';
-import { checkKeys, checkOptions, keysOfBlocks, mayBeKeys } from '../blocks/call-arguments.ts';
+import {
+  checkKeys,
+  checkOptions,
+  checkTip,
+  checkTokens,
+  keysOfBlocks,
+  mayBeKeys,
+} from '../blocks/call-arguments.ts';
 import type {
   BlockToSave,
   Borrow,
@@ -18,6 +25,7 @@ import type {
   TailToSave,
 } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { tailDigest } from '../blocks/prefix.ts';
 import type { SharedPins, SharedReader, SharedWish } from '../cache/shared-reader.ts';
 import type { LeftSave, SaveHere, SaveRings } from './save-rings.ts';
 import { rehearse } from './shared-rehearsal.ts';
@@ -46,7 +54,7 @@ export interface SharedStoreParts {
  * A daemon on this host as a store. Leading blocks in its memory are found and borrowed where they
  * lie: no call, no copy; a save of blocks that are all there is answered by that, as is a lookup of
  * blocks that are there or that the daemon knows in the bucket; and of other saves it leaves what
- * it can in a ring there. Everything else goes over the socket; a load of blocks brings them into the daemon's memory, where
+ * it can in a ring there. So is a tail of all tokens of a query. Everything else goes over the socket; a load of blocks brings them into the daemon's memory, where
  * the next load finds them. Without shared memory it is the store over the socket.
  *
  * What is found had the form of a key, so the digits of keys are checked only of what goes over the
@@ -117,8 +125,24 @@ export class SharedStore implements KvStore {
     return result;
   }
 
-  loadTail(query: TailQuery, options?: LoadOptions): Promise<TailBorrow | undefined> {
-    return this.#parts.remote.loadTail(query, options);
+  async loadTail(query: TailQuery, options?: LoadOptions): Promise<TailBorrow | undefined> {
+    const reader = this.#reader(options);
+    if (reader === undefined) return this.#parts.remote.loadTail(query, options);
+    checkTip(query.tip);
+    checkTokens(query.tokens);
+    checkOptions(options);
+    // That of all tokens: none is longer. What is bound to its tokens does not change under its key.
+    const digest = tailDigest(query.tip, query.tokens);
+    const pins = reader.pin(this.#namespaceOf(options), [digest], {
+      ...wishOf(options),
+      kind: 'tail',
+    });
+    this.#corrupt += pins.damaged;
+    this.#count(pins);
+    const tail = pins.blocks.at(0);
+    if (tail === undefined) return this.#parts.remote.loadTail(query, options);
+    const { payload, tokens, hasDecodedTokens, tier, crc } = tail;
+    return { payload, tokens, hasDecodedTokens, tier, crc, release: pins.release };
   }
 
   saveTail(tail: TailToSave, options?: SaveOptions): Promise<SaveResult> {

@@ -130,6 +130,7 @@ export function needOfFrame(type: FrameType): Need | undefined {
     case 'load':
     case 'load-tail':
     case 'load-raw-tail':
+    case 'borrow-raw-tail':
     case 'prefetch':
       return 'read';
     case 'contains':

@@ -13,6 +13,9 @@ import type { ClientAccount } from './client-accounts.ts';
 import type { DaemonService } from './daemon-service.ts';
 import type { FrameSink } from './served-call.ts';
 
+/** What clients of a Unix socket may do where no tokens are asked for: namespaces of what is shared are nobody's. */
+const ofOpenHost = features.ringing | features.borrowing | features.borrowingTails;
+
 /** Who is at the other end of a connection. */
 export interface GreetedClient {
   /** Of one token only: another's connections are never taken for its own. */
@@ -50,8 +53,7 @@ export function greet(
   const known =
     features.lending |
     (putDurable === false ? features.accepting : 0) |
-    // What is in a ring is taken whatever its namespace.
-    (door.isLocal && door.access.isOpen ? features.ringing | features.borrowing : 0) |
+    (door.isLocal && door.access.isOpen ? ofOpenHost : 0) |
     (wire === undefined ? 0 : features.compressing);
   const tenant = grantOf(credential, hello.token).name;
   const id = tenant === undefined ? hello.clientId : `${tenant} ${hello.clientId}`;

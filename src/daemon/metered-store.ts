@@ -17,9 +17,11 @@ import type {
   Tier,
 } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import type { PayloadKind } from '../blocks/payload-kind.ts';
 import type {
   PayloadLease,
   SaveRing,
+  SaveTailOptions,
   SaveWantedOptions,
   ServedStore,
   WantedBlock,
@@ -76,8 +78,8 @@ export class MeteredStore implements ServedStore {
     return this.#meter.measure('save', () => this.#store.saveWanted(blocks, options));
   }
 
-  shows(keys: readonly BlockKey[], namespace: Namespace): boolean {
-    return this.#store.shows(keys, namespace);
+  shows(keys: readonly BlockKey[], namespace: Namespace, kind?: PayloadKind): boolean {
+    return this.#store.shows(keys, namespace, kind);
   }
 
   lease(byteLength: number): PayloadLease | undefined {
@@ -98,7 +100,7 @@ export class MeteredStore implements ServedStore {
     return tail && this.#lend(tail, startMs);
   }
 
-  saveTail(tail: TailToSave, options?: SaveOptions): Promise<SaveResult> {
+  saveTail(tail: TailToSave, options?: SaveTailOptions): Promise<SaveResult> {
     return this.#meter.measure('save-tail', () => this.#store.saveTail(tail, options));
   }
 
@@ -110,7 +112,7 @@ export class MeteredStore implements ServedStore {
     return tail && this.#lend(tail, startMs);
   }
 
-  saveRawTail(tip: BlockKey, payload: Uint8Array, options?: SaveOptions): Promise<SaveResult> {
+  saveRawTail(tip: BlockKey, payload: Uint8Array, options?: SaveTailOptions): Promise<SaveResult> {
     return this.#meter.measure('save-raw-tail', () =>
       this.#store.saveRawTail(tip, payload, options),
     );

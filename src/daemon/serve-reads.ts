@@ -2,12 +2,14 @@ import { isStoreError } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { Borrow, LoadOptions, MissReason, PayloadBorrow } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
+import { tailDigest } from '../blocks/prefix.ts';
 import {
   decodeLoadCall,
   decodeLoadRawTailCall,
   decodeLoadTailCall,
   encodeLoaded,
   encodeResident,
+  encodeResidentTail,
 } from '../protocol/read-messages.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
 import type { WireDoor } from '../wire/wire-link.ts';
@@ -134,20 +136,33 @@ async function sendBlocks(
 
 /** Answers `load-tail`. */
 export async function serveLoadTail(run: LoadRun, body: Uint8Array): Promise<void> {
-  const { tip, tokens, mayCompress, ...options } = decodeLoadTailCall(body);
+  const { tip, tokens, mayCompress, mayBorrow, ...options } = decodeLoadTailCall(body);
   const { signal } = run.call;
   await run.account.roomForPins({ clock: run.service.clock, signal });
-  const found = await run.service.store.loadTail({ tip, tokens }, { ...capped(options), signal });
-  await sendOne(run, found, found, mayCompress ? run.wire : undefined);
+  const { store } = run.service;
+  const found = await store.loadTail({ tip, tokens }, { ...capped(options), signal });
+  const isShown = ({ tokens: count }: TailFacts): boolean =>
+    store.shows([tailDigest(tip, tokens.slice(0, count))], options.namespace, 'tail');
+  await answerTail(run, found, found ?? noTokens, {
+    wire: mayCompress ? run.wire : undefined,
+    isShown: mayBorrow === true ? isShown : isSent,
+  });
 }
 
-/** Answers `load-raw-tail`. */
-export async function serveLoadRawTail(run: LoadRun, body: Uint8Array): Promise<void> {
+/** Answers `load-raw-tail`, and `borrow-raw-tail`. */
+export async function serveLoadRawTail(
+  run: LoadRun,
+  body: Uint8Array,
+  mayBorrow: boolean,
+): Promise<void> {
   const { tip, ...options } = decodeLoadRawTailCall(body);
   const { signal } = run.call;
   await run.account.roomForPins({ clock: run.service.clock, signal });
-  const found = await run.service.store.loadRawTail(tip, { ...capped(options), signal });
-  await sendOne(run, found, { tokens: 0, hasDecodedTokens: false }, undefined);
+  const { store } = run.service;
+  const found = await store.loadRawTail(tip, { ...capped(options), signal });
+  const isShown = (): boolean => store.shows([tip], options.namespace, 'raw-tail');
+  const ways = { wire: undefined, isShown: mayBorrow ? isShown : isSent };
+  await answerTail(run, found, noTokens, ways);
 }
 
 /** What a client asks for, but no longer than a call may last here. */
@@ -155,21 +170,40 @@ function capped<Options extends { readonly deadlineMs: number }>(options: Option
   return { ...options, deadlineMs: Math.min(options.deadlineMs, limits.servedDeadlineMsMax) };
 }
 
-async function sendOne(
+type TailFacts = Pick<PayloadNotice, 'tokens' | 'hasDecodedTokens'>;
+
+const noTokens: TailFacts = { tokens: 0, hasDecodedTokens: false };
+
+/** Of a client that does not read shared memory. */
+const isSent = (): boolean => false;
+
+/** How a tail may come to its client. */
+interface TailWays {
+  readonly wire: WireDoor | undefined;
+  /** The client need only be told of it: it lies where that finds it. */
+  isShown(facts: TailFacts): boolean;
+}
+
+/** Ends a load of a tail. Of one that is shown the client finds what is under its key then: of a raw tail the last one. */
+async function answerTail(
   run: LoadRun,
   found: PayloadBorrow | undefined,
-  facts: Pick<PayloadNotice, 'tokens' | 'hasDecodedTokens'> | undefined,
-  wire: WireDoor | undefined,
+  { tokens, hasDecodedTokens }: TailFacts,
+  ways: TailWays,
 ): Promise<void> {
   const { call, sink, account, service } = run;
-  if (found !== undefined && facts !== undefined) {
+  if (found !== undefined) {
     const unpin = account.pins.add(found.payload.length);
     try {
       call.signal.throwIfAborted();
       const { payload, tier } = found;
-      const { tokens, hasDecodedTokens } = facts;
-      const sender = new PayloadSender({ sink, id: call.id }, [payload], wire, service.counters);
-      await sender.send({ index: 0, tokens, hasDecodedTokens, tier }, found);
+      if (ways.isShown({ tokens, hasDecodedTokens })) {
+        sink.send('resident-tail', call.id, encodeResidentTail({ tokens, tier }));
+      } else {
+        const to = { sink, id: call.id };
+        const sender = new PayloadSender(to, [payload], ways.wire, service.counters);
+        await sender.send({ index: 0, tokens, hasDecodedTokens, tier }, found);
+      }
       await sink.flushed();
     } finally {
       unpin();

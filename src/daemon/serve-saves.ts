@@ -52,10 +52,10 @@ export function serveSaveTail(run: SaveRun, body: Uint8Array): Promise<void> {
   const save = decodeSaveTailCall(body);
   return withDeadline(run, save, async (call) => {
     const { tip, tokens, position, hasDecodedTokens } = save;
-    await saveOne(run, save, call, (payload) =>
+    await saveOne(run, save, call, ({ payload, crc }) =>
       run.service.store.saveTail(
         { tip, tokens, payload, position, hasDecodedTokens },
-        saveOptions(save, call),
+        { ...saveOptions(save, call), crc },
       ),
     );
   });
@@ -65,8 +65,8 @@ export function serveSaveTail(run: SaveRun, body: Uint8Array): Promise<void> {
 export function serveSaveRawTail(run: SaveRun, body: Uint8Array): Promise<void> {
   const save = decodeSaveRawTailCall(body);
   return withDeadline(run, save, (call) =>
-    saveOne(run, save, call, (payload) =>
-      run.service.store.saveRawTail(save.tip, payload, saveOptions(save, call)),
+    saveOne(run, save, call, ({ payload, crc }) =>
+      run.service.store.saveRawTail(save.tip, payload, { ...saveOptions(save, call), crc }),
     ),
   );
 }
@@ -126,13 +126,13 @@ async function saveOne(
   run: SaveRun,
   save: SaveHead & { readonly length: number },
   call: Call,
-  store: (payload: Uint8Array) => Promise<SaveResult>,
+  store: (received: ReceivedPayload) => Promise<SaveResult>,
 ): Promise<void> {
   const expected = [{ index: 0, length: save.length }];
   const payloads = new PayloadStream(run, { save, expected, isWanted: [true], call });
   try {
     const { received } = await payloads.nextGroup();
-    const result = await store(received[0].payload);
+    const result = await store(received[0]);
     payloads.stored(received);
     run.sink.send('saved', run.call.id, encodeSaved(result));
   } finally {

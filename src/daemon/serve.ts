@@ -55,7 +55,8 @@ export async function serve(type: FrameType, body: Uint8Array, run: ServedRun): 
     case 'load-tail':
       return account.runLoad(turn, () => serveLoadTail(run, body));
     case 'load-raw-tail':
-      return account.runLoad(turn, () => serveLoadRawTail(run, body));
+    case 'borrow-raw-tail':
+      return account.runLoad(turn, () => serveLoadRawTail(run, body, type === 'borrow-raw-tail'));
     case 'save':
       return serveSave(run, body);
     case 'save-tail':
@@ -74,13 +75,11 @@ export async function serve(type: FrameType, body: Uint8Array, run: ServedRun): 
       sink.send('deleted', call.id, encodeNumber(objects));
       return;
     }
-    case 'stats':
-      sink.send(
-        'statistics',
-        call.id,
-        encodeStatistics(await store.stats(optionsOf(decodeHead(body)))),
-      );
+    case 'stats': {
+      const stats = await store.stats(optionsOf(decodeHead(body)));
+      sink.send('statistics', call.id, encodeStatistics(stats));
       return;
+    }
     default:
       throw new StoreError('INVALID', `a client does not send ${type}`);
   }

@@ -37,6 +37,8 @@ export const frameTypeCodes = {
   ring: 42,
   'ring-news': 43,
   resident: 44,
+  'resident-tail': 45,
+  'borrow-raw-tail': 46,
 } as const;
 
 export type FrameType = keyof typeof frameTypeCodes;

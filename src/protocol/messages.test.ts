@@ -57,7 +57,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     {
       versionOldest: 1,
       versionNewest: 1,
-      features: 23,
+      features: 55,
       clientId: '000102030405060708090a0b0c0d0e0f',
       token: 's3cret',
       agent: 'c-library 1.1',
@@ -68,7 +68,7 @@ const goldens: Readonly<Record<string, Golden>> = {
     ['welcome', 0],
     {
       version: 1,
-      features: 23,
+      features: 55,
       bodyBytesMax: 8_388_608,
       dataBytesMax: 1_048_576,
       eagerBytesMax: 131_072,
@@ -153,6 +153,22 @@ const goldens: Readonly<Record<string, Golden>> = {
   'load-raw-tail': golden(['load-raw-tail', 5], { ...head, deadlineMs: 0, tip: key(7) }, [
     reads.encodeLoadRawTailCall,
     reads.decodeLoadRawTailCall,
+  ]),
+  'load-tail-borrowing': golden(
+    ['load-tail', 22],
+    {
+      ...{ ...head, deadlineMs: 1, exact: false, fingerprint: undefined, mayCompress: false },
+      ...{ mayBorrow: true, tip: key(7), tokens: [1, -2, 2_147_483_647] },
+    },
+    [reads.encodeLoadTailCall, reads.decodeLoadTailCall],
+  ),
+  'borrow-raw-tail': golden(['borrow-raw-tail', 23], { ...head, deadlineMs: 0, tip: key(7) }, [
+    reads.encodeLoadRawTailCall,
+    reads.decodeLoadRawTailCall,
+  ]),
+  'resident-tail': golden(['resident-tail', 22], { tokens: 2, tier: 'disk' as const }, [
+    reads.encodeResidentTail,
+    reads.decodeResidentTail,
   ]),
   payload: golden(
     ['payload', 3],

@@ -37,6 +37,7 @@ export interface LoadTailCall extends CallHead, Wish {
   readonly tokens: readonly number[];
 }
 
+/** `load-raw-tail`, and `borrow-raw-tail`, whose caller reads shared memory. */
 export interface LoadRawTailCall extends CallHead {
   readonly tip: BlockKey;
 }
@@ -71,6 +72,13 @@ export interface CompressedForm {
 
 /** The tiers that the next payloads came from, which lie in memory that the client reads: they do not come. */
 export type Resident = readonly Tier[];
+
+/** A tail lies in memory that the client reads, and does not come: of how many tokens it is, and where it came from. */
+export interface ResidentTail {
+  /** 0: a raw tail, or one of no tokens. */
+  readonly tokens: number;
+  readonly tier: Tier;
+}
 
 /** The end of a load: so many payloads were sent, and why there are no more. */
 export interface Loaded {
@@ -258,6 +266,17 @@ export function decodeResident(body: Uint8Array): Resident {
   const tiersOfNext = Array.from({ length: count }, () => reader.word(tiers));
   reader.end();
   return tiersOfNext;
+}
+
+export function encodeResidentTail({ tokens, tier }: ResidentTail): Uint8Array {
+  return new ByteWriter(5).u32(tokens).u8(tiers.indexOf(tier)).finish();
+}
+
+export function decodeResidentTail(body: Uint8Array): ResidentTail {
+  const reader = new ByteReader(body, 'resident-tail');
+  const resident = { tokens: reader.u32(), tier: reader.word(tiers) };
+  reader.end();
+  return resident;
 }
 
 export function encodePresent(flags: readonly boolean[]): Uint8Array {

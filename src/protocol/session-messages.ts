@@ -12,6 +12,7 @@ export const protocolVersions = { newest: 1, oldest: 1 } as const;
  * `accepting`: a save that says nothing of it is answered when it is accepted, not when it is durable.
  * `ringing`: saves may be left in a ring (`open-ring`). `compressing`: payloads may come compressed where a call
  * says so. `borrowing`: of payloads that lie in shared memory no more may come than that they do (`resident`).
+ * `borrowing-tails`: the same of tails (`resident-tail`).
  */
 export const features = {
   lending: 1,
@@ -19,6 +20,7 @@ export const features = {
   ringing: 4,
   compressing: 8,
   borrowing: 16,
+  borrowingTails: 32,
 } as const;
 
 /** The first message of a client on every connection. */

@@ -20,10 +20,12 @@ import type {
 } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import type { PayloadKind } from '../blocks/payload-kind.ts';
 import { tailDigest } from '../blocks/prefix.ts';
 import type {
   PayloadLease,
   SaveRing,
+  SaveTailOptions,
   SaveWantedOptions,
   ServedStore,
   WantedBlock,
@@ -177,8 +179,8 @@ export class Store implements ServedStore {
     });
   }
 
-  shows(keys: readonly BlockKey[], namespace: Namespace): boolean {
-    return keys.every((key) => this.#parts.shows({ namespace, kind: 'block', key }));
+  shows(keys: readonly BlockKey[], namespace: Namespace, kind: PayloadKind = 'block'): boolean {
+    return keys.every((key) => this.#parts.shows({ namespace, kind, key }));
   }
 
   lease(byteLength: number): PayloadLease | undefined {
@@ -203,7 +205,7 @@ export class Store implements ServedStore {
     });
   }
 
-  async saveTail(tail: TailToSave, options?: SaveOptions): Promise<SaveResult> {
+  async saveTail(tail: TailToSave, options?: SaveTailOptions): Promise<SaveResult> {
     checkTail(tail);
     const { writePath, tails, deadlines } = this.#parts;
     return this.#call(options, deadlines.saveMs, async (call, namespace) => {
@@ -218,7 +220,7 @@ export class Store implements ServedStore {
         position: tail.position,
         hasDecodedTokens: tail.hasDecodedTokens ?? false,
       };
-      const payloads = [{ facts, payload: tail.payload }];
+      const payloads = [{ facts, payload: tail.payload, crc: options?.crc }];
       const durable = this.#isDurable(options);
       const result = withPayloads(await writePath.save({ payloads, chain: [], durable }, call));
       await tails.trim(namespace, tail.tip, call);
@@ -238,7 +240,7 @@ export class Store implements ServedStore {
   async saveRawTail(
     tip: BlockKey,
     payload: Uint8Array,
-    options?: SaveOptions,
+    options?: SaveTailOptions,
   ): Promise<SaveResult> {
     checkTail({ tip, tokens: [], payload });
     const { writePath, tails, deadlines } = this.#parts;
@@ -254,7 +256,7 @@ export class Store implements ServedStore {
         position: undefined,
         hasDecodedTokens: false,
       };
-      const payloads = [{ facts, payload }];
+      const payloads = [{ facts, payload, crc: options?.crc }];
       const durable = this.#isDurable(options);
       const result = withPayloads(await writePath.save({ payloads, chain: [], durable }, call));
       tails.noteRawTailSaved(namespace, tip);

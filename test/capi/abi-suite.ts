@@ -69,7 +69,7 @@ const steady: Readonly<Record<Way, readonly string[]>> = {
 };
 /** Groups that kill or stop their daemon, fill its memory, or change its files. */
 const harsh: Readonly<Record<Way, readonly string[]>> = {
-  shm: ['outage', 'shared', 'shared-processes', 'shared-files', 'filling', 'uses'],
+  shm: ['outage', 'shared', 'shared-processes', 'shared-files', 'shared-tails', 'filling', 'uses'],
   ring: ['rings'],
   unix: ['outage', 'stopped', 'cancelled', 'harsh-habits'],
   tcp: ['outage', 'stopped', 'cancelled', 'harsh-habits'],

@@ -113,7 +113,6 @@ describe('the constants of shared memory in C', () => {
       names_max: shared.namesMax,
       name_bytes: shared.nameBytes,
       name_text_max: shared.nameBytes - 2,
-      block_kind: ownerOf(0),
       fact_tokens_max: factBits.tokensMax,
       fact_decoded: factBits.decoded,
       fact_fingerprint_shift: factBits.fingerprintShift,
@@ -127,6 +126,9 @@ describe('the constants of shared memory in C', () => {
       fingerprint_kind: Number(kinds?.[2]),
     });
     compare('src/library/shared-reader.h', {
+      wmbt_kind_block: ownerOf(0),
+      wmbt_kind_tail: ownerOf(0, 'tail'),
+      wmbt_kind_raw_tail: ownerOf(0, 'raw-tail'),
       wmbt_segments_max: ownNumber('cache/shared-segments.ts', 'segmentsMax'),
     });
     compare('src/library/shared-uses.c', { unit_bytes: shared.offsetUnitBytes });
@@ -262,6 +264,7 @@ describe('the constants of messages in C', () => {
       feature_accepting: features.accepting,
       feature_ringing: features.ringing,
       feature_borrowing: features.borrowing,
+      feature_borrowing_tails: features.borrowingTails,
     });
     compare('src/library/messages.h', {
       wmbt_client_id_bytes: ownNumber('protocol/session-messages.ts', 'clientIdBytes'),

@@ -20,24 +20,35 @@ interface Get {
   readonly end: ProgramEnd;
   /** Messages of the daemon by their type. */
   readonly sent: ReadonlyMap<FrameType, number>;
-  /** Calls of the load. */
+  /** Calls that load. */
   readonly loads: number;
 }
 
 interface GetOptions {
+  /** Groups of the program: 8 blocks of 1 MiB, or two tails, of which one is raw, of as much each. Blocks when absent. */
+  readonly groups?: readonly [put: string, get: string];
   /** Bytes of the daemon's memory, as a setting; `64MiB` when absent. */
   readonly memory?: string;
+  /** What becomes of a message that says what lies in memory. */
   readonly alterResident?: (body: Uint8Array) => Uint8Array;
   readonly isBorrowed: boolean;
 }
 
-/** One program puts 8 blocks of 1 MiB; behind a restart of the daemon another gets them. */
-async function get({ memory = '64MiB', alterResident, isBorrowed }: GetOptions): Promise<Get> {
+const tails = ['put-tails', 'get-tails'] as const;
+const isResident = (type: FrameType): boolean => type === 'resident' || type === 'resident-tail';
+
+/** One program puts; behind a restart of the daemon another gets. */
+async function get({
+  groups: [putGroup, getGroup] = ['one-put', 'one-get'],
+  memory = '64MiB',
+  alterResident,
+  isBorrowed,
+}: GetOptions): Promise<Get> {
   const program = await buildAbiTest();
   const home = await startDaemonHome({ memory });
   const directory = await makeTemporaryDirectory('relay');
   try {
-    const put = await runProgram(program, ['one-put'], { environment: home.unix });
+    const put = await runProgram(program, [putGroup], { environment: home.unix });
     assert.equal(put.status, 0, put.lines.join('\n'));
     await home.daemon().stop();
     await home.restart();
@@ -52,14 +63,16 @@ async function get({ memory = '64MiB', alterResident, isBorrowed }: GetOptions):
       ...{ path, daemon },
       alter: (type, body) => {
         sent.set(type, (sent.get(type) ?? 0) + 1);
-        return type === 'resident' && alterResident ? alterResident(body) : body;
+        return isResident(type) && alterResident ? alterResident(body) : body;
       },
     });
     try {
       const borrowed = isBorrowed ? { WMBT_TEST_BORROWED: '1' } : {};
       const environment = { ...home.unix, WMBT_KV_RUNTIME_DIR: run, ...borrowed };
-      const end = await runProgram(program, ['one-get'], { environment });
-      return { end, sent, loads: relay.received.get('load') ?? 0 };
+      const end = await runProgram(program, [getGroup], { environment });
+      const calls = ['load', 'load-tail', 'load-raw-tail', 'borrow-raw-tail'] as const;
+      const loads = calls.reduce((sum, type) => sum + (relay.received.get(type) ?? 0), 0);
+      return { end, sent, loads };
     } finally {
       await relay.close();
     }
@@ -102,6 +115,35 @@ describe('a get of the C library of what is not in shared memory', { skip }, () 
       await reportTests(context, end);
       assert.equal(loads, 2);
       assert((sent.get('payload') ?? 0) > 0);
+    });
+  }
+});
+
+describe('a load of tails by the C library which only the daemon can answer', { skip }, () => {
+  it('is borrowed, and not sent', async (context) => {
+    const { end, sent, loads } = await get({ groups: tails, isBorrowed: true });
+    await reportTests(context, end);
+    assert.deepEqual([sent.get('resident-tail'), sent.get('payload'), loads], [2, undefined, 2]);
+  });
+
+  it('is sent where the daemon has too little memory', async (context) => {
+    const { end, sent, loads } = await get({ groups: tails, memory: '512KiB', isBorrowed: false });
+    await reportTests(context, end);
+    assert.deepEqual([sent.get('resident-tail'), sent.get('payload'), loads], [undefined, 2, 2]);
+  });
+
+  const wrongs: readonly (readonly [string, (body: Uint8Array) => Uint8Array])[] = [
+    ['of more tokens than were asked for', () => Uint8Array.of(200, 0, 0, 0, 1)],
+    ['of so many tokens as no tail has', () => Uint8Array.of(3, 0, 0, 0, 1)],
+    ['with less than it announces', (body) => body.subarray(0, body.length - 1)],
+    ['from a tier that there is not', (body) => Uint8Array.of(...body.subarray(0, 4), 3)],
+  ];
+  for (const [what, alterResident] of wrongs) {
+    it(`is made again, over the socket, when the daemon tells ${what}`, async (context) => {
+      const { end, sent, loads } = await get({ groups: tails, alterResident, isBorrowed: false });
+      await reportTests(context, end);
+      // What the first attempt met the second load heeds.
+      assert.deepEqual([sent.get('resident-tail'), sent.get('payload'), loads], [1, 2, 3]);
     });
   }
 });

@@ -20,6 +20,7 @@ TYPES = {
     "wanted": 27, "grant": 28, "saved": 29, "prefetch": 30, "prefetched": 31, "flush": 32,
     "flushed": 33, "delete": 34, "deleted": 35, "stats": 36, "statistics": 37, "resend": 38,
     "lent": 39, "filled": 40, "open-ring": 41, "ring": 42, "ring-news": 43, "resident": 44,
+    "resident-tail": 45, "borrow-raw-tail": 46,
 }  # fmt: skip
 
 
@@ -54,8 +55,8 @@ def tokens(*values):
 NONE = 0xFFFFFFFF
 
 GOLDEN = {
-    "hello": frame("hello", 0, struct.pack("<HHI", 1, 1, 23) + bytes(range(16)) + text("s3cret") + text("c-library 1.1")),
-    "welcome": frame("welcome", 0, struct.pack("<HIIIIII", 1, 23, 8388608, 1048576, 131072, 256, 16) + text("wombatkv 0.1.0")),
+    "hello": frame("hello", 0, struct.pack("<HHI", 1, 1, 55) + bytes(range(16)) + text("s3cret") + text("c-library 1.1")),
+    "welcome": frame("welcome", 0, struct.pack("<HIIIIII", 1, 55, 8388608, 1048576, 131072, 256, 16) + text("wombatkv 0.1.0")),
     "error": frame("error", 7, b"\x01" + text("the backlog limit is 4 bytes")),
     "cancel": frame("cancel", 7),
     "ping": frame("ping", 9),
@@ -75,6 +76,9 @@ GOLDEN = {
     ),
     "load-borrowing": frame("load", 21, head("default", 9999) + b"\x08" + keys(1)),
     "resident": frame("resident", 21, struct.pack("<IBBB", 3, 2, 1, 0)),
+    "load-tail-borrowing": frame("load-tail", 22, head("default", 1) + b"\x08" + key(7) + tokens(1, -2, 2147483647)),
+    "borrow-raw-tail": frame("borrow-raw-tail", 23, head("default", 0) + key(7)),
+    "resident-tail": frame("resident-tail", 22, struct.pack("<IB", 2, 1)),
     "data": frame("data", 3, b"bytes"),
     "loaded": frame("loaded", 3, struct.pack("<IB", 1, 0)),
     "save": frame(

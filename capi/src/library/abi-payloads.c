@@ -180,8 +180,11 @@ int32_t wmbt_kv_save(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_blo
 static bool save_tail(wmbt_kv_handle_t *handle, struct wmbt_request *request, const uint8_t *bytes, size_t length,
                       const wmbt_kv_call_t *call) {
   int64_t sum;
-  return wmbt_check_payloads(&bytes, &length, 1, &sum, &request->failure) && wmbt_request_call(request, call) &&
-         handle->mode->calls->save_tail(handle->mode, &request->keys, bytes, length, &request->failure);
+  const bool is_done = wmbt_check_payloads(&bytes, &length, 1, &sum, &request->failure) &&
+                       wmbt_request_call(request, call) &&
+                       handle->mode->calls->save_tail(handle->mode, &request->keys, bytes, length, &request->failure);
+  if (is_done) wmbt_handle_count_saved(handle, &request->terms.saved);
+  return is_done;
 }
 
 int32_t wmbt_kv_save_tail(wmbt_kv_handle_t *handle, const char *ns, const wmbt_kv_tail_t *tail,

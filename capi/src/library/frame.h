@@ -45,6 +45,8 @@ enum wmbt_frame_type {
   wmbt_frame_ring = 42,
   wmbt_frame_ring_news = 43,
   wmbt_frame_resident = 44,
+  wmbt_frame_resident_tail = 45,
+  wmbt_frame_borrow_raw_tail = 46,
 };
 
 struct wmbt_frame_header {

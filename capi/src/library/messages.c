@@ -28,7 +28,9 @@ enum {
   feature_ringing = 4,
   /* Of payloads that lie in shared memory no more may come than that they do. */
   feature_borrowing = 16,
-  known_features = feature_lending | feature_accepting | feature_ringing | feature_borrowing,
+  /* The same of tails. */
+  feature_borrowing_tails = 32,
+  known_features = feature_lending | feature_accepting | feature_ringing | feature_borrowing | feature_borrowing_tails,
   /* Of one place in `lent`. */
   place_bytes = 16,
 };
@@ -82,9 +84,10 @@ static void write_tokens(struct wmbt_writer *writer, const struct wmbt_terms *te
   wmbt_write_i32s(writer, terms->tokens, terms->token_count);
 }
 
-void wmbt_encode_load_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *tip) {
+void wmbt_encode_load_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *tip,
+                           bool may_borrow) {
   write_head(writer, head);
-  write_wish(writer, tip->terms, false);
+  write_wish(writer, tip->terms, may_borrow);
   wmbt_write_bytes(writer, tip->keys[0].bytes, sizeof tip->keys[0].bytes);
   write_tokens(writer, tip->terms);
 }
@@ -200,6 +203,7 @@ bool wmbt_decode_welcome(struct wmbt_reader body, struct wmbt_welcome *welcome, 
   welcome->is_accepting = (features & feature_accepting) != 0;
   welcome->may_ring = (features & feature_ringing) != 0;
   welcome->may_borrow = (features & feature_borrowing) != 0;
+  welcome->may_borrow_tails = (features & feature_borrowing_tails) != 0;
   const bool are_known = (features & ~(uint32_t)known_features) == 0;
   return is_whole("welcome", &read, has_agent && are_known && welcome->data_bytes_max > 0, failure);
 }
@@ -241,6 +245,13 @@ bool wmbt_decode_resident(struct wmbt_reader body, struct wmbt_resident *residen
   bool is_sound = resident->tiers != NULL;
   for (uint32_t i = 0; is_sound && i < resident->count; i += 1) is_sound = resident->tiers[i] <= tiers_max;
   return is_whole("resident", &body, is_sound, failure);
+}
+
+bool wmbt_decode_resident_tail(struct wmbt_reader body, struct wmbt_resident_tail *resident,
+                               struct wmbt_failure *failure) {
+  resident->tokens = wmbt_read_u32(&body);
+  resident->tier = wmbt_read_u8(&body);
+  return is_whole("resident-tail", &body, resident->tier <= tiers_max, failure);
 }
 
 bool wmbt_decode_wanted(struct wmbt_reader body, struct wmbt_wanted *wanted, struct wmbt_failure *failure) {

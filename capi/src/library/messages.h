@@ -35,6 +35,8 @@ struct wmbt_welcome {
   bool may_ring;
   /* Of payloads that lie in its shared memory it may say so instead of sending them. */
   bool may_borrow;
+  /* The same of tails. */
+  bool may_borrow_tails;
 };
 
 /* A payload that comes next, in pieces. */
@@ -70,6 +72,12 @@ struct wmbt_resident {
   const uint8_t *tiers;
 };
 
+/* A tail lies in memory that is shared: of so many of the tokens that were asked with, and from which tier. */
+struct wmbt_resident_tail {
+  uint32_t tokens;
+  uint8_t tier;
+};
+
 /* Of a load: how many payloads came, and why no more. */
 struct wmbt_loaded {
   uint32_t count;
@@ -97,8 +105,10 @@ void wmbt_encode_keys(struct wmbt_writer *writer, const struct wmbt_head *head, 
 /* With `may_borrow` the daemon may answer with `resident`. */
 void wmbt_encode_load(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *keys,
                       bool may_borrow);
-/* The tokens are those of the terms. */
-void wmbt_encode_load_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *tip);
+/* The tokens are those of the terms. With `may_borrow` the daemon may answer with `resident-tail`. */
+void wmbt_encode_load_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_keys *tip,
+                           bool may_borrow);
+/* `load-raw-tail`, and `borrow-raw-tail`, which the daemon may answer so. */
 void wmbt_encode_load_raw_tail(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_key *tip);
 void wmbt_encode_save(struct wmbt_writer *writer, const struct wmbt_head *head, const struct wmbt_save_options *options,
                       const struct wmbt_keys *keys, const size_t *lengths);
@@ -123,6 +133,8 @@ bool wmbt_decode_payload_notice(struct wmbt_reader body, struct wmbt_payload_not
                                 struct wmbt_failure *failure);
 /* At least one payload. */
 bool wmbt_decode_resident(struct wmbt_reader body, struct wmbt_resident *resident, struct wmbt_failure *failure);
+bool wmbt_decode_resident_tail(struct wmbt_reader body, struct wmbt_resident_tail *resident,
+                               struct wmbt_failure *failure);
 bool wmbt_decode_wanted(struct wmbt_reader body, struct wmbt_wanted *wanted, struct wmbt_failure *failure);
 /* At least one place. */
 bool wmbt_decode_lent(struct wmbt_reader body, struct wmbt_places *places, struct wmbt_failure *failure);

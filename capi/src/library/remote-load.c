@@ -18,8 +18,10 @@ struct load {
 /* What is borrowed stands before what came over a connection. */
 static bool may_borrow(const struct wmbt_call *call, const struct wmbt_connection *connection) {
   const struct wmbt_remote *remote = call->remote;
-  const struct wmbt_borrow *borrow = ((const struct load *)call->state)->progress.borrow;
-  return connection->welcome.may_borrow && remote->access != NULL && borrow->lent == borrow->filled &&
+  const struct load *load = call->state;
+  const struct wmbt_borrow *borrow = load->progress.borrow;
+  const struct wmbt_welcome *welcome = &connection->welcome;
+  return (load->is_tail ? welcome->may_borrow_tails : welcome->may_borrow) && remote->access != NULL && borrow->lent == borrow->filled &&
          wmbt_now_ms() >= atomic_load_explicit(&remote->borrow_again_ms, memory_order_relaxed);
 }
 
@@ -36,9 +38,9 @@ static bool send_load(struct wmbt_call *call, struct wmbt_connection *connection
     wmbt_encode_load(&body, &head, &rest, may_borrow(call, connection));
   } else if (rest.terms->tokens != NULL) {
     type = wmbt_frame_load_tail;
-    wmbt_encode_load_tail(&body, &head, &rest);
+    wmbt_encode_load_tail(&body, &head, &rest, may_borrow(call, connection));
   } else {
-    type = wmbt_frame_load_raw_tail;
+    type = may_borrow(call, connection) ? wmbt_frame_borrow_raw_tail : wmbt_frame_load_raw_tail;
     wmbt_encode_load_raw_tail(&body, &head, rest.keys);
   }
   const bool is_sent =
@@ -109,12 +111,29 @@ static bool borrow_resident(struct wmbt_call *call, struct wmbt_reader body, str
   return wmbt_fail(failure, wmbt_lost, "%u payloads in shared memory cannot be borrowed", (unsigned)resident.count);
 }
 
+/* Borrows the tail that the frame speaks of. */
+static bool borrow_resident_tail(struct wmbt_call *call, struct wmbt_reader body, struct wmbt_failure *failure) {
+  const struct load *load = call->state;
+  const struct wmbt_keys *tip = load->progress.keys;
+  struct wmbt_borrow *borrow = load->progress.borrow;
+  struct wmbt_resident_tail resident;
+  if (!wmbt_decode_resident_tail(body, &resident, failure)) return false;
+  const bool is_expected = load->is_tail && borrow->filled == 0 && resident.tokens <= tip->terms->token_count;
+  if (!is_expected || !wmbt_access_lend_tail(call->remote->access, tip, resident.tokens, borrow)) {
+    return wmbt_fail(failure, wmbt_lost, "a tail of %u tokens in shared memory cannot be borrowed",
+                     (unsigned)resident.tokens);
+  }
+  if (borrow->shown != NULL) borrow->shown[0].tier = resident.tier;
+  return true;
+}
+
 /*
  * The same. When it cannot be done, by what one client pins at most or because they are gone again, the next attempt has
  * the rest sent, and so have loads of the next second.
  */
-static bool take_resident(struct wmbt_call *call, struct wmbt_reader body, struct wmbt_failure *failure) {
-  if (borrow_resident(call, body, failure)) return true;
+static bool take_resident(struct wmbt_call *call, const struct wmbt_frame *frame, struct wmbt_failure *failure) {
+  const bool is_tail = frame->type == wmbt_frame_resident_tail;
+  if ((is_tail ? borrow_resident_tail : borrow_resident)(call, frame->body, failure)) return true;
   const int64_t again_ms = wmbt_now_ms() + WMBT_SHARED_AGAIN_MS;
   atomic_store_explicit(&call->remote->borrow_again_ms, again_ms, memory_order_relaxed);
   return false;
@@ -141,8 +160,9 @@ static bool attempt_load(struct wmbt_call *call, struct wmbt_connection *connect
       if (load->progress.has_missed) load->progress.keys->terms->miss = miss;
       return true;
     }
-    if (frame.type == wmbt_frame_resident && call->remote->access != NULL) {
-      if (!take_resident(call, frame.body, failure)) return false;
+    const bool is_resident = frame.type == wmbt_frame_resident || frame.type == wmbt_frame_resident_tail;
+    if (is_resident && call->remote->access != NULL) {
+      if (!take_resident(call, &frame, failure)) return false;
       continue;
     }
     if (frame.type != wmbt_frame_payload) return wmbt_call_unexpected(&frame, "a load", failure);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../chain.h"
 #include "bounds.h"
 #include "clock.h"
 #include "shared-files.h"
@@ -103,5 +104,43 @@ void wmbt_access_close(struct wmbt_access *access) {
 
 void wmbt_access_lend(struct wmbt_access *access, const struct wmbt_keys *keys, struct wmbt_borrow *borrow) {
   struct wmbt_view *view = wmbt_access_use(access);
-  if (view != NULL) wmbt_reader_lend(view, keys, borrow);
+  if (view != NULL) wmbt_reader_lend(view, keys, wmbt_kind_block, borrow);
+}
+
+/* The digest of the tip and of so many of the tokens, as the store has it; the formula is that of a block. */
+static struct wmbt_key digest_of(const struct wmbt_key *tip, const int32_t *tokens, size_t count) {
+  char digits[wmbt_digest_digits], own[wmbt_digest_digits];
+  struct wmbt_key digest;
+  wmbt_hex_write(tip->bytes, digits);
+  wmbt_chain_keys(digits, (const uint8_t *)tokens, count, 1, own);
+  (void)wmbt_hex_parse(own, digest.bytes);
+  return digest;
+}
+
+bool wmbt_access_has_tail(struct wmbt_access *access, const struct wmbt_keys *tip) {
+  struct wmbt_view *view = wmbt_access_use(access);
+  if (view == NULL) return false;
+  const struct wmbt_terms *terms = tip->terms;
+  const struct wmbt_key digest = digest_of(tip->keys, terms->tokens, terms->token_count);
+  const bool is_there = wmbt_reader_note_use(view, tip->ns, &digest, wmbt_kind_tail);
+  wmbt_view_leave(view);
+  return is_there;
+}
+
+bool wmbt_access_lend_tail(struct wmbt_access *access, const struct wmbt_keys *tip, size_t token_count,
+                           struct wmbt_borrow *borrow) {
+  struct wmbt_view *view = wmbt_access_use(access);
+  if (view == NULL) return false;
+  const struct wmbt_terms *terms = tip->terms;
+  if (terms->tokens != NULL) {
+    const struct wmbt_key digest = digest_of(tip->keys, terms->tokens, token_count);
+    const struct wmbt_keys one = {tip->ns, &digest, 1, tip->terms};
+    wmbt_reader_lend(view, &one, wmbt_kind_tail, borrow);
+  } else {
+    /* Nothing is known of a raw tail that terms could ask for. */
+    struct wmbt_terms none = {0};
+    const struct wmbt_keys one = {tip->ns, tip->keys, 1, &none};
+    wmbt_reader_lend(view, &one, wmbt_kind_raw_tail, borrow);
+  }
+  return borrow->filled == 1;
 }

@@ -25,7 +25,7 @@ bool wmbt_reader_has_stored(const struct wmbt_view *view, const struct wmbt_keys
   const struct wmbt_reader *reader = view->reader;
   const struct wmbt_known_file *known = reader->known_bytes > 0 ? &reader->known : NULL;
   const struct wmbt_owners owners = {
-      .in_index = wmbt_view_owner(view, keys->ns),
+      .in_index = wmbt_view_owner(view, keys->ns, wmbt_kind_block),
       .in_known = known == NULL ? 0 : wmbt_known_file_owner(known, keys->ns, strlen(keys->ns)),
   };
   return keys->count > 0 && wmbt_are_stored(&view->index, known, (const uint8_t *)keys->keys, keys->count, owners);

@@ -15,8 +15,8 @@
 #include "shared-uses.h"
 #include "shared-view.h"
 
-/* The kind of a block, below the number of its namespace; kinds and bytes of names. */
-enum { block_kind = 1, namespace_kind = 1, fingerprint_kind = 2, names_max = 1024, name_bytes = 128, name_text_max = 126 };
+/* Kinds and bytes of names. */
+enum { namespace_kind = 1, fingerprint_kind = 2, names_max = 1024, name_bytes = 128, name_text_max = 126 };
 /* What the low half of an entry's facts holds. */
 enum { fact_tokens_max = 0x7fff, fact_decoded = 0x8000, fact_fingerprint_shift = 16 };
 enum { offset_unit_bytes = 4096, skip_unit_bytes = 32 };
@@ -113,12 +113,12 @@ static bool has_name(const uint8_t *name, const char *text, size_t length) {
   return name[0] == namespace_kind && name[1] == length && memcmp(name + 2, text, length) == 0;
 }
 
-uint32_t wmbt_view_owner(const struct wmbt_view *view, const char *ns) {
+uint32_t wmbt_view_owner(const struct wmbt_view *view, const char *ns, enum wmbt_kind kind) {
   uint32_t count;
   const uint8_t *names = names_of(view, &count);
   const size_t length = strlen(ns);
   for (uint32_t i = 0; length <= name_text_max && i < count; i += 1) {
-    if (has_name(names + (size_t)i * name_bytes, ns, length)) return (i + 1) * 256 + block_kind;
+    if (has_name(names + (size_t)i * name_bytes, ns, length)) return (i + 1) * 256 + (uint32_t)kind;
   }
   return 0;
 }
@@ -160,14 +160,14 @@ static size_t find_leading(const struct wmbt_view *view, const struct wmbt_keys 
 }
 
 size_t wmbt_reader_find(const struct wmbt_view *view, const struct wmbt_keys *keys) {
-  const uint32_t owner = wmbt_view_owner(view, keys->ns);
+  const uint32_t owner = wmbt_view_owner(view, keys->ns, wmbt_kind_block);
   return owner == 0 ? 0 : find_leading(view, keys, owner, NULL, keys->count);
 }
 
 void wmbt_reader_note_uses(const struct wmbt_view *view, const struct wmbt_keys *keys) {
   enum { group = 64 };
   struct wmbt_found found[group];
-  const uint32_t owner = wmbt_view_owner(view, keys->ns);
+  const uint32_t owner = wmbt_view_owner(view, keys->ns, wmbt_kind_block);
   for (size_t first = 0; owner != 0 && first < keys->count; first += group) {
     const size_t left = keys->count - first, most = left < group ? left : group;
     const uint8_t *digests = (const uint8_t *)(keys->keys + first);
@@ -175,6 +175,14 @@ void wmbt_reader_note_uses(const struct wmbt_view *view, const struct wmbt_keys 
     for (size_t i = 0; i < count; i += 1) wmbt_uses_note(view->reader, found[i].location);
     if (count < most) return;
   }
+}
+
+bool wmbt_reader_note_use(const struct wmbt_view *view, const char *ns, const struct wmbt_key *key, enum wmbt_kind kind) {
+  struct wmbt_found found;
+  const uint32_t owner = wmbt_view_owner(view, ns, kind);
+  if (owner == 0 || wmbt_index_find_leading(&view->index, key->bytes, 1, owner, &found) == 0) return false;
+  wmbt_uses_note(view->reader, found.location);
+  return true;
 }
 
 /* Pins of one borrow. */
@@ -326,9 +334,10 @@ static size_t fill(struct wmbt_reader *reader, const struct pins *pins, const st
   return pins->count;
 }
 
-void wmbt_reader_lend(struct wmbt_view *view, const struct wmbt_keys *keys, struct wmbt_borrow *borrow) {
+void wmbt_reader_lend(struct wmbt_view *view, const struct wmbt_keys *keys, enum wmbt_kind kind,
+                      struct wmbt_borrow *borrow) {
   struct wmbt_reader *reader = view->reader;
-  const uint32_t owner = wmbt_view_owner(view, keys->ns);
+  const uint32_t owner = wmbt_view_owner(view, keys->ns, kind);
   const size_t most = keys->count < wmbt_client_hazards ? keys->count : wmbt_client_hazards;
   struct pins *pins = owner == 0 ? NULL : pins_new(reader, most);
   /* Numbers of names are those of one index. */

@@ -22,6 +22,9 @@ enum { wmbt_segments_max = 256, wmbt_directory_max = 4096 };
 /* Bytes that a file of clients has at least. */
 enum { wmbt_clients_bytes_min = wmbt_client_slots * sizeof(struct wmbt_client) };
 
+/* What lies in memory, as an owner says it below the number of its namespace. */
+enum wmbt_kind { wmbt_kind_block = 1, wmbt_kind_tail = 2, wmbt_kind_raw_tail = 3 };
+
 struct wmbt_lent_segment;
 struct wmbt_stamp;
 
@@ -122,8 +125,8 @@ void wmbt_reader_free(struct wmbt_reader *reader);
 /* The part of that which is for memory that was filled (shared-filler.c). */
 void wmbt_filler_unmap(struct wmbt_reader *reader);
 
-/* The owner of the namespace's blocks in the index; 0 when the store knows no such name. */
-uint32_t wmbt_view_owner(const struct wmbt_view *view, const char *ns);
+/* The owner of the namespace's payloads of the kind in the index; 0 when the store knows no such name. */
+uint32_t wmbt_view_owner(const struct wmbt_view *view, const char *ns, enum wmbt_kind kind);
 
 /* How many leading keys are in memory now. */
 size_t wmbt_reader_find(const struct wmbt_view *view, const struct wmbt_keys *keys);
@@ -131,10 +134,15 @@ size_t wmbt_reader_find(const struct wmbt_view *view, const struct wmbt_keys *ke
 /* The keys that are in memory are of use, though nothing of them is lent. */
 void wmbt_reader_note_uses(const struct wmbt_view *view, const struct wmbt_keys *keys);
 
+/* The same of one payload of any kind. False when it is not in memory. */
+bool wmbt_reader_note_use(const struct wmbt_view *view, const char *ns, const struct wmbt_key *key, enum wmbt_kind kind);
+
 /*
  * Lends the borrow, in which there are none but such, the payloads of the leading keys that are in memory behind those that
- * it has, as far as there are hazards and as is pinned at most. The caller's use of the view is over with it.
+ * it has, as far as there are hazards and as is pinned at most. The caller's use of the view is over with it. The key of a
+ * tail is its digest, that of a raw tail its tip.
  */
-void wmbt_reader_lend(struct wmbt_view *view, const struct wmbt_keys *keys, struct wmbt_borrow *borrow);
+void wmbt_reader_lend(struct wmbt_view *view, const struct wmbt_keys *keys, enum wmbt_kind kind,
+                      struct wmbt_borrow *borrow);
 
 #endif

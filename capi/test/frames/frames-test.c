@@ -82,6 +82,8 @@ static void encoders(void) {
   head.left_ms = 0;
   wmbt_encode_load_raw_tail(&body, &head, &tip);
   expect_golden("load-raw-tail", wmbt_frame_load_raw_tail, 5, &body);
+  wmbt_encode_load_raw_tail(&body, &head, &tip);
+  expect_golden("borrow-raw-tail", wmbt_frame_borrow_raw_tail, 23, &body);
   head.left_ms = 9999;
   wmbt_encode_load(&body, &head, &one, false);
   expect_golden("load-any", wmbt_frame_load, 15, &body);
@@ -138,8 +140,10 @@ static void encoders_with_terms(void) {
   expect_golden("filled", wmbt_frame_filled, 17, &body);
   terms = (struct wmbt_terms){.tokens = asked, .token_count = 3};
   head.left_ms = 1;
-  wmbt_encode_load_tail(&body, &head, &end);
+  wmbt_encode_load_tail(&body, &head, &end, false);
   expect_golden("load-tail", wmbt_frame_load_tail, 4, &body);
+  wmbt_encode_load_tail(&body, &head, &end, true);
+  expect_golden("load-tail-borrowing", wmbt_frame_load_tail, 22, &body);
   const struct wmbt_keys nothing = {"\xc3\xa9quipe/a", NULL, 0, &terms};
   head = (struct wmbt_head){nothing.ns, 10000};
   wmbt_encode_keys(&body, &head, &nothing);
@@ -172,7 +176,8 @@ static void decoders(void) {
   expect(wmbt_decode_welcome(golden_body("welcome", wmbt_frame_welcome, 0, memory), &welcome, &failure), "welcome");
   expect(welcome.body_bytes_max == 8388608 && welcome.data_bytes_max == 1048576, "limits of welcome");
   expect(welcome.eager_bytes_max == 131072, "eager bytes of welcome");
-  expect(welcome.may_fill && welcome.is_accepting && welcome.may_ring && welcome.may_borrow, "features of welcome");
+  expect(welcome.may_fill && welcome.is_accepting && welcome.may_ring && welcome.may_borrow &&
+             welcome.may_borrow_tails, "features of welcome");
   wmbt_decode_error(golden_body("error", wmbt_frame_error, 7, memory), &failure);
   expect(failure.kind == wmbt_busy && strcmp(failure.text, "busy: the backlog limit is 4 bytes") == 0, "error");
   struct wmbt_loaded end = {0, wmbt_miss_none};
@@ -215,6 +220,12 @@ static void decoders(void) {
   expect(!wmbt_decode_resident((struct wmbt_reader){.bytes = (const uint8_t *)"\1\0\0\0\3", .length = 5}, &resident,
                                &failure),
          "a tier that there is not");
+  struct wmbt_resident_tail tail = {0};
+  body = golden_body("resident-tail", wmbt_frame_resident_tail, 22, memory);
+  expect(wmbt_decode_resident_tail(body, &tail, &failure) && tail.tokens == 2 && tail.tier == 1, "resident-tail");
+  expect(!wmbt_decode_resident_tail((struct wmbt_reader){.bytes = (const uint8_t *)"\1\0\0\0\3", .length = 5}, &tail,
+                                    &failure),
+         "a tier of a tail that there is not");
   struct wmbt_saved saved = {0};
   expect(wmbt_decode_saved(golden_body("saved", wmbt_frame_saved, 6, memory), &saved, &failure), "saved");
   expect(saved.saved == 1 && saved.known == 1 && saved.saved_bytes == 5, "fields of saved");
@@ -254,6 +265,7 @@ static bool decode(uint8_t type, struct wmbt_reader body, struct wmbt_failure *f
       for (uint32_t i = 0; i < wanted.count; i += 1) present[i % sizeof present] = wanted.bits[i >> 3];
       return true;
     case wmbt_frame_resident: return wmbt_decode_resident(body, &(struct wmbt_resident){0}, failure);
+    case wmbt_frame_resident_tail: return wmbt_decode_resident_tail(body, &(struct wmbt_resident_tail){0}, failure);
     case wmbt_frame_ring: return wmbt_decode_ring(body, &numbers[0], &numbers[1], failure);
     case wmbt_frame_lent:
       if (!wmbt_decode_lent(body, &places, failure)) return false;
@@ -272,7 +284,7 @@ static const struct {
     {"grant", wmbt_frame_grant},         {"saved", wmbt_frame_saved},   {"present", wmbt_frame_present},
     {"deleted", wmbt_frame_deleted},     {"flushed", wmbt_frame_flushed},
     {"prefetched", wmbt_frame_prefetched}, {"lent", wmbt_frame_lent},   {"ring", wmbt_frame_ring},
-    {"resident", wmbt_frame_resident},
+    {"resident", wmbt_frame_resident},   {"resident-tail", wmbt_frame_resident_tail},
 };
 
 enum { answer_count = sizeof answers / sizeof answers[0] };

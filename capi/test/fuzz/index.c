@@ -107,7 +107,7 @@ static void read_all(struct wmbt_view *view) {
   struct wmbt_borrow *borrow = wmbt_borrow_new(key_count, true);
   if (borrow == NULL) exit(2);
   unsigned sum = 0;
-  wmbt_reader_lend(view, &asked, borrow);
+  wmbt_reader_lend(view, &asked, wmbt_kind_block, borrow);
   for (size_t i = 0; i < borrow->filled; i += 1) {
     MUST(borrow->lengths[i] <= segment_bytes);
     /* A payload that goes beyond the segment ends the process here. */

@@ -36,6 +36,7 @@ static void decode(uint8_t type, struct wmbt_reader body) {
   struct wmbt_loaded loaded;
   struct wmbt_saved saved;
   struct wmbt_resident resident;
+  struct wmbt_resident_tail tail;
   uint8_t present[10];
   uint64_t granted;
   uint32_t number = 0, bytes = 0;
@@ -67,6 +68,9 @@ static void decode(uint8_t type, struct wmbt_reader body) {
       if (!wmbt_decode_resident(body, &resident, &failure)) break;
       MUST(resident.count > 0);
       for (uint32_t i = 0; i < resident.count; i += 1) MUST(resident.tiers[i] <= WMBT_KV_TIER_OBJECT);
+      break;
+    case wmbt_frame_resident_tail:
+      if (wmbt_decode_resident_tail(body, &tail, &failure)) MUST(tail.tier <= WMBT_KV_TIER_OBJECT);
       break;
     case wmbt_frame_error:
       wmbt_decode_error(body, &failure);

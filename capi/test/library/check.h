@@ -20,7 +20,8 @@ extern const struct test_case argument_tests[], block_tests[], tail_tests[], thr
 
 /* Those that a program at the other side plays along with: it is told by standard output, and tells by input. */
 extern const struct test_case outage_tests[], hostile_tests[], stopped_tests[], reserve_tests[], cancelled_tests[],
-    shared_tests[], shared_process_tests[], shared_file_tests[], relayed_tests[], filling_tests[],
+    shared_tests[], shared_process_tests[], shared_file_tests[], shared_tail_tests[],
+    put_tail_tests[], get_tail_tests[], relayed_tests[], filling_tests[],
     one_put_tests[], one_get_tests[], ring_tests[], left_tests[], lent_tests[], rebuilt_tests[], use_tests[],
     full_disk_tests[], full_memory_tests[], engine_descriptor_tests[], store_descriptor_tests[],
     cut_tests[], harsh_habit_tests[];

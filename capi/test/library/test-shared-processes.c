@@ -304,11 +304,49 @@ static void no_system_call_for_known(void) {
   batch_free(&batch);
 }
 
+/* A tail of all tokens that are asked for. */
+static bool borrow_tail(wmbt_kv_handle_t *handle, const char *tip, const int32_t *tokens) {
+  const wmbt_kv_payload_t *payload;
+  wmbt_kv_borrow_t *borrow;
+  if (wmbt_kv_load_tail(handle, "", tip, tokens, 100, NULL, &payload, &borrow) != 1) return false;
+  const bool is_right = payload->tokens == 100 && payload->length == mebibyte && payload->bytes[mebibyte - 1] == 5;
+  wmbt_kv_release_borrow(borrow);
+  return is_right;
+}
+
+static int load_tails_without_system(const char *tip, const int32_t *tokens) {
+  wmbt_kv_handle_t *handle = open_handle();
+  if (!borrow_tail(handle, tip, tokens)) return 1;
+  if (!forbid_system_calls()) return 77;
+  for (unsigned i = 0; i < call_count; i += 1) {
+    if (!borrow_tail(handle, tip, tokens)) return 2;
+  }
+  return 0;
+}
+
+static void no_system_call_for_tails(void) {
+  static uint8_t bytes[mebibyte];
+  static int32_t tokens[100];
+  char tip[65];
+  hash_of("no-system-call-tail", 0, tip);
+  (void)memset(bytes, 5, sizeof bytes);
+  wmbt_kv_handle_t *handle = open_handle();
+  const wmbt_kv_tail_t tail = {.tip = tip, .tokens = tokens, .token_count = 100, .bytes = bytes, .length = sizeof bytes};
+  CHECK(wmbt_kv_save_tail(handle, "", &tail, NULL, NULL) == 0, "save of a tail: %s", wmbt_kv_last_error());
+  const pid_t pid = start();
+  if (pid == 0) _exit(load_tails_without_system(tip, tokens));
+  const int status = status_of(pid);
+  const bool is_well = status == 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 77);
+  CHECK(is_well, "1,000 loads of a tail end with status %x: a signal is a system call", (unsigned)status);
+  wmbt_kv_free(handle);
+}
+
 #else
 
 /* A sanitizer makes calls of its own. */
 static void no_system_call(void) {}
 static void no_system_call_for_known(void) {}
+static void no_system_call_for_tails(void) {}
 
 #endif
 
@@ -319,6 +357,7 @@ const struct test_case shared_process_tests[] = {
     {"an engine that has closed all descriptors lends nothing from a place that is another's, and unpins nothing there",
      closed_descriptors},
     {"1,000 lookups and gets of resident blocks make no system call", no_system_call},
+    {"1,000 loads of a resident tail by another process make no system call", no_system_call_for_tails},
     {"1,000 lookups of blocks that are known in the bucket make no system call", no_system_call_for_known},
     {NULL, NULL},
 };
