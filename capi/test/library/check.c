@@ -170,7 +170,7 @@ static const struct {
     {"engine-descriptors", engine_descriptor_tests}, {"store-descriptors", store_descriptor_tests},
     {"cut", cut_tests},            {"habits", habit_tests},  {"harsh-habits", harsh_habit_tests},
     {"shared-files", shared_file_tests}, {"shared-tails", shared_tail_tests},
-    {"put-tails", put_tail_tests}, {"get-tails", get_tail_tests},
+    {"put-tails", put_tail_tests}, {"get-tails", get_tail_tests}, {"backlog", backlog_tests},
     {"extended", extended_tests},  {"terms", term_tests},    {"cancelled", cancelled_tests},
     {"relayed", relayed_tests},    {"embedded", embedded_tests}, {"embedded-fork", embedded_fork_tests},
     {"held", held_tests},          {"saving", saving_tests}, {"accepted", accepted_tests},

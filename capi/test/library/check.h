@@ -24,7 +24,7 @@ extern const struct test_case outage_tests[], hostile_tests[], stopped_tests[], 
     put_tail_tests[], get_tail_tests[], relayed_tests[], filling_tests[],
     one_put_tests[], one_get_tests[], ring_tests[], left_tests[], lent_tests[], rebuilt_tests[], use_tests[],
     full_disk_tests[], full_memory_tests[], engine_descriptor_tests[], store_descriptor_tests[],
-    cut_tests[], harsh_habit_tests[];
+    cut_tests[], harsh_habit_tests[], backlog_tests[];
 
 /* Those of a store of the program's own, and of programs that are killed. */
 extern const struct test_case embedded_tests[], embedded_fork_tests[], held_tests[], saving_tests[], accepted_tests[];
