@@ -1,5 +1,5 @@
 /*
- * Holds every kernel that this processor has to an independent implementation: `kernels-test [seed]`. Prints
+ * Holds every kernel that this processor has to an independent implementation: `kernels-test SEED VECTORS`. Prints
  * what it tried and what failed; its exit status is 1 when something did.
  */
 #include <stdio.h>
@@ -56,26 +56,69 @@ static size_t random_length(void) {
   return below(bounds[below(8)]);
 }
 
-static const struct {
-  const char *in;
+/* Of test/golden/keys-v1/vectors.txt, which the tests of the other language read too. */
+enum { vectors_max = 32 };
+
+static struct {
+  uint8_t in[64];
   size_t length;
   uint32_t crc;
-} crc_vectors[] = {
-    /* The contract's, and those of the iSCSI standard: 32 zeros, 32 ones, 0 to 31. */
-    {"123456789", 9, 0xe3069283},
-    {"", 0, 0},
-    {"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32, 0x8a9136aa},
-    {"\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377"
-     "\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377\377",
-     32, 0x62a8ab43},
-    {"\0\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22\23\24\25\26\27\30\31\32\33\34\35\36\37", 32,
-     0x46dd794e},
-};
+} crc_vectors[vectors_max];
+
+static struct {
+  size_t length;
+  char digest[digits + 1];
+} blake3_vectors[vectors_max];
+
+static size_t crc_count, blake3_count, key_count;
+static char seed_input[128], seed[digits + 1], chain_of_vectors[vectors_max * digits];
+
+/* Bytes of hexadecimal text, "-" for none; gives how many there are. */
+static size_t bytes_of(const char *text, uint8_t *bytes, size_t most) {
+  size_t count = 0;
+  unsigned byte;
+  for (; count < most && sscanf(text + 2 * count, "%2x", &byte) == 1; count += 1) bytes[count] = (uint8_t)byte;
+  return count;
+}
+
+static int read_vector(const char *kind, const char *first, const char *second) {
+  if (strcmp(kind, "crc32c") == 0 && crc_count < vectors_max) {
+    crc_vectors[crc_count].length = bytes_of(first, crc_vectors[crc_count].in, sizeof crc_vectors[0].in);
+    crc_vectors[crc_count++].crc = (uint32_t)strtoul(second, NULL, 16);
+    return 1;
+  }
+  if (strlen(second) != digits) return 0;
+  if (strcmp(kind, "blake3") == 0 && blake3_count < vectors_max) {
+    blake3_vectors[blake3_count].length = strtoul(first, NULL, 10);
+    memcpy(blake3_vectors[blake3_count++].digest, second, digits + 1);
+    return 1;
+  }
+  if (strcmp(kind, "seed") == 0 && strlen(first) < sizeof seed_input) {
+    memcpy(seed_input, first, strlen(first) + 1);
+    memcpy(seed, second, digits + 1);
+    return 1;
+  }
+  if (strcmp(kind, "key") != 0 || key_count == vectors_max) return 0;
+  memcpy(chain_of_vectors + digits * key_count++, second, digits);
+  return 1;
+}
+
+/* False when a line is none that is known, or a kind is missing. */
+static int read_vectors(const char *path) {
+  char kind[16], first[256], second[256];
+  FILE *file = fopen(path, "r");
+  if (file == NULL) return 0;
+  int is_sound = 1, count;
+  while (is_sound && (count = fscanf(file, "%15s %255s %255s", kind, first, second)) != EOF) {
+    is_sound = count == 3 && read_vector(kind, first, second);
+  }
+  fclose(file);
+  return is_sound && crc_count > 0 && blake3_count > 0 && key_count > 0 && seed[0] != '\0';
+}
 
 static void test_append(const struct wmbt_crc32c_kernel *kernel) {
-  for (size_t i = 0; i < sizeof crc_vectors / sizeof crc_vectors[0]; i += 1) {
-    const uint8_t *in = (const uint8_t *)crc_vectors[i].in;
-    const uint32_t crc = wmbt_crc32c_append_by(kernel, 0, in, crc_vectors[i].length);
+  for (size_t i = 0; i < crc_count; i += 1) {
+    const uint32_t crc = wmbt_crc32c_append_by(kernel, 0, crc_vectors[i].in, crc_vectors[i].length);
     expect(crc == crc_vectors[i].crc, "CRC32C of a vector", kernel->name, crc_vectors[i].length, 0);
   }
   for (int run = 0; run < 300; run += 1) {
@@ -191,23 +234,11 @@ static void digest_text(const uint8_t digest[32], char text[digits + 1]) {
   for (int k = 0; k < 32; k += 1) snprintf(text + 2 * k, 3, "%02x", digest[k]);
 }
 
-static const struct {
-  size_t length;
-  const char *digest;
-} blake3_vectors[] = {
-    /* Of the bytes i mod 251, from the contract. */
-    {0, "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"},
-    {1, "2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213"},
-    {1024, "42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7"},
-    {2049, "5f4d72f40d7a5f82b15ca2b2e44b1de3c2ef86c426c95c1af0b6879522563030"},
-    {102400, "bc3e3d41a1146b069abffad3c0d44860cf664390afce4d9661f7902e7943e085"},
-};
-
 static void test_blake3(const char *by) {
   char text[digits + 1], expected[digits + 1] = {0};
   uint8_t digest[32];
   for (size_t i = 0; i < memory_bytes; i += 1) other[i] = (uint8_t)(i % 251);
-  for (size_t i = 0; i < sizeof blake3_vectors / sizeof blake3_vectors[0]; i += 1) {
+  for (size_t i = 0; i < blake3_count; i += 1) {
     wmbt_blake3_hex(other, blake3_vectors[i].length, text);
     expect(memcmp(text, blake3_vectors[i].digest, digits) == 0, "BLAKE3", by, blake3_vectors[i].length, 0);
   }
@@ -221,16 +252,14 @@ static void test_blake3(const char *by) {
 }
 
 static void test_chain(const char *by) {
-  /* The contract's: seed input `WMBTBLK1|ba74dfaae18aace4f3d23143|q2|ds4-v1`, tokens 0 to 255. */
-  static const char seed[] = "6cbfd6e1ea32bac0d3747cec6fb3c5cff3c2004945e17933d60d5616fd7f2ed6";
-  static const char chain[] =
-      "8f28dda446c41d3d0433979975b1d780d00e2d99e9d6bd01c43d26713ee5e233"
-      "004be08c1aab56811e9af4e081d0efe1db2b6f41a36181200e126952c3d46521";
-  int32_t tokens[256];
+  enum { tokens_of_block = 128, tokens_max = vectors_max * tokens_of_block };
+  int32_t tokens[tokens_max];
   char keys[40 * digits];
-  for (int i = 0; i < 256; i += 1) tokens[i] = i;
-  wmbt_chain_keys(seed, (const uint8_t *)tokens, 128, 2, keys);
-  expect(memcmp(keys, chain, sizeof chain - 1) == 0, "chain of the contract", by, sizeof tokens, 0);
+  for (int i = 0; i < tokens_max; i += 1) tokens[i] = i;
+  wmbt_blake3_hex((const uint8_t *)seed_input, strlen(seed_input), keys);
+  expect(memcmp(keys, seed, digits) == 0, "seed of the contract", by, strlen(seed_input), 0);
+  wmbt_chain_keys(seed, (const uint8_t *)tokens, tokens_of_block, key_count, keys);
+  expect(memcmp(keys, chain_of_vectors, key_count * digits) == 0, "chain of the contract", by, key_count, 0);
   for (int run = 0; run < 20; run += 1) {
     const size_t block_tokens = 128 * (1 + below(4)), count = below(40), start = below(64);
     const size_t block_bytes = 4 * block_tokens;
@@ -329,8 +358,12 @@ static void test_known(void) {
 }
 
 int main(int argc, char **argv) {
-  const uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-  random_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+  if (argc != 3 || !read_vectors(argv[2])) {
+    fprintf(stderr, "usage: kernels-test SEED VECTORS\n");
+    return 2;
+  }
+  const uint64_t start = strtoull(argv[1], NULL, 10);
+  random_state = start * UINT64_C(0x9e3779b97f4a7c15) + 1;
   memory = malloc(memory_bytes);
   other = malloc(memory_bytes);
   if (memory == NULL || other == NULL) return 2;
@@ -342,7 +375,7 @@ int main(int argc, char **argv) {
   test_planes();
   test_hashes();
   test_known();
-  printf("seed %llu: %u failed\n", (unsigned long long)seed, failures);
+  printf("seed %llu: %u failed\n", (unsigned long long)start, failures);
   free(memory);
   free(other);
   return failures == 0 ? 0 : 1;

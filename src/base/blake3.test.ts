@@ -2,18 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { blake3 as nativeBlake3 } from '@napi-rs/blake-hash';
 import fc from 'fast-check';
+import { blake3Vectors } from '../../test/golden/keys.ts';
 import { concatBytes } from './bytes.ts';
 import { blake3, blake3Bytes, blake3Hex, blake3Into, blake3Stream } from './blake3.ts';
 import { hexFromBytes } from './hex.ts';
 
 /** Digests of the bytes `i mod 251`, by length, from the contract. */
-const vectors: readonly (readonly [number, string])[] = [
-  [0, 'af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262'],
-  [1, '2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213'],
-  [1024, '42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7'],
-  [2049, '5f4d72f40d7a5f82b15ca2b2e44b1de3c2ef86c426c95c1af0b6879522563030'],
-  [102400, 'bc3e3d41a1146b069abffad3c0d44860cf664390afce4d9661f7902e7943e085'],
-];
+const vectors = blake3Vectors();
 
 describe('blake3', () => {
   for (const [length, expected] of vectors) {

@@ -1,19 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { chainVector } from '../../test/golden/keys.ts';
 import { blake3Hex } from '../base/blake3.ts';
 import { limits } from './limits.ts';
 import { Prefix, isBlockTokens, seedOf, tailDigest } from './prefix.ts';
 
 /** The vector of the contract. */
-const seed = seedOf('WMBTBLK1|ba74dfaae18aace4f3d23143|q2|ds4-v1');
-const firstKey = '8f28dda446c41d3d0433979975b1d780d00e2d99e9d6bd01c43d26713ee5e233';
-const secondKey = '004be08c1aab56811e9af4e081d0efe1db2b6f41a36181200e126952c3d46521';
+const vector = chainVector();
+const seed = seedOf(vector.seedInput);
+const [firstKey, secondKey] = vector.keys;
 const tokens256 = Int32Array.from({ length: 256 }, (_, token) => token);
 
 describe('Prefix', () => {
   it('has the seed and the keys of the contract', () => {
-    assert.equal(seed, '6cbfd6e1ea32bac0d3747cec6fb3c5cff3c2004945e17933d60d5616fd7f2ed6');
+    assert.equal(seed, vector.seed);
+    assert.equal(vector.keys.length, 2);
     const prefix = new Prefix(seed, 128);
     prefix.append(tokens256);
     assert.deepEqual(prefix.keys, [firstKey, secondKey]);

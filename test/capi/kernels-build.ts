@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { blake3Sources, buildWithCompiler, sourcesIn } from '../../src/platform/native-build.ts';
+import { goldenPath } from '../golden/golden.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 
 /** Runs that crash are shown with where; a report that is only printed would let the test pass. */
@@ -39,7 +40,8 @@ export async function runKernelsTest(
     const flags = ['-pthread', '-DBLAKE3_TESTING'];
     const sources = [...ours, ...blake3Sources(other?.arch)];
     await buildWithCompiler({ compiler, flags, sources, linkerFlags: own, output });
-    const [program, ...args] = [...(other?.through ?? []), output, String(seed)];
+    const vectors = goldenPath('keys-v1', 'vectors.txt');
+    const [program, ...args] = [...(other?.through ?? []), output, String(seed), vectors];
     const { status, stdout, stderr } = spawnSync(program, args, { timeout: 120_000 });
     assert.equal(status, 0, `${stdout.toString()}${stderr.toString()}`);
     return stdout.toString();
