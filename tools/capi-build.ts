@@ -177,7 +177,11 @@ export async function linkShared(
   const names = namesOf(toolchain);
   const shared = join(directory, names.shared);
   const kind = isForMac(toolchain)
-    ? ['-dynamiclib', '-install_name', `@rpath/${names.soname}`, '-current_version', '1.0']
+    ? [
+        ...['-dynamiclib', '-install_name', `@rpath/${names.soname}`],
+        ...['-current_version', `${names.major}.${names.minor}`],
+        ...['-compatibility_version', names.major],
+      ]
     : [
         ...['-shared', `-Wl,-soname,${names.soname}`],
         ...['-Wl,--version-script=capi/wombatkv.map', '-Wl,-z,relro,-z,now', '-Wl,-z,defs'],
@@ -187,7 +191,10 @@ export async function linkShared(
   // A sanitizer's functions are the program's.
   const flags =
     toolchain.flavour === 'plain' ? kind : kind.filter((flag) => !flag.endsWith('defs'));
-  await run(toolchain.compiler, [...flagsOf(toolchain), ...flags, ...objects, '-o', shared]);
+  // With dladdr() in it: a part of the C library itself, but for a glibc before 2.34.
+  const libraries = ['-ldl'];
+  const parts = [...objects, ...libraries, '-o', shared];
+  await run(toolchain.compiler, [...flagsOf(toolchain), ...flags, ...parts]);
   symlinkSync(names.shared, join(directory, names.soname));
   symlinkSync(names.soname, join(directory, names.plain));
   return shared;
