@@ -17,6 +17,7 @@ export const longestFiles: readonly string[] = [
   'test/engine/equality-attention.slow.test.ts',
   'src/format/legacy.slow.test.ts',
   'test/guard/tls-store.slow.test.ts',
+  'test/capi/store/c-store-embedded.slow.test.ts',
   'test/capi/store/c-store-shm.slow.test.ts',
   'test/crash/daemon-kills.slow.test.ts',
   'src/daemon/daemon-shared.slow.test.ts',

@@ -11,6 +11,7 @@ const names: Readonly<Record<CDoor, string>> = {
   unix: 'a Unix socket',
   tcp: 'TCP',
   http: 'HTTP',
+  embedded: 'a store of its own',
 };
 
 /**

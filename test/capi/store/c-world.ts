@@ -1,6 +1,8 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { KvStore } from '../../../src/blocks/kv-store.ts';
 import { ClientStore } from '../../../src/client/client-store.ts';
@@ -67,8 +69,13 @@ class HostProcess {
   }
 }
 
-/** How the library reaches a daemon. */
-export type CDoor = DoorKind;
+/**
+ * How the library reaches a daemon. `embedded`: as the store of its own, whose process is a shell that says where the
+ * daemon is, and stays as long as the library does.
+ */
+export type CDoor = DoorKind | 'embedded';
+
+const shell = '/bin/sh';
 
 /** Worlds whose stores are used through `libwombatkv`; the daemons are in a process of their own. */
 export function cHarness(
@@ -81,7 +88,7 @@ export function cHarness(
     // Each waiting call keeps a thread of the pool, of which there are few.
     concurrency: 1,
     createWorld: async () => {
-      host ??= HostProcess.start(door);
+      host ??= HostProcess.start(door === 'embedded' ? 'shm' : door);
       const process = await host;
       library ??= libraryPath.then((path) => new CLibrary(path));
       const created = (await process.ask({ kind: 'create' })) as Created;
@@ -154,22 +161,35 @@ class CWorld implements World {
     await this.bucket.close();
   }
 
-  #connect({ url, directory, prefix }: Place, options: WorldStoreOptions): Promise<CStore> {
+  async #connect({ url, directory, prefix }: Place, options: WorldStoreOptions): Promise<CStore> {
     const { lookupDeadlineMs, loadDeadlineMs } = options;
     const settings = [`WMBT_KV_RUNTIME_DIR=${directory}`];
     if (lookupDeadlineMs !== undefined) {
       settings.push(`WMBT_KV_LOOKUP_DEADLINE_MS=${lookupDeadlineMs}`);
     }
     if (loadDeadlineMs !== undefined) settings.push(`WMBT_KV_LOAD_DEADLINE_MS=${loadDeadlineMs}`);
+    if (this.#door === 'embedded') settings.push(...(await storeProcess(url, directory, prefix)));
     const address = url.replace(/^\w+:\/*/, '');
     return CStore.open(this.#library, {
       settings,
       namespace: options.namespace,
       tcpAddress: this.#door === 'tcp' ? address : undefined,
       httpAddress: this.#door === 'http' ? address : undefined,
-      remotePrefix: this.#door === 'tcp' || this.#door === 'http' ? undefined : prefix,
+      remotePrefix: this.#door === 'shm' || this.#door === 'unix' ? prefix : undefined,
     });
   }
+}
+
+/** Settings by which the library starts a process of its own that has the daemon's socket to show. */
+async function storeProcess(
+  url: string,
+  directory: string,
+  name: string,
+): Promise<readonly string[]> {
+  const program = join(directory, `${name}.sh`);
+  const socket = url.slice('unix:'.length);
+  await writeFile(program, `printf 'ready %s\\n' '${socket}' >&3\nread -r _ <&3\n`);
+  return [`WMBT_KV_NODE=${shell}`, `WMBT_KV_STORE=${program}`];
 }
 
 /** The client, whose close() stops the daemon too: for the suite they are one store. */

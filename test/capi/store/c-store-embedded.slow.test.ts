@@ -1,0 +1,3 @@
+import { registerCStoreSuite } from './c-store-suite.ts';
+
+registerCStoreSuite('embedded');
