@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { librarySources, systemFlags } from './capi-build.ts';
 import { compile, flagsOf, run, warningFlags } from './capi-compile.ts';
@@ -8,15 +8,29 @@ import type { Toolchain } from './capi-compile.ts';
 import { projectRoot } from './project.ts';
 import type { TestCounts } from './test-run.ts';
 
-/** Each is a file in `capi/test/fuzz`; seeds are folders in `test/golden`. */
-const targets: readonly { readonly name: string; readonly seeds: readonly string[] }[] = [
-  { name: 'messages', seeds: ['protocol-v1'] },
-  { name: 'http', seeds: ['http-v1', 'http-v2'] },
-  { name: 'streams', seeds: ['protocol-v1', 'http-v1', 'http-v2'] },
-  { name: 'index', seeds: [] },
-  { name: 'rings', seeds: [] },
-  { name: 'known', seeds: [] },
-  { name: 'texts', seeds: [] },
+/** A file in `capi/test/fuzz`. */
+export interface FuzzTarget {
+  readonly name: string;
+  /** Beginnings of the names of folders in `test/golden` whose files are seeds; it may have a folder of its own, too. */
+  readonly golden: readonly string[];
+  /** A file in `capi/test/fuzz/dictionaries`. */
+  readonly dictionary?: string;
+  /** How near values come to those that they are compared with counts as new, too: slower, and it finds edges. */
+  readonly followsValues?: boolean;
+}
+
+const targets: readonly FuzzTarget[] = [
+  { name: 'messages', golden: ['protocol-v'] },
+  { name: 'http', golden: ['http-v'], dictionary: 'http.dict' },
+  {
+    name: 'streams',
+    golden: ['protocol-v', 'http-v'],
+    dictionary: 'http.dict',
+  },
+  { name: 'index', golden: [], followsValues: true },
+  { name: 'rings', golden: [] },
+  { name: 'known', golden: [] },
+  { name: 'texts', golden: [], dictionary: 'texts.dict' },
 ];
 
 export const fuzzTargets: readonly string[] = targets.map(({ name }) => name);
@@ -31,6 +45,22 @@ const shownCharactersMax = 8 * 1024;
 /** Beyond its time a target that does not end is ended. */
 const endMs = 60_000;
 
+/** What a run of a target came to. */
+export interface FuzzRun {
+  readonly status: number | NodeJS.Signals | null;
+  /** Undefined when it did not say. */
+  readonly inputs: number | undefined;
+  /** Places in the code that inputs reached, as the compiler counts them. */
+  readonly edges: number | undefined;
+  readonly output: string;
+}
+
+export function fuzzTarget(name: string): FuzzTarget {
+  const found = targets.find((target) => target.name === name);
+  if (found === undefined) throw new Error(`there is no fuzz target ${name}`);
+  return found;
+}
+
 /**
  * Gives each of the targets so many seconds, two processors having two at once. What is found stays in
  * `build/capi/fuzz/<target>`: inputs that reach new code in `corpus`, with which the next run begins,
@@ -39,24 +69,46 @@ const endMs = 60_000;
 export async function fuzz(names: readonly string[], seconds: number): Promise<TestCounts> {
   const wanted = targets.filter(({ name }) => names.includes(name));
   const objects = await compile(fuzzToolchain, librarySources());
-  const waiting = wanted.values();
+  return sideBySide(wanted, async (target) => {
+    const folder = join(projectRoot(), 'build/capi/fuzz', target.name);
+    const program = await linkTarget(target, objects, folder);
+    const { status, inputs, edges, output } = await runTarget(target, program, seconds, folder);
+    // One that was hardly run shows nothing.
+    if (status === 0 && inputs !== undefined && inputs > 1000) {
+      const reached = edges === undefined ? '' : `, ${edges} edges reached`;
+      console.log(`fuzz ${target.name}: ${inputs} inputs in ${seconds} s${reached}, nothing found`);
+      return true;
+    }
+    console.log(`fuzz ${target.name}: ended with ${status} after ${inputs ?? 'no'} inputs`);
+    console.log(output);
+    return false;
+  });
+}
+
+/** Does each, as many at once as there are processors, and counts those that are well. */
+export async function sideBySide<One>(
+  all: readonly One[],
+  isWell: (one: One) => Promise<boolean>,
+): Promise<TestCounts> {
+  const waiting = all.values();
   const counts = { passed: 0, failed: 0, skipped: 0 };
   const lane = async (): Promise<void> => {
-    for (const target of waiting) {
-      const isSound = await runTarget(target, await link(target.name, objects), seconds);
-      counts[isSound ? 'passed' : 'failed'] += 1;
-    }
+    for (const one of waiting) counts[(await isWell(one)) ? 'passed' : 'failed'] += 1;
   };
   await Promise.all(Array.from({ length: availableParallelism() }, lane));
   return counts;
 }
 
-async function link(name: string, library: readonly string[]): Promise<string> {
+/** Links the target with the objects of the library, in the folder; gives the program. */
+export async function linkTarget(
+  { name }: FuzzTarget,
+  library: readonly string[],
+  folder: string,
+): Promise<string> {
   const flags = [...warningFlags, ...systemFlags];
   const file = `capi/test/fuzz/${name}.c`;
   const objects = await compile(fuzzToolchain, [{ file, flags }]);
-  const folder = join(projectRoot(), 'build/capi/fuzz', name);
-  mkdirSync(join(folder, 'corpus'), { recursive: true });
+  mkdirSync(folder, { recursive: true });
   const program = join(folder, 'fuzz');
   const fresh = `${program}.${process.pid}`;
   const all = [...flagsOf(fuzzToolchain), '-fsanitize=fuzzer', ...objects, ...library];
@@ -65,25 +117,35 @@ async function link(name: string, library: readonly string[]): Promise<string> {
   return program;
 }
 
-/** False when the target failed at an input. */
-async function runTarget(
-  { name, seeds }: (typeof targets)[number],
+/** Runs the target from its seeds, and from the corpus in the folder where there is one, which grows. */
+export async function runTarget(
+  { name, golden, dictionary, followsValues = false }: FuzzTarget,
   program: string,
   seconds: number,
-): Promise<boolean> {
-  const folder = join(projectRoot(), 'build/capi/fuzz', name);
-  const golden = seeds.map((one) => join(projectRoot(), 'test/golden', one));
-  const args = [`-max_total_time=${seconds}`, '-print_final_stats=1', ...inputLimits];
-  args.push(`-artifact_prefix=${folder}/`, join(folder, 'corpus'), ...golden.filter(existsSync));
+  folder: string,
+): Promise<FuzzRun> {
+  const root = projectRoot();
+  const files = readdirSync(join(root, 'test/golden'));
+  const seeds = golden.flatMap((start) => files.filter((file) => file.startsWith(start)));
+  const sources = join(root, 'capi/test/fuzz');
+  // What is new is written to the first folder.
+  const corpus = join(folder, 'corpus');
+  mkdirSync(corpus, { recursive: true });
+  const folders = [
+    corpus,
+    ...seeds.map((one) => join(root, 'test/golden', one)),
+    join(sources, 'seeds', name),
+  ];
+  const args = [`-max_total_time=${seconds}`, '-print_final_stats=1'];
+  if (dictionary !== undefined) args.push(`-dict=${join(sources, 'dictionaries', dictionary)}`);
+  if (followsValues) args.push('-use_value_profile=1');
+  args.push(...inputLimits, `-artifact_prefix=${folder}/`, ...folders.filter(existsSync));
   const { status, output } = await runFuzzer(program, args, seconds * 1000 + endMs);
-  const executed = /stat::number_of_executed_units: (\d+)/.exec(output)?.[1];
-  // One that was hardly run shows nothing.
-  if (status === 0 && Number(executed) > 1000) {
-    console.log(`fuzz ${name}: ${executed} inputs in ${seconds} s, nothing found`);
-    return true;
-  }
-  console.log(`fuzz ${name}: ended with ${status} after ${executed ?? 'no'} inputs\n${output}`);
-  return false;
+  const inputs = /stat::number_of_executed_units: (\d+)/.exec(output)?.[1];
+  const edges = /DONE\s+cov: (\d+)/.exec(output)?.[1];
+  const numberOf = (digits: string | undefined): number | undefined =>
+    digits === undefined ? undefined : Number(digits);
+  return { status, inputs: numberOf(inputs), edges: numberOf(edges), output };
 }
 
 function runFuzzer(
@@ -91,16 +153,26 @@ function runFuzzer(
   args: readonly string[],
   timeout: number,
 ): Promise<{ readonly status: number | NodeJS.Signals | null; readonly output: string }> {
+  // Files of a target lie in memory where there is some, and are gone with it when it fails.
+  const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+  const directory = mkdtempSync(join(memory, 'wombatkv-fuzz-'));
   return new Promise((resolve, reject) => {
     // Leaks are looked for at the end; handles of the library's own are kept for the whole process.
-    const child = spawn(program, args, { timeout, killSignal: 'SIGKILL' });
+    const env = { ...process.env, TMPDIR: directory };
+    const child = spawn(program, args, { timeout, killSignal: 'SIGKILL', env });
     let output = '';
     const take = (part: Buffer): void => {
       output = (output + part.toString()).slice(-shownCharactersMax);
     };
     child.stdout.on('data', take);
     child.stderr.on('data', take);
-    child.once('error', reject);
-    child.once('close', (code, signal) => resolve({ status: code ?? signal, output }));
+    child.once('error', (error) => {
+      rmSync(directory, { recursive: true });
+      reject(error);
+    });
+    child.once('close', (code, signal) => {
+      rmSync(directory, { recursive: true });
+      resolve({ status: code ?? signal, output });
+    });
   });
 }

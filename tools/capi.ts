@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cachedLibrary } from './capi-build.ts';
 import { fuzz, fuzzTargets, fuzzToolchain } from './capi-fuzz.ts';
+import { findPlants } from './capi-plants.ts';
 import type { Flavour } from './capi-compile.ts';
 import { countsOfMissing, installCommandOf, tryInstall } from './debian.ts';
 import { projectRoot } from './project.ts';
@@ -17,6 +18,8 @@ import { tryInstallZig } from './zig.ts';
 const help = `npm run capi                             tests the C library: each lane a compiler and its sanitizers
 npm run capi -- fuzz [TARGET...] [--seconds N]
                                          tries made-up inputs on its parsers, each for so long (60)
+npm run capi -- plants [TARGET...] [--seconds N]
+                                         puts faults into them that the same inputs must find
 npm run capi -- build [--prefix FOLDER]  builds it with cc, or what CC names, and installs it in the
                                          folder (default: build/capi/install)
 `;
@@ -37,6 +40,8 @@ const lanes: readonly (readonly [compiler: string, flavour: Flavour, tests: read
 
 /** Seconds that each parser is fuzzed in the lane. */
 const laneFuzzSeconds = 8;
+/** Most are found within one; a machine that does other things besides takes longer. */
+const lanePlantSeconds = 60;
 
 /** What has the compilers, their sanitizers, and the programs by which others build with the library. */
 const packages: readonly string[] = [
@@ -77,8 +82,9 @@ async function main(): Promise<number> {
   }
   if (command === 'build') return build(resolve(values.prefix));
   if (command === 'test') return test();
-  if (command === 'fuzz') return fuzzFor(rest, Number(values.seconds));
-  console.error(`capi: unknown command ${command}; there are: build, fuzz, test`);
+  if (command === 'fuzz') return fuzzFor(rest, Number(values.seconds), fuzz);
+  if (command === 'plants') return fuzzFor(rest, Number(values.seconds), findPlants);
+  console.error(`capi: unknown command ${command}; there are: build, fuzz, plants, test`);
   return 2;
 }
 
@@ -93,15 +99,19 @@ async function build(prefix: string): Promise<number> {
   return 0;
 }
 
-/** Fuzzes the targets that are named, or all of them. */
-async function fuzzFor(names: readonly string[], seconds: number): Promise<number> {
+/** Fuzzes the targets that are named, or all of them, by what is given. */
+async function fuzzFor(
+  names: readonly string[],
+  seconds: number,
+  by: typeof fuzz,
+): Promise<number> {
   const unknown = names.find((name) => !fuzzTargets.includes(name));
   if (unknown !== undefined || !Number.isSafeInteger(seconds) || seconds < 1) {
     const wrong = unknown ?? 'that number of seconds';
     console.error(`capi: there is no ${wrong}; targets are: ${fuzzTargets.join(', ')}`);
     return 2;
   }
-  return report(await fuzz(names.length === 0 ? fuzzTargets : names, seconds));
+  return report(await by(names.length === 0 ? fuzzTargets : names, seconds));
 }
 
 function report(counts: TestCounts): number {
@@ -130,7 +140,10 @@ async function test(): Promise<number> {
   add(await runLane('gcc', 'plain', ['other-systems']));
   console.log('\n== parsers of the C library by clang, fuzzed');
   const { compiler, flavour } = fuzzToolchain;
-  add(canBuild(compiler, flavour) ? await fuzz(fuzzTargets, laneFuzzSeconds) : notBuilt());
+  const canFuzz = canBuild(compiler, flavour);
+  add(canFuzz ? await fuzz(fuzzTargets, laneFuzzSeconds) : notBuilt());
+  console.log('\n== the same with faults that were planted, each of which must be found');
+  add(canFuzz ? await findPlants(fuzzTargets, lanePlantSeconds) : notBuilt());
   return report(sum);
 }
 

@@ -76,6 +76,8 @@ bool wmbt_shared_announced(const char *announcement, char *path, size_t size) {
   (void)close(fd);
   if (got <= 0) return false;
   path[got] = '\0';
-  path[strcspn(path, "\r\n")] = '\0';
-  return path[0] == '/';
+  const size_t length = strcspn(path, "\r\n");
+  path[length] = '\0';
+  /* What fills the room may be the beginning of another path. */
+  return path[0] == '/' && length < size - 1;
 }

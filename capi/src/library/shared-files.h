@@ -22,7 +22,7 @@ void *wmbt_shared_map_file(const char *directory, const char *name, size_t *leng
 /* Locks a range for this open file, as long as any process has it open or mapped; false when another has it. */
 bool wmbt_shared_lock(int fd, size_t start, size_t length);
 
-/* Reads the path in a file of one line; false when it holds none, or it is not there. */
+/* Reads the path in a file of one line; false when it holds none, it does not fit, or the file is not there. */
 bool wmbt_shared_announced(const char *announcement, char *path, size_t size);
 
 #endif

@@ -6,9 +6,10 @@
 #include <sys/mman.h>
 
 #include "../../src/shared/known-file.h"
+#include "../../src/shared/shared-index.h"
 #include "fuzz.h"
 
-enum { key_count = 40, key_bytes = 32, log2_region = wmbt_known_log2_region_least, head_bytes = 16, owner = 5 };
+enum { key_count = 40, indexed = 3, index_owner = 256 + 1, key_bytes = 32, log2_region = wmbt_known_log2_small + 1, head_bytes = 16, owner = 5 };
 
 static struct {
   uint8_t *bytes, *pristine;
@@ -16,13 +17,20 @@ static struct {
   uint8_t keys[key_count * key_bytes];
 } store;
 
+static struct {
+  struct wmbt_index opened;
+  uint8_t *bytes;
+} blocks;
+
 static const struct wmbt_known_mix mix = {{0x9e3779b1, 0x85ebca6b, 0xc2b2ae35, 0x27d4eb2f}, {1, 2, 3, 4}};
 
-/* Every second key is marked; each shard that has none is there, and empty. */
+static uint32_t log2_of(uint32_t shard) { return shard % 2 == 0 ? wmbt_known_log2_least : log2_region; }
+
+/* Every second key is marked; each shard is there, every second one with as many places as there are. */
 static void place_keys(const struct wmbt_known_file *file) {
-  static struct wmbt_known_entry entries[1 << wmbt_known_log2_least];
+  static struct wmbt_known_entry entries[1 << log2_region];
   for (uint32_t shard = 0; shard < wmbt_known_shards; shard += 1) {
-    wmbt_known_file_place(file, shard, entries, wmbt_known_log2_least);
+    wmbt_known_file_place(file, shard, entries, log2_of(shard));
   }
   for (unsigned i = 0; i < key_count; i += 1) {
     struct wmbt_known_entry tag;
@@ -30,7 +38,26 @@ static void place_keys(const struct wmbt_known_file *file) {
     for (unsigned k = 0; k < key_bytes; k += 1) key[k] = (uint8_t)(i * 37 + k * 11 + 1);
     const uint32_t shard = wmbt_known_tag(&mix, owner, key, &tag);
     if (i % 2 == 0) tag.word[3] |= WMBT_KNOWN_MARK;
-    wmbt_known_file_put(file, shard, tag.word[0] & ((1U << wmbt_known_log2_least) - 1), &tag);
+    wmbt_known_file_put(file, shard, tag.word[0] & ((1U << log2_of(shard)) - 1), &tag);
+  }
+}
+
+/* The first keys, and the last. */
+static void make_index(void) {
+  enum { log2_capacity = 5 };
+  const size_t length = wmbt_index_bytes(log2_capacity);
+  blocks.bytes = aligned_alloc(64, length);
+  if (blocks.bytes == NULL) exit(2);
+  (void)memset(blocks.bytes, 0, length);
+  if (!wmbt_index_create(blocks.bytes, length, log2_capacity, 65536)) exit(2);
+  if (!wmbt_index_open(blocks.bytes, length, &blocks.opened)) exit(2);
+  for (unsigned i = 0; i <= indexed; i += 1) {
+    uint64_t words[4];
+    (void)memcpy(words, store.keys + (size_t)(i < indexed ? i : key_count - 1) * key_bytes, sizeof words);
+    const int64_t place = wmbt_index_place(&blocks.opened, words, index_owner);
+    const struct wmbt_found payload = {.location = UINT64_C(1) << 63 | i, .facts = (uint64_t)index_owner << 32};
+    if (place < 0) exit(2);
+    wmbt_index_publish(&blocks.opened, (uint32_t)place, words, &payload);
   }
 }
 
@@ -48,6 +75,7 @@ static void make_store(void) {
   file.names[0].text[0] = 'n';
   atomic_store(&file.header->names, 1);
   place_keys(&file);
+  make_index();
   store.pristine = malloc(store.length);
   if (store.pristine == NULL) exit(2);
   (void)memcpy(store.pristine, store.bytes, store.length);
@@ -97,5 +125,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   MUST(wmbt_known_file_owner(&file, (const char *)data, size) <= WMBT_KNOWN_OWNER_MOST);
   MUST(wmbt_known_file_find_leading(&file, store.keys, key_count, named, &is_marked) <= key_count);
   (void)wmbt_are_stored(NULL, &file, store.keys, key_count, (struct wmbt_owners){.in_known = named});
+  /* The first keys lie in an index, which is right, and what follows them in the file. */
+  const struct wmbt_owners owners = {.in_index = index_owner, .in_known = named};
+  MUST(wmbt_are_stored(&blocks.opened, &file, store.keys, indexed, owners));
+  (void)wmbt_are_stored(&blocks.opened, &file, store.keys, key_count, owners);
   return 0;
 }

@@ -1,6 +1,7 @@
 /*
  * A ring as a store may have left it: its header, whatever stands there. An input lies over a ring that is right, in
- * pieces: where, how long, the bytes. What follows are turns of a client, between which the store's words change again.
+ * pieces: where, how long, the bytes. What follows are turns of a client, between which the store takes what it was left,
+ * or its words change to anything.
  * What the client writes lies in the ring, and what it is lent is of the length that it asked for.
  */
 #include <string.h>
@@ -49,18 +50,26 @@ static void leave(struct wmbt_ring *ring, uint32_t units) {
   if (is_news) wmbt_ring_untold(ring);
 }
 
-static void take(struct wmbt_ring *ring, size_t count) {
+static void take(struct wmbt_ring *ring, size_t count, size_t length) {
   struct wmbt_lent loans[wmbt_ring_loans_max + 1];
   bool is_news = false;
   (void)memset(loans, 0xa5, sizeof loans);
-  if (!wmbt_ring_next_loans(ring, count, loan_length, loans)) {
+  if (!wmbt_ring_next_loans(ring, count, length, loans)) {
     /* Nothing of it is used. */
-    wmbt_ring_want(ring, count, loan_length, &is_news);
+    wmbt_ring_want(ring, count, length, &is_news);
     return;
   }
   MUST(count <= wmbt_ring_loans_max);
   for (size_t i = 0; i < count; i += 1) MUST(loans[i].salt == ring->seed);
   wmbt_ring_use_loans(ring, count);
+}
+
+/* The store has merged all but so many units, and takes no more for a while when that is an odd number. */
+static void merge(const struct wmbt_ring *ring, uint32_t but) {
+  struct wmbt_ring_header *header = (void *)ring_memory.bytes;
+  const uint32_t used = ring->head - atomic_load(&header->tail);
+  atomic_store(&header->is_paused, but & 1);
+  if (but < used) atomic_store(&header->tail, ring->head - but);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -75,8 +84,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (unsigned turn = 0; turn < turns_max && size > 2; turn += 1) {
     const uint8_t what = end[-1 - (ptrdiff_t)size];
     size -= 1;
-    if (what % 3 == 0) leave(&ring, 1U + what / 3);
-    else if (what % 3 == 1) take(&ring, 1U + what / 3 * 2);
+    if (what % 4 == 0) leave(&ring, 1U + what / 4);
+    else if (what % 4 == 1) take(&ring, 1U + what / 8 * 8, (what & 4) == 0 ? loan_length : loan_length / 2);
+    else if (what % 4 == 2) merge(&ring, what / 4);
     else size = lay_over(end - 1 - size, size);
     (void)wmbt_ring_is_open(&ring);
   }

@@ -1,6 +1,6 @@
 /*
- * Whole answers as they come over a socket, of HTTP and of frames, whose checksums are set right. Seeds: both kinds of
- * golden messages.
+ * Whole answers as they come over a socket, of HTTP and of frames, whose checksums are set right but behind a `-`, with
+ * which an input may begin. Seeds: both kinds of golden messages.
  */
 #include <string.h>
 #include <sys/socket.h>
@@ -50,11 +50,13 @@ static void read_frames(struct wmbt_connection *connection, int64_t end_ms) {
   static uint8_t into[WMBT_PIECE_BYTES_MAX];
   struct wmbt_frame frame;
   struct wmbt_failure failure;
+  uint32_t crc = 0;
   for (uint32_t id = 0; id < ids_max; id += 1) {
     if (!wmbt_connection_receive(connection, id, end_ms, &frame, &failure)) continue;
     MUST(frame.id == id);
     if (frame.type != wmbt_frame_data) continue;
-    (void)wmbt_connection_receive_data(connection, into, frame.length, NULL, end_ms, &failure);
+    (void)wmbt_connection_receive_data(connection, into, frame.length, (id & 1) == 0 ? &crc : NULL, end_ms,
+                                      &failure);
   }
 }
 
@@ -98,8 +100,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static uint8_t copy[stream_max];
   if (size == 0 || size > sizeof copy) return 0;
   (void)memcpy(copy, data, size);
-  const bool is_http = data[0] == 'H';
-  if (!is_http) repair(copy, size);
+  const bool is_http = data[0] == 'H', is_raw = data[0] == '-';
+  if (is_raw) {
+    size -= 1;
+    (void)memmove(copy, copy + 1, size);
+  } else if (!is_http) {
+    repair(copy, size);
+  }
   struct wmbt_connection *connection = connection_of(copy, size);
   if (connection == NULL) return 0;
   const int64_t end_ms = wmbt_now_ms() + 5000;
