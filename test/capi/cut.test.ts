@@ -41,7 +41,7 @@ for (const door of ['tcp', 'http'] as const) {
         await runProgram(await buildAbiTest(), ['cut'], { environment, onLine }),
       );
       const { counts } = relay;
-      assert.deepEqual([counts['in-request-body'], counts['in-answer-body']], [2, 2]);
+      assert.deepEqual([counts['in-request-body'], counts['in-answer-body']], [3, 4]);
     } finally {
       relay.close();
       await home.close();

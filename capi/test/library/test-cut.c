@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "load.h"
 
 enum {
   block_count = 8,
@@ -36,28 +37,52 @@ static int32_t get(wmbt_kv_handle_t *handle, const struct batch *batch) {
   return rc;
 }
 
-/* Whatever a cut did, the next call goes well by itself. */
-static void cut_once(void) {
+/* A handle, a batch that is to be put, and one that is stored. */
+struct engine {
+  wmbt_kv_handle_t *handle;
+  struct batch puts, gets;
+};
+
+static struct engine engine_of(const char *name) {
+  char label[40];
+  struct engine engine;
   (void)setenv("WMBT_KV_REMOTE_CALL_TIMEOUT_MS", call_limit_text, 1);
-  wmbt_kv_handle_t *handle = open_handle();
-  struct batch puts = batch_of("cut-put", block_count, block_bytes);
-  struct batch gets = batch_of("cut-get", block_count, block_bytes);
-  check_put(handle, "wire", &gets);
+  engine.handle = open_handle();
+  (void)snprintf(label, sizeof label, "%s-put", name);
+  engine.puts = batch_of(label, block_count, block_bytes);
+  (void)snprintf(label, sizeof label, "%s-get", name);
+  engine.gets = batch_of(label, block_count, block_bytes);
+  check_put(engine.handle, "wire", &engine.gets);
+  return engine;
+}
+
+static void engine_end(struct engine *engine) {
+  wmbt_kv_free(engine->handle);
+  batch_free(&engine->puts);
+  batch_free(&engine->gets);
+}
+
+/* Whatever a cut did, the next call goes well by itself. */
+static void cut_twice(const struct engine *engine) {
+  wmbt_kv_handle_t *const handle = engine->handle;
   tell_and_wait("cut request");
-  const int64_t saved = put(handle, &puts);
+  const int64_t saved = put(handle, &engine->puts);
   CHECK(saved == -1 || saved == (int64_t)block_count * block_bytes, "a put that is cut gives %lld", (long long)saved);
   tell_and_wait("was cut");
-  check_put(handle, "wire", &puts);
-  check_get(handle, "wire", &puts, 0, block_count);
+  check_put(handle, "wire", &engine->puts);
+  check_get(handle, "wire", &engine->puts, 0, block_count);
   tell_and_wait("cut answer");
-  const int32_t got = get(handle, &gets);
+  const int32_t got = get(handle, &engine->gets);
   CHECK(got == 1 || got == 0 || got == -1, "a get that is cut gives %d", got);
   tell_and_wait("was cut");
-  check_get(handle, "wire", &gets, 0, block_count);
-  check_lookup(handle, "wire", &gets, block_count);
-  wmbt_kv_free(handle);
-  batch_free(&puts);
-  batch_free(&gets);
+  check_get(handle, "wire", &engine->gets, 0, block_count);
+  check_lookup(handle, "wire", &engine->gets, block_count);
+}
+
+static void cut_once(void) {
+  struct engine engine = engine_of("cut");
+  cut_twice(&engine);
+  engine_end(&engine);
 }
 
 /* Calls while the wire is off: each fails in time, and says so. */
@@ -76,33 +101,50 @@ static void calls_without_wire(wmbt_kv_handle_t *handle, const struct batch *bat
 }
 
 static void off_in_mid_batch(void) {
-  (void)setenv("WMBT_KV_REMOTE_CALL_TIMEOUT_MS", call_limit_text, 1);
-  wmbt_kv_handle_t *handle = open_handle();
-  struct batch puts = batch_of("off-put", block_count, block_bytes);
-  struct batch gets = batch_of("off-get", block_count, block_bytes);
-  check_put(handle, "wire", &gets);
+  struct engine engine = engine_of("off");
+  wmbt_kv_handle_t *const handle = engine.handle;
   tell_and_wait("off request");
-  CHECK(put(handle, &puts) == -1, "a put over a wire that is off succeeds");
+  CHECK(put(handle, &engine.puts) == -1, "a put over a wire that is off succeeds");
   check_text(wmbt_kv_last_error(), "unavailable", "a put over a wire that is off");
   tell_and_wait("was cut");
-  calls_without_wire(handle, &puts);
+  calls_without_wire(handle, &engine.puts);
   tell_and_wait("on");
-  check_put(handle, "wire", &puts);
-  check_get(handle, "wire", &puts, 0, block_count);
+  check_put(handle, "wire", &engine.puts);
+  check_get(handle, "wire", &engine.puts, 0, block_count);
   tell_and_wait("off answer");
-  const int32_t got = get(handle, &gets);
+  const int32_t got = get(handle, &engine.gets);
   CHECK(got <= 0, "a get over a wire that is off gives %d", got);
   tell_and_wait("was cut");
-  calls_without_wire(handle, &gets);
+  calls_without_wire(handle, &engine.gets);
   tell_and_wait("on");
-  check_get(handle, "wire", &gets, 0, block_count);
-  wmbt_kv_free(handle);
-  batch_free(&puts);
-  batch_free(&gets);
+  check_get(handle, "wire", &engine.gets, 0, block_count);
+  engine_end(&engine);
+}
+
+/* The same while threads call the same handle, whose wires are cut with it. */
+static void cut_beside_threads(void) {
+  struct engine engine = engine_of("beside");
+  struct load load = {.handle = engine.handle, .ns = "load", .block_bytes = 40000};
+  load_begin(&load);
+  load_recover(&load, "before a wire is cut");
+  cut_twice(&engine);
+  tell_and_wait("off answer");
+  const int32_t got = get(engine.handle, &engine.gets);
+  CHECK(got <= 0, "a get over a wire that is off gives %d", got);
+  tell_and_wait("was cut");
+  calls_without_wire(engine.handle, &engine.gets);
+  load_go_on(&load, "while the wire is off");
+  CHECK(atomic_load(&load.failed) > 0, "no call of the threads failed");
+  tell_and_wait("on");
+  check_get(engine.handle, "wire", &engine.gets, 0, block_count);
+  load_recover(&load, "when the wire was back");
+  load_end(&load);
+  engine_end(&engine);
 }
 
 const struct test_case cut_tests[] = {
     {"a wire that is cut in mid-batch costs one call at most", cut_once},
     {"a wire that is off fails calls in time, and the first one after it succeeds by itself", off_in_mid_batch},
+    {"the same holds for 8 threads that call the handle meanwhile", cut_beside_threads},
     {NULL, NULL},
 };

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "load.h"
 #include "processes.h"
 
 enum {
@@ -173,10 +174,36 @@ static void opened_without_descriptors(void) {
   CHECK(descriptors_of(getpid()) <= before, "%u descriptors instead of %u", descriptors_of(getpid()), before);
 }
 
+/* Threads that call on while a process has no descriptor, before their first call or behind some. */
+static void call_beside(pid_t pid, wmbt_kv_handle_t *handle, bool is_new) {
+  struct load load = {.handle = handle, .ns = is_new ? "new" : "used", .block_bytes = 20000};
+  struct rlimit limit;
+  if (is_new) limit = exhaust(pid);
+  load_begin(&load);
+  if (!is_new) load_recover(&load, "before the descriptors are gone");
+  if (!is_new) limit = exhaust(pid);
+  load_go_on(&load, "without descriptors");
+  relieve(pid, &limit);
+  load_recover(&load, "when there are descriptors again");
+  load_end(&load);
+}
+
+static void engine_threads_without_descriptors(void) {
+  const unsigned before = settled_descriptors();
+  wmbt_kv_handle_t *handle = open_with_limit();
+  call_beside(getpid(), handle, true);
+  call_beside(getpid(), handle, false);
+  wmbt_kv_free(handle);
+  await_no_child();
+  CHECK(descriptors_of(getpid()) <= before, "%u descriptors instead of %u", descriptors_of(getpid()), before);
+}
+
 const struct test_case engine_descriptor_tests[] = {
     {"an engine without descriptors gets answers or reasons, and all of it when it has some again",
      engine_without_descriptors},
     {"an engine opens the library without descriptors, or is told why not", opened_without_descriptors},
+    {"8 threads without descriptors get answers or reasons, and go on when there are some again",
+     engine_threads_without_descriptors},
     {NULL, NULL},
 };
 
@@ -224,7 +251,16 @@ static void store_without_descriptors(void) {
   wmbt_kv_free(handle);
 }
 
+static void threads_of_a_store_without_descriptors(void) {
+  wmbt_kv_handle_t *handle = open_with_limit();
+  check_works(handle, "store-threads");
+  call_beside(store_process(), handle, true);
+  call_beside(store_process(), handle, false);
+  wmbt_kv_free(handle);
+}
+
 const struct test_case store_descriptor_tests[] = {
     {"a store without descriptors answers or is refused with a reason, and loses nothing", store_without_descriptors},
+    {"8 threads of an engine go on when their store has descriptors again", threads_of_a_store_without_descriptors},
     {NULL, NULL},
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "load.h"
 #include "processes.h"
 
 enum {
@@ -171,9 +172,35 @@ static void killed_on_full_disk(void) {
   CHECK(kept.refused > 0, "nothing was refused, so nothing was full");
 }
 
+/* Threads that call on while a place is full, and when it has room again. */
+static void fill_beside_threads(struct load *load) {
+  *load = (struct load){.handle = open_with_limit(), .ns = "beside", .block_bytes = 20000};
+  tell_and_wait("fill");
+  load_begin(load);
+  load_go_on(load, "while it is full");
+  tell_and_wait("empty");
+  load_recover(load, "when there is room again");
+  load_end(load);
+  CHECK(wmbt_kv_flush(load->handle, "", NULL) == 0, "flush: %s", wmbt_kv_last_error());
+  wmbt_kv_free(load->handle);
+  printf("note beside: %u turns went well, %u failed\n", atomic_load(&load->succeeded), atomic_load(&load->failed));
+}
+
+static void threads_on_full_disk(void) {
+  struct load load;
+  fill_beside_threads(&load);
+}
+
+static void threads_in_full_memory(void) {
+  struct load load;
+  fill_beside_threads(&load);
+  CHECK(atomic_load(&load.failed) == 0, "%u turns failed", atomic_load(&load.failed));
+}
+
 const struct test_case full_disk_tests[] = {
     {"a full disk refuses saves by name, keeps what was accepted, and takes the first one after it", full_disk},
     {"what was accepted on a full disk is there when its store was killed", killed_on_full_disk},
+    {"8 threads on a full disk are refused by name, and go on when it has room", threads_on_full_disk},
     {NULL, NULL},
 };
 
@@ -191,5 +218,6 @@ static void killed_in_full_memory(void) {
 const struct test_case full_memory_tests[] = {
     {"full shared memory refuses nothing, for there is a disk", full_memory},
     {"what was accepted in full shared memory is there when its store was killed", killed_in_full_memory},
+    {"8 threads notice nothing of full shared memory", threads_in_full_memory},
     {NULL, NULL},
 };

@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "check.h"
-
-enum { thread_count = 8 };
+#include "load.h"
 
 /*
  * Of lookups here, so long that no busy machine takes it for one that it has to serve: who fails within half of it did not
@@ -15,34 +14,6 @@ enum { thread_count = 8 };
  */
 enum { lookup_limit_ms = 4000 };
 static const char *const lookup_limit_text = "4000";
-
-struct load {
-  wmbt_kv_handle_t *handle;
-  atomic_bool is_over;
-  atomic_uint succeeded, failed, wrong;
-};
-
-/* Puts and gets until it is told to stop. A failure is a fact of an outage; wrong bytes are not. */
-static void *keep_calling(void *argument) {
-  struct load *load = argument;
-  struct batch batch = batch_of("outage", 6, 120000);
-  while (!atomic_load(&load->is_over)) {
-    const uint8_t **payloads;
-    const size_t *lens;
-    wmbt_kv_borrow_t *borrow = NULL;
-    const bool is_put = wmbt_kv_put_kv_blocks(load->handle, "outage", batch.hashes, batch_payloads(&batch), batch.lens,
-                                              batch.count) == 720000;
-    const int32_t rc = wmbt_kv_get_kv_blocks_borrowed(load->handle, "outage", batch.hashes, batch.count, &payloads,
-                                                      &lens, &borrow);
-    for (size_t i = 0; rc == 1 && i < batch.count; i += 1) {
-      if (lens[i] != 120000 || memcmp(payloads[i], batch.payloads[i], 120000) != 0) atomic_fetch_add(&load->wrong, 1);
-    }
-    atomic_fetch_add(is_put && rc == 1 ? &load->succeeded : &load->failed, 1);
-    if (rc == 1) wmbt_kv_release_borrow(borrow);
-  }
-  batch_free(&batch);
-  return NULL;
-}
 
 /* While the daemon is away: every call fails, does not wait for its deadline, and says why. */
 static void calls_while_away(wmbt_kv_handle_t *handle, const struct batch *batch) {
@@ -62,11 +33,8 @@ static void calls_while_away(wmbt_kv_handle_t *handle, const struct batch *batch
 
 static void killed_under_load(void) {
   (void)setenv("WMBT_KV_LOOKUP_DEADLINE_MS", lookup_limit_text, 1);
-  struct load load = {.handle = open_handle()};
-  pthread_t threads[thread_count];
-  for (unsigned i = 0; i < thread_count; i += 1) {
-    if (pthread_create(&threads[i], NULL, keep_calling, &load) != 0) exit(2);
-  }
+  struct load load = {.handle = open_handle(), .ns = "outage", .block_bytes = 120000};
+  load_begin(&load);
   struct batch batch = batch_of("kept", 3, 200000);
   check_put(load.handle, "", &batch);
   const uint8_t **payloads;
@@ -82,14 +50,8 @@ static void killed_under_load(void) {
     check_lookup(load.handle, "", &batch, 3);
     check_get(load.handle, "", &batch, 0, 3);
   }
-  const unsigned before = atomic_load(&load.succeeded);
-  for (const int64_t end = now_ms() + 5000; atomic_load(&load.succeeded) < before + thread_count && now_ms() < end;) {
-    check_lookup(load.handle, "", &batch, 3);
-  }
-  CHECK(atomic_load(&load.succeeded) >= before + thread_count, "the threads did not recover");
-  atomic_store(&load.is_over, true);
-  for (unsigned i = 0; i < thread_count; i += 1) (void)pthread_join(threads[i], NULL);
-  CHECK(atomic_load(&load.wrong) == 0, "%u payloads were wrong", atomic_load(&load.wrong));
+  load_recover(&load, "when the daemon was back");
+  load_end(&load);
   CHECK(atomic_load(&load.failed) > 0, "no call failed, so nothing was tried");
   wmbt_kv_free(load.handle);
   tell_and_wait("kill");
