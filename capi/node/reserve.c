@@ -18,6 +18,9 @@ struct reservation {
   int descriptor;
   off_t start;
   off_t length;
+  /* The range as the process has it mapped, which stays so until the thread is done; of no bytes without one. */
+  struct wmbt_bytes mapped;
+  napi_ref kept;
   int fault;
 };
 
@@ -25,10 +28,12 @@ static void carry_out(napi_env env, void *data) {
   (void)env;
   struct reservation *reservation = data;
   reservation->fault = wmbt_room_reserve(reservation->descriptor, reservation->start, reservation->length);
+  if (reservation->fault == 0) wmbt_room_meet(reservation->mapped.data, reservation->mapped.length);
 }
 
 static void release(napi_env env, struct reservation *reservation) {
   if (reservation->async != NULL) napi_delete_async_work(env, reservation->async);
+  if (reservation->kept != NULL) napi_delete_reference(env, reservation->kept);
   if (reservation->descriptor >= 0) (void)close(reservation->descriptor);
   free(reservation);
 }
@@ -51,9 +56,18 @@ static bool queue(napi_env env, struct reservation *reservation, napi_value *pro
          napi_queue_async_work(env, reservation->async) == napi_ok;
 }
 
+/* True unless there is a range that is mapped and cannot be kept. */
+static bool keep_mapped(napi_env env, napi_value mapped, struct reservation *reservation) {
+  napi_valuetype type;
+  if (napi_typeof(env, mapped, &type) != napi_ok || type == napi_undefined) return true;
+  return wmbt_read_bytes(env, mapped, &reservation->mapped) &&
+         napi_create_reference(env, mapped, 1, &reservation->kept) == napi_ok;
+}
+
 /*
- * reserveLater(descriptor, start, length): as reserve, on another thread. A promise of true when the range has memory of
- * its own, and of false when the system did not give it, for whatever reason: some of it may have been had.
+ * reserveLater(descriptor, start, length, mapped): as reserve, on another thread. A promise of true when the range has
+ * memory of its own, and of false when the system did not give it, for whatever reason: some of it may have been had.
+ * Where the range is mapped as `mapped`, a typed array that nobody uses yet, the mapping has its pages by then.
  */
 napi_value wmbt_node_reserve_later(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max], promise;
@@ -74,8 +88,11 @@ napi_value wmbt_node_reserve_later(napi_env env, napi_callback_info info) {
   }
   reservation->start = (off_t)start;
   reservation->length = (off_t)length;
-  if (queue(env, reservation, &promise)) return promise;
+  if (keep_mapped(env, arguments[3], reservation) && queue(env, reservation, &promise)) return promise;
   release(env, reservation);
-  napi_throw_error(env, NULL, "taking memory cannot be handed to a thread");
+  bool is_thrown = false;
+  if (napi_is_exception_pending(env, &is_thrown) == napi_ok && !is_thrown) {
+    napi_throw_error(env, NULL, "taking memory cannot be handed to a thread");
+  }
   return NULL;
 }

@@ -67,7 +67,7 @@ export class SharedSegments {
     const part = this.#cut(byteLength);
     if (part === undefined) return undefined;
     const { file } = part.segment;
-    const isTaken = file.reserveLater?.(part.start, part.length);
+    const isTaken = file.reserveLater?.(part.start, part.length, part.memory);
     if ((await isTaken) ?? file.reserve(part.start, part.length)) return part.memory;
     this.giveBack(part.memory);
     return undefined;

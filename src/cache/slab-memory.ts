@@ -145,7 +145,7 @@ export class SlabMemory {
   }
 
   /**
-   * Takes memory for the plan on another thread, where that can be done, for {@link prefaultStep} to touch. It counts as taken
+   * Takes memory for the plan on another thread, where that can be done, which touches it too. It counts as taken
    * from the call on. False when the plan is fulfilled, or memory is taken by the steps.
    */
   async prefaultLater(): Promise<boolean> {
@@ -165,13 +165,13 @@ export class SlabMemory {
       this.giveBack(memory);
       return false;
     }
-    this.#keepBlank(memory);
+    this.#blanks.push(memory);
     return true;
   }
 
   /**
-   * Touches the pages of at most one mebibyte, of new memory when there is no other thread to take it. False when
-   * there is none to touch.
+   * Touches the pages of at most one mebibyte of memory that it takes. False when there is none to touch, or another
+   * thread does both.
    */
   prefaultStep(): boolean {
     const cold = this.#cold ?? (this.isTakenLater ? undefined : this.#makeBlank());
@@ -186,7 +186,10 @@ export class SlabMemory {
   #makeBlank(): Uint8Array | undefined {
     const byteLength = this.#missingBytes;
     const memory = byteLength <= 0 ? undefined : this.take(byteLength);
-    if (memory !== undefined) this.#keepBlank(memory);
+    if (memory === undefined) return undefined;
+    this.#blanks.push(memory);
+    this.#cold = memory;
+    this.#coldOffset = 0;
     return memory;
   }
 
@@ -194,12 +197,6 @@ export class SlabMemory {
   get #missingBytes(): number {
     const missingBytes = Math.min(this.#prefaultBytes - this.#takenBytes, this.roomBytes);
     return Math.min(this.slabBytesMax, roundDown(missingBytes, limits.extentBytesUnit));
-  }
-
-  #keepBlank(memory: SlabBytes): void {
-    this.#blanks.push(memory);
-    this.#cold = memory;
-    this.#coldOffset = 0;
   }
 
   #removeBlank(index: number): SlabBytes {

@@ -12,7 +12,7 @@ import type { FrameHeader } from '../format/frame.ts';
 import { decodeLegacyBody } from '../format/legacy.ts';
 import type { ParsedObjectKey } from '../format/object-keys.ts';
 import { loadZstd } from '../format/zstd.ts';
-import { decodeNow } from '../store/transcoder.ts';
+import { decodeNow } from '../store/early-decodes.ts';
 import { request } from './bucket.ts';
 import type { Bucket, BucketObject } from './bucket.ts';
 

@@ -22,19 +22,18 @@ import { nodeSockets } from '../platform/node-sockets.ts';
 import { nodeVisits } from '../platform/node-visits.ts';
 import { OwningProcess } from '../platform/owning-process.ts';
 import type { Platform } from '../platform/platform.ts';
+import { processorMs } from '../platform/process-memory.ts';
 import { openSharedTier, sharedMemoryRefused } from '../cache/shared-tier.ts';
 import { DaemonEvents } from './daemon-events.ts';
 import { DaemonMemory } from './daemon-memory.ts';
 import { listenForSignals } from './daemon-signals.ts';
+import { firstRest } from './first-rest.ts';
 import { packageVersion } from './package-version.ts';
 
 /** Where the C library puts the socket between it and this process (capi/src/library/spawn.h). */
 const ownerDescriptor = 3;
 
 const exitCodes = { stopped: 0, failed: 1, misused: 2 } as const;
-
-/** What compiles code and touches memory waits for the owner to have connected. */
-const firstCallsMs = 100;
 
 /** Beyond the time for calls and that for uploads: files are closed in much less. */
 const endMs = 10_000;
@@ -162,7 +161,8 @@ function openStoreOf(parts: PrivateParts): Promise<ServedStore> {
   return openServedStore(config, platform, {
     ...{ logger: events, drainMs: doors.drainMs, drainSignal: hurry.signal },
     ...{ sharedDirectory: memory.directory, hasProcess: true },
-    begin: isReady.promise.then(() => platform.clock.sleep(firstCallsMs, undefined, 'idle')),
+    // What compiles code and touches memory waits for the owner's first calls.
+    begin: isReady.promise.then(() => firstRest({ clock: platform.clock, processorMs })),
   });
 }
 

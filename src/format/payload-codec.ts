@@ -3,7 +3,7 @@ import { concatBytes } from '../base/bytes.ts';
 import { StoreError } from '../base/errors.ts';
 import { nativeKernels } from '../base/native-kernels.ts';
 import type { Codec, Filter } from './frame.ts';
-import { decompressFrame } from './zstd.ts';
+import { decompressFrame, decompressFrameLater } from './zstd.ts';
 import type { Zstd } from './zstd.ts';
 
 export interface EncodeOptions {
@@ -78,26 +78,58 @@ export function encodePayload(
  * `target` holds is undefined then.
  */
 export function decodePayloadInto(payload: StoredPayload, target: Uint8Array, zstd: Zstd): void {
-  const { rawLength, stored } = payload;
+  const packed = packedOf(payload, target);
+  fill(payload, decompressed(packed, zstd), target);
+}
+
+/**
+ * As {@link decodePayloadInto}, but what decompresses is a thread of the system's. What is stored stays as it is
+ * meanwhile; rejects with what that throws.
+ */
+export async function decodePayloadLater(
+  payload: StoredPayload,
+  target: Uint8Array,
+  zstd: Zstd,
+): Promise<void> {
+  const packed = packedOf(payload, target);
+  const { codec, stored, rawLength } = packed;
+  const content =
+    codec === 'zstd'
+      ? await decompressFrameLater(stored, rawLength, zstd)
+      : decompressed(packed, zstd);
+  fill(payload, content, target);
+}
+
+/** What of a payload is under its codec: all of it, or the high bytes. */
+function packedOf(payload: StoredPayload, target: Uint8Array): StoredPayload {
+  const { filter, rawLength, stored } = payload;
   assert(target.length === rawLength, `target of ${target.length} bytes for ${rawLength}`);
-  switch (payload.filter) {
+  if (filter !== 'split2') return payload;
+  const lows = rawLength >>> 1;
+  if (stored.length < lows) {
+    throw new StoreError('CORRUPT', `${stored.length} bytes stored for ${lows} low bytes`);
+  }
+  return { ...payload, stored: stored.subarray(lows), rawLength: rawLength - lows };
+}
+
+/** Puts together what was packed and what was not. */
+function fill(
+  { filter, stored, rawLength }: StoredPayload,
+  content: Uint8Array,
+  target: Uint8Array,
+): void {
+  switch (filter) {
     case 'none':
-      target.set(decompressed(payload, zstd));
+      target.set(content);
       return;
     case 'shuffle2':
-      unshuffle2Into(decompressed(payload, zstd), target);
+      unshuffle2Into(content, target);
       return;
-    case 'split2': {
-      const lows = rawLength >>> 1;
-      if (stored.length < lows) {
-        throw new StoreError('CORRUPT', `${stored.length} bytes stored for ${lows} low bytes`);
-      }
-      const rest = { ...payload, stored: stored.subarray(lows), rawLength: rawLength - lows };
-      mergePlanesInto(stored.subarray(0, lows), decompressed(rest, zstd), target);
+    case 'split2':
+      mergePlanesInto(stored.subarray(0, rawLength >>> 1), content, target);
       return;
-    }
     default:
-      payload.filter satisfies never;
+      filter satisfies never;
   }
 }
 

@@ -1,7 +1,8 @@
 // oxlint-disable-next-line import/no-nodejs-modules -- finds the implementation there is, as crc32c.ts does
 import { createRequire } from 'node:module';
 import { AssertionError, assert } from '../base/assert.ts';
-import { StoreError, messageOf } from '../base/errors.ts';
+import { deferred } from '../base/deferred.ts';
+import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import { checkZstdFrame, withContentSize } from './zstd-frame.ts';
 
@@ -20,6 +21,8 @@ export interface Zstd {
    * else and never take more memory than that for the output. Callers use {@link decompressFrame}.
    */
   decompress(input: Uint8Array, byteLength: number): Uint8Array;
+  /** The same on a thread of the system's, which needs no start as a worker does. The input stays as it is meanwhile. */
+  decompressLater(input: Uint8Array, byteLength: number): Promise<Uint8Array>;
 }
 
 const levelMax = 22;
@@ -44,29 +47,55 @@ export function loadZstd(): Zstd {
  * @throws StoreError `CORRUPT` when it is not exactly one frame of that many bytes.
  */
 export function decompressFrame(frame: Uint8Array, byteLength: number, zstd: Zstd): Uint8Array {
-  assert(byteLength <= limits.payloadBytesMax, `decompressing to ${byteLength} bytes`);
-  checkZstdFrame(frame, byteLength);
-  const content = decompressOrCorrupt(withContentSize(frame, byteLength), byteLength, zstd);
-  if (content.length !== byteLength) {
-    throw new StoreError('CORRUPT', `zstd frame held ${content.length} of ${byteLength} bytes`);
+  const checked = checkedFrame(frame, byteLength);
+  try {
+    return ofLength(zstd.decompress(checked, byteLength), byteLength);
+  } catch (cause) {
+    throw corrupt(frame, cause);
   }
-  return content;
 }
 
-function decompressOrCorrupt(frame: Uint8Array, byteLength: number, zstd: Zstd): Uint8Array {
+/** As {@link decompressFrame}, but on a thread of the system's; rejects with what that throws. */
+export async function decompressFrameLater(
+  frame: Uint8Array,
+  byteLength: number,
+  zstd: Zstd,
+): Promise<Uint8Array> {
+  const checked = checkedFrame(frame, byteLength);
   try {
-    return zstd.decompress(frame, byteLength);
+    return ofLength(await zstd.decompressLater(checked, byteLength), byteLength);
   } catch (cause) {
-    if (cause instanceof AssertionError) throw cause;
-    const message = `zstd frame of ${frame.length} bytes does not decode: ${messageOf(cause)}`;
-    throw new StoreError('CORRUPT', message, { cause });
+    throw corrupt(frame, cause);
   }
+}
+
+/** What may be handed to a decompressor. */
+function checkedFrame(frame: Uint8Array, byteLength: number): Uint8Array {
+  assert(byteLength <= limits.payloadBytesMax, `decompressing to ${byteLength} bytes`);
+  checkZstdFrame(frame, byteLength);
+  return withContentSize(frame, byteLength);
+}
+
+function ofLength(content: Uint8Array, byteLength: number): Uint8Array {
+  if (content.length === byteLength) return content;
+  throw new StoreError('CORRUPT', `zstd frame held ${content.length} of ${byteLength} bytes`);
+}
+
+function corrupt(frame: Uint8Array, cause: unknown): unknown {
+  if (cause instanceof AssertionError || isStoreError(cause)) return cause;
+  const message = `zstd frame of ${frame.length} bytes does not decode: ${messageOf(cause)}`;
+  return new StoreError('CORRUPT', message, { cause });
 }
 
 /** The part of `node:zlib` that Node 20 lacks and its types leave out. */
 interface NodeZlib {
   zstdCompressSync(input: Uint8Array, options: ZlibOptions): Uint8Array;
   zstdDecompressSync(input: Uint8Array, options: ZlibOptions): Uint8Array;
+  zstdDecompress(
+    input: Uint8Array,
+    options: ZlibOptions,
+    done: (error: Error | null, content: Uint8Array) => void,
+  ): void;
   readonly constants: Readonly<Record<string, number>>;
 }
 
@@ -100,12 +129,24 @@ function nodeZstd(zlib: NodeZlib): Zstd {
       });
       return aloneInBuffer(withContentSize(frame, input.length));
     },
-    decompress(input, byteLength) {
-      // One chunk holds it all, and one byte more shows that nothing is left.
-      const chunkSize = Math.max(64, byteLength + 1);
-      const maxOutputLength = Math.max(1, byteLength);
-      return plain(zlib.zstdDecompressSync(input, { chunkSize, maxOutputLength }));
+    decompress: (input, byteLength) =>
+      plain(zlib.zstdDecompressSync(input, decompressionOf(byteLength))),
+    decompressLater: (input, byteLength) => {
+      const content = deferred<Uint8Array>();
+      zlib.zstdDecompress(input, decompressionOf(byteLength), (error, bytes) => {
+        if (error === null) content.resolve(plain(bytes));
+        else content.reject(error);
+      });
+      return content.promise;
     },
+  };
+}
+
+function decompressionOf(byteLength: number): ZlibOptions {
+  return {
+    // One chunk holds it all, and one byte more shows that nothing is left.
+    chunkSize: Math.max(64, byteLength + 1),
+    maxOutputLength: Math.max(1, byteLength),
   };
 }
 
@@ -114,10 +155,13 @@ function compressBound(byteLength: number): number {
   return byteLength + (byteLength >>> 8) + 1024;
 }
 
-/** The synchronous part of `@toondepauw/node-zstd`. */
+/** What is used of `@toondepauw/node-zstd`. */
 interface ZstdPackage {
   readonly Encoder: new (level: number) => { encodeSync(input: Buffer): Uint8Array };
-  readonly Decoder: new () => { decodeSync(input: Buffer): Uint8Array };
+  readonly Decoder: new () => {
+    decodeSync(input: Buffer): Uint8Array;
+    decode(input: Buffer): Promise<Uint8Array>;
+  };
 }
 
 function loadPackage(require: (id: string) => unknown): ZstdPackage {
@@ -152,6 +196,7 @@ function packagedZstd({ Encoder, Decoder }: ZstdPackage): Zstd {
     },
     // Given a stated size it allocates exactly that and fails when the blocks make more.
     decompress: (input) => plain(decoder.decodeSync(bufferOf(input))),
+    decompressLater: async (input) => plain(await decoder.decode(bufferOf(input))),
   };
 }
 

@@ -22,7 +22,12 @@ export interface SharedMemoryCode {
   beginLife(descriptor: number): unknown;
   endLife(token: unknown): void;
   reserve(descriptor: number, start: number, byteLength: number): boolean;
-  reserveLater(descriptor: number, start: number, byteLength: number): Promise<boolean>;
+  reserveLater(
+    descriptor: number,
+    start: number,
+    byteLength: number,
+    mapped?: Uint8Array,
+  ): Promise<boolean>;
   giveBack(descriptor: number, start: number, byteLength: number): void;
   lockRange(descriptor: number, start: number, byteLength: number): boolean;
   isRangeLocked(descriptor: number, start: number, byteLength: number): boolean;
@@ -123,9 +128,9 @@ class NodeSharedFile implements SharedFile {
     return this.#code.reserve(this.#descriptor, start, byteLength);
   }
 
-  reserveLater(start: number, byteLength: number): Promise<boolean> {
+  reserveLater(start: number, byteLength: number, mapped?: Uint8Array): Promise<boolean> {
     try {
-      return this.#code.reserveLater(this.#descriptor, start, byteLength);
+      return this.#code.reserveLater(this.#descriptor, start, byteLength, mapped);
     } catch (error) {
       // The thread needs a descriptor of its own, and a little memory, and the system has none.
       if (systemErrorCode(error) === undefined) throw error;

@@ -50,9 +50,10 @@ export interface SharedFile {
   reserve(start: number, byteLength: number): boolean;
   /**
    * The same on another thread: zeroing memory takes milliseconds, and where the system must find it first, tens of them. The
-   * file may be closed meanwhile. Absent in a simulation, which takes no time for it.
+   * file may be closed meanwhile. Where the range is mapped, as memory that nobody uses yet, that mapping meets its
+   * pages there too. Absent in a simulation, which takes no time for it.
    */
-  reserveLater?(start: number, byteLength: number): Promise<boolean>;
+  reserveLater?(start: number, byteLength: number, mapped?: Uint8Array): Promise<boolean>;
   /**
    * Lets go of a range's memory, into which nobody looks: a read of it may end the process that reads
    * (docs/decisions/0112).

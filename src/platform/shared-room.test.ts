@@ -74,6 +74,25 @@ describe('memory of shared files', { skip: withoutNative() ?? withoutMemoryFiles
     assert.throws(() => file.reserveLater?.(start, byteLength), { code: 'EBADF' });
   });
 
+  it('is met by a mapping on that thread, if it is to be', async () => {
+    for (const [name, mayMeet] of [
+      ['met', true],
+      ['not-met', false],
+    ] as const) {
+      const path = join(directory, name);
+      const file = shared().create(path, fileBytes);
+      const range = file.mapForThreads().subarray(start, start + byteLength);
+      assert.equal(await file.reserveLater?.(start, byteLength, mayMeet ? range : undefined), true);
+      assert.equal(residentBytes(path), mayMeet ? byteLength : 0);
+      assert.ok(range.every((byte) => byte === 0));
+      file.close();
+    }
+    const file = shared().create(join(directory, 'other'), fileBytes);
+    const noBytes: unknown = 'no bytes';
+    assert.throws(() => file.reserveLater?.(start, byteLength, noBytes as Uint8Array), TypeError);
+    file.close();
+  });
+
   it('keeps what was written there before', () => {
     const file = shared().create(join(directory, 'file'), fileBytes);
     const memory = file.map();

@@ -5,6 +5,7 @@ import type { Namespace } from '../blocks/namespace.ts';
 import type { StoreIdentity } from '../cache/cache-directory.ts';
 import type { PayloadId } from '../cache/cache-entry.ts';
 import { storeDigestOf } from '../cache/cache-owner.ts';
+import type { SlabMemoryTier } from '../cache/slab-memory-tier.ts';
 import { Catalog } from '../catalog/catalog.ts';
 import type { ObjectFormat } from '../format/object-keys.ts';
 import { MeteredObjectStore } from '../objectstore/metered-object-store.ts';
@@ -76,7 +77,7 @@ export interface StoreFoundation {
   readonly ledger?: RequestLedger | undefined;
   readonly transcoder: Transcoder;
   readonly settings: StoreSettings;
-  /** When the memory tier is touched ahead of need; at once when absent. */
+  /** When the memory tier is touched ahead of need, unless another thread does that; at once when absent. */
   readonly begin?: Promise<void> | undefined;
   /** What else runs beside the store, and is stopped when it closes. */
   readonly background?: readonly BackgroundTask[] | undefined;
@@ -117,11 +118,8 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const removal = new Removal({ ...common, objectTier, uploads });
   const rings = new RingMerge({ ...common, writePath });
   for (const { entries, chain } of cache.takePending()) uploads.enqueue({ entries, chain });
-  const { prefaultBytes = 0, sharedDirectory } = settings;
-  // Memory of shared files is dearer than that of the process, and a daemon has time between calls.
-  const isShared = sharedDirectory !== undefined;
   const background: BackgroundTask[] = [
-    beginAfter(foundation.begin, () => new Prefault(memory, clock, prefaultBytes, isShared)),
+    beginPrefault(foundation, memory),
     ...(foundation.background ?? []),
     ...(tiers.isShared ? await shareCatalog(foundation, catalog) : []),
   ];
@@ -164,6 +162,18 @@ function openTiers(foundation: StoreFoundation, catalog: Catalog): Promise<Local
 /** False: there is none. */
 function boundOf(bytes: number | false): number | undefined {
   return bytes === false ? undefined : bytes;
+}
+
+/** Another thread takes time from nobody who waits for this one, and the first load may be a moment away. */
+function beginPrefault(
+  { platform, settings, begin }: StoreFoundation,
+  memory: SlabMemoryTier,
+): BackgroundTask {
+  const { prefaultBytes = 0, sharedDirectory } = settings;
+  // Memory of shared files is dearer than that of the process, and a daemon has time between calls.
+  const isKeptUp = sharedDirectory !== undefined;
+  const when = memory.source.isTakenLater ? undefined : begin;
+  return beginAfter(when, () => new Prefault(memory, platform.clock, prefaultBytes, isKeptUp));
 }
 
 /** For clients on this host, which then ask for no key that it knows. */

@@ -7,8 +7,8 @@ const restMs = 100;
 
 /**
  * Touches the first part of the memory tier in small steps between other work: the first touch of a
- * page costs eight times its reuse (memory-tier.bench.ts), and would be paid by the first load. Where
- * that is kept up, as much is made again behind whatever is taken.
+ * page costs eight times its reuse (memory-tier.bench.ts), and would be paid by the first load. Where another thread
+ * takes memory, that touches it too. Where that is kept up, as much is made again behind whatever is taken.
  */
 export class Prefault implements BackgroundTask {
   readonly #memory: SlabMemoryTier;

@@ -6,7 +6,8 @@ import { loadZstd } from '../format/zstd.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { Rehearsal } from './rehearsal.ts';
 import { encodeNow } from './encode-now.ts';
-import { decodeLegacyNow, decodeNow, encodeLegacyNow } from './transcoder.ts';
+import { decodeNow } from './early-decodes.ts';
+import { decodeLegacyNow, encodeLegacyNow } from './transcoder.ts';
 import type { Transcoder } from './transcoder.ts';
 
 /** The codec in this thread, which counts what it is asked. */

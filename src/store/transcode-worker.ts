@@ -7,7 +7,8 @@ import { encodeNow } from './encode-now.ts';
 import type { EncodedPayload } from './encode-now.ts';
 import { encodeTogether } from './short-encodes.ts';
 import type { EncodedTogether } from './short-encodes.ts';
-import { decodeLegacyNow, decodeNow, encodeLegacyNow, warmUpNow } from './transcoder.ts';
+import { decodeNow } from './early-decodes.ts';
+import { decodeLegacyNow, encodeLegacyNow, warmUpNow } from './transcoder.ts';
 import type { TranscodeTask } from './transcoder.ts';
 
 /** The program of the transcoder's worker threads; `?native=off` at its URL: without native code. */

@@ -4,10 +4,10 @@ import { AssertionError } from '../base/assert.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { isStoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
-import { boundCrc, namespaceDigestOf } from '../format/frame.ts';
-import type { FrameHeader } from '../format/frame.ts';
+import { namespaceDigestOf } from '../format/frame.ts';
 import { WorkerPool } from '../platform/worker-pool.ts';
 import { keyOf, tenant } from '../../test/support/cached-payloads.ts';
+import { headerOf } from '../../test/support/encoded-frames.ts';
 import {
   inSharedMemory,
   insideLarger,
@@ -34,36 +34,12 @@ transcoder.warmUp();
 after(() => transcoder.close());
 
 const zstd = { compress: true, level: 1 };
-const namespaceDigest = namespaceDigestOf(tenant);
 
 function encode(
   payload: Uint8Array,
   options: { readonly compress: boolean; readonly level: number } = zstd,
 ): Promise<EncodedPayload> {
   return transcoder.encode({ payload, crc: crc32c(payload), ...options });
-}
-
-/** The header of the frame that would hold the encoded payload. */
-function headerOf(payload: Uint8Array, encoded: EncodedPayload): FrameHeader {
-  const key = keyOf('transcoded');
-  const storedLength = (encoded.stored ?? payload).length;
-  return {
-    kind: 'block',
-    codec: encoded.codec,
-    filter: encoded.filter,
-    hasDecodedTokens: false,
-    tokens: 128,
-    position: undefined,
-    rawLength: payload.length,
-    storedLength,
-    rawCrc: crc32c(payload),
-    storedCrc: boundCrc(namespaceDigest, key, storedLength, encoded.crcOfStored),
-    key,
-    parent: undefined,
-    namespaceDigest,
-    fingerprint: undefined,
-    following: [],
-  };
 }
 
 function sharedTarget(byteLength: number): Uint8Array {

@@ -4,25 +4,17 @@ import { isStoreError, StoreError } from '../base/errors.ts';
 import { md5Hex } from '../base/md5.ts';
 import { nativeKernels } from '../base/native-kernels.ts';
 import { limits } from '../blocks/limits.ts';
-import type { FrameHeader } from '../format/frame.ts';
-import { boundCrc } from '../format/frame.ts';
 import { encodeLegacyBody, splitLegacyBody } from '../format/legacy.ts';
 import { decodePayloadInto, encodePayload } from '../format/payload-codec.ts';
 import { decompressFrame, loadZstd } from '../format/zstd.ts';
 import type { Zstd } from '../format/zstd.ts';
 import type { WorkerPool } from '../platform/worker-pool.ts';
+import { decodeNow, EarlyDecodes } from './early-decodes.ts';
+import type { DecodeTask } from './early-decodes.ts';
 import { encodeNow, requireCrc } from './encode-now.ts';
 import type { EncodedPayload, EncodeTask } from './encode-now.ts';
 import { ShortEncodes } from './short-encodes.ts';
 import type { EncodedTogether } from './short-encodes.ts';
-
-/** Stored bytes of a frame to check, and to decode into `target` unless they are raw. */
-export interface DecodeTask {
-  readonly header: FrameHeader;
-  readonly stored: Uint8Array;
-  /** `rawLength` bytes of shared memory. Absent for the raw codec, which is only checked. */
-  readonly target: Uint8Array | undefined;
-}
 
 /** The body of a v1 object to check, and to decode into `target` unless it is raw. */
 export interface LegacyDecodeTask {
@@ -69,12 +61,13 @@ export type TranscodeTask =
 
 /**
  * The transcoder of a real process: work happens in worker threads, but for short checksums, for a short
- * payload that is encoded alone, and for what is decoded before they are there (docs/decisions/0121).
+ * payload that is encoded alone, and for what is decoded before they are there (docs/decisions/0121, 0118).
  */
 export class WorkerTranscoder implements Transcoder {
   readonly #pool: WorkerPool;
   readonly #workers: number;
   readonly #shortEncodes: ShortEncodes;
+  readonly #earlyDecodes = new EarlyDecodes();
   /** That of this thread; `none`: it could not be loaded. */
   #zstd: Zstd | 'none' | undefined;
   #isClosed = false;
@@ -113,7 +106,11 @@ export class WorkerTranscoder implements Transcoder {
       return decodeNow(task, neverNeeded);
     }
     const zstd = this.#isFasterHere(task) ? this.#zstdHere() : undefined;
-    if (zstd !== undefined) return decodeNow(task, () => zstd);
+    if (zstd !== undefined) {
+      return task.target === undefined
+        ? decodeNow(task, neverNeeded)
+        : this.#earlyDecodes.decode({ ...task, target: task.target }, zstd);
+    }
     await this.#pool.run<TranscodeTask, undefined>({ kind: 'decode', ...task });
   }
 
@@ -176,25 +173,6 @@ function neverNeeded(): never {
 function assertShared(target: Uint8Array | undefined): void {
   const memory = target?.buffer;
   assert(memory === undefined || memory instanceof SharedArrayBuffer, 'target is shared memory');
-}
-
-/** The decode half, as it runs in a worker. */
-export function decodeNow(task: DecodeTask, zstd: () => Zstd): void {
-  const { header, stored, target } = task;
-  const crcOfStored = crc32c(stored);
-  const { namespaceDigest, key } = header;
-  if (boundCrc(namespaceDigest, key, stored.length, crcOfStored) !== header.storedCrc) {
-    throw new StoreError('CORRUPT', `frame of ${key}: stored bytes fail their checksum`);
-  }
-  let rawCrc = crcOfStored;
-  if (target !== undefined) {
-    const { codec, filter, rawLength } = header;
-    decodePayloadInto({ codec, filter, stored, rawLength }, target, zstd());
-    rawCrc = crc32c(target);
-  }
-  if (rawCrc !== header.rawCrc) {
-    throw new StoreError('CORRUPT', `frame of ${key}: payload fails its checksum`);
-  }
 }
 
 /** The encode half of the v1 format. */

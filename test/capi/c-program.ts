@@ -122,8 +122,10 @@ async function linkPayloadMemoryTest(): Promise<string> {
   const toolchain = testToolchain();
   const library = await cachedLibrary(toolchain);
   const flags = [...warningFlags, ...systemFlags];
-  const files = ['/payload-memory.c', '/borrow.c', '/clock.c'];
-  const own = librarySources().filter(({ file }) => files.some((name) => file.endsWith(name)));
+  const files = ['/payload-memory', '/borrow', '/clock', '/huge-pages', '/shared-room'];
+  const own = librarySources().filter(({ file }) =>
+    files.some((name) => file.endsWith(`${name}.c`)),
+  );
   assert.equal(own.length, files.length);
   const objects = await compile(toolchain, [...own, ...sourcesIn('test/memory', flags)]);
   return linkProgram(library, 'payload-memory-test', objects, ['-pthread']);

@@ -132,7 +132,7 @@ describe('the constants of shared memory in C', () => {
       wmbt_segments_max: ownNumber('cache/shared-segments.ts', 'segmentsMax'),
     });
     compare('src/library/shared-uses.c', { unit_bytes: shared.offsetUnitBytes });
-    compare('src/shared/shared-room.h', { wmbt_huge_bytes: shared.hugePageBytes });
+    compare('src/shared/huge-pages.h', { wmbt_huge_bytes: shared.hugePageBytes });
   });
 
   it('are those of lent memory', () => {

@@ -76,14 +76,14 @@ export const plantedBugs: readonly PlantedBug[] = [
     seed: 8,
     changes: [
       {
-        file: 'src/store/transcoder.ts',
+        file: 'src/store/early-decodes.ts',
         from: '!== header.storedCrc) {',
         to: '=== -1) {',
       },
       {
-        file: 'src/store/transcoder.ts',
-        from: 'if (rawCrc !== header.rawCrc) {',
-        to: 'if (rawCrc === -1) {',
+        file: 'src/store/early-decodes.ts',
+        from: 'if (actual !== rawCrc) {',
+        to: 'if (actual === -1) {',
       },
     ],
   },

@@ -1,7 +1,8 @@
 import { StoreError } from '../../src/base/errors.ts';
 import type { Zstd } from '../../src/format/zstd.ts';
 import { encodeNow } from '../../src/store/encode-now.ts';
-import { decodeLegacyNow, decodeNow, encodeLegacyNow } from '../../src/store/transcoder.ts';
+import { decodeNow } from '../../src/store/early-decodes.ts';
+import { decodeLegacyNow, encodeLegacyNow } from '../../src/store/transcoder.ts';
 import type { Transcoder } from '../../src/store/transcoder.ts';
 import type { SimProcess } from './sim-process.ts';
 

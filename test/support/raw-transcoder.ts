@@ -1,5 +1,6 @@
 import { encodeNow } from '../../src/store/encode-now.ts';
-import { decodeLegacyNow, decodeNow, encodeLegacyNow } from '../../src/store/transcoder.ts';
+import { decodeNow } from '../../src/store/early-decodes.ts';
+import { decodeLegacyNow, encodeLegacyNow } from '../../src/store/transcoder.ts';
 import type { Transcoder } from '../../src/store/transcoder.ts';
 
 /** Checks every checksum, stores everything raw, and needs no thread. */

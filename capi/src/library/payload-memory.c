@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "../shared/huge-pages.h"
 #include "bounds.h"
 #include "clock.h"
 
@@ -20,14 +21,17 @@
 #include <sanitizer/asan_interface.h>
 /* Between two payloads, so that what is read behind one is found. */
 enum { gap_bytes = 64 };
+/* For what touches memory that may be part of such a gap. */
+#define NOT_WATCHED __attribute__((no_sanitize("address")))
 #else
+#define NOT_WATCHED
 #define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
 enum { gap_bytes = 0 };
 #endif
 
 /* Payloads begin at lines of the processor's caches; long regions at huge pages. */
-enum { line_bytes = 64, huge_page_bytes = 2 * 1024 * 1024, kept_max = 32 };
+enum { line_bytes = 64, kept_max = 32 };
 
 /*
  * What nobody uses. Each place is taken and filled by exchange alone, so there is no lock that a fork could find held.
@@ -40,7 +44,7 @@ static _Atomic int64_t taken_ms;
 
 static size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
-static bool is_long(size_t bytes) { return bytes >= huge_page_bytes; }
+static bool is_long(size_t bytes) { return bytes >= wmbt_huge_bytes; }
 
 static void free_region(struct wmbt_region *region) {
   ASAN_UNPOISON_MEMORY_REGION(region->memory, region->bytes);
@@ -49,27 +53,47 @@ static void free_region(struct wmbt_region *region) {
   free(region);
 }
 
-/* Whole huge pages, where the system has them: one fault in place of 512. Not of malloc, whose limits are the engine's. */
+/* It begins at a huge page. Not of malloc, whose limits are the engine's. */
 static uint8_t *map_long(size_t bytes) {
-  const size_t whole = bytes + huge_page_bytes;
+  const size_t whole = bytes + wmbt_huge_bytes;
   void *mapped = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) return NULL;
-  const size_t before = (huge_page_bytes - (uintptr_t)mapped % huge_page_bytes) % huge_page_bytes;
+  const size_t before = (wmbt_huge_bytes - (uintptr_t)mapped % wmbt_huge_bytes) % wmbt_huge_bytes;
   uint8_t *memory = (uint8_t *)mapped + before;
   if (before > 0) (void)munmap(mapped, before);
-  if (before < huge_page_bytes) (void)munmap(memory + bytes, huge_page_bytes - before);
-#ifdef MADV_HUGEPAGE
-  /* A system that refuses gives pages of its own. */
-  (void)madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
+  if (before < wmbt_huge_bytes) (void)munmap(memory + bytes, wmbt_huge_bytes - before);
   return memory;
+}
+
+/* Touches the first byte of a page, which nobody has written yet; takes its time where it becomes a huge one. */
+NOT_WATCHED static void touch(uint8_t *page) {
+  const int64_t begin_ns = wmbt_huge_begin();
+  *(volatile uint8_t *)page = 0;
+  wmbt_huge_end(begin_ns, 1);
+}
+
+/*
+ * Memory for what is used: whole huge pages while they are cheap, of which each is one fault in place of 512. Others
+ * the system gives when they are written.
+ */
+static void make_ready(struct wmbt_region *region) {
+#ifdef MADV_HUGEPAGE
+  while (is_long(region->bytes) && region->ready < region->used) {
+    uint8_t *page = region->memory + region->ready;
+    region->ready += wmbt_huge_bytes;
+    if (wmbt_huge_are_cheap() && madvise(page, wmbt_huge_bytes, MADV_HUGEPAGE) == 0) touch(page);
+  }
+#else
+  (void)touch;
+  region->ready = region->used;
+#endif
 }
 
 static struct wmbt_region *make_region(size_t bytes) {
   struct wmbt_region *region = malloc(sizeof *region);
   if (region == NULL) return NULL;
   bytes = round_up(bytes, line_bytes);
-  *region = (struct wmbt_region){.bytes = is_long(bytes) ? round_up(bytes, huge_page_bytes) : bytes};
+  *region = (struct wmbt_region){.bytes = is_long(bytes) ? round_up(bytes, wmbt_huge_bytes) : bytes};
   void *memory = NULL;
   if (is_long(bytes)) memory = map_long(region->bytes);
   else if (posix_memalign(&memory, line_bytes, region->bytes) != 0) memory = NULL;
@@ -145,6 +169,7 @@ uint8_t *wmbt_region_add(struct wmbt_region *region, size_t length) {
   uint8_t *payload = region->memory + region->used;
   region->used += bytes;
   ASAN_UNPOISON_MEMORY_REGION(payload, length);
+  make_ready(region);
   return payload;
 }
 

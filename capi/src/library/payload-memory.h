@@ -12,8 +12,8 @@
 /* Payloads one behind the other. Owned by a borrow. */
 struct wmbt_region {
   uint8_t *memory;
-  /* Of its memory, and of that what payloads have. */
-  size_t bytes, used;
+  /* Of its memory, and of that what payloads have; up to where it was looked at what pages it is to have. */
+  size_t bytes, used, ready;
   /* The next one of the same borrow. */
   struct wmbt_region *next;
 };

@@ -9,6 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+void wmbt_room_meet(const uint8_t *memory, size_t length) {
+  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  for (size_t at = 0; at < length; at += page) (void)*(const volatile uint8_t *)(memory + at);
+}
+
 #if defined(__linux__)
 
 /* Of Linux 6.1; older headers do not have it. */
@@ -17,7 +22,8 @@
 #endif
 
 enum {
-  /* What is asked for at once: asking costs a wait for every processor. */
+  /* What is asked for at once, first and later: asking costs a wait for every processor. */
+  first_part_bytes = 4 * 1024 * 1024,
   part_bytes = 16 * 1024 * 1024,
   /* How long is looked for huge pages; the rest of the range has others. A part takes some 4 ms where there are plenty. */
   patience_ms = 30,
@@ -65,7 +71,7 @@ static int collapse(int fd, off_t start, uint8_t *memory, size_t length) {
   return madvise(memory, length, MADV_COLLAPSE);
 }
 
-/* Makes huge pages of what the range has room for, until the system refuses one or takes too long. */
+/* Makes huge pages of what the range has room for, until the system refuses one, they are dear, or it takes too long. */
 static void make_huge(int fd, off_t start, off_t end) {
   const off_t first = (start + wmbt_huge_bytes - 1) / wmbt_huge_bytes * wmbt_huge_bytes;
   const off_t last = end / wmbt_huge_bytes * wmbt_huge_bytes;
@@ -74,9 +80,12 @@ static void make_huge(int fd, off_t start, off_t end) {
   uint8_t *memory = map(fd, first, length, PROT_READ | PROT_WRITE);
   if (memory == MAP_FAILED) return;
   const int64_t until = now_ms() + patience_ms;
-  for (size_t at = 0; at < length && now_ms() < until; at += part_bytes) {
-    const size_t part = length - at < part_bytes ? length - at : part_bytes;
+  size_t most = first_part_bytes;
+  for (size_t at = 0; at < length && now_ms() < until && wmbt_huge_are_cheap(); at += most, most = part_bytes) {
+    const size_t part = length - at < most ? length - at : most;
+    const int64_t begin_ns = wmbt_huge_begin();
     if (collapse(fd, first + (off_t)at, memory + at, part) != 0) break;
+    wmbt_huge_end(begin_ns, part / wmbt_huge_bytes);
   }
   (void)munmap(memory, length);
 }

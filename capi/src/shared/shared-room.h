@@ -7,21 +7,25 @@
 #define WMBT_SHARED_ROOM_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
-enum {
-  /* Bytes of a huge page. Where they have another length the system refuses these, and all is as without them. */
-  wmbt_huge_bytes = 2 * 1024 * 1024,
-};
+#include "huge-pages.h"
 
 /*
  * Gives the range of a file memory of its own, so that writing to it cannot fail: zeros where nothing was written. What
  * of it begins and ends at multiples of a huge page's length is huge pages where the system has them to give. 0, or the
  * error, of which ENOSPC and ENOMEM say that there is too little memory: some of the range may have it then.
  *
- * Takes as long as the memory takes to be zeroed, and where huge pages are hard to find some tens of milliseconds more.
+ * Takes as long as the memory takes to be zeroed. Huge pages are asked for while they are cheap; the rest is short ones.
  */
 int wmbt_room_reserve(int fd, off_t start, off_t length);
+
+/*
+ * Has the mapping meet every page of a range that was reserved, so that whoever writes there later meets none. Nobody
+ * writes there meanwhile. Of huge pages one fault is for sixteen short ones; others are zeroed only now.
+ */
+void wmbt_room_meet(const uint8_t *memory, size_t length);
 
 /*
  * The file from its beginning, shared with whoever maps it, at an address that lets huge pages of it be mapped as such.

@@ -11,6 +11,7 @@
 #include "../../src/library/borrow.h"
 #include "../../src/library/bounds.h"
 #include "../../src/library/clock.h"
+#include "huge-pages-test.h"
 
 enum { mib = 1024 * 1024, batch = 40, threads = 4, rounds = 400 };
 
@@ -159,6 +160,7 @@ int main(int count, char **arguments) {
   bounded();
   mixed();
   together();
+  test_huge_pages();
   struct wmbt_borrow *late = fill_equal(batch, mib, 5);
   wmbt_payload_memory_leave();
   expect(kept() == 0, "behind the last handle nothing is kept");
