@@ -117,7 +117,7 @@ static bool start_thread(void *(*run)(void *), void *argument) {
 static bool look_up_name(const struct wmbt_endpoint *endpoint, int64_t deadline_ms, struct wmbt_target *target,
                          struct wmbt_failure *failure) {
   struct name_lookup *lookup = calloc(1, sizeof *lookup);
-  if (lookup == NULL) return wmbt_fail(failure, wmbt_unavailable, "no memory to look up %s", endpoint->host);
+  if (lookup == NULL) return wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory to look up %s", endpoint->host);
   lookup->owners = 2;
   lookup->endpoint = *endpoint;
   (void)pthread_mutex_init(&lookup->lock, NULL);
@@ -132,10 +132,12 @@ static bool look_up_name(const struct wmbt_endpoint *endpoint, int64_t deadline_
   const int error = lookup->error;
   *target = lookup->target;
   leave_lookup(lookup);
-  if (!has_started) return wmbt_fail(failure, wmbt_unavailable, "no thread to look up %s", endpoint->host);
-  if (!is_done) return wmbt_fail(failure, wmbt_unavailable, "the name %s is not found in time", endpoint->host);
+  if (!has_started) return wmbt_fail(failure, wmbt_unavailable, "unavailable: no thread to look up %s", endpoint->host);
+  if (!is_done) {
+    return wmbt_fail(failure, wmbt_unavailable, "unavailable: the name %s is not found in time", endpoint->host);
+  }
   if (error == 0) return true;
-  return wmbt_fail(failure, wmbt_unavailable, "the name %s: %s", endpoint->host, gai_strerror(error));
+  return wmbt_fail(failure, wmbt_unavailable, "unavailable: the name %s: %s", endpoint->host, gai_strerror(error));
 }
 
 bool wmbt_target_of_endpoint(const struct wmbt_endpoint *endpoint, int64_t deadline_ms, struct wmbt_target *target,

@@ -21,11 +21,20 @@ void wmbt_failure_name(struct wmbt_failure *failure, const char *what) {
   if (begun < sizeof failure->text) (void)snprintf(failure->text + begun, sizeof failure->text - begun, "%s", text);
 }
 
+static const char *const words[wmbt_wire_codes] = {
+    "unavailable", "busy", "corrupt", "incompatible", "too large", "invalid", "closed", "aborted",
+};
+
 const char *wmbt_failure_word(enum wmbt_failure_kind kind) {
-  static const char *const words[wmbt_wire_codes] = {
-      "unavailable", "busy", "corrupt", "incompatible", "too large", "invalid", "closed", "aborted",
-  };
-  return kind < wmbt_wire_codes ? words[kind] : "unavailable";
+  return kind < wmbt_wire_codes ? words[kind] : words[wmbt_unavailable];
+}
+
+enum wmbt_failure_kind wmbt_failure_kind_of(const char *text) {
+  for (unsigned i = 0; i < wmbt_wire_codes; i += 1) {
+    const size_t length = strlen(words[i]);
+    if (strncmp(text, words[i], length) == 0 && text[length] == ':') return (enum wmbt_failure_kind)i;
+  }
+  return wmbt_unavailable;
 }
 
 void wmbt_quote(char *into, unsigned size, const char *text) {

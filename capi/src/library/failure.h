@@ -46,6 +46,9 @@ void wmbt_failure_name(struct wmbt_failure *failure, const char *what);
 /* The word for a code of the wire: `busy`, `too large`. */
 const char *wmbt_failure_word(enum wmbt_failure_kind kind);
 
+/* The code whose word a text begins with, as in `too large: text`; `unavailable` where it begins with none. */
+enum wmbt_failure_kind wmbt_failure_kind_of(const char *text);
+
 /*
  * Writes at most `size` - 1 characters of the text in quotes, with quotes, backslashes and control characters
  * escaped; a longer text is cut and ends with three dots.

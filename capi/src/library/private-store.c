@@ -172,9 +172,11 @@ static enum said take_line(struct wmbt_private_store *store, char *line, struct 
     (void)memcpy(store->socket, line + 6, strlen(line + 6) + 1);
     return said_ready;
   }
-  const bool is_failure = strncmp(line, "failed ", 7) == 0;
-  (void)wmbt_fail(failure, wmbt_unavailable, "%s%s", is_failure ? "" : "unavailable: the store program says: ",
-                  is_failure ? line + 7 : line);
+  if (strncmp(line, "failed ", 7) == 0) {
+    (void)wmbt_fail(failure, wmbt_failure_kind_of(line + 7), "%s", line + 7);
+  } else {
+    (void)wmbt_fail(failure, wmbt_unavailable, "unavailable: the store program says: %s", line);
+  }
   return said_failed;
 }
 

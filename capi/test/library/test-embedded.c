@@ -193,19 +193,33 @@ static void closed_descriptors(void) {
   await_no_child();
 }
 
-/* Opens with a variable set in addition, which must not work, and leaves nothing behind. */
-static void fails_with(const char *name, const char *value, const char *message) {
+/* Opens with a variable set in addition, which must not work, and leaves nothing behind; gives the code of the error. */
+static int32_t fails_with(const char *name, const char *value, const char *message) {
   char *before = getenv(name) == NULL ? NULL : strdup(getenv(name));
   (void)setenv(name, value, 1);
   wmbt_kv_handle_t *handle = wmbt_kv_init_from_env();
   CHECK(handle == NULL, "%s=%s is taken", name, value);
   check_text(wmbt_kv_last_error(), "embedded store: ", name);
   check_text(wmbt_kv_last_error(), message, name);
+  const int32_t code = wmbt_kv_last_error_code();
   wmbt_kv_free(handle);
   if (before == NULL) (void)unsetenv(name);
   else (void)setenv(name, before, 1);
   free(before);
   await_no_child();
+  return code;
+}
+
+/* The same of a setting that has to be mended. */
+static void is_refused(const char *name, const char *value, const char *message) {
+  const int32_t code = fails_with(name, value, message);
+  CHECK(code == WMBT_KV_ERROR_INVALID, "%s=%s fails with code %d", name, value, code);
+}
+
+/* The same of what may work another time. */
+static void is_not_there(const char *name, const char *value, const char *message) {
+  const int32_t code = fails_with(name, value, message);
+  CHECK(code == WMBT_KV_ERROR_UNAVAILABLE, "%s=%s fails with code %d", name, value, code);
 }
 
 /* A store program of these lines, in the home directory. */
@@ -221,21 +235,21 @@ static const char *program_of(const char *lines) {
 
 static void what_cannot_start(void) {
   char below_a_file[600];
-  fails_with("PATH", "/nowhere:relative", "no program node in the directories of PATH (/nowhere:relative)");
-  fails_with("WMBT_KV_NODE", "no-such-node", "no program no-such-node in the directories of PATH");
-  fails_with("WMBT_KV_NODE", program_of(""), "WMBT_KV_NODE: there is no program ");
-  fails_with("WMBT_KV_NODE", "./node", "WMBT_KV_NODE is \"./node\"; accepted: an absolute path");
-  fails_with("WMBT_KV_STORE", "/no/such/store.cjs", "WMBT_KV_STORE: there is no file /no/such/store.cjs");
-  fails_with("WMBT_KV_STORE", program_of("process.exit(3);"), "the store process ended before it said anything");
+  is_refused("PATH", "/nowhere:relative", "no program node in the directories of PATH (/nowhere:relative)");
+  is_refused("WMBT_KV_NODE", "no-such-node", "no program no-such-node in the directories of PATH");
+  is_refused("WMBT_KV_NODE", program_of(""), "WMBT_KV_NODE: there is no program ");
+  is_refused("WMBT_KV_NODE", "./node", "WMBT_KV_NODE is \"./node\"; accepted: an absolute path");
+  is_refused("WMBT_KV_STORE", "/no/such/store.cjs", "WMBT_KV_STORE: there is no file /no/such/store.cjs");
+  is_not_there("WMBT_KV_STORE", program_of("process.exit(3);"), "the store process ended before it said anything");
   const char *other = "require('node:net').Socket({ fd: 3 }).write('hello\\n'); setInterval(() => {}, 1000);";
-  fails_with("WMBT_KV_STORE", program_of(other), "the store program says: hello");
-  fails_with("WMBT_KV_PUFFER_RAM_BYTES", "much", "invalid: WMBT_KV_PUFFER_RAM_BYTES is \"much\"");
+  is_not_there("WMBT_KV_STORE", program_of(other), "the store program says: hello");
+  is_refused("WMBT_KV_PUFFER_RAM_BYTES", "much", "invalid: WMBT_KV_PUFFER_RAM_BYTES is \"much\"");
   (void)snprintf(below_a_file, sizeof below_a_file, "%s/cache", program_of(""));
-  fails_with("WMBT_KV_PUFFER_DIR", below_a_file, "unavailable: the cache directory ");
-  fails_with("WMBT_KV_RUNTIME_DIR", "/etc/hostname", "/etc/hostname");
+  is_not_there("WMBT_KV_PUFFER_DIR", below_a_file, "unavailable: the cache directory ");
+  is_not_there("WMBT_KV_RUNTIME_DIR", "/etc/hostname", "/etc/hostname");
   /* One that never says anything is given up after the time to connect, and is not left behind. */
   (void)setenv("WMBT_KV_REMOTE_CALL_TIMEOUT_MS", "300", 1);
-  fails_with("WMBT_KV_STORE", program_of("setInterval(() => {}, 1000);"), "the store process is still starting");
+  is_not_there("WMBT_KV_STORE", program_of("setInterval(() => {}, 1000);"), "the store process is still starting");
   (void)unsetenv("WMBT_KV_REMOTE_CALL_TIMEOUT_MS");
 }
 
