@@ -53,7 +53,8 @@
  *  - When it ends before, the next call starts another; a call that does so may take its time limit twice. After two
  *    that ended soon calls fail at once for a while, up to 5 s.
  *  - It is a child of this process, so SIGCHLD comes when it ends, and an engine that waits for any child may be given
- *    its status. Both is fine, and so is ignoring SIGCHLD.
+ *    its status. Both is fine, and so is ignoring SIGCHLD. Where nobody else takes note of its end, a thread of the
+ *    library does, which is there only from the last free until then.
  *  - An engine may close all descriptors that it finds: the next call starts anew. A process forked from it uses the
  *    same store as long as the parent has it, and then one of its own.
  *  - What settings are set without effect, or have names that are none, is written to standard error once, a line each.

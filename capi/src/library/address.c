@@ -3,13 +3,13 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 
 #include "clock.h"
+#include "thread.h"
 
 bool wmbt_endpoint_parse(const char *text, struct wmbt_endpoint *endpoint) {
   const bool has_brackets = text[0] == '[';
@@ -99,30 +99,17 @@ static void *run_lookup(void *argument) {
   return NULL;
 }
 
-/* A detached thread that gets none of the engine's signals. */
-static bool start_thread(void *(*run)(void *), void *argument) {
-  sigset_t all, before;
-  (void)sigfillset(&all);
-  if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) return false;
-  pthread_attr_t attributes;
-  (void)pthread_attr_init(&attributes);
-  (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_t thread;
-  const bool has_started = pthread_create(&thread, &attributes, run, argument) == 0;
-  (void)pthread_attr_destroy(&attributes);
-  (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return has_started;
-}
-
 static bool look_up_name(const struct wmbt_endpoint *endpoint, int64_t deadline_ms, struct wmbt_target *target,
                          struct wmbt_failure *failure) {
   struct name_lookup *lookup = calloc(1, sizeof *lookup);
-  if (lookup == NULL) return wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory to look up %s", endpoint->host);
+  if (lookup == NULL) {
+    return wmbt_fail(failure, wmbt_unavailable, "unavailable: no memory to look up %s", endpoint->host);
+  }
   lookup->owners = 2;
   lookup->endpoint = *endpoint;
   (void)pthread_mutex_init(&lookup->lock, NULL);
   wmbt_condition_init(&lookup->changed);
-  const bool has_started = start_thread(run_lookup, lookup);
+  const bool has_started = wmbt_start_thread(run_lookup, lookup);
   (void)pthread_mutex_lock(&lookup->lock);
   if (!has_started) lookup->owners = 1;
   while (has_started && !lookup->is_done && wmbt_now_ms() < deadline_ms) {

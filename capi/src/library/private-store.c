@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "connection.h"
 #include "spawn.h"
+#include "thread.h"
 
 enum store_state { store_down, store_starting, store_up };
 
@@ -49,7 +50,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
 static struct wmbt_private_store *stores;
 static uint64_t generations;
-/* Children that were left to themselves, until they are seen to have ended. 0: none. */
+/* Children that were left to themselves without a thread that waits for their end, until that is seen. 0: none. */
 static pid_t leaving[WMBT_LEAVING_MAX];
 
 static void before_fork(void) { (void)pthread_mutex_lock(&lock); }
@@ -73,22 +74,41 @@ static void prepare(void) {
   (void)pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-/* Takes note of children that have ended. An engine may have done so itself, or ignore all of them. */
+/* Takes note that a child has ended. An engine may have done so itself, or ignore all of them. */
+static bool has_ended(pid_t pid) { return waitpid(pid, NULL, WNOHANG) != 0; }
+
 static void reap(void) {
   for (unsigned i = 0; i < WMBT_LEAVING_MAX; i += 1) {
-    if (leaving[i] != 0 && waitpid(leaving[i], NULL, WNOHANG) != 0) leaving[i] = 0;
+    if (leaving[i] != 0 && has_ended(leaving[i])) leaving[i] = 0;
   }
+}
+
+static void *await_end(void *argument) {
+  const pid_t pid = (pid_t)(intptr_t)argument;
+  pid_t ended;
+  do ended = waitpid(pid, NULL, 0);
+  while (ended < 0 && errno == EINTR);
+  return NULL;
+}
+
+/*
+ * Sees to it that the end of a child is taken note of, whenever it comes: else it would stay among the processes of the
+ * system, for as long as the engine lives and makes no call.
+ */
+static void leave_child(pid_t pid) {
+  if (has_ended(pid) || wmbt_start_thread(await_end, (void *)(intptr_t)pid)) return;
+  unsigned place = 0;
+  while (place < WMBT_LEAVING_MAX - 1 && leaving[place] != 0) place += 1;
+  leaving[place] = pid;
 }
 
 /* Closes this end of the socket, which tells the process to end. The lock is held, as below. */
 static void let_go(struct wmbt_private_store *store) {
+  reap();
   wmbt_descriptor_close(&store->control);
-  unsigned place = 0;
-  while (place < WMBT_LEAVING_MAX - 1 && leaving[place] != 0) place += 1;
-  if (store->pid != 0) leaving[place] = store->pid;
+  if (store->pid != 0) leave_child(store->pid);
   store->pid = 0;
   store->state = store_down;
-  reap();
 }
 
 /* Ends a process that has accepted nothing yet, and may be no store at all. */

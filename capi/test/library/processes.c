@@ -43,6 +43,15 @@ pid_t only_child(void) {
   return count == 0 ? 0 : pids[0];
 }
 
+unsigned own_threads(void) {
+  unsigned count = 0;
+  DIR *directory = opendir("/proc/self/task");
+  if (directory == NULL) return 0;
+  for (struct dirent *entry; (entry = readdir(directory)) != NULL;) count += entry->d_name[0] == '.' ? 0 : 1;
+  (void)closedir(directory);
+  return count;
+}
+
 void pause_ms(unsigned ms) { (void)usleep(ms * 1000); }
 
 void await_no_child(void) {

@@ -16,6 +16,9 @@ unsigned children(pid_t pids[children_max]);
 /* The one child that there should be; 0 when there is none. */
 pid_t only_child(void);
 
+/* Threads of this process. */
+unsigned own_threads(void);
+
 void await_no_child(void);
 void await_end_of(pid_t pid);
 void pause_ms(unsigned ms);

@@ -92,6 +92,28 @@ static void killed_store(void) {
   await_no_child();
 }
 
+/* Whether the system knows of the process, which it does of one that has ended until its parent takes note. */
+static bool is_known(pid_t pid) { return kill(pid, 0) == 0; }
+
+/* Waits without any call of the library. */
+static void await_nothing_of(pid_t pid, unsigned threads) {
+  for (const int64_t end = now_ms() + 30000; now_ms() < end && (is_known(pid) || own_threads() > threads);) pause_ms(5);
+  CHECK(!is_known(pid), "a process that has ended stays");
+  CHECK(own_threads() <= threads, "%u threads instead of %u", own_threads(), threads);
+}
+
+/* Freed, as one that serves and as one that has been killed, which the engine does not know yet. */
+static void no_process_stays(void) {
+  const unsigned threads = own_threads();
+  for (unsigned round = 0; round < 2; round += 1) {
+    wmbt_kv_handle_t *handle = open_handle();
+    const pid_t pid = only_child();
+    if (round == 1) (void)kill(pid, SIGKILL);
+    wmbt_kv_free(handle);
+    await_nothing_of(pid, threads);
+  }
+}
+
 static void ignored_children(void) {
   struct sigaction ignoring = {.sa_handler = SIG_IGN}, before;
   (void)sigaction(SIGCHLD, &ignoring, &before);
@@ -193,7 +215,7 @@ static void closed_descriptors(void) {
   await_no_child();
 }
 
-/* Opens with a variable set in addition, which must not work, and leaves nothing behind; gives the code of the error. */
+/* Opens with a variable set in addition, which must not work, and leaves nothing behind; gives the error's code. */
 static int32_t fails_with(const char *name, const char *value, const char *message) {
   char *before = getenv(name) == NULL ? NULL : strdup(getenv(name));
   (void)setenv(name, value, 1);
@@ -256,6 +278,7 @@ static void what_cannot_start(void) {
 const struct test_case embedded_tests[] = {
     {"handles of one configuration share a store process, those of another have their own", one_for_all_handles},
     {"a store process that is killed is replaced by the next call, with what it had accepted", killed_store},
+    {"no process and no thread stays behind the last handle, without another call", no_process_stays},
     {"an engine may ignore SIGCHLD", ignored_children},
     {"a store process inherits nothing but the environment, without what would change Node", nothing_inherited},
     {"an engine may close all descriptors, and files under their numbers stay its own", closed_descriptors},
