@@ -1,10 +1,11 @@
 /**
- * Writes the files that are made from source: docs/CONFIG.md from the table of settings. With
- * `--check` nothing is written, and the exit code is 1 when a file is not what it would be.
+ * Writes the files that are made from source: docs/CONFIG.md, and what the C library knows of names, from the table of
+ * settings. With `--check` nothing is written, and the exit code is 1 when a file is not what it would be.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { settingsPage } from '../src/config/settings-page.ts';
+import { settingsInC } from './settings-in-c.ts';
 
 interface GeneratedFile {
   /** Relative to the root of the project. */
@@ -21,7 +22,10 @@ function generate(options: readonly string[]): number {
     return 2;
   }
   const root = projectRoot();
-  const files: readonly GeneratedFile[] = [{ path: 'docs/CONFIG.md', text: settingsPage() }];
+  const files: readonly GeneratedFile[] = [
+    { path: 'docs/CONFIG.md', text: settingsPage() },
+    { path: 'capi/src/library/known-settings.c', text: settingsInC() },
+  ];
   const changed = files.filter((file) => readText(join(root, file.path)) !== file.text);
   if (options.includes('--check')) {
     for (const file of changed) {

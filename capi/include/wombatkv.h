@@ -57,7 +57,6 @@
  *    library does, which is there only from the last free until then.
  *  - An engine may close all descriptors that it finds: the next call starts anew. A process forked from it uses the
  *    same store as long as the parent has it, and then one of its own.
- *  - What settings are set without effect, or have names that are none, is written to standard error once, a line each.
  *
  * ---------------------------------------------------------------------------------------------------------
  * TLS and near-cache
@@ -165,7 +164,8 @@ typedef struct wmbt_kv_borrow wmbt_kv_borrow_t;
  *
  * Also read: WMBT_KV_NAMESPACE, WMBT_KV_RUNTIME_DIR (where sockets are), WMBT_KV_TOKEN_FILE (what the daemon asks
  * for), WMBT_KV_PUT_DURABLE and the deadlines above. docs/CONFIG.md has all of them. A value that cannot be read
- * is an error that names the variable and what is accepted.
+ * is an error that names the variable and what is accepted. A name WMBT_KV_... that is none is a line on standard
+ * error, with the nearest one that is, and those that have no effect are another; once.
  *
  * Returns the handle, to be given to wmbt_kv_free, or NULL: see wmbt_kv_last_error.
  * Threads: Any thread, beside other calls; none may change the environment meanwhile (setenv, putenv).

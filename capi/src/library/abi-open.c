@@ -11,6 +11,7 @@
 #include "handle.h"
 #include "http.h"
 #include "last-error.h"
+#include "odd-settings.h"
 #include "overlay.h"
 #include "program.h"
 #include "request.h"
@@ -95,6 +96,7 @@ static struct wmbt_mode *open_through_process(const struct remote_door *door, co
 
 static struct wmbt_mode *open_in_the_clear(const struct remote_door *door, const struct wmbt_endpoint *endpoint,
                                            const struct wmbt_settings *settings, struct wmbt_failure *failure) {
+  wmbt_tell_odd_settings();
   struct wmbt_peer *peer = wmbt_peer_new(NULL, endpoint, settings->token, failure);
   if (peer == NULL) return NULL;
   return door->is_http ? wmbt_http_open(peer, endpoint, settings, failure)
@@ -133,6 +135,7 @@ static wmbt_kv_handle_t *open_prefix(const char *prefix, const struct wmbt_setti
   char path[wmbt_path_max], where[wmbt_path_max + 128];
   struct wmbt_failure failure;
   if (!wmbt_settings_socket(prefix, path, &failure)) return refuse(&failure);
+  wmbt_tell_odd_settings();
   (void)snprintf(where, sizeof where, "RemoteKvStoreClient::connect(%s): %s", prefix, path);
   struct wmbt_peer *peer = wmbt_peer_new(path, NULL, settings->token, &failure);
   struct wmbt_mode *mode = peer == NULL ? NULL : wmbt_remote_open(peer, &settings->calls, &failure);

@@ -73,6 +73,9 @@
 /* Characters of a token, and bytes of a file that holds one. */
 #define WMBT_TOKEN_BYTES_MAX 512
 #define WMBT_TOKEN_FILE_BYTES_MAX 262144
+/* Characters of a setting's name that are compared, and unknown names that are shown, each in a line. */
+#define WMBT_SETTING_NAME_MAX 80
+#define WMBT_UNKNOWN_NAMES_MAX 16
 
 /* Time for a store process to say that it is ready: it reads what an earlier one left, on a busy machine. */
 #define WMBT_STORE_START_MS 10000

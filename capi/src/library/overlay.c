@@ -45,6 +45,8 @@ static const char *entry_of(const char *const *entries, const char *name) {
   return NULL;
 }
 
+bool wmbt_overlay_is_alone(void) { return used != NULL && (used->flags & WMBT_KV_OPEN_WITHOUT_ENVIRONMENT) != 0; }
+
 const char *wmbt_overlay_value(const char *name) {
   if (used == NULL) return getenv(name);
   bool is_door;
@@ -53,14 +55,12 @@ const char *wmbt_overlay_value(const char *name) {
   if (is_given(used->ns) && strcmp(name, ns_name) == 0) return used->ns;
   const char *entry = entry_of(used->settings, name);
   if (entry != NULL) return strchr(entry, '=') + 1;
-  const bool is_alone = (used->flags & WMBT_KV_OPEN_WITHOUT_ENVIRONMENT) != 0;
-  return is_alone && is_setting(name) ? NULL : getenv(name);
+  return wmbt_overlay_is_alone() && is_setting(name) ? NULL : getenv(name);
 }
 
 bool wmbt_overlay_hides(const char *entry) {
   if (used == NULL) return false;
-  const bool is_alone = (used->flags & WMBT_KV_OPEN_WITHOUT_ENVIRONMENT) != 0;
-  return (is_alone && is_setting(entry)) || entry_of(used->settings, entry) != NULL;
+  return (wmbt_overlay_is_alone() && is_setting(entry)) || entry_of(used->settings, entry) != NULL;
 }
 
 static bool check_settings(const char *const *entries, struct wmbt_failure *failure) {

@@ -16,6 +16,9 @@ bool wmbt_overlay_check(const wmbt_kv_open_t *options, struct wmbt_failure *fail
 /* Checked options, as long as they are used; NULL: the environment alone. */
 void wmbt_overlay_use(const wmbt_kv_open_t *options);
 
+/* Whether settings of the environment do not count. */
+bool wmbt_overlay_is_alone(void);
+
 /* As getenv(). */
 const char *wmbt_overlay_value(const char *name);
 

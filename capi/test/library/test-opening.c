@@ -144,3 +144,20 @@ const struct test_case opening_tests[] = {
     {"the prefix beats the address, and without both a store of its own is started", prefix_beats_address},
     {NULL, NULL},
 };
+
+/* Variables that are none, and that do nothing, are those of odd-settings.test.ts, which reads what is said of them. */
+static void odd_settings(void) {
+  wmbt_kv_free(open_handle());
+  wmbt_kv_free(open_handle());
+  static const char *const entries[] = {"WMBT_KV_LOKUP_DEADLINE_MS=900", "WMBT_KV_LOOKUP_DEADLINE_MS=900", NULL};
+  wmbt_kv_open_t options = WMBT_KV_OPEN_INIT;
+  options.settings = entries;
+  wmbt_kv_handle_t *handle = wmbt_kv_open(&options);
+  CHECK(handle != NULL, "a name that is none is refused: %s", wmbt_kv_last_error());
+  wmbt_kv_free(handle);
+}
+
+const struct test_case odd_setting_tests[] = {
+    {"a handle is opened whatever names are set beside those that count", odd_settings},
+    {NULL, NULL},
+};
