@@ -39,6 +39,14 @@ export function leftoverMarkers(project: Project): readonly Finding[] {
   });
 }
 
+/** Lines of C and C++ that are too long: prettier, which keeps the others short, does not know these languages. */
+export function longLines(project: Project): readonly Finding[] {
+  const sources = project.files.filter(({ path }) => /\.(?:c|h|cpp|hpp)$/.test(path));
+  return sources.flatMap((file) =>
+    findAll(file, file.text, /^.{121,}$/gm, ([line]) => `has ${line.length} columns; at most 120`),
+  );
+}
+
 /** Every Markdown file has one title. */
 export function markdownTitles(project: Project): readonly Finding[] {
   return markdownFiles(project).flatMap((file) => {

@@ -52,6 +52,12 @@ const faults: readonly (readonly [string, Readonly<Record<string, string>>, RegE
   ['a commit', { 'src/base/worker.ts': '/* From commit 1a2b3c4. */\n' }, /a commit/],
   ['a former name', { 'src/base/worker.ts': '// Formerly Helper.\n' }, /a former name/],
   ['a version', { 'src/base/worker.ts': '/** Since v1.2 so. */\n' }, /a version/],
+  ['a long line of C', { 'capi/src/a.c': `/* ${'x'.repeat(115)} */\n` }, /a\.c:1: has 121 columns/],
+  [
+    'a long line of C++',
+    { 'examples/a.cpp': `\n// ${'x'.repeat(120)}\n` },
+    /a\.cpp:2: has 123 columns/,
+  ],
   ['a leftover mark', { 'src/base/worker.ts': `// ${marker}: later\n` }, /leftover FIX/],
   [
     'a test that switches the others off',

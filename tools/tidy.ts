@@ -8,6 +8,7 @@ const rules = [
   reexports,
   text.historyInComments,
   text.leftoverMarkers,
+  text.longLines,
   text.markdownTitles,
   text.brokenReferences,
   text.machinePaths,

@@ -1,6 +1,6 @@
 /*
- * An engine that is shaped like capi/examples/engine.c, with a state as large as a real one's: one step of its life in a
- * process of its own, on the store that the environment names, or on plain files.
+ * An engine that is shaped like capi/examples/engine.c, with a state as large as a real one's: one step of its life in
+ * a process of its own, on the store that the environment names, or on plain files.
  *
  *     engine STEP NAME BLOCKS BLOCK_BYTES TAIL_BYTES [FOLDER]
  *

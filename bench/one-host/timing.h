@@ -73,7 +73,10 @@ static int64_t *new_times(size_t count) {
   return times;
 }
 
-/* Orders are lines of a word and up to two numbers, which are 0 where the line has fewer: one after the other until input ends. */
+/*
+ * Orders are lines of a word and up to two numbers, which are 0 where the line has fewer: one after the other until
+ * input ends.
+ */
 static void take_orders(void (*obey)(const char *order, size_t first, size_t second)) {
   char line[128], order[16];
   while (fgets(line, sizeof line, stdin) != NULL) {

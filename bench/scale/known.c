@@ -1,7 +1,7 @@
 /*
- * Lookups in C of a store that knows many blocks, whose keys follow from their number as in bench/scale/known-keys.ts: the
- * store that the environment names, one thread. Reads orders from its input, a line each, and answers each with a line of
- * numbers, nanoseconds unless said otherwise:
+ * Lookups in C of a store that knows many blocks, whose keys follow from their number as in bench/scale/known-keys.ts:
+ * the store that the environment names, one thread. Reads orders from its input, a line each, and answers each with a
+ * line of numbers, nanoseconds unless said otherwise:
  *
  *   tip                  puts the block that ends every chain, and waits until it is uploaded: 1
  *   lookup CALLS KNOWN   lookups of 80 of the first so many keys, other ones each time, and the tip: median, 99th

@@ -174,7 +174,9 @@ class Engine {
     std::size_t first = 0;
     while (first < chain.size() && present[first] == 1) first += 1;
     std::vector<std::string> written;
-    for (std::size_t i = first; i < chain.size(); i += 1) written.push_back(write_state(i * block_tokens, block_tokens));
+    for (std::size_t i = first; i < chain.size(); i += 1) {
+      written.push_back(write_state(i * block_tokens, block_tokens));
+    }
     std::vector<wmbt_kv_block_t> blocks;
     for (std::size_t i = first; i < chain.size(); i += 1) {
       const std::string &bytes = written[i - first];

@@ -13,8 +13,8 @@
 #include "keys.h"
 
 /*
- * What a reader in JavaScript and the functions hand to each other: one array of words, for it costs more to look into an array
- * than to pin a payload. The two words of the request, then a record for each key.
+ * What a reader in JavaScript and the functions hand to each other: one array of words, for it costs more to look into
+ * an array than to pin a payload. The two words of the request, then a record for each key.
  */
 struct request {
   uint32_t owner, client;
@@ -218,7 +218,9 @@ static size_t pin_leading(const struct wmbt_index *index, struct wmbt_client *cl
   for (size_t i = 0; i < count; i += 1) wmbt_pin_announce(client, records[i].hazard, found[i].location);
   const bool is_current = wmbt_pin_fence_in(index);
   size_t pinned = 0;
-  while (is_current && pinned < count && wmbt_pin_confirm(index, client, records[pinned].hazard, &found[pinned])) pinned += 1;
+  while (is_current && pinned < count && wmbt_pin_confirm(index, client, records[pinned].hazard, &found[pinned])) {
+    pinned += 1;
+  }
   for (size_t i = pinned; i < count; i += 1) wmbt_pin_release(client, records[i].hazard);
   for (size_t i = 0; i < pinned; i += 1) {
     records[i] = (struct record){
@@ -301,8 +303,8 @@ napi_value wmbt_node_client_clear(napi_env env, napi_callback_info info) {
 }
 
 /*
- * lentFill(clients, [client, hazard], segment, [segment, offset, salt, number], payload, touched, stamps): the CRC32C of the
- * payload, which was copied to the place; -1 when that is lent no more.
+ * lentFill(clients, [client, hazard], segment, [segment, offset, salt, number], payload, touched, stamps): the CRC32C
+ * of the payload, which was copied to the place; -1 when that is lent no more.
  */
 napi_value wmbt_node_lent_fill(napi_env env, napi_callback_info info) {
   napi_value arguments[wmbt_arguments_max];

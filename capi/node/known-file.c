@@ -1,6 +1,6 @@
 /*
- * The file of known keys as functions of JavaScript: memory comes as typed arrays over mapped files, and what is passed with
- * it is checked against what the file has room for. src/platform/known-file.ts says what each argument is.
+ * The file of known keys as functions of JavaScript: memory comes as typed arrays over mapped files, and what is passed
+ * with it is checked against what the file has room for. src/platform/known-file.ts says what each argument is.
  */
 #include "known-file.h"
 

@@ -1,4 +1,6 @@
-/* What Node has no call for: locks of files, acknowledging at once, a datagram to a Unix socket, and trimming the heap. */
+/*
+ * What Node has no call for: locks of files, acknowledging at once, a datagram to a Unix socket, and trimming the heap.
+ */
 #define _GNU_SOURCE
 
 #include "system.h"

@@ -63,8 +63,8 @@ static bool find(const struct wmbt_known_shard *shard, const struct wmbt_known_e
 }
 
 /*
- * Makes the tags of a group, then fetches where each begins, and searches last: a processor waits for many loads at once
- * when they follow each other closely, and making a tag takes longer than it looks ahead.
+ * Makes the tags of a group, then fetches where each begins, and searches last: a processor waits for many loads at
+ * once when they follow each other closely, and making a tag takes longer than it looks ahead.
  */
 static size_t find_group(const struct wmbt_known_table *table, const uint8_t *keys, size_t count, uint32_t owner) {
   struct wmbt_known_entry tags[group_most];

@@ -49,7 +49,8 @@ std::vector<std::string> shards_of(const std::string &path) {
   const std::size_t at = path.size() < tail + 1 ? std::string::npos : path.size() - tail;
   const auto is_number = [&](std::size_t from) {
     return std::all_of(path.begin() + static_cast<std::ptrdiff_t>(from),
-                       path.begin() + static_cast<std::ptrdiff_t>(from) + 5, [](char one) { return one >= '0' && one <= '9'; });
+                       path.begin() + static_cast<std::ptrdiff_t>(from) + 5,
+                       [](char one) { return one >= '0' && one <= '9'; });
   };
   const bool is_shard = at != std::string::npos && path[at - 1] == '-' && is_number(at) &&
                         path.compare(at + 5, 4, "-of-") == 0 && is_number(at + 9) &&

@@ -54,13 +54,15 @@
 #define WMBT_SHARED_AGAIN_MS 1000
 /* Between two times that a daemon is told of what was used without asking it, and how long that may take. */
 #define WMBT_NOTE_MS 1000
-/* Bytes of an answer of HTTP that is text; bytes of one request of a save, and those below which nobody is asked first. */
+/*
+ * Bytes of an answer of HTTP that is text; bytes of one request of a save, and those below which nobody is asked first.
+ */
 #define WMBT_HTTP_TEXT_BYTES_MAX 1048576
 #define WMBT_HTTP_SAVE_BYTES_MAX 268435456
 #define WMBT_HTTP_ASK_BYTES_MIN 65536
 /*
- * Memory for payloads that is kept for the next load, and for how long behind the last one. Of a load comes as much at a
- * time as the third says, and what is shorter than the fourth is not kept.
+ * Memory for payloads that is kept for the next load, and for how long behind the last one. Of a load comes as much at
+ * a time as the third says, and what is shorter than the fourth is not kept.
  */
 #define WMBT_KEPT_BYTES_MAX 134217728
 #define WMBT_KEPT_REST_MS 10000

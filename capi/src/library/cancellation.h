@@ -1,7 +1,7 @@
 /*
- * An engine may cancel a thread of its own (pthread_cancel) that is in a call here. In the midst of one it would end with
- * a lock held and a connection taken, for which every other call would wait; so it ends behind the call.
- * It takes about 10 ns of each; a get of a resident block, released, takes 100 with it.
+ * An engine may cancel a thread of its own (pthread_cancel) that is in a call here. In the midst of one it would end
+ * with a lock held and a connection taken, for which every other call would wait; so it ends behind the call. It takes
+ * about 10 ns of each; a get of a resident block, released, takes 100 with it.
  */
 #ifndef WMBT_CANCELLATION_H
 #define WMBT_CANCELLATION_H

@@ -17,8 +17,8 @@ struct wmbt_descriptor {
 
 /*
  * The descriptor under a number that is not one of standard input, output and error: where an engine has none of them,
- * the system gives their numbers first, and what it prints would go to the daemon. -1 with errno where there is no other
- * number; the one that was given is closed then.
+ * the system gives their numbers first, and what it prints would go to the daemon. -1 with errno where there is no
+ * other number; the one that was given is closed then.
  */
 int wmbt_descriptor_lift(int fd);
 

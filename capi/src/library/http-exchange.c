@@ -123,7 +123,10 @@ bool wmbt_http_receive(struct wmbt_connection *connection, struct wmbt_http_answ
   return wmbt_fail(failure, wmbt_lost, "informational answers without end");
 }
 
-/* The next line between chunks, without its end, as far as it is not too long. It lies in the buffer until the next read. */
+/*
+ * The next line between chunks, without its end, as far as it is not too long. It lies in the buffer until the next
+ * read.
+ */
 static bool read_line(struct wmbt_connection *connection, const char **line, size_t *length, int64_t deadline_ms,
                       struct wmbt_failure *failure) {
   for (size_t looked = 0;;) {

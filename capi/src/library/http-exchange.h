@@ -80,8 +80,8 @@ bool wmbt_http_greet(struct wmbt_connection *connection, const struct wmbt_hello
                      struct wmbt_failure *failure);
 
 /*
- * Takes an answer that nobody reads, and that is short, as far as it has come: true when all of it was there, and another
- * request may follow. With a failure `wmbt_expired` it may be called again.
+ * Takes an answer that nobody reads, and that is short, as far as it has come: true when all of it was there, and
+ * another request may follow. With a failure `wmbt_expired` it may be called again.
  */
 bool wmbt_http_settle(struct wmbt_connection *connection, uint32_t id, int64_t deadline_ms,
                       struct wmbt_failure *failure);

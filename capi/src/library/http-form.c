@@ -112,7 +112,9 @@ enum wmbt_miss wmbt_http_reason(const struct wmbt_json *object) {
                                         "deadline", "unavailable", "incompatible", "closed"};
   struct wmbt_json value;
   char word[32];
-  if (!wmbt_json_member(object, "reason", &value) || !wmbt_json_string(&value, word, sizeof word)) return wmbt_miss_none;
+  if (!wmbt_json_member(object, "reason", &value) || !wmbt_json_string(&value, word, sizeof word)) {
+    return wmbt_miss_none;
+  }
   for (unsigned i = 0; i < sizeof reasons / sizeof reasons[0]; i += 1) {
     if (strcmp(word, reasons[i]) == 0) return (enum wmbt_miss)(i + 1);
   }

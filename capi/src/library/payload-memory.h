@@ -1,6 +1,6 @@
 /*
- * Memory that payloads of a borrow come into. What was released is kept for the next load, because the first touch of fresh
- * memory costs more than all that is done with it: docs/decisions/0116.
+ * Memory that payloads of a borrow come into. What was released is kept for the next load, because the first touch of
+ * fresh memory costs more than all that is done with it: docs/decisions/0116.
  */
 #ifndef WMBT_PAYLOAD_MEMORY_H
 #define WMBT_PAYLOAD_MEMORY_H

@@ -373,7 +373,9 @@ struct wmbt_connection *wmbt_peer_acquire(struct wmbt_peer *peer, enum wmbt_use 
     const int64_t now = wmbt_now_ms(), soonest_ms = peer->attempted_ms + WMBT_AWAY_GAP_MS;
     const bool is_early = is_away && peer->pending == NULL && now < soonest_ms;
     const bool may = is_turn && may_open(peer);
-    /* Whoever tries for all may not have had a processor: a call whose time is over looks for itself before it fails. */
+    /*
+     * Whoever tries for all may not have had a processor: a call whose time is over looks for itself before it fails.
+     */
     const bool is_last = is_away && is_turn && now >= ends.short_ms && peer->count < WMBT_CONNECTIONS_MAX;
     if ((may && !is_early) || is_last) {
       connection = open_for(peer, use, ends, failure);

@@ -3,8 +3,8 @@
  * lost. There is no thread behind it: who calls moves it on.
  *
  * While the daemon is away, calls fail within WMBT_AWAY_WAIT_MS. Each asks anew, at most once in WMBT_AWAY_GAP_MS
- * however many ask, so that the first call after it came back succeeds; one whose time is over looks once more for itself.
- * A connection that is slow to come about is kept, and the next call goes on with it.
+ * however many ask, so that the first call after it came back succeeds; one whose time is over looks once more for
+ * itself. A connection that is slow to come about is kept, and the next call goes on with it.
  */
 #ifndef WMBT_PEER_H
 #define WMBT_PEER_H
@@ -91,8 +91,8 @@ struct wmbt_connection *wmbt_peer_acquire(struct wmbt_peer *peer, enum wmbt_use 
 void wmbt_peer_release(struct wmbt_peer *peer, struct wmbt_connection *connection);
 
 /*
- * A place among the few calls whose answers nobody waits for; false when there is none. It is given up, or goes with the
- * connection that is left owing the answer.
+ * A place among the few calls whose answers nobody waits for; false when there is none. It is given up, or goes with
+ * the connection that is left owing the answer.
  */
 bool wmbt_peer_begin_owing(struct wmbt_peer *peer);
 void wmbt_peer_give_up_owing(struct wmbt_peer *peer);

@@ -21,7 +21,8 @@ static bool may_borrow(const struct wmbt_call *call, const struct wmbt_connectio
   const struct load *load = call->state;
   const struct wmbt_borrow *borrow = load->progress.borrow;
   const struct wmbt_welcome *welcome = &connection->welcome;
-  return (load->is_tail ? welcome->may_borrow_tails : welcome->may_borrow) && remote->access != NULL && borrow->lent == borrow->filled &&
+  return (load->is_tail ? welcome->may_borrow_tails : welcome->may_borrow) && remote->access != NULL &&
+         borrow->lent == borrow->filled &&
          wmbt_now_ms() >= atomic_load_explicit(&remote->borrow_again_ms, memory_order_relaxed);
 }
 
@@ -128,8 +129,8 @@ static bool borrow_resident_tail(struct wmbt_call *call, struct wmbt_reader body
 }
 
 /*
- * The same. When it cannot be done, by what one client pins at most or because they are gone again, the next attempt has
- * the rest sent, and so have loads of the next second.
+ * The same. When it cannot be done, by what one client pins at most or because they are gone again, the next attempt
+ * has the rest sent, and so have loads of the next second.
  */
 static bool take_resident(struct wmbt_call *call, const struct wmbt_frame *frame, struct wmbt_failure *failure) {
   const bool is_tail = frame->type == wmbt_frame_resident_tail;

@@ -73,7 +73,9 @@ static bool take_answer(struct wmbt_call *call, struct wmbt_connection *connecti
       return true;
     case wmbt_frame_lent:
       if (save->filler == NULL) return wmbt_call_unexpected(&frame, "a save that fills nothing", failure);
-      if (wmbt_decode_lent(frame.body, &places, failure) && wmbt_turns_lend(&save->turns, &places, failure)) return true;
+      if (wmbt_decode_lent(frame.body, &places, failure) && wmbt_turns_lend(&save->turns, &places, failure)) {
+        return true;
+      }
       save->is_unfilled = true;
       return false;
     case wmbt_frame_saved:

@@ -110,7 +110,8 @@ static bool read_flags(uint32_t flags, struct wmbt_terms *terms, struct wmbt_fai
   const uint32_t both = WMBT_KV_DURABLE | WMBT_KV_ACCEPTED;
   if ((flags & ~(uint32_t)call_flags) != 0 || (flags & both) == both) {
     return wmbt_fail(failure, wmbt_invalid,
-                     "call->flags is %u; accepted: WMBT_KV_DURABLE or WMBT_KV_ACCEPTED, WMBT_KV_EXACT", (unsigned)flags);
+                     "call->flags is %u; accepted: WMBT_KV_DURABLE or WMBT_KV_ACCEPTED, WMBT_KV_EXACT",
+                     (unsigned)flags);
   }
   if ((flags & WMBT_KV_DURABLE) != 0) terms->durability = wmbt_when_durable;
   if ((flags & WMBT_KV_ACCEPTED) != 0) terms->durability = wmbt_when_accepted;

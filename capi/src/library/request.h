@@ -1,6 +1,6 @@
 /*
- * What the functions of ABI 1.1 have in common: the call that they are about, checked in the order of the header, and how
- * it ends. Every one of them begins with wmbt_request_begin and ends with one of the last two.
+ * What the functions of ABI 1.1 have in common: the call that they are about, checked in the order of the header, and
+ * how it ends. Every one of them begins with wmbt_request_begin and ends with one of the last two.
  */
 #ifndef WMBT_REQUEST_H
 #define WMBT_REQUEST_H

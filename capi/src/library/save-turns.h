@@ -1,6 +1,7 @@
 /*
  * Which payloads of a save the daemon wants, and how each is to come: over the socket as bytes are granted, or into
- * memory that the daemon lends. Grants and loans are for the payloads that are due next, in the order in which they come.
+ * memory that the daemon lends. Grants and loans are for the payloads that are due next, in the order in which they
+ * come.
  */
 #ifndef WMBT_SAVE_TURNS_H
 #define WMBT_SAVE_TURNS_H

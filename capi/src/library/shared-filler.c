@@ -21,8 +21,9 @@ struct wmbt_filler {
 
 /* Takes a hazard; the lock is held. */
 static bool take_hazard(struct wmbt_reader *reader, uint16_t *hazard) {
-  const bool may_fill = !reader->is_frozen && reader->stamps != NULL && wmbt_reader_is_open(reader) && wmbt_reader_has_place(reader) &&
-                        reader->free_count > 0 && wmbt_now_ms() >= reader->fill_again_ms;
+  const bool may_fill = !reader->is_frozen && reader->stamps != NULL && wmbt_reader_is_open(reader) &&
+                        wmbt_reader_has_place(reader) && reader->free_count > 0 &&
+                        wmbt_now_ms() >= reader->fill_again_ms;
   if (!may_fill) return false;
   reader->free_count -= 1;
   *hazard = reader->free[reader->free_count];

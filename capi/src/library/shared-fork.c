@@ -161,8 +161,8 @@ bool wmbt_readers_join(struct wmbt_reader *reader) {
 void wmbt_readers_part(struct wmbt_reader *reader) {
   remove_from_list(reader);
   /*
-   * When the engine has closed the lock the place may be another's, and the number of the descriptor that of the lock of
-   * another reader, which is of the same file.
+   * When the engine has closed the lock the place may be another's, and the number of the descriptor that of the lock
+   * of another reader, which is of the same file.
    */
   if (!wmbt_reader_has_place(reader)) reader->lock.fd = -1;
   if (wmbt_descriptor_is_ours(&reader->lock)) wmbt_client_clear(&reader->clients[reader->slot]);

@@ -11,8 +11,8 @@ void wmbt_known_begin(struct wmbt_reader *reader);
 void wmbt_known_end(struct wmbt_reader *reader);
 
 /*
- * True when the store would say by what it knows that all keys are stored, in its memory or in the bucket: then nobody has
- * to ask it.
+ * True when the store would say by what it knows that all keys are stored, in its memory or in the bucket: then nobody
+ * has to ask it.
  */
 bool wmbt_reader_has_stored(const struct wmbt_view *view, const struct wmbt_keys *keys);
 

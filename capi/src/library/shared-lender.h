@@ -11,8 +11,8 @@ struct wmbt_access;
 void wmbt_access_lend(struct wmbt_access *access, const struct wmbt_keys *keys, struct wmbt_borrow *borrow);
 
 /*
- * Lends the borrow, which is empty, the tail of the tip and of exactly so many of the terms' tokens; where the terms have
- * none, the raw tail of the tip. False when it is not lent.
+ * Lends the borrow, which is empty, the tail of the tip and of exactly so many of the terms' tokens; where the terms
+ * have none, the raw tail of the tip. False when it is not lent.
  */
 bool wmbt_access_lend_tail(struct wmbt_access *access, const struct wmbt_keys *tip, size_t token_count,
                            struct wmbt_borrow *borrow);

@@ -55,8 +55,8 @@ struct saved_blocks {
 };
 
 /*
- * Leaves the blocks from the given one on in a ring, where that is possible. Those before it lie in the daemon's memory,
- * and so are accepted.
+ * Leaves the blocks from the given one on in a ring, where that is possible. Those before it lie in the daemon's
+ * memory, and so are accepted.
  */
 static bool leave(struct shared *shared, const struct wmbt_reader *reader, const struct saved_blocks *all,
                   size_t first) {
@@ -80,7 +80,10 @@ static bool leave(struct shared *shared, const struct wmbt_reader *reader, const
 
 enum save_end { save_known, save_left, save_to_be_sent };
 
-/* Whether all blocks lie in the daemon's memory, and so are accepted; else leaves them in a ring, where that is possible. */
+/*
+ * Whether all blocks lie in the daemon's memory, and so are accepted; else leaves them in a ring, where that is
+ * possible.
+ */
 static enum save_end save_here(struct shared *shared, const struct saved_blocks *blocks) {
   const struct wmbt_keys *keys = blocks->keys;
   if (keys->count == 0 || !wmbt_remote_is_for_acceptance(shared->below, keys->terms)) return save_to_be_sent;
@@ -99,7 +102,10 @@ static enum save_end save_here(struct shared *shared, const struct saved_blocks 
   return end;
 }
 
-/* Tells the daemon that the blocks are used, now and then, for the object store: what nobody uses there is collected first. */
+/*
+ * Tells the daemon that the blocks are used, now and then, for the object store: what nobody uses there is collected
+ * first.
+ */
 static void note_use(struct shared *shared, const struct wmbt_keys *keys) {
   const int64_t now = wmbt_now_ms();
   int64_t before = atomic_load_explicit(&shared->noted_ms, memory_order_relaxed);
@@ -141,7 +147,9 @@ static bool save_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, cons
 static enum wmbt_outcome load_tail(struct wmbt_mode *mode, const struct wmbt_keys *keys, struct wmbt_borrow *borrow,
                                    struct wmbt_failure *failure) {
   struct shared *shared = (struct shared *)mode;
-  /* None is longer than that of all tokens. A raw tail may have been replaced on another host, which the daemon knows. */
+  /*
+   * None is longer than that of all tokens. A raw tail may have been replaced on another host, which the daemon knows.
+   */
   const bool is_fresh = borrow->filled == 0 && borrow->loan == NULL;
   const struct wmbt_terms *terms = keys->terms;
   if (is_fresh && terms->tokens != NULL && wmbt_access_lend_tail(&shared->access, keys, terms->token_count, borrow)) {

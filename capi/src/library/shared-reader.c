@@ -24,7 +24,9 @@ enum { offset_unit_bytes = 4096, skip_unit_bytes = 32 };
 static bool map_clients(struct wmbt_reader *reader) {
   const int fd = wmbt_shared_file(reader->directory, "clients", O_RDWR, &reader->clients_bytes);
   if (fd < 0) return false;
-  if (reader->clients_bytes >= wmbt_clients_bytes_min) reader->clients = wmbt_shared_map(fd, reader->clients_bytes, true);
+  if (reader->clients_bytes >= wmbt_clients_bytes_min) {
+    reader->clients = wmbt_shared_map(fd, reader->clients_bytes, true);
+  }
   (void)close(fd);
   return reader->clients != NULL;
 }
@@ -177,7 +179,8 @@ void wmbt_reader_note_uses(const struct wmbt_view *view, const struct wmbt_keys 
   }
 }
 
-bool wmbt_reader_note_use(const struct wmbt_view *view, const char *ns, const struct wmbt_key *key, enum wmbt_kind kind) {
+bool wmbt_reader_note_use(const struct wmbt_view *view, const char *ns, const struct wmbt_key *key,
+                          enum wmbt_kind kind) {
   struct wmbt_found found;
   const uint32_t owner = wmbt_view_owner(view, ns, kind);
   if (owner == 0 || wmbt_index_find_leading(&view->index, key->bytes, 1, owner, &found) == 0) return false;
@@ -240,7 +243,8 @@ static size_t take_bytes(struct wmbt_reader *reader, const struct pins *pins) {
   size_t count = 0;
   for (; count < pins->count; count += 1) {
     const uint32_t length = (uint32_t)pins->found[count].extent;
-    if (reader->pinned_bytes > reader->pinned_bytes_max || length > reader->pinned_bytes_max - reader->pinned_bytes) break;
+    if (reader->pinned_bytes > reader->pinned_bytes_max) break;
+    if (length > reader->pinned_bytes_max - reader->pinned_bytes) break;
     reader->pinned_bytes += length;
   }
   return count;

@@ -29,8 +29,8 @@ struct wmbt_lent_segment;
 struct wmbt_stamp;
 
 /*
- * An index as a reader has it mapped. When the store has rebuilt its index (docs/decisions/0100) the reader maps the new
- * one, and the old one goes with the last call that looks into it.
+ * An index as a reader has it mapped. When the store has rebuilt its index (docs/decisions/0100) the reader maps the
+ * new one, and the old one goes with the last call that looks into it.
  */
 struct wmbt_view {
   struct wmbt_reader *reader;
@@ -99,8 +99,8 @@ struct wmbt_reader {
 struct wmbt_reader *wmbt_reader_open(const char *directory);
 
 /*
- * False once the store has closed or died: what it had is elsewhere. An index that the store has rebuilt is mapped, which
- * takes system calls, and is the view from then on. The lock of the readers is held.
+ * False once the store has closed or died: what it had is elsewhere. An index that the store has rebuilt is mapped,
+ * which takes system calls, and is the view from then on. The lock of the readers is held.
  */
 bool wmbt_reader_is_open(struct wmbt_reader *reader);
 
@@ -135,12 +135,13 @@ size_t wmbt_reader_find(const struct wmbt_view *view, const struct wmbt_keys *ke
 void wmbt_reader_note_uses(const struct wmbt_view *view, const struct wmbt_keys *keys);
 
 /* The same of one payload of any kind. False when it is not in memory. */
-bool wmbt_reader_note_use(const struct wmbt_view *view, const char *ns, const struct wmbt_key *key, enum wmbt_kind kind);
+bool wmbt_reader_note_use(const struct wmbt_view *view, const char *ns, const struct wmbt_key *key,
+                          enum wmbt_kind kind);
 
 /*
- * Lends the borrow, in which there are none but such, the payloads of the leading keys that are in memory behind those that
- * it has, as far as there are hazards and as is pinned at most. The caller's use of the view is over with it. The key of a
- * tail is its digest, that of a raw tail its tip.
+ * Lends the borrow, in which there are none but such, the payloads of the leading keys that are in memory behind those
+ * that it has, as far as there are hazards and as is pinned at most. The caller's use of the view is over with it. The
+ * key of a tail is its digest, that of a raw tail its tip.
  */
 void wmbt_reader_lend(struct wmbt_view *view, const struct wmbt_keys *keys, enum wmbt_kind kind,
                       struct wmbt_borrow *borrow);

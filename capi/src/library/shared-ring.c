@@ -70,7 +70,8 @@ static void ask(struct wmbt_ring_user *user, struct wmbt_mode *below, const char
   unlock(user);
   uint32_t number = 0, bytes = 0;
   struct wmbt_ring ring;
-  const bool is_given = wmbt_remote_open_ring(below, &number, &bytes) && number != 0 && map(&ring, directory, number, bytes);
+  const bool is_given =
+      wmbt_remote_open_ring(below, &number, &bytes) && number != 0 && map(&ring, directory, number, bytes);
   lock(user);
   user->is_asking = false;
   user->asked_ms = wmbt_now_ms();
@@ -194,7 +195,8 @@ static bool save_lent(struct wmbt_ring_user *user, const struct wmbt_ring_way *w
   return end_lent(user, way->below, &lent, &save, is_filled);
 }
 
-bool wmbt_ring_save(struct wmbt_ring_user *user, const struct wmbt_ring_way *way, const struct wmbt_ring_blocks *blocks) {
+bool wmbt_ring_save(struct wmbt_ring_user *user, const struct wmbt_ring_way *way,
+                    const struct wmbt_ring_blocks *blocks) {
   struct wmbt_ring_layout layout;
   if (wmbt_ring_lay_out(blocks, &layout)) return save_small(user, way, blocks, &layout);
   return save_lent(user, way, blocks);

@@ -42,10 +42,11 @@ struct wmbt_ring_way {
 };
 
 /*
- * Leaves the blocks in the ring; true when they are accepted. False when they are to be sent: they are too many for it, it
- * is full, nothing suitable is lent, or there is none. Asks the daemon for a ring when there is none, at most once in
- * WMBT_SHARED_AGAIN_MS.
+ * Leaves the blocks in the ring; true when they are accepted. False when they are to be sent: they are too many for it,
+ * it is full, nothing suitable is lent, or there is none. Asks the daemon for a ring when there is none, at most once
+ * in WMBT_SHARED_AGAIN_MS.
  */
-bool wmbt_ring_save(struct wmbt_ring_user *user, const struct wmbt_ring_way *way, const struct wmbt_ring_blocks *blocks);
+bool wmbt_ring_save(struct wmbt_ring_user *user, const struct wmbt_ring_way *way,
+                    const struct wmbt_ring_blocks *blocks);
 
 #endif

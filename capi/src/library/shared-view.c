@@ -9,7 +9,8 @@ void wmbt_views_show(const struct wmbt_reader *reader) {
   const struct wmbt_view *oldest = reader->view;
   while (oldest->older != NULL) oldest = oldest->older;
   if (!wmbt_reader_has_place(reader)) return;
-  atomic_store_explicit(&reader->clients[reader->slot].oldest_index, oldest->index.header->generation, memory_order_relaxed);
+  atomic_store_explicit(&reader->clients[reader->slot].oldest_index, oldest->index.header->generation,
+                        memory_order_relaxed);
 }
 
 static void unmap(struct wmbt_view *view) {

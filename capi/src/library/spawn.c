@@ -13,7 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Above what the child's actions write to, and above what an engine may put in the place of its own input and output. */
+/*
+ * Above what the child's actions write to, and above what an engine may put in the place of its own input and output.
+ */
 enum { lowest_descriptor = 10 };
 
 #if defined(__GLIBC__) && defined(__GLIBC_PREREQ)

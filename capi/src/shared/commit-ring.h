@@ -1,11 +1,11 @@
 /*
  * The client's side of a commit ring: a file of the store's shared memory in which one client leaves saves, each of
- * which is accepted from the moment when the head has moved behind it (docs/FORMAT.md, Shared memory; docs/decisions/0099).
- * src/cache/ring-layout.ts has the same.
+ * which is accepted from the moment when the head has moved behind it (docs/FORMAT.md, Shared memory;
+ * docs/decisions/0099). src/cache/ring-layout.ts has the same.
  *
- * The client moves the head and then looks whether the ring is closed; whoever closes it then looks for the head, with a
- * full fence between the two on both sides. So of each save either the client learns that it was not taken here, or it is
- * found.
+ * The client moves the head and then looks whether the ring is closed; whoever closes it then looks for the head, with
+ * a full fence between the two on both sides. So of each save either the client learns that it was not taken here, or
+ * it is found.
  */
 #ifndef WMBT_COMMIT_RING_H
 #define WMBT_COMMIT_RING_H
@@ -95,14 +95,14 @@ bool wmbt_ring_is_closed(const struct wmbt_ring *ring);
 bool wmbt_ring_is_open(const struct wmbt_ring *ring);
 
 /*
- * A place for an entry of so many bytes, a multiple of units: its memory is the caller's until the entry is published or
- * another place is asked for. NULL when there is no room now. Gives the entry's position, which its checksum binds.
+ * A place for an entry of so many bytes, a multiple of units: its memory is the caller's until the entry is published
+ * or another place is asked for. NULL when there is no room now. Gives the entry's position, which its checksum binds.
  */
 uint8_t *wmbt_ring_place(struct wmbt_ring *ring, uint32_t bytes, uint32_t *position);
 
 /*
- * Leaves the entry of the place asked for last, as long as it was asked for. False when the ring was closed meanwhile: then
- * nobody may count on the entry. `is_news` says that the store has to be told.
+ * Leaves the entry of the place asked for last, as long as it was asked for. False when the ring was closed meanwhile:
+ * then nobody may count on the entry. `is_news` says that the store has to be told.
  */
 bool wmbt_ring_publish(struct wmbt_ring *ring, uint32_t position, uint32_t bytes, bool *is_news);
 

@@ -1,8 +1,9 @@
 /*
- * Whether huge pages are worth having just now. They come out of the system's longest pieces of free memory. In a virtual
- * machine those may be memory that its host has taken back, and has to find again while they are zeroed: 4 to 10 ms for one,
- * where 0.1 ms is usual, and where short pages, of which there are some that were used lately, take less than 1
- * (docs/decisions/0118). So what one takes is looked at, and where that is much none is asked for during a while.
+ * Whether huge pages are worth having just now. They come out of the system's longest pieces of free memory. In a
+ * virtual machine those may be memory that its host has taken back, and has to find again while they are zeroed: 4 to
+ * 10 ms for one, where 0.1 ms is usual, and where short pages, of which there are some that were used lately, take less
+ * than 1 (docs/decisions/0118). So what one takes is looked at, and where that is much none is asked for during a
+ * while.
  */
 #ifndef WMBT_HUGE_PAGES_H
 #define WMBT_HUGE_PAGES_H

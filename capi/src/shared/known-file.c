@@ -38,7 +38,8 @@ bool wmbt_known_file_open(void *memory, size_t length, struct wmbt_known_file *f
   if (length < wmbt_known_regions_at || header->magic != WMBT_KNOWN_FILE_MAGIC) return false;
   atomic_thread_fence(memory_order_acquire);
   const uint32_t log2_region = header->log2_region;
-  if (header->version != version || !is_region(log2_region) || length != wmbt_known_file_bytes(log2_region)) return false;
+  if (header->version != version || !is_region(log2_region)) return false;
+  if (length != wmbt_known_file_bytes(log2_region)) return false;
   uint8_t *bytes = memory;
   *file = (struct wmbt_known_file){
       .header = header,
@@ -137,8 +138,8 @@ static uint32_t log2_of(const struct wmbt_known_file *file, const struct wmbt_kn
 }
 
 /*
- * The last word of the entry that has the tag; 0 when there is none, or it cannot be told: then the store is asked, so only
- * what is found has to be true.
+ * The last word of the entry that has the tag; 0 when there is none, or it cannot be told: then the store is asked, so
+ * only what is found has to be true.
  */
 static uint32_t look(const struct wmbt_known_file *file, uint32_t shard, const struct wmbt_known_entry *tag) {
   const struct wmbt_known_head *head = &file->heads[shard];

@@ -1,8 +1,8 @@
 /*
  * The table of keys that are known in the bucket (known.h) in a file that other processes map (docs/FORMAT.md draws it,
- * docs/decisions/0107 says why its orderings are enough). One process, the store, writes it; any number map it read-only.
- * It is never truncated, and of a region only those pages are read that had memory before. No function here makes a
- * system call.
+ * docs/decisions/0107 says why its orderings are enough). One process, the store, writes it; any number map it
+ * read-only. It is never truncated, and of a region only those pages are read that had memory before. No function here
+ * makes a system call.
  */
 #ifndef WMBT_KNOWN_FILE_H
 #define WMBT_KNOWN_FILE_H
@@ -22,7 +22,9 @@ enum {
   /* Entries of a shard, as powers of two: of the smallest, and of the largest that a file may have room for. */
   wmbt_known_log2_least = 4,
   wmbt_known_log2_region_least = 8,
-  /* Up to here a shard lies among the small ones, which are pages side by side: a fresh file takes its memory in one. */
+  /*
+   * Up to here a shard lies among the small ones, which are pages side by side: a fresh file takes its memory in one.
+   */
   wmbt_known_log2_small = 8,
   wmbt_known_log2_region_most = 20,
   /* Entries that a search looks at. One that is longer is left to the store. */
@@ -53,8 +55,10 @@ struct wmbt_known_name {
 struct wmbt_known_head {
   /* Even: stable. Odd: being written. */
   _Atomic uint64_t sequence;
-  /* Entries that it has now, as a power of two, from the beginning of its page or region on. Grows only, until it is 0: the shard
-     is not here (any more), and the store is asked. */
+  /*
+   * Entries that it has now, as a power of two, from the beginning of its page or region on. Grows only, until it is 0:
+   * the shard is not here (any more), and the store is asked.
+   */
   _Atomic uint32_t log2;
   uint32_t unused;
 };
@@ -108,8 +112,8 @@ void wmbt_known_file_put(const struct wmbt_known_file *file, uint32_t shard, uin
                          const struct wmbt_known_entry *entry);
 
 /*
- * Writes all entries of a shard, 2^log2 of them, in place of what it has: it is there from then on. Readers find it as it
- * was or as it is then. The memory is the caller's.
+ * Writes all entries of a shard, 2^log2 of them, in place of what it has: it is there from then on. Readers find it as
+ * it was or as it is then. The memory is the caller's.
  */
 void wmbt_known_file_place(const struct wmbt_known_file *file, uint32_t shard, const struct wmbt_known_entry *entries,
                            uint32_t log2);
@@ -121,8 +125,8 @@ void wmbt_known_file_withdraw(const struct wmbt_known_file *file, uint32_t shard
 uint32_t wmbt_known_file_owner(const struct wmbt_known_file *file, const char *text, size_t length);
 
 /*
- * How many leading keys of the owner are found; less when the store has to be asked for a shard. `is_marked` says whether
- * the last of them is marked. Keys are digests of 32 bytes, one after the other, at any address.
+ * How many leading keys of the owner are found; less when the store has to be asked for a shard. `is_marked` says
+ * whether the last of them is marked. Keys are digests of 32 bytes, one after the other, at any address.
  */
 size_t wmbt_known_file_find_leading(const struct wmbt_known_file *file, const uint8_t *keys, size_t count,
                                     uint32_t owner, bool *is_marked);
@@ -134,7 +138,8 @@ struct wmbt_owners {
 
 /*
  * True when the store would say by what it knows, and without asking the bucket, that all of the keys are stored: each
- * lies in its memory or is known in the bucket, and the last one for certain. `known` is NULL where there is no such file.
+ * lies in its memory or is known in the bucket, and the last one for certain. `known` is NULL where there is no such
+ * file.
  */
 bool wmbt_are_stored(const struct wmbt_index *index, const struct wmbt_known_file *known, const uint8_t *keys,
                      size_t count, struct wmbt_owners owners);

@@ -5,7 +5,9 @@
 #include "announced.h"
 #include "shared-lent.h"
 
-/* Blocks of one save that is left in a ring, bytes that each of them takes there, and payload bytes of one, and of all. */
+/*
+ * Blocks of one save that is left in a ring, bytes that each of them takes there, and payload bytes of one, and of all.
+ */
 #define WMBT_RING_BLOCKS_MAX 1024
 #define WMBT_RING_BLOCK_BYTES_MIN 512
 #define WMBT_RING_PAYLOAD_BYTES_MAX 16384
@@ -37,7 +39,9 @@ struct wmbt_ring_blocks {
   const struct wmbt_announced *announced;
   const uint8_t *const *payloads;
   const size_t *lens;
-  /* For each of them the memory in which its payload lies by now, and the checksum; NULL: the entry holds the payloads. */
+  /*
+   * For each of them the memory in which its payload lies by now, and the checksum; NULL: the entry holds the payloads.
+   */
   const struct wmbt_lent *loans;
   const uint32_t *crcs;
 };

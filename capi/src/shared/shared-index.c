@@ -11,8 +11,9 @@
 enum { tries_max = 200 };
 
 /*
- * A store of the second version takes the memory of an index away that it has superseded, so that a reader which is stopped
- * there may be ended by the system; and it has stamps of loans where there may be no memory (docs/decisions/0112).
+ * A store of the second version takes the memory of an index away that it has superseded, so that a reader which is
+ * stopped there may be ended by the system; and it has stamps of loans where there may be no memory
+ * (docs/decisions/0112).
  */
 static const uint32_t version = 3, version_min = 3;
 

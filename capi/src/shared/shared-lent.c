@@ -10,9 +10,9 @@ static bool is_lent(const struct wmbt_stamp *stamps, const struct wmbt_lent *len
 }
 
 /*
- * Has the system map the pages of the range, where this mapping has not met them. The range is lent, so it has memory. A
- * page is read first: whoever only reads gets huge pages whole and others sixteen at a time, and those of a shared file in
- * memory may be written to as well, where a writer takes a fault for each page (docs/decisions/0110).
+ * Has the system map the pages of the range, where this mapping has not met them. The range is lent, so it has memory.
+ * A page is read first: whoever only reads gets huge pages whole and others sixteen at a time, and those of a shared
+ * file in memory may be written to as well, where a writer takes a fault for each page (docs/decisions/0110).
  */
 static void touch(const struct wmbt_lent_segment *segment, uint64_t start, uint64_t end) {
   const uint64_t first = start / wmbt_lent_touch_bytes, last = (end - 1) / wmbt_lent_touch_bytes;

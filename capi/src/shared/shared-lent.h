@@ -1,10 +1,11 @@
 /*
- * Memory that the store lends to a client for one payload of a save (docs/decisions/0087). The client is told the place,
- * fills it, and says so; then the store accepts the payload where it lies.
+ * Memory that the store lends to a client for one payload of a save (docs/decisions/0087). The client is told the
+ * place, fills it, and says so; then the store accepts the payload where it lies.
  *
  * A loan has a stamp that no other loan has, and the store takes the stamp away before it uses the memory for anything
- * else. A client announces a hazard, looks for the stamp behind a full fence, and only then touches the memory: so however
- * long it was stopped in between, either it finds no stamp, or the store finds the hazard and leaves the memory alone.
+ * else. A client announces a hazard, looks for the stamp behind a full fence, and only then touches the memory: so
+ * however long it was stopped in between, either it finds no stamp, or the store finds the hazard and leaves the memory
+ * alone.
  *
  * Stamps lie in a file of their own, all of which has memory from the beginning. Where a loan lay there may be none any
  * more: the store gives memory back, and a read of what has none can end a process (docs/decisions/0112).
@@ -27,7 +28,10 @@ enum {
   wmbt_lent_touch_bytes = 64 * 1024,
 };
 
-/* What the store says is lent now: the salt of its memory and the number of the loan, which is not 0. Of the store alone. */
+/*
+ * What the store says is lent now: the salt of its memory and the number of the loan, which is not 0. Of the store
+ * alone.
+ */
 struct wmbt_stamp {
   _Atomic uint32_t salt, number;
 };

@@ -25,7 +25,9 @@ enum {
   /* What is asked for at once, first and later: asking costs a wait for every processor. */
   first_part_bytes = 4 * 1024 * 1024,
   part_bytes = 16 * 1024 * 1024,
-  /* How long is looked for huge pages; the rest of the range has others. A part takes some 4 ms where there are plenty. */
+  /*
+   * How long is looked for huge pages; the rest of the range has others. A part takes some 4 ms where there are plenty.
+   */
   patience_ms = 30,
 };
 
@@ -71,7 +73,9 @@ static int collapse(int fd, off_t start, uint8_t *memory, size_t length) {
   return madvise(memory, length, MADV_COLLAPSE);
 }
 
-/* Makes huge pages of what the range has room for, until the system refuses one, they are dear, or it takes too long. */
+/*
+ * Makes huge pages of what the range has room for, until the system refuses one, they are dear, or it takes too long.
+ */
 static void make_huge(int fd, off_t start, off_t end) {
   const off_t first = (start + wmbt_huge_bytes - 1) / wmbt_huge_bytes * wmbt_huge_bytes;
   const off_t last = end / wmbt_huge_bytes * wmbt_huge_bytes;

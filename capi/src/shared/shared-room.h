@@ -17,7 +17,8 @@
  * of it begins and ends at multiples of a huge page's length is huge pages where the system has them to give. 0, or the
  * error, of which ENOSPC and ENOMEM say that there is too little memory: some of the range may have it then.
  *
- * Takes as long as the memory takes to be zeroed. Huge pages are asked for while they are cheap; the rest is short ones.
+ * Takes as long as the memory takes to be zeroed. Huge pages are asked for while they are cheap; the rest is short
+ * ones.
  */
 int wmbt_room_reserve(int fd, off_t start, off_t length);
 

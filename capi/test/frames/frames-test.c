@@ -213,10 +213,11 @@ static void decoders(void) {
   body = golden_body("ring", wmbt_frame_ring, 18, memory);
   expect(wmbt_decode_ring(body, &ring, &ring_bytes, &failure) && ring == 3 && ring_bytes == 8392704, "ring");
   struct wmbt_resident resident = {0};
-  expect(wmbt_decode_resident(golden_body("resident", wmbt_frame_resident, 21, memory), &resident, &failure), "resident");
+  expect(wmbt_decode_resident(golden_body("resident", wmbt_frame_resident, 21, memory), &resident, &failure),
+         "resident");
   expect(resident.count == 3 && resident.tiers[0] == 2 && resident.tiers[1] == 1 && resident.tiers[2] == 0, "tiers");
-  expect(!wmbt_decode_resident((struct wmbt_reader){.bytes = (const uint8_t *)"\0\0\0\0", .length = 4}, &resident, &failure),
-         "a resident of nothing");
+  const struct wmbt_reader zeros = {.bytes = (const uint8_t *)"\0\0\0\0", .length = 4};
+  expect(!wmbt_decode_resident(zeros, &resident, &failure), "a resident of nothing");
   expect(!wmbt_decode_resident((struct wmbt_reader){.bytes = (const uint8_t *)"\1\0\0\0\3", .length = 5}, &resident,
                                &failure),
          "a tier that there is not");
@@ -269,7 +270,9 @@ static bool decode(uint8_t type, struct wmbt_reader body, struct wmbt_failure *f
     case wmbt_frame_ring: return wmbt_decode_ring(body, &numbers[0], &numbers[1], failure);
     case wmbt_frame_lent:
       if (!wmbt_decode_lent(body, &places, failure)) return false;
-      for (uint32_t i = 0; i < places.count; i += 1) present[i % sizeof present] = (uint8_t)wmbt_place_at(&places, i).offset;
+      for (uint32_t i = 0; i < places.count; i += 1) {
+        present[i % sizeof present] = (uint8_t)wmbt_place_at(&places, i).offset;
+      }
       return true;
     default: return false;
   }

@@ -136,7 +136,8 @@ static bool answer_request(int fd, const char *head) {
   if (strstr(head, "/contains") != NULL) {
     const bool is_entry = strstr(head, "content-length: 11\r\n") != NULL;
     /* Of daemons that know of the newer bulk body, and of others. */
-    const char *answer = connection_count % 2 == 0 ? "{\"stored\":[false,false],\"bulk\":2}" : "{\"stored\":[false,false]}";
+    const char *answer =
+        connection_count % 2 == 0 ? "{\"stored\":[false,false],\"bulk\":2}" : "{\"stored\":[false,false]}";
     return send_json(fd, is_entry ? "{\"stored\":[]}" : answer);
   }
   (void)pthread_mutex_lock(&spoiled.lock);

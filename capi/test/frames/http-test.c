@@ -28,7 +28,8 @@ void http_bulk_bodies(void) {
   struct wmbt_writer said_of_it = {0};
   wmbt_http_write_attributes(&said_of_it, &terms, wmbt_when_durable, &parent);
   const char *attributes = (const char *)said_of_it.bytes;
-  const struct wmbt_bulk_batch batch = {.keys = sent, .lens = lens, .count = 3, .left_out = left_out, .attributes = attributes};
+  const struct wmbt_bulk_batch batch = {
+      .keys = sent, .lens = lens, .count = 3, .left_out = left_out, .attributes = attributes};
   struct wmbt_writer body = {0};
   wmbt_bulk_encode(&body, &batch);
   const size_t length = read_golden("../http-v1/save-body", golden);
@@ -42,7 +43,8 @@ void http_bulk_bodies(void) {
   const size_t loaded = read_golden("../http-v1/load-body", golden);
   expect(wmbt_bulk_decode_preamble(golden, 2, &said, &failure), failure.text);
   const size_t table = wmbt_bulk_table_bytes(&said);
-  expect(wmbt_bulk_check_table(golden, golden + wmbt_bulk_preamble_bytes, sent, &payload_bytes, &failure), failure.text);
+  expect(wmbt_bulk_check_table(golden, golden + wmbt_bulk_preamble_bytes, sent, &payload_bytes, &failure),
+         failure.text);
   expect(payload_bytes == 13 && wmbt_bulk_preamble_bytes + table + 13 == loaded, "lengths of a load");
   expect(wmbt_bulk_length_of(golden + wmbt_bulk_preamble_bytes, 0) == 5, "the length of a payload");
   const struct wmbt_bulk_facts facts = wmbt_bulk_facts_of(golden + wmbt_bulk_preamble_bytes, 0);
@@ -212,17 +214,18 @@ static void json_texts(void) {
       "{\"a\":{\"b\":{\"c\":[[[1]]]}}}", "{\"\xc3\xa9\":\"\xf0\x9f\x98\x80\"}",
   };
   static const char *const wrong[] = {
-      "", "[]", "1", "{", "}", "{]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{,\"a\":1}", "{a:1}", "{'a':1}", "{\"a\":01}",
-      "{\"a\":1.}", "{\"a\":.5}", "{\"a\":1e}", "{\"a\":+1}", "{\"a\":tru}", "{\"a\":[1,]}", "{\"a\":[1 2]}", "{} {}",
-      "{\"a\":\"\\x\"}", "{\"a\":\"\\u12g4\"}", "{\"a\":\"\n\"}", "{\"a\":\"", "{\"a\":\"\xff\"}", "{\"a\":1}x",
-      "{\"a\":[[[[[[[[[[1]]]]]]]]]]}",
+      "", "[]", "1", "{", "}", "{]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{,\"a\":1}", "{a:1}", "{'a':1}",
+      "{\"a\":01}", "{\"a\":1.}", "{\"a\":.5}", "{\"a\":1e}", "{\"a\":+1}", "{\"a\":tru}", "{\"a\":[1,]}",
+      "{\"a\":[1 2]}", "{} {}", "{\"a\":\"\\x\"}", "{\"a\":\"\\u12g4\"}", "{\"a\":\"\n\"}", "{\"a\":\"",
+      "{\"a\":\"\xff\"}", "{\"a\":1}x", "{\"a\":[[[[[[[[[[1]]]]]]]]]]}",
   };
   for (size_t i = 0; i < sizeof right / sizeof right[0]; i += 1) expect(is_object(right[i]), right[i]);
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i += 1) expect(!is_object(wrong[i]), wrong[i]);
 }
 
 void http_json(void) {
-  static const char text[] = " {\"n\": 12 ,\"big\":9007199254740992,\"neg\":-1,\"s\":\"a\\\"\\u00e9\\ud83d\\ude00\\u0000\\ud800\","
+  static const char text[] = " {\"n\": 12 ,\"big\":9007199254740992,\"neg\":-1,"
+                             "\"s\":\"a\\\"\\u00e9\\ud83d\\ude00\\u0000\\ud800\","
                              "\"list\":[1 , true,[]],\"o\":{\"n\":3}} ";
   struct wmbt_json object, value, one;
   uint64_t count = 0;

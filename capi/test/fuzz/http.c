@@ -22,7 +22,9 @@ static void read_bulk(const uint8_t *body, size_t size) {
   uint64_t payload_bytes = 0, sum = 0;
   if (size < wmbt_bulk_preamble_bytes || !wmbt_bulk_decode_preamble(body, keys_max, &said, &failure)) return;
   MUST(said.records <= keys_max);
-  if (said.records > 0) MUST(!wmbt_bulk_decode_preamble(body, said.records - 1, &(struct wmbt_bulk_preamble){0}, &failure));
+  if (said.records > 0) {
+    MUST(!wmbt_bulk_decode_preamble(body, said.records - 1, &(struct wmbt_bulk_preamble){0}, &failure));
+  }
   const size_t table = wmbt_bulk_table_bytes(&said);
   if (size - wmbt_bulk_preamble_bytes < table) return;
   uint8_t *copy = malloc(wmbt_bulk_preamble_bytes + table);
@@ -31,7 +33,9 @@ static void read_bulk(const uint8_t *body, size_t size) {
   (void)wmbt_bulk_check_table(body, body + wmbt_bulk_preamble_bytes, keys, &payload_bytes, &failure);
   (void)memcpy(copy, body, wmbt_bulk_preamble_bytes + table);
   const uint8_t *records = copy + wmbt_bulk_preamble_bytes;
-  for (size_t i = 0; i < said.records; i += 1) (void)memcpy(&keys[i], records + i * wmbt_bulk_record_bytes, sizeof *keys);
+  for (size_t i = 0; i < said.records; i += 1) {
+    (void)memcpy(&keys[i], records + i * wmbt_bulk_record_bytes, sizeof *keys);
+  }
   wmbt_put_u32(copy + 16, wmbt_crc32c_append(wmbt_crc32c_append(0, copy, 16), records, table));
   if (wmbt_bulk_check_table(copy, records, keys, &payload_bytes, &failure)) {
     for (size_t i = 0; i < said.records; i += 1) sum += wmbt_bulk_length_of(records, i) + wmbt_bulk_checksum_bytes;

@@ -14,7 +14,8 @@
 #include "../../src/library/shared-reader.h"
 #include "fuzz.h"
 
-enum { log2_capacity = 5, segment_bytes = 65536, key_count = 4, name_bytes = 128, life_at = 64, uses_bytes = segment_bytes / 4096 };
+enum { log2_capacity = 5, segment_bytes = 65536, key_count = 4, name_bytes = 128, life_at = 64 };
+enum { uses_bytes = segment_bytes / 4096 };
 
 static struct {
   char directory[96];

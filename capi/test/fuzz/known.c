@@ -9,7 +9,8 @@
 #include "../../src/shared/shared-index.h"
 #include "fuzz.h"
 
-enum { key_count = 40, indexed = 3, index_owner = 256 + 1, key_bytes = 32, log2_region = wmbt_known_log2_small + 1, head_bytes = 16, owner = 5 };
+enum { key_count = 40, indexed = 3, index_owner = 256 + 1, key_bytes = 32, head_bytes = 16, owner = 5 };
+enum { log2_region = wmbt_known_log2_small + 1 };
 
 static struct {
   uint8_t *bytes, *pristine;

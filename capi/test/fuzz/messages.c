@@ -1,4 +1,7 @@
-/* The header of a frame, and the body of every message that a client is sent; `welcome` answers hello. Seeds: golden frames. */
+/*
+ * The header of a frame, and the body of every message that a client is sent; `welcome` answers hello. Seeds: golden
+ * frames.
+ */
 #include <string.h>
 
 #include "../../include/wombatkv.h"

@@ -1,8 +1,8 @@
 /*
  * A ring as a store may have left it: its header, whatever stands there. An input lies over a ring that is right, in
- * pieces: where, how long, the bytes. What follows are turns of a client, between which the store takes what it was left,
- * or its words change to anything.
- * What the client writes lies in the ring, and what it is lent is of the length that it asked for.
+ * pieces: where, how long, the bytes. What follows are turns of a client, between which the store takes what it was
+ * left, or its words change to anything. What the client writes lies in the ring, and what it is lent is of the length
+ * that it asked for.
  */
 #include <string.h>
 

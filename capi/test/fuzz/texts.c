@@ -1,7 +1,7 @@
 /*
- * Texts that come from files, the environment and an engine. The first byte of an input says what the rest is:
- * A the file that says where a daemon shares its memory, E an address, H hashes, N a namespace, P a path, S settings, one
- * a line, T a file of tokens. Each lies in memory of just its length, so that no read goes beyond it unseen.
+ * Texts that come from files, the environment and an engine. The first byte of an input says what the rest is: A the
+ * file that says where a daemon shares its memory, E an address, H hashes, N a namespace, P a path, S settings, one a
+ * line, T a file of tokens. Each lies in memory of just its length, so that no read goes beyond it unseen.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -83,7 +83,8 @@ static void read_digits(const char *text) {
 static size_t split_lines(char *text, char *lines[lines_max + 1]) {
   size_t count = 0;
   char *rest = NULL;
-  for (char *line = strtok_r(text, "\n", &rest); line != NULL && count < lines_max; line = strtok_r(NULL, "\n", &rest)) {
+  char *line = strtok_r(text, "\n", &rest);
+  for (; line != NULL && count < lines_max; line = strtok_r(NULL, "\n", &rest)) {
     lines[count++] = line;
   }
   lines[count] = NULL;
@@ -142,8 +143,8 @@ static void read_environment(void) {
 }
 
 /*
- * Each line counts as a variable, and as one of the settings of a call; but for the first one with a `@`, which says that
- * only those count, and names a daemon.
+ * Each line counts as a variable, and as one of the settings of a call; but for the first one with a `@`, which says
+ * that only those count, and names a daemon.
  */
 static void read_settings(char *text) {
   char *lines[lines_max + 1], **const before = environ;

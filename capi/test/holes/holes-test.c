@@ -1,8 +1,8 @@
 /*
- * A client of a store that was stopped: it goes on when the store has superseded the index that it looks into, has given
- * back the memory that it was lent, and the file system has none left. There a read of what has no memory would end this
- * process (docs/decisions/0112). It has what a client has, and does what one does behind each place where it may be
- * stopped.
+ * A client of a store that was stopped: it goes on when the store has superseded the index that it looks into, has
+ * given back the memory that it was lent, and the file system has none left. There a read of what has no memory would
+ * end this process (docs/decisions/0112). It has what a client has, and does what one does behind each place where it
+ * may be stopped.
  */
 #if defined(__linux__)
 #define _GNU_SOURCE

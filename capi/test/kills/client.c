@@ -142,8 +142,8 @@ static void check_payloads(struct board *board, const wmbt_kv_payload_t *payload
 }
 
 /*
- * One of the last runs of which something was accepted, mostly of the newest, whose memory others may still write to when
- * they should not any more; false when there is none.
+ * One of the last runs of which something was accepted, mostly of the newest, whose memory others may still write to
+ * when they should not any more; false when there is none.
  */
 static bool choose_run(struct client *client, uint32_t *run, uint32_t *accepted) {
   const uint32_t end = atomic_load(&client->board->run_count);
@@ -278,8 +278,8 @@ static bool act(struct client *client) {
 }
 
 /*
- * Until the client does what its role says, by what it maps for writing. A handle asks for a ring once in a second, a new
- * one at once; that of a client which was killed may still have its place.
+ * Until the client does what its role says, by what it maps for writing. A handle asks for a ring once in a second, a
+ * new one at once; that of a client which was killed may still have its place.
  */
 static void become_ready(struct client *client) {
   static const char *const files[role_count] = {NULL, NULL, "/ring-", "/segment-", "/ring-"};

@@ -1,7 +1,7 @@
 /*
- * The file of known keys by itself: what it answers beside an index, memory that may be anything, and a store that adds,
- * removes and grows all the time while many threads look. Every answer of those is checked: a key that was never there, or
- * that is not there meanwhile, is never found, and what is found is marked as it was. No daemon.
+ * The file of known keys by itself: what it answers beside an index, memory that may be anything, and a store that
+ * adds, removes and grows all the time while many threads look. Every answer of those is checked: a key that was never
+ * there, or that is not there meanwhile, is never found, and what is found is marked as it was. No daemon.
  */
 #if defined(__linux__)
 #define _GNU_SOURCE
@@ -95,7 +95,8 @@ static uint32_t slot_of(const struct shard *shard, const struct wmbt_known_entry
   uint32_t slot = tag->word[0] & mask_of(shard);
   for (; shard->entries[slot].word[3] != 0; slot = (slot + 1) & mask_of(shard)) {
     const struct wmbt_known_entry *entry = &shard->entries[slot];
-    if (memcmp(entry->word, tag->word, 3 * sizeof tag->word[0]) == 0 && (entry->word[3] & ~marks) == tag->word[3]) break;
+    const bool is_begun = memcmp(entry->word, tag->word, 3 * sizeof tag->word[0]) == 0;
+    if (is_begun && (entry->word[3] & ~marks) == tag->word[3]) break;
   }
   return slot;
 }
@@ -296,7 +297,8 @@ static void stopped_and_withdrawn(void) {
   expect(wmbt_known_file_find_leading(&table.file, keys, 2, owner, &is_marked) == 1, "nobody waits for the dead", 1);
   atomic_fetch_add(&table.file.heads[shard].sequence, 1);
   wmbt_known_file_withdraw(&table.file, shard);
-  expect(wmbt_known_file_find_leading(&table.file, keys, 2, owner, &is_marked) == 1, "what is withdrawn is not there", 1);
+  expect(wmbt_known_file_find_leading(&table.file, keys, 2, owner, &is_marked) == 1, "what is withdrawn is not there",
+         1);
   free_table();
 }
 
@@ -396,7 +398,8 @@ static void answers(const char *places, bool expected) {
   expect(wmbt_are_stored(&index, &table.file, keys, count, nameless) == is_resident, "so without a name", count);
   atomic_store(&index.header->state, wmbt_index_is_superseded);
   const bool is_known = strspn(places, "kmb") == count && count > 0 && places[count - 1] == 'm';
-  expect(wmbt_are_stored(&index, &table.file, keys, count, both) == is_known, "what is superseded shows nothing", count);
+  expect(wmbt_are_stored(&index, &table.file, keys, count, both) == is_known, "what is superseded shows nothing",
+         count);
   free_table();
   free(memory);
 }

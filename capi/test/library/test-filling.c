@@ -1,6 +1,6 @@
 /*
- * Puts into memory that the daemon lends. Its memory tier has 16 MiB, of which half can be lent at a time. The other side
- * plays along.
+ * Puts into memory that the daemon lends. Its memory tier has 16 MiB, of which half can be lent at a time. The other
+ * side plays along.
  */
 #if defined(__linux__)
 #define _GNU_SOURCE
@@ -164,7 +164,8 @@ static void forked_children_fill(void) {
     if (pid == 0) _exit(fill_in_child(handle, &loan, &kept, i));
     int status = -1;
     while (waitpid(pid, &status, 0) < 0) {}
-    CHECK(status == 0, "child %u ends with %x: 1 fills nothing, 2 has other bytes, 4 cannot put", i, (unsigned)status >> 8);
+    CHECK(status == 0, "child %u ends with %x: 1 fills nothing, 2 has other bytes, 4 cannot put", i,
+          (unsigned)status >> 8);
     struct batch batch = numbered("child", i, 0, 4, 700000);
     check_get(handle, "", &batch, 0, 4);
     batch_free(&batch);

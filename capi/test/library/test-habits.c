@@ -1,4 +1,6 @@
-/* What engines do beside their calls: timers that interrupt, closed standard descriptors, threads that are cancelled. */
+/*
+ * What engines do beside their calls: timers that interrupt, closed standard descriptors, threads that are cancelled.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -73,7 +75,9 @@ static void interrupted_calls(void) {
 /* Parts of an exit status. */
 enum { is_not_opened = 1, is_not_put = 2, is_not_got = 4, has_taken_a_number = 8 };
 
-/* As an engine that runs in the background: nothing stands under 0, 1 and 2, so the system gives these numbers first. */
+/*
+ * As an engine that runs in the background: nothing stands under 0, 1 and 2, so the system gives these numbers first.
+ */
 static int without_standard_descriptors(const struct batch *batch) {
   for (int fd = 0; fd <= 2; fd += 1) (void)close(fd);
   wmbt_kv_handle_t *handle = wmbt_kv_init_from_env();

@@ -9,8 +9,8 @@
 #include "load.h"
 
 /*
- * Of lookups here, so long that no busy machine takes it for one that it has to serve: who fails within half of it did not
- * wait for it. How soon that is says the scenario `between-hosts`.
+ * Of lookups here, so long that no busy machine takes it for one that it has to serve: who fails within half of it did
+ * not wait for it. How soon that is says the scenario `between-hosts`.
  */
 enum { lookup_limit_ms = 4000 };
 static const char *const lookup_limit_text = "4000";

@@ -19,7 +19,8 @@ static void kept_near(void) {
   const uint8_t **payloads;
   const size_t *lens;
   wmbt_kv_borrow_t *borrow;
-  CHECK(wmbt_kv_get_kv_blocks_borrowed(handle, "", other.hashes, 2, &payloads, &lens, &borrow) == -1, "not read before");
+  CHECK(wmbt_kv_get_kv_blocks_borrowed(handle, "", other.hashes, 2, &payloads, &lens, &borrow) == -1,
+        "not read before");
   check_text(wmbt_kv_last_error(), "unavailable", "a daemon that is gone");
   tell_and_wait("start");
   /* The process gives the daemon less time than calls have, so the first one may come too soon on a busy machine. */

@@ -306,7 +306,8 @@ static void lent_and_killed(void) {
     (void)snprintf(label, sizeof label, "lent-killed-%u", round);
     (void)snprintf(first_label, sizeof first_label, "lent-first-%u", round);
     await_ring(handle, label);
-    struct batch first = batch_of(first_label, lent_blocks, lent_bytes), batch = batch_of(label, lent_blocks, lent_bytes);
+    struct batch first = batch_of(first_label, lent_blocks, lent_bytes);
+    struct batch batch = batch_of(label, lent_blocks, lent_bytes);
     put_lent(handle, &first);
     check_put(handle, "", &batch);
     tell_and_wait("kill");

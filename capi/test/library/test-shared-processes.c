@@ -331,7 +331,8 @@ static void no_system_call_for_tails(void) {
   hash_of("no-system-call-tail", 0, tip);
   (void)memset(bytes, 5, sizeof bytes);
   wmbt_kv_handle_t *handle = open_handle();
-  const wmbt_kv_tail_t tail = {.tip = tip, .tokens = tokens, .token_count = 100, .bytes = bytes, .length = sizeof bytes};
+  const wmbt_kv_tail_t tail = {
+      .tip = tip, .tokens = tokens, .token_count = 100, .bytes = bytes, .length = sizeof bytes};
   CHECK(wmbt_kv_save_tail(handle, "", &tail, NULL, NULL) == 0, "save of a tail: %s", wmbt_kv_last_error());
   const pid_t pid = start();
   if (pid == 0) _exit(load_tails_without_system(tip, tokens));

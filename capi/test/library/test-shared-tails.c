@@ -57,7 +57,8 @@ static struct tail saved_tail(wmbt_kv_handle_t *handle, const char *tip, int cou
   return tail;
 }
 
-static int32_t load(wmbt_kv_handle_t *handle, const char *tip, int count, const wmbt_kv_call_t *call, struct tail *tail) {
+static int32_t load(wmbt_kv_handle_t *handle, const char *tip, int count, const wmbt_kv_call_t *call,
+                    struct tail *tail) {
   tail->borrow = NULL;
   if (count == is_raw) return wmbt_kv_load_raw_tail(handle, "", tip, call, &tail->payload, &tail->borrow);
   return wmbt_kv_load_tail(handle, "", tip, prompt(), (size_t)count, call, &tail->payload, &tail->borrow);
@@ -74,7 +75,10 @@ static void expect_lent(wmbt_kv_handle_t *handle, const char *tip, int count, st
   CHECK(lies_in_segment(tail->payload->bytes), "it does not lie in the daemon's memory %s", when);
 }
 
-/* The same within some time: a client that could not borrow what it was told of is sent what it asks for during a second. */
+/*
+ * The same within some time: a client that could not borrow what it was told of is sent what it asks for during a
+ * second.
+ */
 static void expect_lent_soon(wmbt_kv_handle_t *handle, const char *tip, int count, struct tail *tail) {
   for (const int64_t end = now_ms() + 10000; now_ms() < end; (void)usleep(20000)) {
     if (load(handle, tip, count, NULL, tail) != 1 || lies_in_segment(tail->payload->bytes)) break;
@@ -246,6 +250,7 @@ const struct test_case shared_tail_tests[] = {
     {"a tail that the terms refuse is not lent, and a shorter one is found", what_the_terms_refuse},
     {"of a raw tail the last one that was accepted is lent, and a borrow of another stays", last_one_accepted},
     {"a tail is lent when memory was used again, and stays as it was while it is borrowed", memory_used_again},
-    {"a stopped daemon's memory gives bound tails, which need not be saved again, and a dead one's nothing", daemon_stopped_and_killed},
+    {"a stopped daemon's memory gives bound tails, which need not be saved again, and a dead one's nothing",
+     daemon_stopped_and_killed},
     {NULL, NULL},
 };

@@ -5,7 +5,8 @@
 
 #include "check.h"
 
-static void expect_tail(wmbt_kv_handle_t *handle, const char *ns, const char *tip, const uint8_t *bytes, size_t length) {
+static void expect_tail(wmbt_kv_handle_t *handle, const char *ns, const char *tip, const uint8_t *bytes,
+                        size_t length) {
   const uint8_t *got = NULL;
   size_t got_length = 0;
   wmbt_kv_borrow_t *borrow = NULL;

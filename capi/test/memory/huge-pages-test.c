@@ -1,7 +1,7 @@
 /*
- * Huge pages are asked for while they are cheap, and not for a while behind one that was dear: of memory for payloads and
- * of shared files. Which memory has huge pages the system says; where it has none at all, only that
- * none are asked for is seen.
+ * Huge pages are asked for while they are cheap, and not for a while behind one that was dear: of memory for payloads
+ * and of shared files. Which memory has huge pages the system says; where it has none at all, only that none are asked
+ * for is seen.
  */
 #define _GNU_SOURCE
 #include "huge-pages-test.h"
@@ -40,7 +40,8 @@ static long said_of(const uint8_t *memory, size_t bytes, const char *word) {
   while (fgets(line, sizeof line, maps) != NULL) {
     if (sscanf(line, "%lx-%lx ", &begin, &end) == 2) {
       is_inside = begin < (uintptr_t)memory + bytes && end > (uintptr_t)memory;
-    } else if (is_inside && strncmp(line, word, strlen(word)) == 0 && sscanf(line + strlen(word), ": %ld", &some) == 1) {
+    } else if (is_inside && strncmp(line, word, strlen(word)) == 0 &&
+               sscanf(line + strlen(word), ": %ld", &some) == 1) {
       sum += some;
     }
   }

@@ -1,7 +1,8 @@
 /*
- * Memory that payloads come into, by itself: what is used again and what is not, what borrows keep in it, and many threads
- * that take and give. Every payload is written whole and compared before it is given up. With the argument `released` it reads
- * a payload that was given up, which a sanitizer must find; with `behind` the byte behind one that was not.
+ * Memory that payloads come into, by itself: what is used again and what is not, what borrows keep in it, and many
+ * threads that take and give. Every payload is written whole and compared before it is given up. With the argument
+ * `released` it reads a payload that was given up, which a sanitizer must find; with `behind` the byte behind one that
+ * was not.
  */
 #include <pthread.h>
 #include <stdio.h>

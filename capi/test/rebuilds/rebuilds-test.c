@@ -1,7 +1,8 @@
 /*
  * A store that builds its index anew all the time, and readers in other processes that look into whichever index they
- * had, stop where it hurts, and compare every word that they pin (docs/decisions/0100). No daemon, and no memory is given
- * back: a reader that is stopped finds an index as it was superseded, so that nothing but the protocol protects it.
+ * had, stop where it hurts, and compare every word that they pin (docs/decisions/0100). No daemon, and no memory is
+ * given back: a reader that is stopped finds an index as it was superseded, so that nothing but the protocol protects
+ * it.
  */
 #if defined(__linux__)
 #define _GNU_SOURCE
