@@ -10,7 +10,7 @@ export class BufferPool {
   readonly #free: Uint8Array[] = [];
   #bytes = 0;
 
-  /** `make` gives fresh memory of that length. */
+  /** `make` gives fresh memory of that length, or throws what {@link take} throws then. */
   constructor(bytesMax: number, make = (length: number): Uint8Array => new Uint8Array(length)) {
     this.#bytesMax = bytesMax;
     this.#make = make;
@@ -84,29 +84,69 @@ export function exactly(pool: BufferPool): ExactMemory {
   };
 }
 
-/** Parts of those lengths, one behind the other in as few buffers as is sensible. */
+/** Parts of those lengths, one behind the other in as few buffers as is sensible. Throws what the pool throws. */
 export function takeParts(pool: BufferPool, lengths: readonly number[]): PooledParts {
+  const taken = takeLeadingParts(pool, lengths);
+  if (taken.refusal === undefined) return taken;
+  taken.release();
+  throw taken.refusal;
+}
+
+/** The same, up to the first part for which there is no memory: then with what the pool threw. */
+export function takeLeadingParts(
+  pool: BufferPool,
+  lengths: readonly number[],
+): PooledParts & { readonly refusal: Error | undefined } {
   const parts: Uint8Array[] = [];
   const taken: Uint8Array[] = [];
-  for (let first = 0; first < lengths.length;) {
-    let sum = lengths[first];
-    let next = first + 1;
-    while (next < lengths.length && sum + lengths[next] <= sharedBytesMax) {
-      sum += lengths[next];
-      next += 1;
-    }
-    const buffer = pool.take(sum);
-    taken.push(buffer);
-    let at = 0;
-    for (; first < next; first += 1) {
-      parts.push(buffer.subarray(at, at + lengths[first]));
-      at += lengths[first];
+  let most = lengths.length;
+  let refusal: Error | undefined;
+  while (parts.length < lengths.length) {
+    const together = lengthsTogether(lengths.slice(parts.length, parts.length + most));
+    const buffer = takeOrError(pool, sumOf(together));
+    if (!(buffer instanceof Error)) {
+      taken.push(buffer);
+      let at = 0;
+      for (const length of together) {
+        parts.push(buffer.subarray(at, at + length));
+        at += length;
+      }
+    } else if (together.length > 1) {
+      // There may be memory for fewer of them.
+      most = together.length >>> 1;
+    } else {
+      refusal = buffer;
+      break;
     }
   }
   return {
     parts,
+    refusal,
     release: () => {
       for (const buffer of taken.splice(0)) pool.give(buffer);
     },
   };
+}
+
+/** The leading ones that share a buffer, at least one. */
+function lengthsTogether(lengths: readonly number[]): readonly number[] {
+  let sum = 0;
+  const end = lengths.findIndex((length, index) => {
+    sum += length;
+    return index > 0 && sum > sharedBytesMax;
+  });
+  return end < 0 ? lengths : lengths.slice(0, end);
+}
+
+function takeOrError(pool: BufferPool, byteLength: number): Uint8Array | Error {
+  try {
+    return pool.take(byteLength);
+  } catch (error) {
+    if (error instanceof Error) return error;
+    throw error;
+  }
+}
+
+function sumOf(lengths: readonly number[]): number {
+  return lengths.reduce((sum, length) => sum + length, 0);
 }

@@ -14,7 +14,7 @@ export class BytePool {
   readonly #free = new Map<number, Uint8Array[]>();
   #keptBytes = 0;
 
-  /** `make` gives fresh memory of that length, alone in its buffer. */
+  /** `make` gives fresh memory of that length, alone in its buffer, or throws what {@link take} throws then. */
   constructor(keptBytesMax: number, make = (length: number): Uint8Array => new Uint8Array(length)) {
     this.#keptBytesMax = keptBytesMax;
     this.#make = make;

@@ -3,11 +3,6 @@ export function roundUp(value: number, unit: number): number {
   return Math.ceil(value / unit) * unit;
 }
 
-/** So many zero bytes of memory that other threads may share. */
-export function sharedBytes(length: number): Uint8Array {
-  return new Uint8Array(new SharedArrayBuffer(length));
-}
-
 /** One array holding the parts one after another. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;

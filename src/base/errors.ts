@@ -41,6 +41,19 @@ export function isStoreError(error: unknown, code?: StoreErrorCode): error is St
   return error instanceof StoreError && (code === undefined || error.code === code);
 }
 
+/**
+ * True for what V8 throws when the system gives it no memory for an array. It is a `RangeError`, and no misuse: whoever
+ * meets it tells others to slow down.
+ */
+export function isMemoryRefusal(error: unknown): error is RangeError {
+  return error instanceof RangeError && error.message === 'Array buffer allocation failed';
+}
+
+/** What a caller is told then, where nothing knows how much it was for. */
+export function noMemory(cause: unknown): StoreError {
+  return new StoreError('BUSY', 'the system has no memory for the call', { cause });
+}
+
 /** The `code` of a Node system error (`ENOENT`, `EEXIST`, …), or undefined for anything else. */
 export function systemErrorCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;

@@ -4,6 +4,7 @@ import type { StoreStats } from '../blocks/kv-store.ts';
 import { configFromEnvironment } from '../config/environment.ts';
 import { doorsFromEnvironment } from '../config/door-settings.ts';
 import { ClientAccounts } from '../daemon/client-accounts.ts';
+import { countedMemory } from '../daemon/counted-memory.ts';
 import { DaemonCounters } from '../daemon/daemon-counters.ts';
 import type { DaemonService } from '../daemon/daemon-service.ts';
 import { Daemon } from '../daemon/daemon.ts';
@@ -83,8 +84,9 @@ async function serveUntilStopped(
     const version = await packageVersion(platform.files);
     const agent = `wombatkv ${version}`;
     const { objectStore, cacheDirectory } = config;
-    const accounts = new ClientAccounts();
     const counters = new DaemonCounters();
+    const intake = countedMemory(platform.memory, counters);
+    const accounts = new ClientAccounts(intake);
     const wire = wireDoorOf(doors.wireCompression, config.native);
     const meter = new CallMeter(clock);
     const requests = new RequestMeter(clock);
@@ -109,7 +111,7 @@ async function serveUntilStopped(
       const store = new MeteredStore(await openServedStore(config, platform, options), meter);
       const service = {
         ...{ store, clock, sockets: nodeSockets, logger: events, agent },
-        ...{ accounts, counters, checksums, wire, putDurable: config.putDurable },
+        ...{ accounts, counters, checksums, wire, memory: intake, putDurable: config.putDurable },
       };
       const daemon = await startOrClose(service, transports, doors.drainMs);
       signals.onReload(() => void reloaded.reload());

@@ -8,6 +8,7 @@ import { doorsFromEnvironment, runtimeDirectoryOf } from '../config/door-setting
 import type { DoorConfig } from '../config/door-settings.ts';
 import type { ResolvedStoreConfig } from '../config/store-config.ts';
 import { ClientAccounts } from '../daemon/client-accounts.ts';
+import { countedMemory } from '../daemon/counted-memory.ts';
 import { DaemonCounters } from '../daemon/daemon-counters.ts';
 import { Daemon } from '../daemon/daemon.ts';
 import { FrameTransport } from '../daemon/frame-transport.ts';
@@ -137,9 +138,11 @@ async function serve(parts: PrivateParts): Promise<void> {
   const checksums = checksumsFor(platform.host, config.native);
   const store = await openStoreOf(parts);
   try {
+    const counters = new DaemonCounters();
+    const memory = countedMemory(platform.memory, counters);
     const service = {
       ...{ store, clock, sockets: nodeSockets, logger: events, checksums },
-      ...{ accounts: new ClientAccounts(), counters: new DaemonCounters() },
+      ...{ accounts: new ClientAccounts(memory), counters, memory },
       agent: `wombatkv ${await packageVersion(platform.files)}`,
       // A daemon elsewhere decides by its own settings.
       putDurable: parts.daemonUrl === undefined ? config.putDurable : undefined,

@@ -4,6 +4,7 @@ import { isStoreError, StoreError } from '../base/errors.ts';
 import type { KvStore } from '../blocks/kv-store.ts';
 import { defaultNamespaceName, parseNamespace } from '../blocks/namespace.ts';
 import { directChecksums } from '../platform/checksums.ts';
+import { processMemory } from '../platform/payload-memory.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import type { SocketConnection, Sockets } from '../platform/sockets.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
@@ -71,14 +72,16 @@ type Client = 'the protocol' | 'HTTP';
 function clientOf(client: Client, sockets: Sockets, clock: ManualClock): KvStore {
   const namespace = parseNamespace(defaultNamespaceName);
   if (client === 'HTTP') {
-    const platform = { clock, random, sockets };
+    const platform = { clock, random, sockets, memory: processMemory };
     return new HttpClientStore({ platform, host: 'away', port: 1 });
   }
   const address = { kind: 'tcp', host: 'away', port: 1 } as const;
-  const peer = new RemotePeer({ sockets, clock, random, address, token: '', agent: 'test' });
+  const machine = { sockets, clock, random, memory: processMemory };
+  const peer = new RemotePeer({ ...machine, address, token: '', agent: 'test' });
   const reads = { lookupMs: 10_000, loadMs: 10_000, tailMs: 10_000 };
   const deadlines = { ...reads, saveMs: 10_000, deleteMs: 10_000 };
-  return new RemoteStore({ peer, clock, namespace, deadlines, checksums: directChecksums });
+  const parts = { peer, clock, memory: processMemory, namespace, deadlines };
+  return new RemoteStore({ ...parts, checksums: directChecksums });
 }
 
 /** Simulated milliseconds until the call fails as it should. */

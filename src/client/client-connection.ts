@@ -3,6 +3,7 @@ import { deferred } from '../base/deferred.ts';
 import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { PayloadMemory } from '../platform/payload-memory.ts';
 import type {
   SocketAddress,
   SocketConnection,
@@ -42,6 +43,8 @@ export interface CallHandler {
 export interface ConnectionParts {
   readonly sockets: Sockets;
   readonly clock: Clock;
+  /** Where memory for long messages is taken. */
+  readonly memory: PayloadMemory;
   readonly address: SocketAddress;
   readonly hello: Hello;
   /** Told when somebody listens at the address, perhaps twice; whether he is a daemon is not known yet. */
@@ -237,6 +240,22 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
     return limits.messageBytesMax;
   }
 
+  /** Without memory for what comes for a call that fails; the connection, and the other calls, go on. */
+  bodyMemory({ type, id, length }: FrameHeader): Uint8Array | undefined {
+    const bytes = this.#parts.memory.take(length);
+    if (bytes !== undefined) return bytes;
+    const handler = this.#calls.get(id);
+    if (handler === undefined) {
+      this.#expectAbandoned(type, id, isLast(type));
+      return undefined;
+    }
+    if (isLast(type)) this.#forget(id);
+    else this.cancel(id);
+    const message = `the system has no memory for a message of ${length} bytes`;
+    handler.onFailure(new StoreError('BUSY', message), false);
+    return undefined;
+  }
+
   onFrame({ type, id }: FrameHeader, body: Uint8Array): void {
     if (type === 'welcome' && this.#welcome === undefined) {
       this.#greeting.resolve(decodeWelcome(body));
@@ -245,13 +264,12 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
     if (type === 'error' && id === 0) {
       throw (this.#failure ??= decodeFailure(body));
     }
-    const isLast = type === 'error' || closing.has(type);
     const handler = this.#calls.get(id);
     if (handler === undefined) {
-      this.#expectAbandoned(type, id, isLast);
+      this.#expectAbandoned(type, id, isLast(type));
       return;
     }
-    if (!isLast) {
+    if (!isLast(type)) {
       handler.onFrame(type, body);
       return;
     }
@@ -282,12 +300,17 @@ export class ClientConnection implements SocketReceiver, FrameHandler {
     if (this.#calls.size === 0) this.#socket?.setAwaited(false);
   }
 
-  #expectAbandoned(type: FrameType, id: number, isLast: boolean): void {
+  #expectAbandoned(type: FrameType, id: number, isOver: boolean): void {
     if (!this.#abandoned.has(id)) {
       throw new StoreError('INVALID', `the daemon sent ${type} for call ${id}, which there is not`);
     }
-    if (isLast) this.#abandoned.delete(id);
+    if (isOver) this.#abandoned.delete(id);
   }
+}
+
+/** The frame ends its call. */
+function isLast(type: FrameType): boolean {
+  return type === 'error' || closing.has(type);
 }
 
 /** The error for a daemon that cannot be reached, or has gone. */

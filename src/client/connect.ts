@@ -182,10 +182,11 @@ function remoteOf(
   options: ConnectOptions & Pick<RemoteStoreParts, 'fillerOf'>,
 ): { readonly peer: RemotePeer; readonly store: RemoteStore } {
   const { native = 'auto', token = '' } = options;
-  const { clock, random, host } = withNative(nodePlatform(), native);
+  const { clock, random, memory, host } = withNative(nodePlatform(), native);
   const wire = address.kind === 'unix' ? undefined : wireOf(options);
   const isCompressing = wire !== undefined;
-  const peer = new RemotePeer({ sockets, clock, random, address, token, agent, isCompressing });
+  const machine = { sockets, clock, random, memory };
+  const peer = new RemotePeer({ ...machine, address, token, agent, isCompressing });
   const cap = capOf(options);
   const deadlines = {
     ...readDeadlines(options),
@@ -193,7 +194,8 @@ function remoteOf(
     deleteMs: cap(limits.deleteDeadlineMs),
   };
   const checksums = checksumsFor(host, native);
-  const parts = { peer, clock, namespace, deadlines, checksums, fillerOf: options.fillerOf, wire };
+  const { fillerOf } = options;
+  const parts = { peer, clock, memory, namespace, deadlines, checksums, fillerOf, wire };
   return { peer, store: new RemoteStore(parts) };
 }
 

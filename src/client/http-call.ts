@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { StoreError } from '../base/errors.ts';
+import { isMemoryRefusal, noMemory, StoreError } from '../base/errors.ts';
 import type { CallOptions } from '../blocks/kv-store.ts';
 import type { Clock } from '../platform/clock.ts';
 
@@ -60,7 +60,7 @@ export class HttpCalls {
     this.#running.add(controller);
     try {
       const deadlineMs = options?.deadlineMs === undefined ? undefined : Math.ceil(limitMs);
-      return await task({ signal: controller.signal, deadlineMs });
+      return await task({ signal: controller.signal, deadlineMs }).catch(rethrow);
     } finally {
       this.#running.delete(controller);
       timer.cancel();
@@ -85,6 +85,11 @@ export function within(
   usualMs: number | undefined,
 ): CallOptions | undefined {
   return { ...options, deadlineMs: options?.deadlineMs ?? usualMs };
+}
+
+/** What the caller is told: a system without memory is no misuse. */
+function rethrow(error: unknown): never {
+  throw isMemoryRefusal(error) ? noMemory(error) : error;
 }
 
 function closed(): StoreError {

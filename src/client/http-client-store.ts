@@ -21,6 +21,7 @@ import { defaultNamespaceName, parseNamespace } from '../blocks/namespace.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import { directChecksums } from '../platform/checksums.ts';
 import type { Checksums } from '../platform/checksums.ts';
+import type { Platform } from '../platform/platform.ts';
 import { statisticsOf } from '../protocol/statistics.ts';
 import { operationPath, paths } from '../protocol/http1-paths.ts';
 import type { Operation } from '../protocol/http1-paths.ts';
@@ -38,7 +39,7 @@ import { HttpTransfers } from './http-transfers.ts';
 import { readDeleted, readLoaded, readLookup, readStored } from './http-values.ts';
 
 export interface HttpClientOptions {
-  readonly platform: HttpPoolOptions['platform'];
+  readonly platform: HttpPoolOptions['platform'] & Pick<Platform, 'memory'>;
   readonly host: string;
   readonly port: number;
   /** The namespace of calls that name none; `default` when absent. */
@@ -91,7 +92,7 @@ export class HttpClientStore implements KvStore {
     this.#checksums = options.checksums ?? directChecksums;
     this.#wire = options.wire;
     this.#transfers = new HttpTransfers({
-      ...{ pool: this.#pool, clock: platform.clock, limits: this.#limits },
+      ...{ pool: this.#pool, clock: platform.clock, memory: platform.memory, limits: this.#limits },
       headers: token === undefined ? [] : [['authorization', `Bearer ${token}`]],
       ...{ checksums: this.#checksums, link: this.#wire },
     });

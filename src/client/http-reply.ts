@@ -1,14 +1,21 @@
 import { assert } from '../base/assert.ts';
-import { takeParts } from '../base/buffer-pool.ts';
+import { takeLeadingParts } from '../base/buffer-pool.ts';
 import type { BufferPool, ExactMemory, PooledParts } from '../base/buffer-pool.ts';
-import { StoreError, storeErrorCodes } from '../base/errors.ts';
+import { isStoreError, StoreError, storeErrorCodes } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { bulkType } from '../protocol/http1-bulk.ts';
 import type { BulkHead } from '../protocol/http1-bulk.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import type { ResponseHead } from '../protocol/http1-head.ts';
 import { BulkSink, CollectSink } from '../protocol/http1-sink.ts';
-import type { BeginForm, BodySink, ChecksumOf, OpenPlaces } from '../protocol/http1-sink.ts';
+import type {
+  BeginForm,
+  BodySink,
+  BulkResult,
+  ChecksumOf,
+  OpenPlaces,
+  TakeMemory,
+} from '../protocol/http1-sink.ts';
 import { InflatedPayloads } from '../wire/inflated-payloads.ts';
 import type { WireCodec } from '../wire/wire-codec.ts';
 import type { HttpClientLimits } from './http-limits.ts';
@@ -35,6 +42,8 @@ export interface BulkWish {
   /** Memory for payloads, and for the bytes of those that come compressed. */
   readonly memory: BufferPool;
   readonly stored: ExactMemory;
+  /** The same for what is not used again. */
+  readonly takeMemory: TakeMemory;
   readonly checksumOf: ChecksumOf;
   /** For payloads that come compressed; undefined: none may. */
   readonly codec: Pick<WireCodec, 'decode'> | undefined;
@@ -71,6 +80,8 @@ export class BulkReply implements Reply<LoadedBulk> {
   #meter: LoadMeter | undefined;
   #sink: BulkSink | undefined;
   #memory: PooledParts | undefined;
+  /** Leading payloads that there was memory for. */
+  #count = 0;
 
   constructor(wish: BulkWish) {
     this.#wish = wish;
@@ -94,9 +105,9 @@ export class BulkReply implements Reply<LoadedBulk> {
       throw new StoreError('UNAVAILABLE', 'the answer is none of WombatKV');
     }
     const byteLength = head.body.kind === 'length' ? head.body.byteLength : undefined;
-    const { checksumOf } = this.#wish;
+    const { checksumOf, takeMemory } = this.#wish;
     this.#sink = new BulkSink(this.#openPlaces, byteLength, {
-      checksumOf,
+      ...{ checksumOf, takeMemory },
       beginForm: this.#wish.codec && this.#beginForm(this.#wish.codec),
     });
     return this.#sink;
@@ -109,7 +120,7 @@ export class BulkReply implements Reply<LoadedBulk> {
       throw new StoreError('UNAVAILABLE', `the server answered with status ${status}`);
     }
     const memory = this.#memory;
-    const { head, payloads } = this.#sink.result;
+    const { head, payloads } = leadingOf(this.#sink.result, this.#count);
     this.#meter?.ended();
     return { head, payloads, release: () => memory?.release() };
   }
@@ -123,17 +134,27 @@ export class BulkReply implements Reply<LoadedBulk> {
 
   readonly #openPlaces: OpenPlaces = ({ records }) => {
     const lengths = lengthsOf(records, this.#wish);
-    const memory = takeParts(this.#wish.memory, lengths);
-    const meter = this.#meter;
+    const memory = takeLeadingParts(this.#wish.memory, lengths);
+    const { refusal } = memory;
+    if (refusal !== undefined && !isStoreError(refusal, 'BUSY')) throw refusal;
     this.#memory = memory;
+    this.#leaveOutFrom(memory.parts.length, records.length);
     return {
       take: (index) => {
-        meter?.began({ length: lengths[index], tier: records[index].tier });
+        // What is dropped is no part of the transfer.
+        if (index >= this.#count) return undefined;
+        this.#meter?.began({ length: lengths[index], tier: records[index].tier });
         return memory.parts[index];
       },
-      came: () => meter?.answered(),
+      came: () => this.#meter?.answered(),
+      refused: (index) => this.#leaveOutFrom(index, records.length),
     };
   };
+
+  #leaveOutFrom(index: number, count: number): void {
+    this.#count = index;
+    if (index < count) this.#meter = undefined;
+  }
 
   #beginForm(codec: Pick<WireCodec, 'decode'>): BeginForm {
     const inflating = new InflatedPayloads(codec, this.#wish.stored);
@@ -142,6 +163,14 @@ export class BulkReply implements Reply<LoadedBulk> {
       return inflating.begin(form, payload);
     };
   }
+}
+
+/** The leading payloads of an answer, whose others there was no memory for: as if it had no more. */
+function leadingOf({ head, payloads }: BulkResult, count: number): BulkResult {
+  if (count === payloads.length) return { head, payloads };
+  const records = head.records.slice(0, count);
+  const attributes = { ...head.attributes, reason: 'unavailable' };
+  return { head: { ...head, records, attributes }, payloads: payloads.slice(0, count) };
 }
 
 /** The lengths of payloads that were asked for and may be taken. */

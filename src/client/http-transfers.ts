@@ -1,11 +1,12 @@
 import { BufferPool, exactly } from '../base/buffer-pool.ts';
 import type { ExactMemory } from '../base/buffer-pool.ts';
-import { sharedBytes } from '../base/bytes.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { BlockToSave, SaveResult } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
+import { needMemory } from '../platform/payload-memory.ts';
+import type { PayloadMemory } from '../platform/payload-memory.ts';
 import {
   bulkParts,
   bulkType,
@@ -13,6 +14,7 @@ import {
   payloadBytesHeader,
   payloadBytesOf,
 } from '../protocol/http1-bulk.ts';
+import type { TakeMemory } from '../protocol/http1-sink.ts';
 import { operationPath } from '../protocol/http1-paths.ts';
 import type { Operation } from '../protocol/http1-paths.ts';
 import { compressedParts } from '../wire/compressed-body.ts';
@@ -33,6 +35,8 @@ const encoder = new TextEncoder();
 export interface HttpTransferParts {
   readonly pool: HttpPool;
   readonly clock: Clock;
+  /** Where memory for payloads that come is taken. */
+  readonly memory: PayloadMemory;
   readonly limits: HttpClientLimits;
   /** Of every request. */
   readonly headers: HttpHeaders;
@@ -45,13 +49,15 @@ export interface HttpTransferParts {
 /** What goes over the connections of an HTTP client: questions in JSON, payloads in bulk bodies. */
 export class HttpTransfers {
   readonly #parts: HttpTransferParts;
+  readonly #takeMemory: TakeMemory;
   readonly #memory: BufferPool;
   /** Where bytes come of payloads that come compressed. */
   readonly #stored: ExactMemory;
 
   constructor(parts: HttpTransferParts) {
     this.#parts = parts;
-    this.#memory = new BufferPool(parts.limits.pooledBytesMax, sharedBytes);
+    this.#takeMemory = (byteLength) => needMemory(parts.memory, byteLength);
+    this.#memory = new BufferPool(parts.limits.pooledBytesMax, this.#takeMemory);
     this.#stored = exactly(this.#memory);
   }
 
@@ -95,6 +101,7 @@ export class HttpTransfers {
     const bytes = encoder.encode(JSON.stringify(compressed ? { ...wish, compressed } : wish));
     const reply = new BulkReply({
       ...{ keys, limits, memory: this.#memory, stored: this.#stored },
+      takeMemory: this.#takeMemory,
       checksumOf: (payload) => checksums.of(payload),
       codec: compressed ? link?.codec : undefined,
       meter: link && new LoadMeter(link, clock),

@@ -44,7 +44,7 @@ export class LoadCollection {
     this.#sums.push(Promise.resolve(this.#checksums.of(payload.payload)));
   }
 
-  /** The same for one that came compressed, in memory of {@link take}. */
+  /** The same for one that came compressed, in memory of {@link memoryFor}. */
   addCompressed(
     payload: LoadedPayload,
     stored: Uint8Array,
@@ -74,8 +74,23 @@ export class LoadCollection {
     return new StoreError('CORRUPT', `payload ${index} was damaged on its way`, { cause });
   }
 
-  take(length: number): Uint8Array {
-    return this.#pool.take(length);
+  /**
+   * Memory for a payload, and where its bytes come: there, or where what is compressed comes.
+   *
+   * @throws StoreError `BUSY` when the system has none.
+   */
+  memoryFor({ length, compressed }: PayloadNotice): {
+    readonly payload: Uint8Array;
+    readonly into: Uint8Array;
+  } {
+    const payload = this.#pool.take(length);
+    if (compressed === undefined) return { payload, into: payload };
+    try {
+      return { payload, into: this.#pool.take(compressed.length) };
+    } catch (error) {
+      this.#pool.give(payload);
+      throw error;
+    }
   }
 
   /** Gives all memory back. Harmless when called again. */
@@ -135,7 +150,8 @@ export class LoadAttempt implements Attempt<Loaded> {
     return damage;
   }
 
-  onFrame(type: FrameType, body: Uint8Array): void {
+  /** What has come is the result where there is no memory for what comes next. */
+  onFrame(type: FrameType, body: Uint8Array): Loaded | undefined {
     if (type !== 'payload') throw new StoreError('INVALID', `a load is not answered by ${type}`);
     const notice = decodePayloadNotice(body);
     const index = this.#collection.count - this.#first;
@@ -145,11 +161,15 @@ export class LoadAttempt implements Attempt<Loaded> {
     const { compressed } = notice;
     refuseCompressed(compressed, this.#codec !== undefined);
     this.#meter?.began(notice);
-    const payload = this.#collection.take(notice.length);
-    const into = compressed === undefined ? payload : this.#collection.take(compressed.length);
-    this.#current = { notice, payload, into };
+    try {
+      this.#current = { notice, ...this.#collection.memoryFor(notice) };
+    } catch (error) {
+      if (!isStoreError(error, 'BUSY')) throw error;
+      return { count: this.#collection.count, reason: 'unavailable' };
+    }
     this.#filled = 0;
     if (notice.length === 0) this.#finish();
+    return undefined;
   }
 
   dataTarget(length: number): Uint8Array {

@@ -1,5 +1,5 @@
 import { deferred } from '../base/deferred.ts';
-import { isStoreError, StoreError } from '../base/errors.ts';
+import { isMemoryRefusal, isStoreError, noMemory, StoreError } from '../base/errors.ts';
 import type { CallOptions } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
@@ -13,7 +13,8 @@ export interface Attempt<Result> extends Pick<CallHandler, 'dataTarget' | 'onDat
   readonly body: Uint8Array;
   /** The call has been sent with this id: payloads may follow. */
   started(connection: ClientConnection, id: number): void;
-  onFrame(type: FrameType, body: Uint8Array): void;
+  /** A result ends the call early: the daemon is told that nobody waits for the rest. */
+  onFrame(type: FrameType, body: Uint8Array): Result | undefined;
   /** What the closing frame says; `again` when the call has to be made once more. */
   answer(type: FrameType, body: Uint8Array): Result | 'again';
   /**
@@ -52,7 +53,7 @@ export async function runCall<Result>(
     const why = limit.isExpired ? 'deadline' : 'unavailable';
     const partial = isStoreError(error, 'UNAVAILABLE') ? plan.partial?.(why) : undefined;
     if (partial !== undefined) return partial;
-    throw error;
+    throw isMemoryRefusal(error) ? noMemory(error) : error;
   } finally {
     limit.end();
   }
@@ -95,7 +96,12 @@ async function attemptOnce<Result>(
 ): Promise<Outcome<Result>> {
   const outcome = deferred<Outcome<Result>>();
   const handler: CallHandler = {
-    onFrame: (type, body) => attempt.onFrame(type, body),
+    onFrame: (type, body) => {
+      const result = attempt.onFrame(type, body);
+      if (result === undefined) return;
+      connection.cancel(id);
+      outcome.resolve({ kind: 'done', result });
+    },
     onAnswer: (type, body) => {
       try {
         const result = attempt.answer(type, body);

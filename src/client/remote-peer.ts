@@ -2,6 +2,7 @@ import { backoffMs } from '../base/backoff.ts';
 import { isStoreError, StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
+import type { PayloadMemory } from '../platform/payload-memory.ts';
 import type { Random } from '../platform/random.ts';
 import type { SocketAddress, Sockets } from '../platform/sockets.ts';
 import { features, protocolVersions } from '../protocol/session-messages.ts';
@@ -11,6 +12,7 @@ import { ClientConnection, unreachable } from './client-connection.ts';
 export interface PeerParts {
   readonly sockets: Sockets;
   readonly clock: Clock;
+  readonly memory: PayloadMemory;
   readonly random: Random;
   readonly address: SocketAddress;
   /** Empty: none. */

@@ -1,5 +1,4 @@
 import { BytePool } from '../base/byte-pool.ts';
-import { sharedBytes } from '../base/bytes.ts';
 import { StoreError } from '../base/errors.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type {
@@ -24,6 +23,8 @@ import type { Namespace } from '../blocks/namespace.ts';
 import type { SharedFiller } from '../cache/shared-reader.ts';
 import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
+import { needMemory } from '../platform/payload-memory.ts';
+import type { PayloadMemory } from '../platform/payload-memory.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
 import * as reads from '../protocol/read-messages.ts';
 import { decodeRing } from '../protocol/session-messages.ts';
@@ -52,6 +53,8 @@ export interface RemoteDeadlines {
 export interface RemoteStoreParts {
   readonly peer: RemotePeer;
   readonly clock: Clock;
+  /** Where memory for payloads that come is taken. */
+  readonly memory: PayloadMemory;
   readonly namespace: Namespace;
   readonly deadlines: RemoteDeadlines;
   /** Where payloads that come are checked. The store closes it. */
@@ -68,12 +71,14 @@ export interface RemoteStoreParts {
  */
 export class RemoteStore implements KvStore {
   readonly #parts: RemoteStoreParts;
-  /** Memory for payloads that come, which the thread for checksums shares. */
-  readonly #pool = new BytePool(limits.receiveKeptBytes, sharedBytes);
+  /** Memory for payloads that come, which the thread for checksums shares. Throws `BUSY` when the system has none. */
+  readonly #pool: BytePool;
   #isClosed = false;
 
   constructor(parts: RemoteStoreParts) {
     this.#parts = parts;
+    const { memory } = parts;
+    this.#pool = new BytePool(limits.receiveKeptBytes, (length) => needMemory(memory, length));
   }
 
   async lookup(keys: readonly BlockKey[], options?: CallOptions): Promise<Lookup> {

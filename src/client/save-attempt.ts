@@ -77,7 +77,7 @@ export class SaveAttempt implements Attempt<SaveResult> {
     this.#call.filler?.end();
   }
 
-  onFrame(type: FrameType, body: Uint8Array): void {
+  onFrame(type: FrameType, body: Uint8Array): undefined {
     if (type === 'wanted') this.#begin(body);
     else if (type === 'grant') this.#grant(decodeNumber(body));
     else if (type === 'lent') this.#turns.push({ places: decodeLent(body) });

@@ -1,10 +1,11 @@
 import { assert } from '../base/assert.ts';
 import { ByteBudget } from '../base/byte-budget.ts';
 import { BytePool } from '../base/byte-pool.ts';
-import { sharedBytes } from '../base/bytes.ts';
 import { StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Clock } from '../platform/clock.ts';
+import { needMemory } from '../platform/payload-memory.ts';
+import type { PayloadMemory } from '../platform/payload-memory.ts';
 import { waitOrBusy } from './busy-wait.ts';
 import { PinnedBytes } from './pinned-bytes.ts';
 
@@ -163,8 +164,8 @@ export class ClientAccount {
 
 /** The accounts of all clients that are connected, and what they share. */
 export class ClientAccounts {
-  /** Memory for payloads that come in, which the thread for checksums shares. */
-  readonly pool = new BytePool(limits.intakeKeptBytes, sharedBytes);
+  /** Memory for payloads that come in, which the thread for checksums shares. Throws `BUSY` when the system has none. */
+  readonly pool: BytePool;
   readonly intake = new ByteBudget(limits.intakeBytesMax);
   readonly #limits: ClientLimits;
   readonly #accounts = new Map<string, ClientAccount>();
@@ -172,8 +173,10 @@ export class ClientAccounts {
   readonly #tokenOf = new Map<ClientAccount, TokenAccount>();
   #connections = 0;
 
-  constructor(most: Partial<ClientLimits> = {}) {
+  /** `memory` is what {@link pool} takes from. */
+  constructor(memory: PayloadMemory, most: Partial<ClientLimits> = {}) {
     this.#limits = { ...usualLimits, ...most };
+    this.pool = new BytePool(limits.intakeKeptBytes, (length) => needMemory(memory, length));
   }
 
   /** Bytes pinned for answers, and calls under way, of all clients. */

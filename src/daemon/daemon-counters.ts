@@ -23,6 +23,8 @@ export class DaemonCounters {
   /** Calls that the client's token does not permit. */
   callsDenied = 0;
   callsCancelled = 0;
+  /** Times that the system had no memory for what came over a door. */
+  memoryRefused = 0;
   /** Over frames and HTTP, seen from the daemon. */
   readonly compressed = { sent: new CompressedTraffic(), received: new CompressedTraffic() };
 }

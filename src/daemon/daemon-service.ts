@@ -2,6 +2,7 @@ import type { Logger } from '../base/logger.ts';
 import type { ServedStore } from '../blocks/served-store.ts';
 import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { PayloadMemory } from '../platform/payload-memory.ts';
 import type { Sockets } from '../platform/sockets.ts';
 import type { WireDoor } from '../wire/wire-link.ts';
 import type { ClientAccounts } from './client-accounts.ts';
@@ -12,6 +13,8 @@ export interface DaemonService {
   readonly store: ServedStore;
   readonly clock: Clock;
   readonly sockets: Sockets;
+  /** Where memory for what comes in is taken; counted (`countedMemory`). */
+  readonly memory: PayloadMemory;
   readonly logger: Logger;
   /** Where payloads that come in are checked; on this thread when absent. */
   readonly checksums?: Checksums | undefined;

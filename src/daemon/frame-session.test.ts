@@ -61,10 +61,11 @@ async function open({ token, drainMs = 1000 }: RigOptions = {}): Promise<Rig> {
     ...{ platform, logger: silentLogger, objects: new MemoryObjectStore(platform.clock) },
     ...{ transcoder: rawTranscoder, settings: resolveStoreConfig(config, platform.host) },
   });
-  const accounts = new ClientAccounts();
+  const accounts = new ClientAccounts(platform.memory);
   const counters = new DaemonCounters();
   const service = {
-    ...{ store, clock: platform.clock, sockets: nodeSockets, logger: silentLogger },
+    ...{ store, clock: platform.clock, memory: platform.memory, sockets: nodeSockets },
+    logger: silentLogger,
     ...{ accounts, counters, agent: 'test' },
   };
   const binder = tcpBinder({ kind: 'tcp', host: '127.0.0.1', port: 0 });
@@ -93,6 +94,7 @@ class RawPeer {
     this.socket.on('error', () => undefined);
     const reader = new FrameReader({
       bodyBytesMax: () => 1_000_000,
+      bodyMemory: ({ length }) => new Uint8Array(length),
       onFrame: ({ type, id }, body) => {
         this.frames.push(`${type} ${id}`);
         if (type === 'error') this.errors.push(`${id} ${decodeFailure(body).code}`);

@@ -1,11 +1,12 @@
 import { assertDefined } from '../base/assert.ts';
-import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
+import { isMemoryRefusal, isStoreError, messageOf, noMemory, StoreError } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
+import { needMemory } from '../platform/payload-memory.ts';
 import type { SocketConnection, SocketReceiver } from '../platform/sockets.ts';
 import { ByteReader } from '../protocol/byte-reader.ts';
 import { encodeFrame } from '../protocol/frame.ts';
 import type { FrameHeader } from '../protocol/frame.ts';
-import { FrameReader } from '../protocol/frame-reader.ts';
+import { FrameReader, frameScratchBytes } from '../protocol/frame-reader.ts';
 import type { FrameHandler } from '../protocol/frame-reader.ts';
 import { GatheredFrames, payloadFrames } from '../protocol/gathered-frames.ts';
 import type { FrameType } from '../protocol/frame-types.ts';
@@ -43,13 +44,15 @@ export interface SessionDoor {
 export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   readonly #connection: SocketConnection;
   readonly #door: SessionDoor;
-  readonly #reader = new FrameReader(this);
+  readonly #reader: FrameReader;
   readonly #gathered: GatheredFrames;
   readonly #calls = new Map<number, ServedCall>();
   #client: GreetedClient | undefined;
   readonly #ring: ClientRing;
   /** Where a piece is being received, also when its call has ended meanwhile. */
   #receiving: PayloadIntake | undefined;
+  /** Memory of the message that comes, if it is too long for the reader's own. */
+  #long: Uint8Array | undefined;
   #isOver = false;
   #isPaused = false;
   /** When the last whole frame came, or the one under way began. */
@@ -57,9 +60,11 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   #queuedBefore = 0;
   #sendingMs: number;
 
+  /** @throws StoreError `BUSY` when the system has no memory for it. */
   constructor(connection: SocketConnection, door: SessionDoor) {
     this.#connection = connection;
     this.#door = door;
+    this.#reader = new FrameReader(this, needMemory(door.service.memory, frameScratchBytes));
     this.#gathered = new GatheredFrames((parts) => connection.write(parts));
     this.#aliveMs = door.service.clock.nowMs();
     this.#sendingMs = this.#aliveMs;
@@ -133,7 +138,23 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
     return this.#client === undefined ? limits.greetingBytesMax : limits.messageBytesMax;
   }
 
+  /** Without memory a call is not begun, and says so; the connection goes on. */
+  bodyMemory({ id, length }: FrameHeader): Uint8Array | undefined {
+    const { service } = this.#door;
+    try {
+      this.#long = needMemory(service.memory, length);
+      return this.#long;
+    } catch (error) {
+      if (this.#client === undefined || this.#calls.has(id)) throw error;
+      service.counters.callsRefused += 1;
+      this.#answerFailure(id, error);
+      return undefined;
+    }
+  }
+
   onFrame(header: FrameHeader, body: Uint8Array): void {
+    const isOwn = body === this.#long;
+    this.#long = undefined;
     if (this.#isOver) return;
     this.#aliveMs = this.#door.service.clock.nowMs();
     if (this.#client === undefined) {
@@ -158,7 +179,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
         this.send('pong', header.id);
         return;
       default:
-        this.#begin(header, body);
+        this.#begin(header, body, isOwn);
     }
   }
 
@@ -200,7 +221,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
   }
 
   /** Starts a call. Its failure is its answer; only what is no call ends the connection. */
-  #begin({ type, id }: FrameHeader, body: Uint8Array): void {
+  #begin({ type, id }: FrameHeader, body: Uint8Array, isOwn: boolean): void {
     const { service, access, isLocal, isDraining } = this.#door;
     const { account, credential, wire } = assertDefined(this.#client, 'a client');
     const { grant } = credential;
@@ -208,8 +229,11 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
       throw new StoreError('INVALID', `call ${id} is not new`);
     }
     if (grant.name !== undefined && !this.#isPermitted(grant, { type, id }, body)) return;
+    let own: Uint8Array;
     try {
       if (isDraining()) throw new StoreError('CLOSED', 'the daemon is stopping');
+      // The next frame takes the reader's memory.
+      own = isOwn ? body : Uint8Array.from(body);
       account.beginCall();
     } catch (error) {
       service.counters.callsRefused += 1;
@@ -219,8 +243,7 @@ export class FrameSession implements SocketReceiver, FrameHandler, FrameSink {
     service.counters.calls += 1;
     const call = new ServedCall(id);
     this.#calls.set(id, call);
-    // The body lies in the reader's memory, which the next frame takes.
-    const running = serve(type, Uint8Array.from(body), {
+    const running = serve(type, own, {
       ...{ call, sink: this, service, account, wire },
       ring: isLocal && access.isOpen ? this.#ring : undefined,
     });
@@ -305,8 +328,12 @@ function authorize(grant: Grant, type: FrameType, body: Uint8Array): void {
 }
 
 /** Only our own errors are told to clients; anything else is a fault of ours, and logged. */
-function asFailure(error: unknown, { logger }: DaemonService): StoreError {
+function asFailure(error: unknown, { logger, counters }: DaemonService): StoreError {
   if (isStoreError(error)) return error;
+  if (isMemoryRefusal(error)) {
+    counters.memoryRefused += 1;
+    return noMemory(error);
+  }
   if (error instanceof RangeError || error instanceof TypeError) {
     return new StoreError('INVALID', error.message, { cause: error });
   }

@@ -75,16 +75,32 @@ class Sessions {
   }
 
   add(connection: SocketConnection): SocketReceiver {
-    const { accounts, counters, logger } = this.#service;
-    if (!accounts.admit()) {
-      counters.connectionsRefused += 1;
-      logger.info('connection refused', { peer: connection.peer, why: 'too many connections' });
-      return refusing(connection);
+    const { accounts, counters } = this.#service;
+    if (!accounts.admit()) return this.#refuse(connection, 'too many connections');
+    try {
+      const session = this.#sessionOf(connection);
+      counters.connections += 1;
+      counters.connectionsTaken += 1;
+      this.#open.add(session);
+      this.#look ??= this.#lookLater();
+      return session;
+    } catch (error) {
+      accounts.dismiss();
+      return this.#refuse(connection, messageOf(error));
     }
-    counters.connections += 1;
-    counters.connectionsTaken += 1;
+  }
+
+  #refuse(connection: SocketConnection, why: string): SocketReceiver {
+    const { counters, logger } = this.#service;
+    counters.connectionsRefused += 1;
+    logger.info('connection refused', { peer: connection.peer, why });
+    return refusing(connection);
+  }
+
+  #sessionOf(connection: SocketConnection): FrameSession {
+    const { accounts, counters } = this.#service;
     let isCounted = true;
-    const session = new FrameSession(connection, {
+    return new FrameSession(connection, {
       service: this.#service,
       access: this.#access,
       isLocal: this.#isLocal,
@@ -100,9 +116,6 @@ class Sessions {
       },
       onIdle: () => this.#tellIfIdle(),
     });
-    this.#open.add(session);
-    this.#look ??= this.#lookLater();
-    return session;
   }
 
   /** Refuses new calls; resolves when none runs. */
@@ -138,9 +151,11 @@ class Sessions {
   }
 }
 
+/** What nobody reads. */
+const nowhere = new Uint8Array(1024);
+
 /** Takes nothing from a connection and ends it. */
 function refusing(connection: SocketConnection): SocketReceiver {
-  const nowhere = new Uint8Array(1024);
   return {
     nextBuffer: () => nowhere,
     received: () => connection.destroy(),

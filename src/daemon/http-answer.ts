@@ -1,4 +1,4 @@
-import { isStoreError, messageOf } from '../base/errors.ts';
+import { isMemoryRefusal, isStoreError, messageOf, noMemory } from '../base/errors.ts';
 import type { StoreErrorCode } from '../base/errors.ts';
 import type { BodyPart } from '../protocol/http1-chunks.ts';
 
@@ -64,6 +64,7 @@ export function failureAnswer(error: unknown): HttpAnswer {
     if (error.code !== 'BUSY' && error.code !== 'UNAVAILABLE') return answer;
     return { ...answer, headers: [...answer.headers, ['retry-after', '1']] };
   }
+  if (isMemoryRefusal(error)) return failureAnswer(noMemory(error));
   // What the store throws for an argument that is none.
   if (error instanceof RangeError || error instanceof TypeError) {
     return errorAnswer(400, 'INVALID', error.message);

@@ -1,4 +1,4 @@
-import { exactly, takeParts } from '../base/buffer-pool.ts';
+import { exactly, takeLeadingParts, takeParts } from '../base/buffer-pool.ts';
 import type { PooledParts } from '../base/buffer-pool.ts';
 import { StoreError } from '../base/errors.ts';
 import { limits as storeLimits } from '../blocks/limits.ts';
@@ -37,9 +37,10 @@ export async function jsonJob(
   requireType(request, 'application/json');
   const { jsonBytesMax } = parts.limits;
   const byteLength = lengthOf(request, jsonBytesMax);
-  const leave = await enter(parts, request, byteLength ?? jsonBytesMax);
-  const sink = new CollectSink(jsonBytesMax, byteLength);
-  return { sink, answer: () => answer(parseFields(sink.bytes)), close: leave };
+  return entered(parts, request, byteLength ?? jsonBytesMax, (leave) => {
+    const sink = new CollectSink(jsonBytesMax, byteLength, parts.takeMemory);
+    return { sink, answer: () => answer(parseFields(sink.bytes)), close: leave };
+  });
 }
 
 /** A request with one payload as it is. */
@@ -50,20 +51,21 @@ export async function payloadJob(
 ): Promise<HttpJob> {
   const byteLength = lengthOf(request, storeLimits.payloadBytesMax);
   const { chunkedBytesMax } = parts.limits;
-  const leave = await enter(parts, request, byteLength ?? chunkedBytesMax);
-  if (byteLength === undefined) {
-    const sink = new CollectSink(chunkedBytesMax);
-    return { sink, answer: () => answer(sink.bytes), close: leave };
-  }
-  const memory = takeParts(parts.pool, [byteLength]);
-  return {
-    sink: new FixedSink(memory.parts[0]),
-    answer: () => answer(memory.parts[0]),
-    close: () => {
-      memory.release();
-      leave();
-    },
-  };
+  return entered(parts, request, byteLength ?? chunkedBytesMax, (leave) => {
+    if (byteLength === undefined) {
+      const sink = new CollectSink(chunkedBytesMax, undefined, parts.takeMemory);
+      return { sink, answer: () => answer(sink.bytes), close: leave };
+    }
+    const memory = takeParts(parts.pool, [byteLength]);
+    return {
+      sink: new FixedSink(memory.parts[0]),
+      answer: () => answer(memory.parts[0]),
+      close: () => {
+        memory.release();
+        leave();
+      },
+    };
+  });
 }
 
 /** What a bulk body is read by. */
@@ -83,13 +85,19 @@ export function bulkJob(
   answer: (body: BulkResult) => Promise<HttpAnswer>,
 ): Promise<HttpJob> {
   let memory: PooledParts | undefined;
+  let refusal: Error | undefined;
   return readBulk(parts, request, {
     begin: (head) => {
-      const taken = takeParts(parts.pool, lengthsOf(head));
+      const taken = takeLeadingParts(parts.pool, lengthsOf(head));
       memory = taken;
+      refusal = taken.refusal;
+      // What there is no memory for is dropped, so that its sender hears why.
       return { take: (index) => taken.parts[index] };
     },
-    answer,
+    answer: async (body) => {
+      if (refusal !== undefined) throw refusal;
+      return answer(body);
+    },
     close: () => Promise.resolve(memory?.release()),
   });
 }
@@ -125,10 +133,11 @@ export async function readBulk(
 /** A payload that comes compressed is in memory twice for a while. */
 const formsRoom = 2;
 
-function waysOf({ checksums, wire, pool, counters }: HttpParts): BulkWays {
+function waysOf({ checksums, wire, pool, counters, takeMemory }: HttpParts): BulkWays {
   const received = counters.compressed.received;
   const inflating = wire && new InflatedPayloads(wire.codec, exactly(pool), received);
   return {
+    takeMemory,
     checksumOf: (payload) => checksums.of(payload),
     beginForm: inflating && ((form, payload) => inflating.begin(form, payload)),
   };
@@ -194,6 +203,22 @@ function lengthOf({ head }: HttpRequest, byteLengthMax: number): number | undefi
   const { byteLength } = head.body;
   if (byteLength <= byteLengthMax) return byteLength;
   throw new StoreError('TOO_LARGE', `a body of ${byteLength} bytes; at most ${byteLengthMax}`);
+}
+
+/** A job with room for its body, which is left where there is no memory for one. */
+async function entered(
+  parts: HttpParts,
+  request: HttpRequest,
+  bytes: number,
+  job: (leave: () => void) => HttpJob,
+): Promise<HttpJob> {
+  const leave = await enter(parts, request, bytes);
+  try {
+    return job(leave);
+  } catch (error) {
+    leave();
+    throw error;
+  }
 }
 
 async function enter(

@@ -17,12 +17,34 @@ export interface Loan {
   readonly release: () => void;
 }
 
+type AnswerParts = Pick<HttpParts, 'metrics' | 'wire' | 'counters'>;
+interface AnswerRequest {
+  readonly account: Pick<HttpRequest['account'], 'pins'>;
+}
+
 export const nothingLent: Loan = { payloads: [], attributes: {}, release: () => undefined };
 
-/** Payloads on loan as one body, which are given back when it is sent; compressed where that was agreed. */
+/**
+ * Payloads on loan as one body, which are given back when it is sent, or cannot be made; compressed where that was
+ * agreed.
+ */
 export function bulkAnswer(
-  parts: HttpParts,
-  { account }: HttpRequest,
+  parts: AnswerParts,
+  request: AnswerRequest,
+  loan: Loan,
+  mayCompress: boolean,
+): HttpAnswer {
+  try {
+    return lentAnswer(parts, request, loan, mayCompress);
+  } catch (error) {
+    loan.release();
+    throw error;
+  }
+}
+
+function lentAnswer(
+  parts: AnswerParts,
+  { account }: AnswerRequest,
   { payloads, attributes, release }: Loan,
   mayCompress: boolean,
 ): HttpAnswer {
@@ -34,13 +56,13 @@ export function bulkAnswer(
   }));
   const bytes = records.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const codec = mayCompress && payloads.length > 0 ? wire?.sender : undefined;
-  metrics.pinned += payloads.length;
-  metrics.pinnedBytes += bytes;
-  const unpin = account.pins.add(bytes);
   const sent =
     codec === undefined
       ? rawBody(records, attributes)
       : compressedBody(parts, codec, records, attributes);
+  metrics.pinned += payloads.length;
+  metrics.pinnedBytes += bytes;
+  const unpin = account.pins.add(bytes);
   return {
     status: 200,
     headers: [['content-type', bulkType]],
@@ -69,7 +91,7 @@ function rawBody(
 
 /** Its length is not known before the last payload was compressed. */
 function compressedBody(
-  { counters }: HttpParts,
+  { counters }: AnswerParts,
   codec: WireCodec,
   records: readonly SentRecord[],
   attributes: BulkAttributes,

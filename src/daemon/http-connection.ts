@@ -13,7 +13,6 @@ import type { HttpConnectionHost, HttpJob, HttpPeer } from './http-exchange.ts';
 
 type State = 'head' | 'opening' | 'body' | 'answering' | 'closing' | 'closed';
 
-const scratchBytes = 64 * 1024;
 /** Shorter pieces come several at a time through the scratch buffer, which costs less. */
 const directBytesMin = 16 * 1024;
 /** Behind so many bytes that came directly more are to follow: what is read with the framing is copied. */
@@ -30,7 +29,7 @@ const continueBytes = encodeHead('HTTP/1.1 100 Continue', []);
 export class HttpConnection implements SocketReceiver, HttpPeer {
   readonly #host: HttpConnectionHost;
   readonly #socket: SocketConnection;
-  readonly #scratch = new Uint8Array(scratchBytes);
+  readonly #scratch: Uint8Array;
   readonly #scanner = new HeadScanner();
   readonly #gone = new AbortController();
   #state: State = 'head';
@@ -55,9 +54,10 @@ export class HttpConnection implements SocketReceiver, HttpPeer {
   /** When the peer has been too slow; Infinity while it is our turn. */
   #expiresAtMs: number;
 
-  constructor(host: HttpConnectionHost, socket: SocketConnection) {
+  constructor(host: HttpConnectionHost, socket: SocketConnection, scratch: Uint8Array) {
     this.#host = host;
     this.#socket = socket;
+    this.#scratch = scratch;
     this.#beganMs = host.clock.nowMs();
     this.#expiresAtMs = this.#beganMs + host.limits.headMs;
   }
@@ -111,11 +111,11 @@ export class HttpConnection implements SocketReceiver, HttpPeer {
     this.#isDirect = place !== undefined;
     if (place !== undefined) return place;
     if (this.#start === this.#end) this.#start = this.#end = 0;
-    else if (this.#end === scratchBytes) this.#compact();
+    else if (this.#end === this.#scratch.length) this.#compact();
     this.#offered = this.#end;
     const isShort = ahead >= directBytesMin && this.#directBytes >= longDirectBytes;
     this.#directBytes = 0;
-    return this.#scratch.subarray(this.#end, isShort ? this.#end + shortReadBytes : scratchBytes);
+    return this.#scratch.subarray(this.#end, isShort ? this.#end + shortReadBytes : undefined);
   }
 
   /** Where the next bytes of a body stay, when so many of them are ahead that they are worth it. */

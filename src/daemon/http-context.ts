@@ -6,6 +6,7 @@ import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import type { RequestHead } from '../protocol/http1-head.ts';
+import type { TakeMemory } from '../protocol/http1-sink.ts';
 import type { WireDoor } from '../wire/wire-link.ts';
 import type { DaemonCounters } from './daemon-counters.ts';
 import type { HttpAdmission } from './http-admission.ts';
@@ -22,8 +23,10 @@ export interface HttpParts {
   readonly metrics: HttpMetrics;
   /** Where payloads that come are checked. */
   readonly checksums: Checksums;
-  /** Memory of bodies, which threads share. */
+  /** Memory of bodies, which threads share. Throws `BUSY` when the system has none. */
   readonly pool: BufferPool;
+  /** The same for what is not used again: JSON, and heads of bodies. */
+  readonly takeMemory: TakeMemory;
   /** Compression of payloads that come and go; none when absent. */
   readonly wire: WireDoor | undefined;
   readonly counters: Pick<DaemonCounters, 'compressed'>;

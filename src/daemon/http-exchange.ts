@@ -14,6 +14,9 @@ export interface HttpJob {
   close?(): void;
 }
 
+/** Heads and framing are read into so much, which is the connection's alone. */
+export const httpScratchBytes = 64 * 1024;
+
 /** What a connection needs of its server. */
 export interface HttpConnectionHost {
   readonly clock: Clock;

@@ -1,10 +1,11 @@
 import { BufferPool } from '../base/buffer-pool.ts';
-import { sharedBytes } from '../base/bytes.ts';
 import type { StoreStats } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { ServedStore } from '../blocks/served-store.ts';
 import type { Checksums } from '../platform/checksums.ts';
 import type { Clock } from '../platform/clock.ts';
+import { needMemory } from '../platform/payload-memory.ts';
+import type { PayloadMemory } from '../platform/payload-memory.ts';
 import { headerOf } from '../protocol/http1-head.ts';
 import type { RequestHead } from '../protocol/http1-head.ts';
 import { parsePath } from '../protocol/http1-paths.ts';
@@ -28,6 +29,7 @@ export interface HttpRoutesOptions {
   readonly store: ServedStore;
   readonly checksums: Checksums;
   readonly clock: Clock;
+  readonly memory: PayloadMemory;
   readonly limits: HttpLimits;
   readonly admission: HttpAdmission;
   readonly metrics: HttpMetrics;
@@ -50,8 +52,9 @@ export class HttpRoutes {
 
   constructor(options: HttpRoutesOptions) {
     this.#options = options;
-    const pool = new BufferPool(options.limits.pooledBytesMax, sharedBytes);
-    this.#parts = { ...options, pool };
+    const takeMemory = (byteLength: number): Uint8Array => needMemory(options.memory, byteLength);
+    const pool = new BufferPool(options.limits.pooledBytesMax, takeMemory);
+    this.#parts = { ...options, pool, takeMemory };
     this.#operations = new HttpOperations(this.#parts);
     this.#block = new HttpBlock(this.#parts);
   }

@@ -1,8 +1,11 @@
-import { StoreError } from '../base/errors.ts';
+import { messageOf, StoreError } from '../base/errors.ts';
 import type { ServedStore } from '../blocks/served-store.ts';
 import { directChecksums } from '../platform/checksums.ts';
 import type { Checksums } from '../platform/checksums.ts';
 import type { Clock, ScheduledCall } from '../platform/clock.ts';
+import { needMemory } from '../platform/payload-memory.ts';
+import type { PayloadMemory } from '../platform/payload-memory.ts';
+import type { Platform } from '../platform/platform.ts';
 import type {
   SocketConnection,
   SocketListener,
@@ -12,9 +15,12 @@ import type {
 import type { RequestHead } from '../protocol/http1-head.ts';
 import type { WireDoor } from '../wire/wire-link.ts';
 import { DaemonCounters } from './daemon-counters.ts';
+import { refusalAnswer } from './http-answer.ts';
+import { answerBytes } from './http-answer-writer.ts';
 import { HttpAdmission } from './http-admission.ts';
 import { HttpClients } from './http-clients.ts';
 import { HttpConnection } from './http-connection.ts';
+import { httpScratchBytes } from './http-exchange.ts';
 import type { AnsweredExchange, HttpConnectionHost, HttpJob, HttpPeer } from './http-exchange.ts';
 import { httpLimits } from './http-limits.ts';
 import type { HttpLimits } from './http-limits.ts';
@@ -29,7 +35,7 @@ export interface HttpServerOptions {
   /** Compression of payloads, and where what travelled so is counted; none when absent. It does not own it. */
   readonly wire?: WireDoor | undefined;
   readonly counters?: DaemonCounters | undefined;
-  readonly platform: { readonly clock: Clock; readonly sockets: Sockets };
+  readonly platform: Pick<Platform, 'clock' | 'memory'> & { readonly sockets: Sockets };
   readonly limits?: Partial<HttpLimits> | undefined;
   /**
    * Asked before each request but those for ping, health and readiness; what is no denial allows it,
@@ -59,7 +65,7 @@ const refuseConnectionsMax = 64;
  *
  * @example
  * ```ts
- * const server = new HttpServer({ store, platform: { clock, sockets: nodeSockets } });
+ * const server = new HttpServer({ store, platform: { clock, memory, sockets: nodeSockets } });
  * const { port } = await server.listen({ host: '127.0.0.1', port: 0 });
  * await server.drain(10_000);
  * ```
@@ -68,6 +74,7 @@ export class HttpServer implements HttpConnectionHost {
   readonly clock: Clock;
   readonly limits: HttpLimits;
   readonly #sockets: Sockets;
+  readonly #memory: PayloadMemory;
   readonly #routes: HttpRoutes;
   readonly #metrics: HttpMetrics;
   readonly #admission: HttpAdmission;
@@ -86,6 +93,7 @@ export class HttpServer implements HttpConnectionHost {
     this.clock = platform.clock;
     this.limits = { ...httpLimits, ...options.limits };
     this.#sockets = platform.sockets;
+    this.#memory = platform.memory;
     const { bodiesBytesMax: bytesMax, admissionMs: waitMs } = this.limits;
     this.#admission = new HttpAdmission(this.clock, { bytesMax, waitMs });
     this.#clients = new HttpClients(this.clock, this.limits);
@@ -99,6 +107,7 @@ export class HttpServer implements HttpConnectionHost {
       checksums: checksums ?? directChecksums,
       ...{ wire, counters: counters ?? new DaemonCounters() },
       clock: this.clock,
+      memory: this.#memory,
       limits: this.limits,
       admission: this.#admission,
       clients: this.#clients,
@@ -187,7 +196,13 @@ export class HttpServer implements HttpConnectionHost {
   }
 
   #accept(socket: SocketConnection): SocketReceiver {
-    const connection = new HttpConnection(this, socket);
+    let connection: HttpConnection;
+    try {
+      connection = new HttpConnection(this, socket, needMemory(this.#memory, httpScratchBytes));
+    } catch (error) {
+      this.#metrics.countRefusedConnection();
+      return refusing(socket, messageOf(error), this.clock.wallMs());
+    }
     const hasRoom = this.#connections.size < this.limits.connectionsMax && !this.#isDraining;
     if (hasRoom && this.#clients.connect(socket.peer)) {
       this.#connections.add(connection);
@@ -210,5 +225,31 @@ export class HttpServer implements HttpConnectionHost {
     const nowMs = this.clock.nowMs();
     for (const connection of [...this.#connections, ...this.#refused]) connection.checkTime(nowMs);
     this.#sweep = this.clock.schedule(sweepMs, this.#onSweep);
+  };
+}
+
+/** What nobody reads. */
+const nowhere = new Uint8Array(1024);
+
+/** Answers whatever is asked with 503 and the reason, and closes: there is no memory for a connection. */
+function refusing(socket: SocketConnection, reason: string, wallMs: number): SocketReceiver {
+  const answer = answerBytes(refusalAnswer(503, reason), {
+    method: undefined,
+    isLast: true,
+    wallMs,
+  });
+  let isAnswered = false;
+  return {
+    nextBuffer: () => nowhere,
+    received: () => {
+      if (isAnswered) {
+        socket.destroy();
+        return;
+      }
+      isAnswered = true;
+      socket.write([answer]);
+      socket.end();
+    },
+    closed: () => undefined,
   };
 }

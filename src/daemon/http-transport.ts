@@ -35,12 +35,12 @@ export class HttpTransport implements Transport {
   }
 
   async open(service: DaemonService): Promise<OpenTransport> {
-    const { store, clock, sockets: plain, checksums, wire, counters } = service;
+    const { store, clock, memory, sockets: plain, checksums, wire, counters } = service;
     const { addresses, access, identity, limits, moreMetrics } = this.#options;
     const plainAnswer = plainPortAnswer(clock.wallMs());
     const sockets = identity === undefined ? plain : tlsSockets({ identity, plainAnswer });
     const authorize = bearerRule(access);
-    const platform = { clock, sockets };
+    const platform = { clock, memory, sockets };
     const shared = { store, checksums, wire, counters };
     const server = new HttpServer({ ...shared, platform, authorize, limits, moreMetrics });
     const scheme = identity === undefined ? 'http' : 'https';

@@ -5,7 +5,11 @@ const lentBytesMin = 64 * 1024;
 
 /** Where memory for payloads is kept for the next ones. */
 export interface PayloadPool {
-  /** Memory of exactly that length. */
+  /**
+   * Memory of exactly that length.
+   *
+   * @throws StoreError `BUSY` when the system has none.
+   */
   take(length: number): Uint8Array;
   give(payload: Uint8Array): void;
 }
@@ -30,6 +34,7 @@ export class IntakeMemory {
     this.#pool = pool;
   }
 
+  /** As {@link PayloadPool.take}. */
   take(length: number): Uint8Array {
     const lease = length < lentBytesMin ? undefined : this.#store.lease(length);
     if (lease === undefined) return this.#pool.take(length);

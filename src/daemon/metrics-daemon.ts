@@ -65,6 +65,11 @@ function doorFamilies({ counters, accounts }: DaemonFacts): string {
       'Calls over frames that their client cancelled.',
       one(counters.callsCancelled),
     ),
+    counter(
+      'wombatkv_daemon_memory_refused_total',
+      'Times that the system had no memory for what came over frames or HTTP.',
+      one(counters.memoryRefused),
+    ),
     gauge('wombatkv_daemon_clients', 'Clients connected over frames.', one(accounts.clients)),
     gauge('wombatkv_daemon_calls', 'Calls over frames under way.', one(accounts.calls)),
     gauge(

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { deferred } from '../base/deferred.ts';
+import { StoreError } from '../base/errors.ts';
 import { IntakeMemory } from './intake-memory.ts';
 import { PayloadArrivals } from './payload-arrivals.ts';
 
 /** Memory that tells what of it was given back. */
 class Pool {
   readonly out = new Set<Uint8Array>();
+  isEmpty = false;
 
   take(length: number): Uint8Array {
+    if (this.isEmpty) throw new StoreError('BUSY', 'no memory');
     const payload = new Uint8Array(length);
     this.out.add(payload);
     return payload;
@@ -49,6 +52,23 @@ describe('payloads of a save over HTTP', () => {
       assert.equal(pool.out.size, 0);
     });
   }
+
+  it('are refused with BUSY where there is no memory for one, and it is dropped with the rest', async () => {
+    const { pool, arrivals } = arrivalsOf([10, 20, 30]);
+    assert.ok(arrivals.take(0) !== undefined);
+    arrivals.came(0, 1);
+    pool.isEmpty = true;
+    const coming = arrivals.nextGroup();
+    assert.equal(arrivals.take(1), undefined);
+    pool.isEmpty = false;
+    assert.equal(arrivals.take(2), undefined);
+    await assert.rejects(coming, { code: 'BUSY' });
+    await assert.rejects(arrivals.nextGroup(), { code: 'BUSY' });
+    arrivals.finish();
+    arrivals.close();
+    await Promise.resolve();
+    assert.equal(pool.out.size, 0);
+  });
 
   it('that break off give back what was coming', () => {
     const { pool, arrivals } = arrivalsOf([10, 20]);

@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { deferred } from '../base/deferred.ts';
 import type { Deferred } from '../base/deferred.ts';
-import { StoreError } from '../base/errors.ts';
+import { isStoreError, StoreError } from '../base/errors.ts';
 import type { BulkPlaces } from '../protocol/http1-sink.ts';
 import type { IntakeMemory } from './intake-memory.ts';
 import type { GroupedPayloads, SaveGroup } from './save-groups.ts';
@@ -34,17 +34,42 @@ export class PayloadArrivals implements BulkPlaces, GroupedPayloads {
   #waiting: { readonly until: number; readonly arrival: Deferred<void> } | undefined;
   /** Nobody takes payloads any more: what still comes is dropped. */
   #isOver = false;
+  /** There was no memory for a payload: nobody will take any more. */
+  #failure: StoreError | undefined;
 
   constructor(memory: IntakeMemory, plan: ArrivalPlan) {
     this.#memory = memory;
     this.#plan = plan;
   }
 
-  take(record: number): Uint8Array {
+  take(record: number): Uint8Array | undefined {
     const { index, length } = this.#plan.expected[this.#count];
     assert(index === record, 'payloads come in the order that was said');
-    this.#coming = this.#memory.take(length);
+    const isDropped = this.#isOver || this.#failure !== undefined;
+    this.#coming = isDropped ? undefined : this.#takeOrFail(length);
+    if (this.#coming === undefined) this.#count += 1;
     return this.#coming;
+  }
+
+  refused(_record: number, why: StoreError): void {
+    this.close();
+    this.#count += 1;
+    this.#fail(why);
+  }
+
+  #takeOrFail(length: number): Uint8Array | undefined {
+    try {
+      return this.#memory.take(length);
+    } catch (error) {
+      if (!isStoreError(error, 'BUSY')) throw error;
+      this.#fail(error);
+      return undefined;
+    }
+  }
+
+  #fail(why: StoreError): void {
+    this.#failure ??= why;
+    this.#waiting?.arrival.reject(this.#failure);
   }
 
   came(_record: number, crc: number, checking = Promise.resolve()): void {
@@ -68,6 +93,7 @@ export class PayloadArrivals implements BulkPlaces, GroupedPayloads {
     const { groups } = this.#plan;
     const start = this.#given === 0 ? 0 : groups[this.#given - 1].end;
     const { end } = groups[this.#given];
+    if (this.#failure !== undefined) throw this.#failure;
     if (this.#count < end) await this.#arrival(end);
     const received = this.#arrived.slice(0, end - start);
     await Promise.all(received.map(({ checking }) => checking));

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { BytePool } from '../base/byte-pool.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { deferred } from '../base/deferred.ts';
+import { StoreError } from '../base/errors.ts';
 import type { LentPlace, PayloadLease } from '../blocks/served-store.ts';
 import { directChecksums } from '../platform/checksums.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
@@ -42,7 +43,7 @@ function noticeOf(index: number, crc = 0): PayloadNotice {
 function send(intake: SaveIntake, index: number): void {
   const payload = new Uint8Array(bytes).fill(index + 1);
   intake.begin(noticeOf(index, crc32c(payload)));
-  intake.target(bytes).set(payload);
+  intake.target(bytes)?.set(payload);
   intake.filled(bytes);
 }
 
@@ -161,6 +162,60 @@ describe('intake of a save', () => {
     );
     for (const { payload } of received) rig.memory.give(payload);
     assert.equal(lender.lent.size, 0);
+  });
+
+  it('is BUSY where there is no memory for a payload, and drops that and what comes behind it', async () => {
+    const lender = new Lender();
+    const store = { lease: (length: number) => lender.lease(length) };
+    const refuse = (): never => {
+      throw new StoreError('BUSY', 'no memory');
+    };
+    const memory = new IntakeMemory(store, new BytePool(1024, refuse));
+    const expected = [0, 1, 2, 3, 4].map((index) => ({ index, length: bytes }));
+    const intake = new SaveIntake(expected, { memory, checksums: directChecksums });
+    intake.grant(5 * bytes);
+    for (const index of [0, 1]) send(intake, index);
+    const receiving = intake.receive(5, new AbortController().signal);
+    for (const index of [2, 3]) {
+      intake.begin(noticeOf(index));
+      assert.equal(intake.target(bytes), undefined);
+    }
+    // What was lent before that, and is filled, belongs to the same save.
+    intake.fill([1]);
+    await assert.rejects(receiving, { code: 'BUSY', message: 'no memory' });
+    await assert.rejects(intake.receive(5, new AbortController().signal), { code: 'BUSY' });
+    assert.equal(lender.lent.size, 2);
+    intake.discard();
+    assert.equal(lender.lent.size, 0);
+  });
+
+  it('gives the memory of a payload back where there is none for what it comes compressed in', () => {
+    const lender = new Lender();
+    const memory = new IntakeMemory(lender, new BytePool(1024));
+    const refused = new BytePool(1024, () => {
+      throw new StoreError('BUSY', 'no memory');
+    });
+    const codec = { decode: () => Promise.reject(new Error('nothing came')) };
+    const inflating = new InflatedPayloads(codec, refused, new CompressedTraffic());
+    const expected = [{ index: 0, length: bytes }];
+    const intake = new SaveIntake(expected, { memory, checksums: directChecksums, inflating });
+    intake.grant(bytes);
+    intake.begin({ ...noticeOf(0), compressed: { filter: 'none', length: 40_000 } });
+    assert.deepEqual([intake.target(40_000), lender.lent.size], [undefined, 0]);
+  });
+
+  it('is BUSY where a thread had no memory to make a payload', async () => {
+    const memory = new IntakeMemory(new Lender(), new BytePool(1024));
+    const codec = { decode: () => Promise.reject(new StoreError('BUSY', 'no memory there')) };
+    const inflating = new InflatedPayloads(codec, new BytePool(1024), new CompressedTraffic());
+    const expected = [{ index: 0, length: bytes }];
+    const intake = new SaveIntake(expected, { memory, checksums: directChecksums, inflating });
+    intake.grant(bytes);
+    intake.begin({ ...noticeOf(0), compressed: { filter: 'none', length: 40_000 } });
+    intake.target(40_000);
+    intake.filled(40_000);
+    const receiving = intake.receive(1, new AbortController().signal);
+    await assert.rejects(receiving, { code: 'BUSY', message: /no memory there/ });
   });
 
   it('refuses to be told of memory that is not lent, not due, or of another number', () => {

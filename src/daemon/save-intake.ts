@@ -2,6 +2,7 @@ import { assert } from '../base/assert.ts';
 import { deferred } from '../base/deferred.ts';
 import type { Deferred } from '../base/deferred.ts';
 import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
+import type { StoreErrorCode } from '../base/errors.ts';
 import type { Checksums } from '../platform/checksums.ts';
 import type { PayloadNotice } from '../protocol/read-messages.ts';
 import type { InflatedPayloads, InflatingPayload } from '../wire/inflated-payloads.ts';
@@ -44,6 +45,8 @@ export class SaveIntake implements PayloadIntake {
   })[] = [];
   #waiting: { readonly until: number; readonly arrival: Deferred<void> } | undefined;
   #failure: StoreError | undefined;
+  /** There was no memory for a payload: that and what comes behind it is dropped until the save has ended. */
+  #isDropping = false;
   /** Memory that the client fills by itself, by groups; the first is due first. */
   #lent: { readonly start: number; readonly payloads: readonly Uint8Array[] }[] = [];
   /** A piece is being read into the current payload. */
@@ -124,6 +127,7 @@ export class SaveIntake implements PayloadIntake {
   }
 
   fill(crcs: readonly number[]): void {
+    if (this.#isDropping) return;
     const group = this.#lent.at(0);
     if (group?.start !== this.#next || this.#current !== undefined) {
       throw new StoreError('INVALID', 'memory is said to be filled that is not lent, or not due');
@@ -143,6 +147,7 @@ export class SaveIntake implements PayloadIntake {
   }
 
   begin(notice: PayloadNotice): void {
+    if (this.#isDropping) return;
     const expected = this.#expected.at(this.#next);
     const { index, length } = notice;
     if (this.#current !== undefined || expected === undefined) {
@@ -159,8 +164,15 @@ export class SaveIntake implements PayloadIntake {
     }
     refuseCompressed(notice.compressed, this.#inflating !== undefined);
     this.#granted -= length;
-    this.#current = this.#comingOf(notice);
     this.#filled = 0;
+    try {
+      this.#current = this.#comingOf(notice);
+    } catch (error) {
+      if (!isStoreError(error, 'BUSY')) throw error;
+      this.#isDropping = true;
+      this.#fail(error);
+      return;
+    }
     if (length === 0) this.#finish();
   }
 
@@ -168,11 +180,17 @@ export class SaveIntake implements PayloadIntake {
     const { compressed: form } = notice;
     const payload = this.#memory.take(notice.length);
     if (form === undefined || this.#inflating === undefined) return { notice, into: payload };
-    const inflating = this.#inflating.begin(form, payload);
-    return { notice, into: inflating.stored, inflating };
+    try {
+      const inflating = this.#inflating.begin(form, payload);
+      return { notice, into: inflating.stored, inflating };
+    } catch (error) {
+      this.#memory.give(payload);
+      throw error;
+    }
   }
 
-  target(length: number): Uint8Array {
+  target(length: number): Uint8Array | undefined {
+    if (this.#isDropping) return undefined;
     const { into } = this.#current ?? noPayload;
     if (length === 0 || this.#filled + length > into.length) {
       const rest = into.length - this.#filled;
@@ -230,14 +248,24 @@ export class SaveIntake implements PayloadIntake {
   /** Whoever waits learns at once, also when more was to come. The cause is absent where only the checksum differs. */
   #refuse(index: number, cause?: unknown): void {
     const why = cause === undefined ? 'its checksum does not hold' : messageOf(cause);
-    const code = cause === undefined || isStoreError(cause, 'CORRUPT') ? 'CORRUPT' : 'UNAVAILABLE';
+    const code = cause === undefined ? 'CORRUPT' : codeOf(cause);
     const what = code === 'CORRUPT' ? 'was damaged on its way' : 'cannot be read';
-    this.#failure ??= new StoreError(code, `payload ${index} ${what}: ${why}`, { cause });
+    this.#fail(new StoreError(code, `payload ${index} ${what}: ${why}`, { cause }));
+  }
+
+  #fail(failure: StoreError): void {
+    this.#failure ??= failure;
     this.#waiting?.arrival.reject(this.#failure);
   }
 }
 
 const noPayload = { into: new Uint8Array(0) };
+
+/** A thread that has no memory is no fault of the bytes, nor of the daemon. */
+function codeOf(cause: unknown): StoreErrorCode {
+  const isKnown = isStoreError(cause, 'CORRUPT') || isStoreError(cause, 'BUSY');
+  return isKnown ? cause.code : 'UNAVAILABLE';
+}
 
 /** A payload on its way in. */
 interface Coming {

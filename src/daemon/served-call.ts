@@ -6,8 +6,11 @@ import type { FrameType } from '../protocol/frame-types.ts';
 export interface PayloadIntake {
   /** A payload begins. What it throws ends the connection. */
   begin(notice: PayloadNotice): void;
-  /** Memory for the next piece, of exactly that length; what it throws ends the connection. */
-  target(length: number): Uint8Array;
+  /**
+   * Memory for the next piece, of exactly that length; undefined where the save has failed and what still comes of it is
+   * dropped. What it throws ends the connection.
+   */
+  target(length: number): Uint8Array | undefined;
   /** The piece is there. */
   filled(length: number): void;
   /**

@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { deferred } from '../base/deferred.ts';
 import type { Deferred } from '../base/deferred.ts';
-import { isStoreError, messageOf, StoreError } from '../base/errors.ts';
+import { isMemoryRefusal, isStoreError, messageOf, noMemory, StoreError } from '../base/errors.ts';
 import type {
   ConnectOptions,
   SocketConnection,
@@ -268,10 +268,15 @@ export class HttpClientConnection implements SocketReceiver {
     this.#isLost = true;
     this.#decoder = undefined;
     this.#sink = undefined;
-    const known = isStoreError(error) ? error : this.#lost(messageOf(error), error);
-    this.#result?.reject(known);
+    this.#result?.reject(this.#known(error));
     this.#result = undefined;
     this.#socket?.destroy();
+  }
+
+  #known(error: unknown): StoreError {
+    if (isStoreError(error)) return error;
+    // The next one may not have it either: the exchange is not made again for that.
+    return isMemoryRefusal(error) ? noMemory(error) : this.#lost(messageOf(error), error);
   }
 
   #lost(why: string, cause?: unknown): StoreError {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { sharedBytes } from '../base/bytes.ts';
 import { crc32cByTable } from '../base/crc32c.ts';
 import { ThreadChecksums } from './checksums.ts';
+import { needMemory, processMemory } from './payload-memory.ts';
 
 const size = 256 * 1024;
 const opened: ThreadChecksums[] = [];
@@ -13,14 +13,16 @@ afterEach(async () => {
 
 /** Payloads of shared memory, each of other bytes. */
 function payloads(count: number): readonly Uint8Array[] {
-  return Array.from({ length: count }, (_, index) => sharedBytes(size).fill(index + 1));
+  return Array.from({ length: count }, (_, index) =>
+    needMemory(processMemory, size).fill(index + 1),
+  );
 }
 
 /** A thread that has started, which takes some bytes. */
 async function started(): Promise<ThreadChecksums> {
   const checksums = new ThreadChecksums();
   opened.push(checksums);
-  const bytes = sharedBytes(33 * 1024 * 1024);
+  const bytes = needMemory(processMemory, 33 * 1024 * 1024);
   for (let tries = 0; typeof checksums.of(bytes) === 'number'; tries += 1) {
     assert.ok(tries < 1000, 'the thread starts');
     await sleep(10);

@@ -14,6 +14,9 @@ import type { ReceiverMaker, SocketConnection, SocketReceiver } from './sockets.
  */
 const turnBytesMax = 1024 * 1024;
 
+/** Where a connection that has ended would read to. */
+const nowhere = new Uint8Array(1024);
+
 /**
  * One socket of Node whose bytes are read straight into the receiver's memory (`onread` with a
  * function that gives the next place). Reading by `data` events takes two to three times the
@@ -84,7 +87,7 @@ export class NodeConnection implements SocketConnection {
       allowHalfOpen: receiver.ended !== undefined,
       onread: {
         buffer: () => {
-          const memory = receiver.nextBuffer();
+          const memory = this.#nextBuffer(receiver);
           this.#offeredBytes = memory.length;
           return memory;
         },
@@ -193,17 +196,27 @@ export class NodeConnection implements SocketConnection {
     }
   }
 
+  /** What the receiver throws ends the connection, and nothing else: Node calls this where nobody would catch it. */
+  #nextBuffer(receiver: SocketReceiver): Uint8Array {
+    try {
+      return receiver.nextBuffer();
+    } catch (error) {
+      this.destroy(error instanceof Error ? error : new Error(String(error)));
+      return nowhere;
+    }
+  }
+
   #copyInto(receiver: SocketReceiver, chunk: Uint8Array): void {
     const isAlive = (): boolean => this.#socket?.destroyed === false;
     for (let at = 0; at < chunk.length && isAlive();) {
-      const into = this.#into ?? receiver.nextBuffer();
+      const into = this.#into ?? this.#nextBuffer(receiver);
       this.#into = undefined;
       const part = chunk.subarray(at, at + into.length);
       into.set(part);
       at += part.length;
       this.#deliver(receiver, part.length);
       // Asked for at once, as a receiver may expect: it may go by that its last memory is done with.
-      if (isAlive()) this.#into = receiver.nextBuffer();
+      if (isAlive()) this.#into = this.#nextBuffer(receiver);
     }
   }
 }

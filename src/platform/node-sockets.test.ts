@@ -76,6 +76,19 @@ for (const kind of ['unix', 'tcp'] as const) {
         ? { kind, host: '127.0.0.1', port: 0 }
         : { kind, path: `${(await directory()).path}/a.sock` };
 
+    it('ends where its receiver has no place for what comes, and nothing else does', async () => {
+      const { client, atServer, atClient } = await open(await address());
+      atServer.onBytes = () => {
+        atServer.nextBuffer = () => {
+          throw new RangeError('no place');
+        };
+      };
+      client.write([randomBytes(1000)]);
+      assert.match((await atServer.closing.promise)?.message ?? '', /no place/);
+      await atClient.closing.promise;
+      assert.equal(atServer.byteLength, 1000);
+    });
+
     it('carries bytes both ways, unchanged and in order, straight into given memory', async () => {
       const { client, server, atServer, atClient } = await open(await address());
       const bytes = randomBytes(5_000_003);

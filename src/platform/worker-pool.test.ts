@@ -115,6 +115,12 @@ describe('a worker pool', () => {
     assert.equal(await ask(pool, { kind: 'echo', value: 1 }), 1);
   });
 
+  it('rejects with BUSY when the thread has no memory', async () => {
+    const pool = openPool();
+    await assert.rejects(ask(pool, { kind: 'want-memory' }), isError('BUSY', /allocation failed/));
+    assert.notEqual(await ask(pool, { kind: 'thread' }), 0);
+  });
+
   it('rejects with UNAVAILABLE and the message of any other error', async () => {
     const pool = openPool();
     const thread = await ask(pool, { kind: 'thread' });

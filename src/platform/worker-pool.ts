@@ -3,7 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
 import { deferred } from '../base/deferred.ts';
 import type { Deferred } from '../base/deferred.ts';
-import { StoreError, isStoreError, messageOf } from '../base/errors.ts';
+import { StoreError, isMemoryRefusal, isStoreError, messageOf } from '../base/errors.ts';
 import type { StoreErrorCode } from '../base/errors.ts';
 import { collectGarbage } from './process-memory.ts';
 
@@ -65,8 +65,8 @@ export class WorkerPool {
    * buffer is copied with the *whole* buffer; buffers in `transfer` move, when a thread takes the
    * task, and are the caller's no longer from the call on.
    *
-   * Rejects with the `StoreError` that the handler threw, and with `BUSY` when too many tasks wait,
-   * `ABORTED` when the task took longer than `taskMs`, `UNAVAILABLE` when the worker died or threw
+   * Rejects with the `StoreError` that the handler threw, and with `BUSY` when too many tasks wait or the handler had no
+   * memory, `ABORTED` when the task took longer than `taskMs`, `UNAVAILABLE` when the worker died or threw
    * another error, `CLOSED` when the pool was closed. Whatever the outcome, the worker does not touch
    * shared memory of the task after it: a thread that took too long has ended by then.
    */
@@ -274,7 +274,7 @@ async function answerTask(port: MessagePort, start: () => unknown): Promise<void
       : { result: value, transfer: [] };
     port.postMessage({ isDone: true, result } satisfies Answer, transfer);
   } catch (error) {
-    const code = isStoreError(error) ? error.code : 'UNAVAILABLE';
+    const code = codeOf(error);
     const stack = error instanceof Error ? error.stack : undefined;
     port.postMessage({ isDone: false, code, message: messageOf(error), stack } satisfies Answer);
   }
@@ -283,6 +283,11 @@ async function answerTask(port: MessagePort, start: () => unknown): Promise<void
 function isTransferredResult(value: unknown): value is TransferredResult<unknown> {
   if (typeof value !== 'object' || value === null) return false;
   return 'result' in value && 'transfer' in value && Array.isArray(value.transfer);
+}
+
+function codeOf(error: unknown): StoreErrorCode {
+  if (isStoreError(error)) return error.code;
+  return isMemoryRefusal(error) ? 'BUSY' : 'UNAVAILABLE';
 }
 
 function failureOf(what: string, error: unknown): StoreError {

@@ -9,15 +9,22 @@ import type { FrameHeader } from './frame.ts';
 import { FrameReader } from './frame-reader.ts';
 import type { FrameHandler } from './frame-reader.ts';
 
-/** Notes what arrives. Data of odd ids is dropped. */
+/** Notes what arrives. Data of odd ids is dropped, and so are long messages when there is no memory. */
 class Notes implements FrameHandler {
   readonly seen: string[] = [];
   readonly bodies: Uint8Array[] = [];
   most = 1_000_000;
+  hasMemory = true;
   #target: Uint8Array | undefined;
 
   bodyBytesMax(): number {
     return this.most;
+  }
+
+  bodyMemory({ type, id, length }: FrameHeader): Uint8Array | undefined {
+    if (this.hasMemory) return new Uint8Array(length);
+    this.seen.push(`no memory ${type} ${id}: ${length}`);
+    return undefined;
   }
 
   onFrame({ type, id }: FrameHeader, body: Uint8Array): void {
@@ -122,6 +129,23 @@ describe('FrameReader', () => {
       () => feed(new FrameReader(notes), header, () => 24),
       (error: unknown) => error instanceof StoreError && error.code === 'TOO_LARGE',
     );
+  });
+
+  it('drops a message that there is no memory for, however the stream is cut, and what follows is whole', () => {
+    const stream = concatBytes(frames);
+    const seen = expected.map((frame) =>
+      frame === 'save 6: 300000' || frame === 'lookup 11: 60000' ? `no memory ${frame}` : frame,
+    );
+    for (const size of [1, 1000, 50_000, 400_000]) {
+      const notes = new Notes();
+      notes.hasMemory = false;
+      const reader = new FrameReader(notes);
+      feed(reader, stream, () => size);
+      // Whether a message of 60,000 bytes is long depends on where in the reader's own memory it comes.
+      const isShort = notes.seen.includes('lookup 11: 60000');
+      assert.deepEqual(notes.seen, isShort ? seen.with(8, 'lookup 11: 60000') : seen);
+      assert.ok(reader.isIdle);
+    }
   });
 
   it('refuses what is no frame, another version, and any flipped bit of header or body', () => {

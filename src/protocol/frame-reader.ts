@@ -8,7 +8,15 @@ import type { FrameHeader } from './frame.ts';
 export interface FrameHandler {
   /** Bytes that a body may have now; longer ones are refused before memory is taken. */
   bodyBytesMax(): number;
-  /** A whole message. The body is the handler's for the time of the call only. */
+  /**
+   * Memory for the body of a message that is too long for the reader's own, of exactly its length; undefined to drop the
+   * message, of which nothing more is told.
+   */
+  bodyMemory(header: FrameHeader): Uint8Array | undefined;
+  /**
+   * A whole message. The body is the handler's for the time of the call only, unless it lies in memory of
+   * {@link bodyMemory}.
+   */
   onFrame(header: FrameHeader, body: Uint8Array): void;
   /**
    * Memory for the next piece of the payload of call `id`, of exactly `length` bytes; undefined to
@@ -19,9 +27,8 @@ export interface FrameHandler {
   onData(id: number, length: number, isKept: boolean): void;
 }
 
-/** Small frames, and the beginning of large ones, are read into this. */
-const scratchBytes = 64 * 1024;
-const dropBytes = 64 * 1024;
+/** Small frames, and the beginning of large ones, are read into so much; what is dropped, too. */
+export const frameScratchBytes = 64 * 1024;
 /**
  * Behind a piece so long another one is likely. Its first bytes come with the frames before it and
  * have to be copied, so no more than this is read there: three frames without their payload's bytes.
@@ -36,7 +43,7 @@ const shortReadBytes = 512;
  */
 export class FrameReader {
   readonly #handler: FrameHandler;
-  readonly #scratch = new Uint8Array(scratchBytes);
+  readonly #scratch: Uint8Array;
   /** What is in the scratch and not yet used. */
   #start = 0;
   #end = 0;
@@ -44,14 +51,16 @@ export class FrameReader {
   /** Where the body of `#header` goes when it does not fit or does not belong in the scratch. */
   #target: Uint8Array | undefined;
   #targetFilled = 0;
-  /** Bytes of a piece that are still to be dropped. */
+  /** Bytes of a piece, or of a message, that are still to be dropped. */
   #toDrop = 0;
-  #dropMemory: Uint8Array | undefined;
   /** The last thing that came was a long piece, and nothing of what follows has come. */
   #isBehindLongPiece = false;
 
-  constructor(handler: FrameHandler) {
+  /** `scratch` is memory of {@link frameScratchBytes} that is the reader's alone. */
+  constructor(handler: FrameHandler, scratch: Uint8Array = new Uint8Array(frameScratchBytes)) {
+    assert(scratch.length === frameScratchBytes, `scratch of ${scratch.length} bytes`);
     this.#handler = handler;
+    this.#scratch = scratch;
   }
 
   /** True between two frames. */
@@ -63,18 +72,18 @@ export class FrameReader {
   nextBuffer(): Uint8Array {
     if (this.#target !== undefined) return this.#target.subarray(this.#targetFilled);
     if (this.#toDrop > 0) {
-      this.#dropMemory ??= new Uint8Array(dropBytes);
-      return this.#dropMemory.subarray(0, Math.min(this.#toDrop, dropBytes));
+      // All that the scratch held was used or dropped.
+      return this.#scratch.subarray(0, Math.min(this.#toDrop, frameScratchBytes));
     }
     if (this.#start === this.#end) {
       this.#start = 0;
       this.#end = 0;
-    } else if (this.#end > scratchBytes / 2 && this.#start > 0) {
+    } else if (this.#end > frameScratchBytes / 2 && this.#start > 0) {
       this.#scratch.copyWithin(0, this.#start, this.#end);
       this.#end -= this.#start;
       this.#start = 0;
     }
-    assert(this.#end < scratchBytes, 'a frame in the scratch fits it');
+    assert(this.#end < frameScratchBytes, 'a frame in the scratch fits it');
     if (this.#isBehindLongPiece)
       return this.#scratch.subarray(this.#end, this.#end + shortReadBytes);
     return this.#scratch.subarray(this.#end);
@@ -89,7 +98,7 @@ export class FrameReader {
     } else if (this.#toDrop > 0) {
       this.#toDrop -= count;
       if (this.#toDrop > 0) return;
-      this.#finishData(false);
+      this.#finishDropped();
     } else {
       this.#end += count;
       this.#isBehindLongPiece = false;
@@ -127,14 +136,25 @@ export class FrameReader {
       const size = `message ${header.type} has ${header.length} bytes`;
       throw new StoreError('TOO_LARGE', `${size}; at most ${most} are accepted`);
     }
-    const fits = this.#start + header.length <= scratchBytes || header.length <= scratchBytes / 2;
+    const fits =
+      this.#start + header.length <= frameScratchBytes || header.length <= frameScratchBytes / 2;
     if (fits) this.#makeRoom(header.length);
-    else this.#fillTarget(new Uint8Array(header.length));
+    else this.#beginBody(header);
+  }
+
+  #beginBody(header: FrameHeader): void {
+    const memory = this.#handler.bodyMemory(header);
+    if (memory === undefined) {
+      this.#drop(header.length);
+      return;
+    }
+    assert(memory.length === header.length, 'memory for a message has its length');
+    this.#fillTarget(memory);
   }
 
   /** Moves what is in the scratch so that so many bytes fit behind its start. */
   #makeRoom(length: number): void {
-    if (this.#start + length <= scratchBytes) return;
+    if (this.#start + length <= frameScratchBytes) return;
     this.#scratch.copyWithin(0, this.#start, this.#end);
     this.#end -= this.#start;
     this.#start = 0;
@@ -147,10 +167,19 @@ export class FrameReader {
       this.#fillTarget(target);
       return;
     }
+    this.#drop(length);
+  }
+
+  #drop(length: number): void {
     const here = Math.min(length, this.#end - this.#start);
     this.#start += here;
     this.#toDrop = length - here;
-    if (this.#toDrop === 0) this.#finishData(false);
+    if (this.#toDrop === 0) this.#finishDropped();
+  }
+
+  #finishDropped(): void {
+    if (this.#header?.type === 'data') this.#finishData(false);
+    else this.#header = undefined;
   }
 
   /** The body goes to `target`, beginning with what the scratch holds of it. */

@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { viewOf } from '../base/bytes.ts';
 import { crc32c } from '../base/crc32c.ts';
-import { StoreError } from '../base/errors.ts';
+import { isStoreError, StoreError } from '../base/errors.ts';
 import {
   bulkPreambleBytes,
   bulkTableBytes,
@@ -28,19 +28,28 @@ export interface BodySink {
   verified?(): Promise<void>;
 }
 
+/** Gives memory of that length, or throws what ends the body. */
+export type TakeMemory = (byteLength: number) => Uint8Array;
+
+const ordinaryMemory: TakeMemory = (byteLength) => new Uint8Array(byteLength);
+
 const firstCollectBytes = 4096;
 
 /** Collects a body of unknown length in memory that grows with what has really come. */
 export class CollectSink implements BodySink {
   readonly #byteLengthMax: number;
+  readonly #byteLength: number | undefined;
+  readonly #take: TakeMemory;
   #memory: Uint8Array;
   #length = 0;
 
   /** With `byteLength` the memory is taken at once; it was checked against the limit. */
-  constructor(byteLengthMax: number, byteLength?: number) {
+  constructor(byteLengthMax: number, byteLength?: number, take = ordinaryMemory) {
     assert(byteLength === undefined || byteLength <= byteLengthMax, `body of ${byteLength} bytes`);
     this.#byteLengthMax = byteLengthMax;
-    this.#memory = new Uint8Array(Math.max(byteLength ?? firstCollectBytes, 1));
+    this.#byteLength = byteLength;
+    this.#take = take;
+    this.#memory = take(Math.max(byteLength ?? firstCollectBytes, 1));
   }
 
   /** What came. */
@@ -49,18 +58,22 @@ export class CollectSink implements BodySink {
   }
 
   space(): Uint8Array {
-    if (this.#length === this.#memory.length) {
-      const grown = new Uint8Array(2 * this.#memory.length);
-      grown.set(this.#memory);
-      this.#memory = grown;
-    }
     return this.#memory.subarray(this.#length);
   }
 
   took(count: number): void {
     this.#length += count;
-    if (this.#length <= this.#byteLengthMax) return;
-    throw new StoreError('TOO_LARGE', `a body of more than ${this.#byteLengthMax} bytes`);
+    if (this.#length > this.#byteLengthMax) {
+      throw new StoreError('TOO_LARGE', `a body of more than ${this.#byteLengthMax} bytes`);
+    }
+    // Here and not where it is asked for: nobody there could be told that there is none.
+    if (this.#byteLength === undefined && this.#length === this.#memory.length) this.#grow();
+  }
+
+  #grow(): void {
+    const grown = this.#take(2 * this.#memory.length);
+    grown.set(this.#memory);
+    this.#memory = grown;
   }
 
   finish(): void {
@@ -70,10 +83,15 @@ export class CollectSink implements BodySink {
 
 /** Where the payloads of a bulk body go, by the place of their records. What it throws ends the body. */
 export interface BulkPlaces {
-  /** Memory for the payload that comes next, of exactly its length. */
-  take(index: number): Uint8Array;
-  /** It has come, and stands for that checksum unless `checking` rejects. */
+  /** Memory for the payload that comes next, of exactly its length; undefined: its bytes are dropped. */
+  take(index: number): Uint8Array | undefined;
+  /** It has come, and stands for that checksum unless `checking` rejects. Not told of one that was dropped. */
   came?(index: number, checksum: number, checking: Promise<void> | undefined): void;
+  /**
+   * It comes compressed, and there is no memory for that: the memory given for it is free, and its bytes are dropped.
+   * Without this what says so ends the body.
+   */
+  refused?(index: number, why: StoreError): void;
 }
 
 /** Told of the head once, before any payload comes; it fits the length of the body. Throws `StoreError`. */
@@ -97,16 +115,21 @@ export type BeginForm = (form: CompressedForm, payload: Uint8Array) => ComingFor
 
 /** How payloads are checked, and made of their compressed forms; without the latter none may come so. */
 export interface BulkWays {
+  /** Gives memory for the table of the head; ordinary memory when absent. */
+  readonly takeMemory?: TakeMemory | undefined;
   readonly checksumOf?: ChecksumOf | undefined;
   readonly beginForm?: BeginForm | undefined;
 }
 
 const nothing = new Uint8Array(0);
 
+/** Bytes of a payload that is dropped are read into so much at a time. */
+const dropBytes = 64 * 1024;
+
 /** A bulk body that is complete. */
 export interface BulkResult {
   readonly head: BulkHead;
-  /** Of one that was left out: empty. */
+  /** Of one that was left out, or dropped: empty. */
   readonly payloads: readonly Uint8Array[];
 }
 
@@ -116,6 +139,7 @@ export class BulkSink implements BodySink {
   readonly #byteLength: number | undefined;
   readonly #checksumOf: ChecksumOf;
   readonly #beginForm: BeginForm | undefined;
+  readonly #takeMemory: TakeMemory;
   readonly #verifying: Promise<void>[] = [];
   readonly #preamble = new Uint8Array(bulkPreambleBytes);
   readonly #form = new Uint8Array(formBytes);
@@ -131,6 +155,9 @@ export class BulkSink implements BodySink {
   #at: 'form' | 'bytes' | 'checksum' = 'bytes';
   #coming: ComingForm | undefined;
   #filled = 0;
+  /** The payload that comes is dropped: bytes of it that are still to come, and where they are read to. */
+  #toDrop: number | undefined;
+  #dropMemory: Uint8Array | undefined;
 
   /** `byteLength` is that of the whole body, when it is known beforehand. */
   constructor(openPlaces: OpenPlaces, byteLength?: number, ways: BulkWays = {}) {
@@ -138,6 +165,7 @@ export class BulkSink implements BodySink {
     this.#byteLength = byteLength;
     this.#checksumOf = ways.checksumOf ?? crc32c;
     this.#beginForm = ways.beginForm;
+    this.#takeMemory = ways.takeMemory ?? ordinaryMemory;
   }
 
   /** What came, once the body is complete. */
@@ -184,16 +212,23 @@ export class BulkSink implements BodySink {
     if (this.#next === this.#order.length) return undefined;
     if (this.#at === 'form') return this.#form;
     if (this.#at === 'checksum') return this.#checksum;
+    if (this.#toDrop !== undefined) return this.#dropMemory?.subarray(0, this.#toDrop);
     return this.#coming?.stored ?? this.#payloads[this.#order[this.#next]];
   }
 
   #complete(): void {
+    const filled = this.#filled;
     this.#filled = 0;
     if (this.#table === undefined) this.#startTable();
     else if (this.#head === undefined) this.#startPayloads(this.#table);
     else if (this.#at === 'form') this.#startBytes(this.#head);
-    else if (this.#at === 'bytes') this.#at = 'checksum';
-    else this.#endPayload(this.#head);
+    else if (this.#at === 'checksum') this.#endPayload(this.#head);
+    else this.#endBytes(filled);
+  }
+
+  #endBytes(count: number): void {
+    if (this.#toDrop !== undefined) this.#toDrop -= count;
+    if (this.#toDrop === undefined || this.#toDrop === 0) this.#at = 'checksum';
   }
 
   #startTable(): void {
@@ -202,7 +237,7 @@ export class BulkSink implements BodySink {
     if (this.#byteLength !== undefined && this.#byteLength < least) {
       throw invalid(`of ${this.#byteLength} bytes claims a table that ends at ${least}`);
     }
-    this.#table = new Uint8Array(tableBytes);
+    this.#table = this.#takeMemory(tableBytes);
   }
 
   #startPayloads(table: Uint8Array): void {
@@ -239,13 +274,43 @@ export class BulkSink implements BodySink {
     }
     assert(this.#places !== undefined, 'a body whose head has come has places');
     const memory = this.#places.take(index);
+    if (memory === undefined) {
+      this.#startDropping(form?.length ?? byteLength);
+      return;
+    }
     assert(memory.length === byteLength, `memory for record ${index}`);
     this.#payloads[index] = memory;
-    if (form !== undefined) this.#coming = begin?.(form, memory);
     this.#at = memory.length === 0 ? 'checksum' : 'bytes';
+    if (form !== undefined && begin !== undefined) this.#startForm(form, memory, begin);
+  }
+
+  #startForm(form: CompressedForm, memory: Uint8Array, begin: BeginForm): void {
+    const places = this.#places;
+    try {
+      this.#coming = begin(form, memory);
+    } catch (error) {
+      if (!isStoreError(error, 'BUSY') || places?.refused === undefined) throw error;
+      const index = this.#order[this.#next];
+      this.#payloads[index] = nothing;
+      places.refused(index, error);
+      this.#startDropping(form.length);
+    }
+  }
+
+  #startDropping(byteLength: number): void {
+    this.#toDrop = byteLength;
+    if (byteLength > 0) this.#dropMemory ??= this.#takeMemory(dropBytes);
+    this.#at = byteLength === 0 ? 'checksum' : 'bytes';
   }
 
   #endPayload(head: BulkHead): void {
+    if (this.#toDrop === undefined) this.#checkPayload(head);
+    this.#toDrop = undefined;
+    this.#next += 1;
+    this.#startPayload(head);
+  }
+
+  #checkPayload(head: BulkHead): void {
     const index = this.#order[this.#next];
     const expected = viewOf(this.#checksum).getUint32(0, true);
     const { key } = head.records[index];
@@ -265,8 +330,6 @@ export class BulkSink implements BodySink {
       this.#verifying.push(checking);
     }
     this.#places?.came?.(index, expected, checking);
-    this.#next += 1;
-    this.#startPayload(head);
   }
 }
 

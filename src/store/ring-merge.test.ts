@@ -8,6 +8,7 @@ import { RingClient } from '../../test/support/ring-client.ts';
 import { RingScenes, assertThere, blocksOf } from '../../test/support/ring-scenes.ts';
 import { eventually } from '../../test/support/waiting.ts';
 import type { SaveRing } from '../blocks/served-store.ts';
+import { CommitRing } from '../cache/commit-ring.ts';
 
 const mib = 1024 * 1024;
 
@@ -159,6 +160,23 @@ describe('saves that clients leave in rings', { skip: withoutNative() }, () => {
     await store.save(chainOf('asked', 1).blocks);
     assert.equal(client.leave(blocksOf(chainOf('again', 1))), 'accepted');
     for (const chain of chains) await assertThere(store, chain);
+  });
+
+  it('stay there while the system has no memory to take them, and no other call fails', async () => {
+    const { store, ring, client } = await scenes.openScene();
+    const chain = chainOf('memory', 3, 5000);
+    client.leave(blocksOf(chain));
+    const { first } = CommitRing.prototype;
+    try {
+      CommitRing.prototype.first = () => {
+        throw new RangeError('Array buffer allocation failed');
+      };
+      assert.equal((await store.lookup(chain.keys)).matched, 0);
+    } finally {
+      CommitRing.prototype.first = first;
+    }
+    await ring.close();
+    await assertThere(store, chain);
   });
 
   it('cost memory that is bounded: as many rings as an eighth of it holds, none for a short backlog', async () => {

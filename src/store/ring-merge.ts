@@ -1,4 +1,4 @@
-import { isStoreError, messageOf } from '../base/errors.ts';
+import { isMemoryRefusal, isStoreError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import { limits } from '../blocks/limits.ts';
 import type { SaveRing } from '../blocks/served-store.ts';
@@ -289,8 +289,9 @@ class MergedRing implements SaveRing {
         await this.#parts.clock.yield();
       }
     } catch (error) {
-      if (!(error instanceof DamagedRing)) throw error;
-      this.#giveUp(error);
+      if (error instanceof DamagedRing) this.#giveUp(error);
+      else if (isMemoryRefusal(error)) this.#refuse(error);
+      else throw error;
     }
     this.#ring.isPaused = !this.#hooks.mayGoOn();
     if (!this.#isRefused) return;
@@ -305,7 +306,7 @@ class MergedRing implements SaveRing {
 
   /** False when the store refuses. */
   async #accept({ namespace, parent, fingerprint, blocks }: RingSave): Promise<boolean> {
-    const { clock, writePath, logger } = this.#parts;
+    const { clock, writePath } = this.#parts;
     const chain = blocks.map(({ key }) => key);
     const payloads = blocks.map(({ payload, crc, key, length, ...rest }, index) => ({
       payload: payload instanceof Uint8Array ? payload : this.#loans.payloadOf(payload, { length }),
@@ -324,13 +325,18 @@ class MergedRing implements SaveRing {
       return true;
     } catch (error) {
       if (!isStoreError(error)) throw error;
-      this.#isRefused = true;
-      logger.error('ring: the store does not take a save that was accepted there yet', {
-        ring: this.number,
-        reason: messageOf(error),
-      });
+      this.#refuse(error);
       return false;
     }
+  }
+
+  /** What is there stays there, and is tried again. */
+  #refuse(why: Error): void {
+    this.#isRefused = true;
+    this.#parts.logger.error('ring: the store does not take a save that was accepted there yet', {
+      ring: this.number,
+      reason: why.message,
+    });
   }
 
   /** What a client wrote there cannot be read: it is over with the ring. */

@@ -1,8 +1,8 @@
 import { assert } from '../base/assert.ts';
 import { BytePool } from '../base/byte-pool.ts';
-import { sharedBytes } from '../base/bytes.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import { limits } from '../blocks/limits.ts';
+import { needMemory, processMemory } from '../platform/payload-memory.ts';
 import { WorkerPool } from '../platform/worker-pool.ts';
 import type { NativeMode } from '../platform/native.ts';
 import type { CompressedForm } from '../protocol/read-messages.ts';
@@ -17,7 +17,9 @@ export class WireCodec {
   /** Enough tasks to keep the threads busy; the others wait here, as many as the calls have payloads. */
   readonly #turns = new Semaphore(2 * limits.workersMax);
   /** Memory in which threads see payloads that lie elsewhere. */
-  readonly #copies = new BytePool(limits.wireAheadMax * limits.wireCompressBytesMax, sharedBytes);
+  readonly #copies = new BytePool(limits.wireAheadMax * limits.wireCompressBytesMax, (length) =>
+    needMemory(processMemory, length),
+  );
   #starting: Promise<boolean> | undefined;
   #isReady = false;
   #failures = 0;

@@ -72,6 +72,7 @@ class HostileDaemon {
     };
     const reader = new FrameReader({
       bodyBytesMax: () => limits.messageBytesMax,
+      bodyMemory: ({ length }) => new Uint8Array(length),
       onFrame: ({ type, id }, body) => {
         this.heard.push(type);
         if (type === 'hello') send('welcome', 0, welcome);
@@ -109,16 +110,17 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
 
   beforeEach(async () => {
     rig = await LendingRig.open(budgetBytes);
-    const { clock, random } = withNative(nodePlatform(), 'auto');
+    const { clock, random, memory } = withNative(nodePlatform(), 'auto');
     const path = join(rig.temporary.path, 'daemon.sock');
     daemon = new HostileDaemon(path);
     const address = { kind: 'unix', path } as const;
     const sockets = nodeSockets;
-    const peer = new RemotePeer({ sockets, clock, random, address, token: '', agent: 'test' });
+    const machine = { sockets, clock, random, memory };
+    const peer = new RemotePeer({ ...machine, address, token: '', agent: 'test' });
     const reads = { lookupMs: 1000, loadMs: 1000, tailMs: 1000 };
     const deadlines = { ...reads, saveMs: 1000, deleteMs: 1000 };
     store = new RemoteStore({
-      ...{ peer, clock, namespace: parseNamespace('default'), deadlines },
+      ...{ peer, clock, memory, namespace: parseNamespace('default'), deadlines },
       ...{ checksums: directChecksums, fillerOf: () => rig.reader.filler() },
     });
   });

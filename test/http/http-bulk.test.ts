@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { isStoreError } from '../../src/base/errors.ts';
+import { isStoreError, StoreError } from '../../src/base/errors.ts';
 import { parseBlockKey } from '../../src/blocks/block-key.ts';
 import { encodeNamespace } from '../../src/format/object-keys.ts';
 import { parseNamespace } from '../../src/blocks/namespace.ts';
@@ -8,7 +8,7 @@ import { bulkParts, encodeBulkHead, payloadBytesOf } from '../../src/protocol/ht
 import type { BulkHead } from '../../src/protocol/http1-bulk.ts';
 import { httpDate } from '../../src/protocol/http1-date.ts';
 import { encodePathNamespace, operationPath, parsePath } from '../../src/protocol/http1-paths.ts';
-import { BulkSink } from '../../src/protocol/http1-sink.ts';
+import { BulkSink, CollectSink } from '../../src/protocol/http1-sink.ts';
 import { feedBulk } from '../support/feed-bulk.ts';
 
 const key = parseBlockKey('00112233445566778899aabbccddeeff'.repeat(2));
@@ -172,3 +172,52 @@ function assertRefused(bytes: Uint8Array, what: string): void {
     what,
   );
 }
+
+describe('a bulk body some of whose payloads are dropped', () => {
+  it('is read to its end, and gives the others', () => {
+    const bytes = Buffer.concat([...bulkParts(encodeBulkHead(lastFirst), reversed)]);
+    for (const step of [1, 7, bytes.length]) {
+      const came: number[] = [];
+      const sink = new BulkSink(
+        ({ records }) => ({
+          take: (index) => (index === 1 ? undefined : new Uint8Array(records[index].byteLength)),
+          came: (index) => came.push(index),
+        }),
+        bytes.length,
+      );
+      feedBulk(sink, bytes, step);
+      const texts = sink.result.payloads.map((payload) => Buffer.from(payload).toString());
+      assert.deepEqual([texts, came], [['', '', 'ab'], [2]]);
+    }
+  });
+
+  it('drops a long payload piece by piece', () => {
+    const long = { ...lastFirst.records[1], byteLength: 300_000 };
+    const body = { records: [long, lastFirst.records[2]], attributes: {} };
+    const parts = [{ payload: new Uint8Array(300_000) }, { payload: Buffer.from('ab') }];
+    const bytes = Buffer.concat([...bulkParts(encodeBulkHead(body), parts)]);
+    const sink = new BulkSink(() => ({
+      take: (index) => (index === 0 ? undefined : new Uint8Array(2)),
+    }));
+    feedBulk(sink, bytes, 50_000);
+    assert.equal(Buffer.from(sink.result.payloads[1]).toString(), 'ab');
+  });
+});
+
+describe('a body that is collected', () => {
+  it('takes memory as it has come, and nothing where it is asked for a place', () => {
+    let isEmpty = false;
+    const sink = new CollectSink(100_000, undefined, (byteLength) => {
+      if (isEmpty) throw new StoreError('BUSY', 'no memory');
+      return new Uint8Array(byteLength);
+    });
+    const first = sink.space();
+    first.fill(7);
+    sink.took(first.length);
+    const second = sink.space();
+    assert.ok(second.length > 0);
+    isEmpty = true;
+    second.fill(8);
+    assert.throws(() => sink.took(second.length), { code: 'BUSY' });
+  });
+});

@@ -18,6 +18,7 @@ import type { Transport } from '../../src/daemon/transport.ts';
 import { pathBinder } from '../../src/daemon/unix-binder.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { nodeSockets } from '../../src/platform/node-sockets.ts';
+import { processMemory } from '../../src/platform/payload-memory.ts';
 import type { Clock } from '../../src/platform/clock.ts';
 import { WireCodec } from '../../src/wire/wire-codec.ts';
 import { WireDoor } from '../../src/wire/wire-link.ts';
@@ -45,7 +46,8 @@ export async function startDaemon(
 ): Promise<Daemon> {
   const service = {
     ...{ store, clock, sockets: nodeSockets, logger: silentLogger, agent: 'wombatkv test' },
-    ...{ accounts: new ClientAccounts(), counters: new DaemonCounters(), putDurable: false },
+    ...{ accounts: new ClientAccounts(processMemory), counters: new DaemonCounters() },
+    ...{ memory: processMemory, putDurable: false },
     ...more,
   };
   return Daemon.start(service, [door], 10_000);

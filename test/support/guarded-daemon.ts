@@ -2,10 +2,12 @@ import { silentLogger } from '../../src/base/logger.ts';
 import type { Logger } from '../../src/base/logger.ts';
 import type { ServedStore } from '../../src/blocks/served-store.ts';
 import { resolveStoreConfig } from '../../src/config/store-config.ts';
+import type { StoreConfig } from '../../src/config/store-config.ts';
 import { parseTokenFile } from '../../src/config/token-file.ts';
 import { Access } from '../../src/daemon/access.ts';
 import { ClientAccounts } from '../../src/daemon/client-accounts.ts';
 import type { ClientLimits } from '../../src/daemon/client-accounts.ts';
+import { countedMemory } from '../../src/daemon/counted-memory.ts';
 import { DaemonCounters } from '../../src/daemon/daemon-counters.ts';
 import { Daemon } from '../../src/daemon/daemon.ts';
 import { FrameTransport } from '../../src/daemon/frame-transport.ts';
@@ -17,6 +19,7 @@ import { MemoryObjectStore } from '../../src/objectstore/memory-object-store.ts'
 import type { Clock } from '../../src/platform/clock.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
 import { nodeSockets } from '../../src/platform/node-sockets.ts';
+import type { PayloadMemory } from '../../src/platform/payload-memory.ts';
 import type { TlsIdentity } from '../../src/platform/tls-identity.ts';
 import type { WireDoor } from '../../src/wire/wire-link.ts';
 import { assembleStore } from '../../src/store/assemble-store.ts';
@@ -35,6 +38,10 @@ export interface GuardedOptions {
   readonly logger?: Logger | undefined;
   /** Compression over TCP and HTTP, which the daemon closes. */
   readonly wire?: WireDoor | undefined;
+  /** Where the doors, and the store, take memory; the machine's when absent. */
+  readonly memory?: PayloadMemory | undefined;
+  /** Settings of the store, beside its bucket and its cache directory. */
+  readonly config?: StoreConfig | undefined;
   /** By which the doors measure limits of time; the machine's when absent. */
   readonly clock?: Clock | undefined;
 }
@@ -54,19 +61,22 @@ export interface GuardedDaemon {
 export async function openGuardedDaemon(options: GuardedOptions = {}): Promise<GuardedDaemon> {
   const { tokens, identity, clientLimits, httpLimits, logger = silentLogger, wire } = options;
   const directory = await makeTemporaryDirectory('guard');
-  const platform = nodePlatform();
-  const { clock = platform.clock } = options;
-  const config = { objectStore: 'memory:', cacheDirectory: `${directory.path}/cache` };
+  const machine = nodePlatform();
+  const { clock = machine.clock, memory = machine.memory } = options;
+  const platform = { ...machine, memory };
+  const cacheDirectory = `${directory.path}/cache`;
+  const config = { ...options.config, objectStore: 'memory:', cacheDirectory };
   const store = await assembleStore({
     ...{ platform, logger, objects: new MemoryObjectStore(platform.clock) },
     ...{ transcoder: rawTranscoder, settings: resolveStoreConfig(config, platform.host) },
   });
   const access = new Access(tokens === undefined ? undefined : parseTokenFile(tokens));
-  const accounts = new ClientAccounts(clientLimits);
   const counters = new DaemonCounters();
+  const counted = countedMemory(memory, counters);
+  const accounts = new ClientAccounts(counted, clientLimits);
   const service = {
     ...{ store, clock, sockets: nodeSockets, logger, agent: 'wombatkv test' },
-    ...{ accounts, counters, wire },
+    ...{ accounts, counters, wire, memory: counted },
   };
   const free = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const;
   const http = { addresses: [free], access, limits: httpLimits };

@@ -13,6 +13,7 @@ export type TestTask =
   | { readonly kind: 'return-function' }
   | { readonly kind: 'throw-store-error' }
   | { readonly kind: 'throw-other' }
+  | { readonly kind: 'want-memory' }
   | { readonly kind: 'throw-later' }
   | { readonly kind: 'exit' }
   | { readonly kind: 'exit-after-answer' }
@@ -44,6 +45,8 @@ serveTasks<TestTask, unknown>((task) => {
       throw new StoreError('CORRUPT', 'bytes 7 to 9 are wrong');
     case 'throw-other':
       throw new TypeError('not a store error');
+    case 'want-memory':
+      return new Uint8Array(new SharedArrayBuffer(2 ** 46));
     case 'throw-later':
       setImmediate(() => {
         throw new Error('nobody catches this');
