@@ -389,7 +389,7 @@ typedef struct wmbt_kv_outcome {
 /* Settings count from this structure alone: variables WMBT_KV_* and AWS_* of the environment do not. */
 #define WMBT_KV_OPEN_WITHOUT_ENVIRONMENT 1u
 
-/* What wmbt_kv_open takes instead of the environment. NULL or 0 in a field: as the environment says. */
+/* What wmbt_kv_open takes instead of the environment. NULL, an empty text or 0 in a field: as the environment says. */
 typedef struct wmbt_kv_open_options {
   size_t size;
   uint32_t flags;

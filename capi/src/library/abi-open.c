@@ -148,12 +148,13 @@ static wmbt_kv_handle_t *open_embedded(const struct wmbt_settings *settings) {
   return finish("embedded store", wmbt_embedded_open(settings, "", &failure), settings, &failure);
 }
 
-/* As the environment says, and as the thread opens instead. `token` NULL: that of the settings. */
+/* As the environment says, and as the thread opens instead. `token` NULL or empty: that of the settings. */
 static wmbt_kv_handle_t *open_as_set(const char *token) {
   struct wmbt_settings settings;
   struct wmbt_failure failure;
   if (!wmbt_settings_read(&settings, &failure)) return refuse(&failure);
-  if (token != NULL && !wmbt_settings_token(token, &settings, &failure)) return refuse(&failure);
+  const bool is_token_given = token != NULL && token[0] != '\0';
+  if (is_token_given && !wmbt_settings_token(token, &settings, &failure)) return refuse(&failure);
   const char *value;
   switch (wmbt_settings_door(&value)) {
     case wmbt_door_prefix:

@@ -153,7 +153,7 @@ bool wmbt_settings_token(const char *token, struct wmbt_settings *settings, stru
                      "digits and signs", length, WMBT_TOKEN_BYTES_MAX);
   }
   (void)memcpy(settings->token, token, length + 1);
-  settings->is_token_given = length > 0;
+  settings->is_token_given = true;
   return true;
 }
 

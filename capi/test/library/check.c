@@ -174,7 +174,7 @@ static const struct {
     {"extended", extended_tests},  {"terms", term_tests},    {"cancelled", cancelled_tests},
     {"relayed", relayed_tests},    {"embedded", embedded_tests}, {"embedded-fork", embedded_fork_tests},
     {"held", held_tests},          {"saving", saving_tests}, {"accepted", accepted_tests},
-    {"odd-settings", odd_setting_tests},
+    {"odd-settings", odd_setting_tests}, {"tokens", token_tests}, {"token-options", token_option_tests},
 };
 
 /* Runs a group: `ok SENTENCE` or `not ok SENTENCE` for each test, what failed before it, and how many there were. */

@@ -28,7 +28,7 @@ extern const struct test_case outage_tests[], hostile_tests[], stopped_tests[], 
 
 /* Those of a store of the program's own, and of programs that are killed. */
 extern const struct test_case embedded_tests[], embedded_fork_tests[], held_tests[], saving_tests[], accepted_tests[];
-extern const struct test_case odd_setting_tests[];
+extern const struct test_case odd_setting_tests[], token_tests[], token_option_tests[];
 
 /* Notes a failure of the test under way; false. Any thread. */
 bool check_failed(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
