@@ -27,7 +27,7 @@ npm run capi -- build [--prefix FOLDER]  builds it with cc, or what CC names, an
 /** What runs in every lane. */
 const common: readonly string[] = [
   ...['abi', 'cut', 'embedded', 'faults', 'filling', 'frames'],
-  ...['holes', 'library', 'odd-settings', 'rebuilt', 'rings', 'tokens'],
+  ...['holes', 'library', 'odd-settings', 'rebuilt', 'refusals', 'rings', 'tokens'],
 ];
 
 /**

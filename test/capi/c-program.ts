@@ -131,6 +131,29 @@ async function linkPayloadMemoryTest(): Promise<string> {
   return linkProgram(library, 'payload-memory-test', objects, ['-pthread']);
 }
 
+/**
+ * The test program of memory that is refused (capi/test/refusals). It has the library's own files, in which its functions
+ * stand for those of the system.
+ */
+export function buildRefusalsTest(): Promise<string> {
+  return once('refusals-test', linkRefusalsTest);
+}
+
+async function linkRefusalsTest(): Promise<string> {
+  const toolchain = testToolchain();
+  const library = await cachedLibrary(toolchain);
+  const functions = ['malloc', 'calloc', 'realloc', 'posix_memalign', 'mmap'];
+  const instead = functions.map((name) => `-D${name}=wmbt_refusing_${name}`);
+  const own = librarySources().map((source) =>
+    source.file.startsWith('capi/src/')
+      ? { ...source, flags: [...source.flags, ...instead] }
+      : source,
+  );
+  const test = sourcesIn('test/refusals', [...warningFlags, ...systemFlags]);
+  const objects = await compile(toolchain, [...own, ...test]);
+  return linkProgram(library, 'refusals-test', objects, []);
+}
+
 /** Flags by which a program finds the shared library, at link time and when it runs. */
 export function sharedFlags({ prefix }: BuiltLibrary): readonly string[] {
   return [`-L${prefix}/lib`, '-lwombatkv', `-Wl,-rpath,${prefix}/lib`];
