@@ -63,6 +63,11 @@ describe('libwombatkv', { skip }, () => {
     assert.ok(existsSync(join(library.prefix, 'lib/libwombatkv.so')));
   });
 
+  it('stays in a process that unloads it: its threads and its handlers of fork are still there', async () => {
+    const dynamic = await run('readelf', ['-d', library.shared]);
+    assert.match(dynamic, /FLAGS_1.*\bNODELETE\b/);
+  });
+
   it('is found by a program that asks for the plain name, as those of the Rust version do', async () => {
     // A library without a soname to link to, of the same files; the program runs on the real one.
     const place = join(folder.path, 'rust');
