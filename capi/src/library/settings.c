@@ -214,6 +214,15 @@ enum wmbt_door wmbt_settings_door(const char **value) {
   return wmbt_door_embedded;
 }
 
+/* That nobody else has made the directory, as anybody may in a temporary one: he would be shown a token. */
+static bool check_own(const char *path, struct wmbt_failure *failure) {
+  struct stat status;
+  if (lstat(path, &status) != 0) return true;
+  if (S_ISDIR(status.st_mode) && status.st_uid == getuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0) return true;
+  return wmbt_fail(failure, wmbt_invalid, "%s is not a directory of this user's alone; remove it, or set "
+                   "WMBT_KV_RUNTIME_DIR to one that is", path);
+}
+
 /* The directory of the sockets; daemons and clients of one user find the same. */
 static bool runtime_directory(char path[wmbt_path_max], struct wmbt_failure *failure) {
   const char *set = wmbt_settings_value("WMBT_KV_RUNTIME_DIR");
@@ -238,7 +247,7 @@ static bool runtime_directory(char path[wmbt_path_max], struct wmbt_failure *fai
   if (temporary == NULL || temporary[0] != '/') temporary = "/tmp";
   if (!wmbt_settings_path("TMPDIR", temporary, parent, failure)) return false;
   const int written = snprintf(path, wmbt_path_max, "%s/wombatkv-%u", parent, (unsigned)getuid());
-  return written < wmbt_path_max ? true : refuse("TMPDIR", temporary, "a shorter path", failure);
+  return written < wmbt_path_max ? check_own(path, failure) : refuse("TMPDIR", temporary, "a shorter path", failure);
 }
 
 bool wmbt_settings_socket(const char *prefix, char path[wmbt_path_max], struct wmbt_failure *failure) {

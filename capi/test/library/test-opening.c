@@ -1,10 +1,13 @@
 /* What opening a handle says of the environment and of addresses. The environment is that of a daemon to begin with. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "check.h"
-
 
 /* Opens with a variable set in addition, and checks what is said. */
 static void refuses(const char *name, const char *value, const char *message) {
@@ -101,6 +104,47 @@ static void tls_or_nothing(void) {
   check_text(wmbt_kv_last_error(), "options->token is not taken with TLS or a near-cache", "a token of options");
 }
 
+/* Opens as a user who has no directory for sockets but in the temporary one; gives whether it is refused for `text`. */
+static bool is_refused_in(const char *temporary, const char *text) {
+  (void)unsetenv("WMBT_KV_RUNTIME_DIR");
+  (void)unsetenv("XDG_RUNTIME_DIR");
+  (void)setenv("TMPDIR", temporary, 1);
+  (void)setenv("WMBT_KV_REMOTE_PREFIX", "nobody", 1);
+  const bool is_open = wmbt_kv_init_from_env() != NULL;
+  const char *said = wmbt_kv_last_error();
+  const bool is_refused = !is_open && said != NULL && strstr(said, text) != NULL;
+  if (!is_refused) fprintf(stderr, "instead of %s: %s\n", text, said == NULL ? "opened" : said);
+  return is_refused;
+}
+
+/* In a child, which may become another user than root, whose directory is elsewhere. */
+static int open_in_a_temporary_directory(char *temporary, uid_t user) {
+  char path[128];
+  (void)snprintf(path, sizeof path, "%s/wombatkv-%u", temporary, (unsigned)user);
+  if (chmod(temporary, 0755) != 0 || mkdir(path, 0700) != 0) return 2;
+  if (getuid() == 0 && (chown(path, user, (gid_t)-1) != 0 || setuid(user) != 0)) return 3;
+  int status = is_refused_in(temporary, "the daemon cannot be reached") ? 0 : 4;
+  if (chmod(path, 0777) != 0) return 5;
+  if (!is_refused_in(temporary, "is not a directory of this user's alone")) status |= 8;
+  return status;
+}
+
+static void directories_of_others(void) {
+  enum { another_user = 65534 };
+  const uid_t user = getuid() == 0 ? another_user : getuid();
+  char temporary[] = "/tmp/wombatkv-opening-XXXXXX", path[128];
+  if (!CHECK(mkdtemp(temporary) != NULL, "no directory: %s", strerror(errno))) return;
+  (void)fflush(stdout);
+  const pid_t pid = fork();
+  if (pid == 0) _exit(open_in_a_temporary_directory(temporary, user));
+  int status = -1;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  CHECK(pid > 0 && status == 0, "it ends with %x: 4 its own is refused, 8 that of all is taken", status >> 8);
+  (void)snprintf(path, sizeof path, "%s/wombatkv-%u", temporary, (unsigned)user);
+  CHECK(rmdir(path) == 0 && rmdir(temporary) == 0, "%s: %s", path, strerror(errno));
+}
+
 static void nobody_there(void) {
   const int64_t began = now_ms();
   CHECK(wmbt_kv_open_tcp("127.0.0.1:1") == NULL, "port 1 is opened");
@@ -139,6 +183,7 @@ const struct test_case opening_tests[] = {
     {"a value that cannot be read is refused by its variable's name", wrong_values},
     {"what is no address is refused", wrong_addresses},
     {"where TLS is asked for nothing goes in the clear", tls_or_nothing},
+    {"a directory of sockets that others may have made in a temporary one is refused", directories_of_others},
     {"an address where nobody listens is refused soon", nobody_there},
     {"a host may be a name", names_of_loopback},
     {"the prefix beats the address, and without both a store of its own is started", prefix_beats_address},
