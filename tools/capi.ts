@@ -1,16 +1,18 @@
 /** Builds and tests the C library; `--help` says how. The last line printed counts single tests. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { installLibrary } from '../src/platform/library-install.ts';
+import { packedStore, writeStoreProgram } from '../src/platform/store-program.ts';
 import { cachedLibrary } from './capi-build.ts';
+import { bundledStore } from './capi-bundle.ts';
 import { fuzz, fuzzTargets, fuzzToolchain } from './capi-fuzz.ts';
 import { findPlants } from './capi-plants.ts';
 import type { Flavour } from './capi-compile.ts';
 import { countsOfMissing, installCommandOf, tryInstall } from './debian.ts';
 import { projectRoot } from './project.ts';
-import { removeOtherStores } from './store-program.ts';
 import { concurrencyOfTests, formatCounts, runTests } from './test-run.ts';
 import type { TestCounts } from './test-run.ts';
 import { tryInstallZig } from './zig.ts';
@@ -22,6 +24,7 @@ npm run capi -- plants [TARGET...] [--seconds N]
                                          puts faults into them that the same inputs must find
 npm run capi -- build [--prefix FOLDER]  builds it with cc, or what CC names, and installs it in the
                                          folder (default: build/capi/install)
+npm run capi -- program                  writes the program of its store for a package that is packed
 `;
 
 /** What runs in every lane. */
@@ -83,10 +86,11 @@ async function main(): Promise<number> {
     return 0;
   }
   if (command === 'build') return build(resolve(values.prefix));
+  if (command === 'program') return program();
   if (command === 'test') return test();
   if (command === 'fuzz') return fuzzFor(rest, Number(values.seconds), fuzz);
   if (command === 'plants') return fuzzFor(rest, Number(values.seconds), findPlants);
-  console.error(`capi: unknown command ${command}; there are: build, fuzz, plants, test`);
+  console.error(`capi: unknown command ${command}; there are: build, fuzz, plants, program, test`);
   return 2;
 }
 
@@ -94,10 +98,15 @@ async function main(): Promise<number> {
 async function build(prefix: string): Promise<number> {
   const compiler = process.env['CC'] || 'cc';
   const library = await cachedLibrary({ compiler, flavour: 'plain' });
-  cpSync(library.prefix, prefix, { recursive: true, verbatimSymlinks: true });
-  const programs = 'lib/wombatkv';
-  removeOtherStores(join(prefix, programs), join(library.prefix, programs));
+  installLibrary(library.prefix, prefix);
   console.log(`capi: ${prefix}/lib, ${prefix}/include`);
+  return 0;
+}
+
+/** Writes the store program where a package brings it, from which `wombatkv build-native` builds the library. */
+async function program(): Promise<number> {
+  rmSync(packedStore, { recursive: true, force: true });
+  writeStoreProgram(packedStore, await bundledStore());
   return 0;
 }
 

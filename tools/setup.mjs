@@ -165,7 +165,7 @@ function buildNative() {
   console.log('setup: building native code (cc)');
   const program = join(root, 'dist', 'src', 'cli', 'main.js');
   const options = { cwd: root, encoding: /** @type {const} */ ('utf8') };
-  const result = spawnSync(process.execPath, [program, 'build-native'], options);
+  const result = spawnSync(process.execPath, [program, 'build-native', '--no-library'], options);
   if (result.status !== 0) {
     // What an earlier success left is of other sources.
     fs.rmSync(join(nativeFolder, 'wombatkv-native.node'), { force: true });

@@ -27,7 +27,7 @@ export async function measureStarts(
   const programs = join(prefix, 'lib/wombatkv');
   const without = join(directory, 'without-code');
   cpSync(programs, without, { recursive: true });
-  for (const name of readdirSync(without)) {
+  for (const name of readdirSync(without, { recursive: true, encoding: 'utf8' })) {
     if (name.endsWith('.code')) rmSync(join(without, name));
   }
   const cases = {

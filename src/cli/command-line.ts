@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { isStoreError, messageOf } from '../base/errors.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { addBuildNativeCommand } from './build-native-command.ts';
+import { addCFlagsCommand } from './c-flags-command.ts';
 import type { CommandContext } from './command-context.ts';
 import { addConfigCommand } from './config-command.ts';
 import { addDemoCommand } from './demo-command.ts';
@@ -66,6 +67,7 @@ async function buildProgram(
     addPruneCommand,
     addConfigCommand,
     addBuildNativeCommand,
+    addCFlagsCommand,
   ];
   for (const add of commands) add(program, context, finish);
   return program;

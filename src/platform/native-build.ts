@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createRequire } from 'node:module';
-import { messageOf } from '../base/errors.ts';
+import { systemErrorCode } from '../base/errors.ts';
 import { nativeModulePath, packageRoot } from './native.ts';
 
 /** A file that is compiled, from the package's folder, and the flags that it needs besides. */
@@ -58,6 +58,30 @@ export interface Build {
   readonly output: string;
 }
 
+/** What is compiled: the compiler, flags of every file, the files. */
+export type Compilation = Pick<Build, 'compiler' | 'flags' | 'sources'>;
+
+/**
+ * Compiles the files side by side; gives the paths of the objects, which lie in the folder.
+ *
+ * @throws Error with what the compiler said.
+ */
+export async function compileObjects(
+  { compiler, flags, sources }: Compilation,
+  folder: string,
+): Promise<readonly string[]> {
+  const objects = sources.map((_, index) => join(folder, `${index}.o`));
+  const waiting = sources.entries();
+  const lane = async (): Promise<void> => {
+    for (const [index, { file, flags: own }] of waiting) {
+      const args = ['-std=c11', '-O2', ...flags, ...own, '-c', file, '-o', objects[index]];
+      await runInPackage(compiler, args);
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, lane));
+  return objects;
+}
+
 /**
  * Compiles and links. The result takes its name when it is whole: processes that use an older one
  * keep it.
@@ -68,17 +92,10 @@ export async function buildWithCompiler(build: Build): Promise<void> {
   const folder = `${build.output}.objects-${process.pid}`;
   mkdirSync(folder, { recursive: true });
   try {
-    const objects = build.sources.map((_, index) => join(folder, `${index}.o`));
-    const waiting = build.sources.entries();
-    const lane = async (): Promise<void> => {
-      for (const [index, { file, flags }] of waiting) {
-        const common = ['-std=c11', '-O2', ...build.flags, ...flags];
-        await run(build.compiler, [...common, '-c', file, '-o', objects[index]]);
-      }
-    };
-    await Promise.all(Array.from({ length: availableParallelism() }, lane));
+    const objects = await compileObjects(build, folder);
     const whole = join(folder, 'whole');
-    await run(build.compiler, [...build.flags, ...objects, ...build.linkerFlags, '-o', whole]);
+    const words = [...build.flags, ...objects, ...build.linkerFlags, '-o', whole];
+    await runInPackage(build.compiler, words);
     renameSync(whole, build.output);
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -112,21 +129,29 @@ export function nativeModuleBuild(compiler: string): Build {
   };
 }
 
-/** Builds the module of this platform. Resolves to its path. */
-export async function buildNativeModule(compiler: string): Promise<string> {
-  mkdirSync(dirname(nativeModulePath), { recursive: true });
-  await buildWithCompiler(nativeModuleBuild(compiler));
-  return nativeModulePath;
+/** Builds the module of this platform, for the package when no other path is given. Resolves to its path. */
+export async function buildNativeModule(
+  compiler: string,
+  output = nativeModulePath,
+): Promise<string> {
+  mkdirSync(dirname(output), { recursive: true });
+  await buildWithCompiler({ ...nativeModuleBuild(compiler), output });
+  return output;
 }
 
-function run(command: string, args: readonly string[]): Promise<void> {
+/**
+ * Runs a command in the package's folder.
+ *
+ * @throws Error with what it said when it fails or takes minutes, and with where it is to be had when it is missing.
+ */
+export function runInPackage(command: string, args: readonly string[]): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd: packageRoot,
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: compilerMs,
-      killSignal: 'SIGKILL',
     });
+    // Node's own would keep the process for all that time where there is no such program.
+    const timer = setTimeout(() => child.kill('SIGKILL'), compilerMs);
     let output = '';
     const take = (part: Buffer): void => {
       if (output.length < outputCharactersMax) output += part.toString();
@@ -134,11 +159,28 @@ function run(command: string, args: readonly string[]): Promise<void> {
     child.stdout.on('data', take);
     child.stderr.on('data', take);
     child.on('error', (cause) => {
-      reject(new Error(`${command} cannot be started: ${messageOf(cause)}`, { cause }));
+      clearTimeout(timer);
+      const isMissing = systemErrorCode(cause) === 'ENOENT';
+      const why = isMissing ? missing(command) : `${command} cannot be started: ${cause.message}`;
+      reject(new Error(why, { cause }));
     });
     child.on('close', (code, signal) => {
+      clearTimeout(timer);
       if (code === 0) resolve();
       else reject(new Error(`${command} failed (${signal ?? code}):\n${output.trim()}`));
     });
   });
+}
+
+/** Who installs a compiler has these, too. */
+const withCompilers: readonly string[] = ['ar', 'objcopy'];
+
+function missing(command: string): string {
+  if (withCompilers.includes(command)) {
+    return `there is no program ${command}; it comes with binutils`;
+  }
+  return (
+    `there is no C compiler ${command}; install one (on Debian: apt-get install gcc libc6-dev), ` +
+    'or name another by CC'
+  );
 }

@@ -4,7 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { crc32c } from '../../src/base/crc32c.ts';
-import { cachedLibrary, librarySources, systemFlags } from '../../tools/capi-build.ts';
+import { systemFlags } from '../../src/platform/library-build.ts';
+import { cachedLibrary, librarySources } from '../../tools/capi-build.ts';
 import type { BuiltLibrary } from '../../tools/capi-build.ts';
 import { compile, run, warningFlags } from '../../tools/capi-compile.ts';
 import { projectRoot } from '../../tools/project.ts';
@@ -13,7 +14,7 @@ import type { TemporaryDirectory } from '../support/temporary-directory.ts';
 import { runProgram, testToolchain, withoutTestCompiler } from './c-program.ts';
 import { startDaemonHome } from './daemon-home.ts';
 import type { DaemonHome } from './daemon-home.ts';
-import { listedSymbols } from './listed-symbols.ts';
+import { listedSymbols, symbolsIn } from './listed-symbols.ts';
 
 const skip = withoutTestCompiler();
 const root = projectRoot();
@@ -52,9 +53,9 @@ describe('libwombatkv', { skip }, () => {
       [],
     );
     const shared = await run('nm', ['-D', '--defined-only', '--format=posix', library.shared]);
-    assert.deepEqual(symbolsOf(shared), listedSymbols());
+    assert.deepEqual(symbolsIn(shared), listedSymbols());
     const archive = await run('nm', ['-g', '--defined-only', '--format=posix', library.archive]);
-    assert.deepEqual(symbolsOf(archive), listedSymbols());
+    assert.deepEqual(symbolsIn(archive), listedSymbols());
   });
 
   it('has a soname, and is there by its plain name too', async () => {
@@ -224,9 +225,3 @@ describe('a program in C', { skip }, () => {
     }
   });
 });
-
-/** Names in the output of `nm --format=posix`. */
-function symbolsOf(text: string): readonly string[] {
-  const lines = text.split('\n').filter((line) => /^\w+ [A-Z] /.test(line));
-  return lines.map((line) => line.split(' ')[0]).sort();
-}

@@ -5,8 +5,10 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { nativeModulePath } from '../../src/platform/native.ts';
+import { layOutStore, removeOtherStores, storeFolderIn } from '../../src/platform/store-program.ts';
 import { cachedLibrary } from '../../tools/capi-build.ts';
-import { layOutStore, removeOtherStores } from '../../tools/store-program.ts';
+
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import { testToolchain, withoutTestCompiler } from './c-program.ts';
 
@@ -20,9 +22,9 @@ const timeout = 120_000;
 
 /** Where the code lies. */
 function codeIn(folder: string): string {
-  const found = readdirSync(folder).filter((name) => name.endsWith('.code'));
-  assert.equal(found.length, 1, `one code among ${found.join(', ')}`);
-  return join(folder, found[0]);
+  const program = storeFolderIn(folder);
+  assert.ok(program !== undefined, `a program in ${folder}`);
+  return join(program, 'store.code');
 }
 
 /** Loaded first, it keeps what Node said of the code that it was given: `true` when it compiles for itself. */
@@ -89,10 +91,11 @@ test('the store program is started by its code, or without it', { skip, timeout 
 test('a program that does not start is not laid out', { skip, timeout }, async () => {
   const directory = await makeTemporaryDirectory('store-program');
   try {
-    const throws = "(function () { throw new Error('broken'); })";
-    await assert.rejects(layOutStore(directory.path, throws), /does not start/);
+    const lay = (text: string): Promise<void> =>
+      layOutStore(directory.path, new Map([['store.js', text]]), nativeModulePath);
+    await assert.rejects(lay("(function () { throw new Error('broken'); })"), /does not start/);
     const says = `(function (require) { new (require('node:net').Socket)({ fd: 3 }).end('failed so\\n'); })`;
-    await assert.rejects(layOutStore(directory.path, says), /does not start: failed so/);
+    await assert.rejects(lay(says), /does not start: failed so/);
   } finally {
     await directory.remove();
   }
@@ -106,10 +109,9 @@ test('programs of other builds are removed, and nothing else', async () => {
       [installed, '0123456789abcdef'],
       [built, 'fedcba9876543210'],
     ]) {
-      mkdirSync(folder);
-      for (const name of ['store.cjs', `store-${digest}.js`, `store-${digest}.code`]) {
-        writeFileSync(join(folder, name), '');
-      }
+      mkdirSync(join(folder, `store-${digest}`), { recursive: true });
+      writeFileSync(join(folder, 'store.cjs'), '');
+      writeFileSync(join(folder, `store-${digest}`, 'store.js'), '');
     }
     writeFileSync(join(installed, 'store-of-mine.js'), '');
     cpSync(built, installed, { recursive: true });

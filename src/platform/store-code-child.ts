@@ -1,9 +1,11 @@
 /**
  * Runs the store program, for a parent as the C library is, and keeps its compiled code when the parent says
- * so: tools/store-program.ts.
+ * so: store-program.ts.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { constants, Script } from 'node:vm';
 
 const [, , program = '', target = ''] = process.argv;
@@ -23,4 +25,5 @@ process.once('message', () => {
   writeFileSync(target, code);
   process.disconnect();
 });
-script.runInThisContext()(createRequire(program));
+const home = `${pathToFileURL(dirname(program)).href}/`;
+script.runInThisContext()(createRequire(program), home);
