@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { StoreError } from '../base/errors.ts';
+import { StoreError, isStoreError } from '../base/errors.ts';
+import type { FileStatus } from '../platform/files.ts';
 import { nodePlatform } from '../platform/node-platform.ts';
 import { doorsFromEnvironment, parseHostAndPort, runtimeDirectoryOf } from './door-settings.ts';
 
@@ -99,6 +100,11 @@ describe('parseHostAndPort()', () => {
   });
 });
 
+const ownDirectory: FileStatus = {
+  ...{ kind: 'directory', byteLength: 0, modifiedMs: 0, changedMs: 0, identity: '1:1' },
+  ...{ permissions: 0o700, isOwn: true },
+};
+
 describe('the runtime directory', () => {
   const doors = doorsFromEnvironment({}, '/srv/me');
 
@@ -119,5 +125,30 @@ describe('the runtime directory', () => {
       });
     assert.equal(await as(0), '/run/wombatkv');
     assert.equal(await as(1000), '/tmp/wombatkv-1000');
+  });
+
+  it('is no directory of another user, whom clients would show their tokens', async () => {
+    const { host, ...rest } = nodePlatform();
+    const found = (userId: number, status: Partial<FileStatus>): Promise<string> => {
+      const there = { ...ownDirectory, ...status };
+      const statusOf = (path: string): Promise<FileStatus | undefined> =>
+        Promise.resolve(path.startsWith('/tmp/') ? there : undefined);
+      return runtimeDirectoryOf(doors, {
+        ...{ ...rest, files: { ...rest.files, status: statusOf }, environment: {} },
+        host: { ...host, userId, temporaryDirectory: '/tmp' },
+      });
+    };
+    assert.equal(await found(1000, {}), '/tmp/wombatkv-1000');
+    const others = [{ isOwn: false }, { permissions: 0o770 }, { kind: 'file' as const }];
+    for (const status of others) {
+      await assert.rejects(found(1000, status), (error) => {
+        assert.ok(isStoreError(error, 'INVALID'));
+        assert.match(
+          error.message,
+          /^\/tmp\/wombatkv-1000 is not a directory of this user's alone/,
+        );
+        return true;
+      });
+    }
   });
 });
