@@ -25,6 +25,12 @@ export interface PayloadFacts extends PayloadId {
   readonly crc: number;
 }
 
+/** What is known of the object that holds a raw tail, and when that was so. */
+export interface RawTailObject {
+  readonly etag: string | undefined;
+  readonly checkedMs: number;
+}
+
 /**
  * A payload that a local tier holds. It leaves the index when no tier holds it any more. Only
  * `LocalCache` changes the fields that change.
@@ -50,6 +56,10 @@ export class CacheEntry {
   uses = 0;
   /** False once another entry took its place or it was removed. */
   isCurrent = true;
+  /** Raw tail: the tag of the object that has these bytes. Undefined: nobody said. */
+  etag: string | undefined;
+  /** Raw tail: when it was last known to be what the bucket has. Undefined: not by this process. */
+  checkedMs: number | undefined;
   /** Pending, and its only copy turned out to be damaged: it will never be durable. */
   isLost = false;
 
@@ -59,6 +69,12 @@ export class CacheEntry {
     this.saveId = origin.saveId;
     this.saveIndex = origin.saveIndex;
     this.isPending = origin.isPending;
+  }
+
+  /** The bucket has the raw tail as that object. */
+  noteObject({ etag, checkedMs }: RawTailObject): void {
+    this.etag = etag;
+    this.checkedMs = checkedMs;
   }
 
   noteUse(): void {

@@ -1,14 +1,17 @@
 import { assert } from '../base/assert.ts';
 import { messageOf, StoreError, systemErrorCode } from '../base/errors.ts';
+import { Turns } from '../base/turns.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
+import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { PayloadKind } from '../blocks/payload-kind.ts';
 import type { PayloadLease } from '../blocks/served-store.ts';
-import type { Clock, ScheduledCall } from '../platform/clock.ts';
+import type { Clock } from '../platform/clock.ts';
 import { needMemory, processMemory } from '../platform/payload-memory.ts';
 import type { PayloadMemory } from '../platform/payload-memory.ts';
+import { Admissions } from './admissions.ts';
 import { CacheEntry } from './cache-entry.ts';
-import type { PayloadFacts, PayloadId } from './cache-entry.ts';
+import type { PayloadFacts, PayloadId, RawTailObject } from './cache-entry.ts';
 import type { CommitRing } from './commit-ring.ts';
 import type { DiskTier, NewPayload } from './disk-tier.ts';
 import type { EntryIndex } from './entry-index.ts';
@@ -16,6 +19,7 @@ import type { Extent } from './extent.ts';
 import type { MemoryAcceptance } from './memory-acceptance.ts';
 import type { MemoryTier } from './memory-tier.ts';
 import { PrivateExtent } from './private-extent.ts';
+import { RawTailFetches } from './raw-tail-fetches.ts';
 import type { SharedTier } from './shared-tier.ts';
 
 /** A payload in memory, pinned for whoever got it; `extent.unpin()` gives it back. */
@@ -24,25 +28,8 @@ export interface PinnedPayload {
   readonly payload: Uint8Array;
 }
 
-/**
- * Most bytes of fetched payloads that wait to be written to disk; more are kept in memory only. Holds a long prompt
- * of a large model, 40 blocks of 4 MiB, that comes faster than a disk writes.
- */
-const admissionBytesMax = 256 * 1024 * 1024;
-/** So much that waits is written without a rest. */
-const admissionBytesEager = 64 * 1024 * 1024;
-/**
- * Rest before fetched payloads are written: whoever fetched them is busy with them now, and a copy
- * on disk is of use only much later.
- */
-const admissionDelayMs = 500;
-
-/** A fetched payload that waits to be written to disk, pinned. */
-interface Admission {
-  readonly entry: CacheEntry;
-  readonly extent: Extent;
-  readonly payload: Uint8Array;
-}
+/** A payload to accept, and its index among the keys of its save. */
+export type PayloadOfSave = NewPayload & { readonly saveIndex: number };
 
 /** What the local tiers are made of. */
 export interface LocalCacheParts {
@@ -68,19 +55,17 @@ export interface LocalCacheParts {
  */
 export class LocalCache {
   readonly memory: MemoryTier;
+  /** Fetches of raw tails under way, which hear of whatever is saved and removed here. */
+  readonly rawTailFetches = new RawTailFetches(limits.rawTailFreshMs);
   readonly #disk: DiskTier | undefined;
   readonly #index: EntryIndex;
-  readonly #clock: Clock;
   readonly #shared: SharedTier | undefined;
   readonly #acceptance: MemoryAcceptance | undefined;
   readonly #onEvict: LocalCacheParts['onEvict'];
   readonly #payloadMemory: PayloadMemory;
-  readonly #admissions: Admission[] = [];
-  #admissionBytes = 0;
-  #admissionTimer: ScheduledCall | undefined;
-  /** Admissions are written one after another, beside everything else. */
-  #admitting: Promise<void> = Promise.resolve();
-  #isClosed = false;
+  readonly #admissions: Admissions | undefined;
+  /** Of raw tails that are being accepted, by tip and namespace. */
+  readonly #turns = new Turns<string>();
   #nextSequence: number;
   readonly #firstSaveId: number;
   #nextSaveId: number;
@@ -90,11 +75,12 @@ export class LocalCache {
     this.memory = memory;
     this.#index = index;
     this.#disk = disk;
-    this.#clock = clock;
     this.#shared = parts.shared;
     this.#acceptance = parts.acceptance;
     this.#onEvict = parts.onEvict;
     this.#payloadMemory = parts.payloadMemory ?? processMemory;
+    const onEnd = (entry: CacheEntry): void => this.#dropIfGone(entry);
+    this.#admissions = disk && new Admissions({ disk, clock, onEnd });
     this.#nextSequence = (disk?.recovered.lastSequence ?? 0) + 1;
     this.#firstSaveId = (disk?.recovered.lastSaveId ?? 0) + 1;
     this.#nextSaveId = this.#firstSaveId;
@@ -222,13 +208,31 @@ export class LocalCache {
 
   /**
    * Accepts new payloads of one save: in shared memory, or else in the log, from last to first; then shows
-   * them all at once. `chain` is every key given to the save.
+   * them all at once. `chain` is every key given to the save. A raw tail is accepted when those under its tip are
+   * that were given before: so the one that shows is the last one of the log too. What is not needed any more when its
+   * turn comes is left out.
    */
   async accept(
-    payloads: readonly (NewPayload & { readonly saveIndex: number })[],
+    payloads: readonly PayloadOfSave[],
+    chain: readonly BlockKey[],
+    isNeeded: (facts: PayloadFacts) => boolean = () => true,
+  ): Promise<readonly CacheEntry[]> {
+    const accept = (): Promise<readonly CacheEntry[]> =>
+      this.#acceptNow(
+        payloads.filter(({ facts }) => isNeeded(facts)),
+        chain,
+      );
+    const { facts: rawTail } = payloads.find(({ facts }) => facts.kind === 'raw-tail') ?? {};
+    if (rawTail === undefined) return accept();
+    return this.#turns.run(`${rawTail.key}${rawTail.namespace}`, accept);
+  }
+
+  async #acceptNow(
+    payloads: readonly PayloadOfSave[],
     chain: readonly BlockKey[],
   ): Promise<readonly CacheEntry[]> {
     assert(this.#disk !== undefined, 'nothing can be accepted without a disk tier');
+    if (payloads.length === 0) return [];
     const saveId = this.#nextSaveId;
     this.#nextSaveId += 1;
     const entries = payloads.map(({ facts, saveIndex }) => {
@@ -268,29 +272,46 @@ export class LocalCache {
   /**
    * Takes in a verified payload that the object store holds: it stays in memory at once, and goes to
    * disk in the background. The caller keeps its pin. What came under the key meanwhile stays: it
-   * may be pending, and any bytes saved under a block's key are valid.
+   * may be pending, and any bytes saved under a block's key are valid. Of a raw tail its fetch says that nothing came.
    */
-  admit(facts: PayloadFacts, extent: Extent, payload: Uint8Array): CacheEntry {
+  admit(
+    facts: PayloadFacts,
+    extent: Extent,
+    payload: Uint8Array,
+    rawTail?: RawTailObject,
+  ): CacheEntry {
     const present = this.#index.find(facts);
     if (present !== undefined && (present.isPending || facts.kind !== 'raw-tail')) return present;
     const origin = { sequence: this.#takeSequence(), saveId: 0, saveIndex: 0, isPending: false };
     const entry = new CacheEntry(facts, origin);
-    // A raw tail that it replaces gives up its key first.
+    if (rawTail !== undefined) entry.noteObject(rawTail);
+    // A raw tail that it replaces gives up its key first, and is not found again after a restart.
     this.#show(entry);
+    if (present !== undefined) this.#admissions?.noteReplaced(present);
     this.#keep(entry, extent, payload);
     // What neither tier takes is not remembered: the entry would hide the next copy that comes.
-    if (!this.#admitToDisk(entry, extent, payload)) this.#dropIfGone(entry);
+    if (this.#admissions?.add(entry, extent, payload) !== true) this.#dropIfGone(entry);
     return entry;
   }
 
   /** The object store confirmed the payload: it may be evicted from now on. */
-  async markUploaded(entry: CacheEntry): Promise<void> {
+  async markUploaded(entry: CacheEntry, rawTail?: RawTailObject): Promise<void> {
     assert(entry.isPending, 'an entry is confirmed once');
     entry.isPending = false;
+    if (rawTail !== undefined) entry.noteObject(rawTail);
     // The log does not know of it yet.
     if (entry.isHeld && entry.extent !== undefined) this.#acceptance?.confirm(entry, entry.extent);
     else await this.#disk?.noteUploaded(entry);
     this.#dropIfGone(entry);
+  }
+
+  /** Forgets what was fetched of the raw tail, and what is on its way: the bucket has another by now, or none. */
+  async forgetFetched(id: PayloadId): Promise<void> {
+    this.rawTailFetches.overtake(id);
+    const entry = this.#index.find(id);
+    if (entry !== undefined && !entry.isPending && !this.isOfThisProcess(entry)) {
+      await this.remove(entry);
+    }
   }
 
   /** Forgets the payload in every local tier, also after a restart. */
@@ -301,9 +322,7 @@ export class LocalCache {
 
   /** Writes what waits to be admitted and closes the disk tier; nothing goes there any more. */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    this.#writeAdmissions();
-    await this.#admitting;
+    await this.#admissions?.close();
     await this.#acceptance?.close();
     this.#shared?.close();
     await this.#disk?.close();
@@ -316,6 +335,7 @@ export class LocalCache {
   }
 
   #show(entry: CacheEntry): void {
+    if (entry.facts.kind === 'raw-tail') this.rawTailFetches.overtake(entry.facts);
     const replaced = this.#index.put(entry);
     if (replaced === undefined || replaced === entry) return;
     this.#forgetTiers(replaced);
@@ -324,6 +344,7 @@ export class LocalCache {
   }
 
   #hide(entry: CacheEntry): void {
+    if (entry.facts.kind === 'raw-tail') this.rawTailFetches.overtake(entry.facts);
     this.#index.remove(entry);
     this.#forgetTiers(entry);
   }
@@ -369,31 +390,5 @@ export class LocalCache {
     entry.isCurrent = false;
     this.#index.remove(entry);
     this.#onEvict?.(entry.facts);
-  }
-
-  /** Plans to write the payload to disk; false when that is not going to happen. */
-  #admitToDisk(entry: CacheEntry, extent: Extent, payload: Uint8Array): boolean {
-    if (this.#disk === undefined || this.#isClosed) return false;
-    if (this.#admissionBytes + payload.length > admissionBytesMax) return false;
-    this.#admissionBytes += payload.length;
-    extent.pin();
-    this.#admissions.push({ entry, extent, payload });
-    this.#admissionTimer ??= this.#clock.schedule(admissionDelayMs, () => this.#writeAdmissions());
-    // A long prompt brings more than may wait: what rests makes room for what comes.
-    if (this.#admissionBytes > admissionBytesEager) this.#writeAdmissions();
-    return true;
-  }
-
-  #writeAdmissions(): void {
-    this.#admissionTimer?.cancel();
-    this.#admissionTimer = undefined;
-    for (const { entry, extent, payload } of this.#admissions.splice(0)) {
-      this.#admitting = this.#admitting.then(async () => {
-        await this.#disk?.writeDurable(entry, payload);
-        this.#admissionBytes -= payload.length;
-        extent.unpin();
-        this.#dropIfGone(entry);
-      });
-    }
   }
 }

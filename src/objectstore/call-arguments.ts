@@ -1,7 +1,7 @@
 import { messageOf, StoreError } from '../base/errors.ts';
 import { faultOfKeyText, parseObjectKey, quoted } from './object-key.ts';
 import { objectLimits } from './object-limits.ts';
-import type { ByteRange, GetOptions, ListOptions, ObjectKey } from './object-store.ts';
+import type { ByteRange, GetOptions, ListOptions, ObjectBody, ObjectKey } from './object-store.ts';
 
 /** Throws `INVALID` unless the key is one: callers without types get here too. */
 export function requireKey(key: ObjectKey): void {
@@ -13,13 +13,26 @@ export function requireKey(key: ObjectKey): void {
 }
 
 /** Throws `INVALID` unless both ends of the range are whole numbers from 0. */
-export function requireRange(range: ByteRange | undefined): void {
+function requireRange(range: ByteRange | undefined): void {
   if (range === undefined) return;
   if (isCount(range.offset) && isCount(range.length)) return;
   throw new StoreError(
     'INVALID',
     `range of ${range.length} bytes from ${range.offset}: both must be whole numbers from 0`,
   );
+}
+
+/** Throws `INVALID` unless the options of a get go together. */
+export function requireGetOptions({ range, unlessEtag }: GetOptions): void {
+  requireRange(range);
+  if (range === undefined || unlessEtag === undefined) return;
+  throw new StoreError('INVALID', 'a range is not asked for by unlessEtag');
+}
+
+/** The answer to a get by `unlessEtag` that finds the object of that tag. */
+export function unchangedBody(key: ObjectKey, etag: string): ObjectBody {
+  const info = { key, byteLength: 0, etag, modifiedMs: 0 };
+  return { info, bytes: new Uint8Array(0), isUnchanged: true };
 }
 
 /** Throws `INVALID` unless prefix, start and limit are usable. The limit that holds. */

@@ -9,7 +9,8 @@ import {
   memoryForBody,
   requireKey,
   requireListArguments,
-  requireRange,
+  unchangedBody,
+  requireGetOptions,
 } from './call-arguments.ts';
 import { CallGate } from './call-gate.ts';
 import type { Call } from './call-gate.ts';
@@ -102,7 +103,7 @@ export class DirectoryObjectStore implements ObjectStore {
   put(key: ObjectKey, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<PutResult> {
     return this.#run('put', key, options, async (call, path) => {
       const order = { key, path, parts, condition: options.condition };
-      return { outcome: await this.#writer.put(order, call) };
+      return this.#writer.put(order, call);
     });
   }
 
@@ -110,7 +111,7 @@ export class DirectoryObjectStore implements ObjectStore {
     const what = `get of ${key}`;
     return this.#gate.run(what, options.signal, async (call) => {
       requireKey(key);
-      requireRange(options.range);
+      requireGetOptions(options);
       return this.#reading.run(() => this.#getNow(key, options, call));
     });
   }
@@ -122,6 +123,8 @@ export class DirectoryObjectStore implements ObjectStore {
     if (object === undefined) return undefined;
     const { file, status } = object;
     try {
+      const etag = etagOf(status);
+      if (etag !== undefined && etag === options.unlessEtag) return unchangedBody(key, etag);
       const range = cutRange(options.range, status.byteLength);
       const bytes = await call.hold(async () => {
         const memory = memoryForBody(options, range.length);

@@ -6,7 +6,8 @@ import {
   memoryForBody,
   requireKey,
   requireListArguments,
-  requireRange,
+  unchangedBody,
+  requireGetOptions,
 } from './call-arguments.ts';
 import { CallGate } from './call-gate.ts';
 import type { Call } from './call-gate.ts';
@@ -67,9 +68,11 @@ export class MemoryObjectStore implements ObjectStore {
 
   get(key: ObjectKey, options: GetOptions = {}): Promise<ObjectBody | undefined> {
     return this.#run('get', key, options, async (call) => {
-      requireRange(options.range);
+      requireGetOptions(options);
       const object = this.#objects.get(key);
       if (object === undefined) return undefined;
+      const { etag } = object.info;
+      if (etag === options.unlessEtag) return unchangedBody(key, etag);
       const { offset, length } = cutRange(options.range, object.bytes.length);
       const bytes = memoryForBody(options, length);
       call.check();
@@ -143,10 +146,11 @@ export class MemoryObjectStore implements ObjectStore {
     }
     const bytes = concatBytes(parts);
     this.#puts += 1;
-    this.#objects.set(key, { info: this.#infoOf(key, bytes.length), bytes });
+    const info = this.#infoOf(key, bytes.length);
+    this.#objects.set(key, { info, bytes });
     this.#byteLength += taken - freed;
     if (existing === undefined) this.#ordered = undefined;
-    return { outcome: 'stored' };
+    return condition === undefined ? { outcome: 'stored', etag: info.etag } : { outcome: 'stored' };
   }
 
   #infoOf(key: ObjectKey, byteLength: number): ObjectInfo {

@@ -31,7 +31,7 @@ export interface ObjectStore {
 
   /**
    * The object's bytes, or those of a range that is cut to the object's end. Undefined when there
-   * is no such object.
+   * is no such object. With `unlessEtag` the body may be `isUnchanged` instead.
    */
   get(key: ObjectKey, options?: GetOptions): Promise<ObjectBody | undefined>;
 
@@ -65,6 +65,11 @@ export type PutCondition =
 
 export interface PutResult {
   readonly outcome: 'stored' | 'present' | 'changed';
+  /**
+   * Of a put without a condition: the tag of the object that it made, where the bucket tells. Another put may have
+   * replaced that since.
+   */
+  readonly etag?: string | undefined;
 }
 
 export interface GetOptions extends ObjectCallOptions {
@@ -72,11 +77,13 @@ export interface GetOptions extends ObjectCallOptions {
   readonly range?: ByteRange | undefined;
   /**
    * Gives the memory for the body. Called once with the exact number of bytes that follow, before
-   * any is read, and not at all for an absent object; may throw to refuse, and get rejects with
+   * any is read, and not at all for an absent or unchanged object; may throw to refuse, and get rejects with
    * what it threw. The array must have exactly that length; nothing is written to it after the
    * call has settled. The default takes a new array of at most `unaskedBodyBytesMax` bytes.
    */
   readonly allocate?: ((byteLength: number) => Uint8Array) | undefined;
+  /** The caller has the bytes of the object of that tag: they are not sent again. Only without a range. */
+  readonly unlessEtag?: string | undefined;
 }
 
 export interface ByteRange {
@@ -102,6 +109,8 @@ export interface ObjectBody {
    * checksum of their own. Undefined where the bucket keeps none, and for a range.
    */
   readonly md5?: string | undefined;
+  /** The object has the tag of `unlessEtag`: no bytes came, and `info` tells its key and tag alone. */
+  readonly isUnchanged?: true | undefined;
 }
 
 export interface ListOptions extends ObjectCallOptions {

@@ -63,16 +63,16 @@ export class ObjectWriter {
     this.#retained = retained;
   }
 
-  async put(order: PutOrder, call: Call): Promise<PutResult['outcome']> {
+  async put(order: PutOrder, call: Call): Promise<PutResult> {
     return order.condition?.kind === 'if-absent'
       ? this.#putAtOnce(order, call)
       : this.#putCallByCall(order, call);
   }
 
-  async #putAtOnce(order: PutOrder, call: Call): Promise<PutResult['outcome']> {
+  async #putAtOnce(order: PutOrder, call: Call): Promise<PutResult> {
     const written = { ...order, temporary: this.#directory.newTemporaryPath() };
     let way = await this.#carryOut(written, lookStep, call);
-    if (way.isStored) return 'stored';
+    if (way.isStored) return { outcome: 'stored' };
     // Nothing was made.
     if (way.goesOn && way.done < linkStep) return this.#putCallByCall(order, call);
     try {
@@ -80,13 +80,13 @@ export class ObjectWriter {
         call.check();
         await this.#directory.makeDirectoryFor(order.path);
         way = await this.#carryOut(written, linkStep, call);
-        if (way.isStored) return 'stored';
+        if (way.isStored) return { outcome: 'stored' };
       }
       call.check();
       if (!way.goesOn) throw way.failure;
       if (way.done === linkStep) return await this.#publish(written, call);
       await this.#directory.syncName(order.path);
-      return 'stored';
+      return { outcome: 'stored' };
     } finally {
       if (!way.isStored) await this.#directory.discard(written.temporary);
     }
@@ -113,9 +113,9 @@ export class ObjectWriter {
     return { done, failure, isStored, goesOn };
   }
 
-  async #putCallByCall(order: PutOrder, call: Call): Promise<PutResult['outcome']> {
+  async #putCallByCall(order: PutOrder, call: Call): Promise<PutResult> {
     const early = await this.#outcomeWithoutWriting(order);
-    if (early !== undefined) return early;
+    if (early !== undefined) return { outcome: early };
     call.check();
     const temporary = await this.#writeTemporary(order.parts, call);
     try {
@@ -160,13 +160,13 @@ export class ObjectWriter {
   }
 
   /** Gives the file the object's name and makes that durable. */
-  async #publish(written: Written, call: Call): Promise<PutResult['outcome']> {
-    const outcome =
+  async #publish(written: Written, call: Call): Promise<PutResult> {
+    const result: PutResult =
       written.condition?.kind === 'if-absent'
-        ? await this.#link(written)
+        ? { outcome: await this.#link(written) }
         : await this.#replace(written, call);
-    if (outcome !== 'changed') await this.#directory.syncName(written.path);
-    return outcome;
+    if (result.outcome !== 'changed') await this.#directory.syncName(written.path);
+    return result;
   }
 
   async #link({ temporary, path }: Written): Promise<'stored' | 'present'> {
@@ -179,20 +179,24 @@ export class ObjectWriter {
     }
   }
 
-  #replace(written: Written, call: Call): Promise<'stored' | 'changed'> {
+  #replace(written: Written, call: Call): Promise<PutResult> {
     const { key, path, temporary, condition } = written;
     return this.#locks.hold(lockNameOf(key), call, async (lock) => {
       if (condition?.kind === 'if-match') {
         const status = await this.#files.status(path);
-        if (etagOf(status) !== condition.etag) return 'changed';
+        if (etagOf(status) !== condition.etag) return { outcome: 'changed' };
       }
+      // A new name changes nothing of what the tag is made of.
+      const status = condition === undefined ? await this.#files.status(temporary) : undefined;
       await this.#retained.retain(path);
       call.check();
       await this.#directory.publish(temporary, path, () => {
         lock.check();
         return this.#files.rename(temporary, path);
       });
-      return 'stored';
+      return status === undefined
+        ? { outcome: 'stored' }
+        : { outcome: 'stored', etag: etagOf(status) };
     });
   }
 }

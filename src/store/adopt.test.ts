@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { after, describe, it } from 'node:test';
+import { deferred } from '../base/deferred.ts';
 import type { Logger } from '../base/logger.ts';
 import { limits } from '../blocks/limits.ts';
 import { claimDirectory } from '../cache/cache-directory.ts';
@@ -256,6 +257,32 @@ describe('Adoption of raw tails', () => {
       assert.deepEqual(await own.rawTail('tip'), randomPayload('newer', 500));
       await own.die();
     }
+  });
+});
+
+describe('Adoption of raw tails that are being saved', () => {
+  it('leaves what this process is accepting as it comes to one of the same tip', async () => {
+    const { own, sibling } = await siblings();
+    await sibling.rig.saveRawTail('tip', 'older');
+    await sibling.die();
+    const gate = deferred<void>();
+    own.rig.writeGate = gate.promise;
+    const saving = own.rig.saveRawTail('tip', 'newer');
+    let reads = 0;
+    const files = hookedFiles(platform.files, (call) => {
+      if (call === 'read') reads += 1;
+    });
+    own.adopt({ files });
+    await eventually('the older one was read', async () => {
+      const before = reads;
+      await own.rig.settle();
+      return before > 0 && reads === before;
+    });
+    gate.resolve();
+    await saving;
+    await eventually('the place is empty', async () => (await sibling.segments()).length === 0);
+    assert.deepEqual(await own.rawTail('tip'), randomPayload('newer', 500));
+    await own.die();
   });
 });
 

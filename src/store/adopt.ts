@@ -128,10 +128,9 @@ export class Adoption implements BackgroundTask {
         logger.error('adoption: a pending payload is damaged and lost', { key: facts.key });
       }
     }
-    // Calls of this process may have saved some of them while they were read.
-    const payloads = found.filter(({ facts }) => !this.#isKnown(facts));
-    if (payloads.length === 0) return;
-    const adopted = await cache.accept(payloads, save.chain);
+    // Calls of this process may have saved some of them while they were read, or while those wait for their turn.
+    const adopted = await cache.accept(found, save.chain, (facts) => !this.#isKnown(facts));
+    if (adopted.length === 0) return;
     uploads.enqueue({ entries: adopted, chain: save.chain, order });
   }
 

@@ -26,6 +26,7 @@ import type { LocalTiers } from './local-tiers.ts';
 import { ObjectTier } from './object-tier.ts';
 import type { ObjectTierParts } from './object-tier.ts';
 import { Prefault } from './prefault.ts';
+import { RawTails } from './raw-tails.ts';
 import { ReadPath } from './read-path.ts';
 import { Removal } from './removal.ts';
 import { RingMerge } from './ring-merge.ts';
@@ -114,7 +115,8 @@ export async function assembleStore(foundation: StoreFoundation): Promise<Store>
   const backlogBytesMax = backlogOf(settings);
   const most = { backlogBytesMax, payloadBytesMax: boundOf(budgetBytes) };
   const writePath = new WritePath({ ...common, objectTier, uploads, room, ...most });
-  const tails = new Tails({ ...common, objectTier, readPath });
+  const rawTails = new RawTails({ ...common, objectTier, readPath });
+  const tails = new Tails({ ...common, objectTier, readPath, rawTails });
   const removal = new Removal({ ...common, objectTier, uploads });
   const rings = new RingMerge({ ...common, writePath });
   for (const { entries, chain } of cache.takePending()) uploads.enqueue({ entries, chain });

@@ -510,13 +510,13 @@ class Rig {
     }
   }
 
-  putTail(tip: BlockKey, byteLength: number): Promise<void> {
+  putTail(tip: BlockKey, byteLength: number): Promise<unknown> {
     const payload = new Uint8Array(byteLength);
     const facts = { ...factsOf(tailDigest(tip, [7]), payload, tip), kind: 'tail' as const };
     return this.objectTier.put({ ...facts, tokens: 1 }, payload, [], neverAborted);
   }
 
-  putRawTail(tip: BlockKey, byteLength: number): Promise<void> {
+  putRawTail(tip: BlockKey, byteLength: number): Promise<unknown> {
     const payload = new Uint8Array(byteLength);
     const facts = { ...factsOf(tip, payload), kind: 'raw-tail' as const };
     return this.objectTier.put(facts, payload, [], neverAborted);

@@ -16,7 +16,7 @@ import { blockObjectKey, rawTailObjectKey, tailObjectKey } from '../format/objec
 import { parseObjectKey } from '../objectstore/object-key.ts';
 import type { ObjectBody, ObjectInfo, ObjectKey, PutResult } from '../objectstore/object-store.ts';
 import { getIntoExtent } from './get-into-extent.ts';
-import { absent, judgeObject } from './judge-object.ts';
+import { absent, fetchedFrom, judgeObject } from './judge-object.ts';
 import type {
   ChainHint,
   FetchedPayload,
@@ -72,13 +72,17 @@ export class FrameObjects implements PayloadObjects {
     return this.#parts.objects.head(this.objectKey(ref), { signal });
   }
 
-  async fetch(ref: PayloadRef, signal: AbortSignal): Promise<Found<FetchedPayload>> {
+  async fetch(
+    ref: PayloadRef,
+    signal: AbortSignal,
+    unlessEtag?: string,
+  ): Promise<Found<FetchedPayload | 'unchanged'>> {
     const { objects, cache } = this.#parts;
-    const source = { objects, cache, key: this.objectKey(ref), signal };
+    const source = { objects, cache, key: this.objectKey(ref), signal, unlessEtag };
     const found = await getIntoExtent(source, (body, scratch) =>
       judgeObject(this.#named(body), () => this.#open(ref, body, scratch)),
     );
-    return found ?? absent;
+    return fetchedFrom(this.format, found);
   }
 
   async put(stored: StoredPayload, options: PayloadPutOptions): Promise<PutResult> {

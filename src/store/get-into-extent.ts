@@ -10,18 +10,20 @@ export interface ObjectSource {
   readonly cache: LocalCache;
   readonly key: ObjectKey;
   readonly signal: AbortSignal;
+  /** Nothing is received when the object has that tag. */
+  readonly unlessEtag?: string | undefined;
 }
 
 /**
  * Gets the whole object into memory of the local tiers and hands it over; the memory is given back
- * when `use` has settled, unless it pinned it. Undefined when there is no object.
+ * when `use` has settled, unless it pinned it. Undefined when there is no object, `unchanged` when it has the tag.
  *
  * @throws StoreError `CORRUPT` for an object larger than any payload, before it is received.
  */
 export async function getIntoExtent<Result>(
-  { objects, cache, key, signal }: ObjectSource,
+  { objects, cache, key, signal, unlessEtag }: ObjectSource,
   use: (body: ObjectBody, scratch: Extent) => Promise<Result>,
-): Promise<Result | undefined> {
+): Promise<Result | 'unchanged' | undefined> {
   let scratch: Extent | undefined;
   const allocate = (byteLength: number): Uint8Array => {
     if (byteLength > limits.payloadBytesMax) {
@@ -31,8 +33,9 @@ export async function getIntoExtent<Result>(
     return scratch.bytes;
   };
   try {
-    const body = await objects.get(key, { allocate, signal });
+    const body = await objects.get(key, { allocate, signal, unlessEtag });
     if (body === undefined) return undefined;
+    if (body.isUnchanged === true) return 'unchanged';
     return await use(body, assertDefined(scratch, 'the memory of a body'));
   } finally {
     scratch?.unpin();

@@ -20,3 +20,12 @@ export async function judgeObject<Value>(
     throw error;
   }
 }
+
+/** What a get tells of an object of that format: what its judgement was, if there was any. */
+export function fetchedFrom<Value>(
+  format: ObjectFormat,
+  found: Found<Value> | 'unchanged' | undefined,
+): Found<Value | 'unchanged'> {
+  if (found === undefined) return absent;
+  return found === 'unchanged' ? { state: 'there', format, value: found } : found;
+}

@@ -6,7 +6,7 @@ import { legacyBlockObjectKey, legacyRawTailObjectKey } from '../format/object-k
 import { parseObjectKey } from '../objectstore/object-key.ts';
 import type { ObjectBody, ObjectInfo, ObjectKey, PutResult } from '../objectstore/object-store.ts';
 import { getIntoExtent } from './get-into-extent.ts';
-import { absent, judgeObject } from './judge-object.ts';
+import { absent, fetchedFrom, judgeObject } from './judge-object.ts';
 import type {
   ChainHint,
   FetchedPayload,
@@ -65,16 +65,20 @@ export class LegacyObjects implements PayloadObjects {
     return key === undefined ? undefined : this.#parts.objects.head(key, { signal });
   }
 
-  async fetch(ref: PayloadRef, signal: AbortSignal): Promise<Found<FetchedPayload>> {
+  async fetch(
+    ref: PayloadRef,
+    signal: AbortSignal,
+    unlessEtag?: string,
+  ): Promise<Found<FetchedPayload | 'unchanged'>> {
     const { objects, cache } = this.#parts;
     const key = this.objectKey(ref);
     if (key === undefined) return absent;
-    const source = { objects, cache, key, signal };
+    const source = { objects, cache, key, signal, unlessEtag };
     const found = await getIntoExtent(source, (body, scratch) => {
       const named = { format: this.format, etag: body.info.etag } as const;
       return judgeObject(named, () => this.#open(ref, body, scratch));
     });
-    return found ?? absent;
+    return fetchedFrom(this.format, found);
   }
 
   async put({ facts, payload }: StoredPayload, options: PayloadPutOptions): Promise<PutResult> {

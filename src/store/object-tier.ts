@@ -116,33 +116,44 @@ export class ObjectTier {
     return found.state === 'there';
   }
 
-  /** The tag of the raw tail's newest object, or undefined when there is none. */
-  async etag(ref: PayloadRef, signal: AbortSignal): Promise<string | undefined> {
-    const newest = await this.#newest(ref, signal);
-    // Tags of two formats are not compared with each other.
-    return newest === undefined ? undefined : `${newest.format} ${newest.info.etag}`;
-  }
-
-  /** The payload, verified and pinned, or why it cannot be had. */
+  /** The payload of a block or tail, verified and pinned, or why it cannot be had. */
   async fetch(ref: PayloadRef, signal: AbortSignal): Promise<FetchedPayload | MissReason> {
     const { catalog } = this.#parts;
     if (catalog.corruptObject(ref) !== undefined) return 'corrupt';
     if (catalog.isAbsent(ref)) return catalog.absenceReason(ref);
     try {
-      const found = await this.#fetch(ref, signal);
+      const found = await this.#ask<FetchedPayload | 'unchanged'>(ref, (objects) =>
+        objects.fetch(ref, signal),
+      );
       this.#learn(ref, found);
-      switch (found.state) {
-        case 'there':
-          return found.value;
-        case 'absent':
-          return catalog.absenceReason(ref);
-        case 'incompatible':
-          return 'incompatible';
-        case 'damaged':
-          return 'corrupt';
-        default:
-          return found satisfies never;
-      }
+      const result = this.#resultOf(ref, found);
+      assert(result !== 'unchanged', 'no tag was given');
+      return result;
+    } catch (error) {
+      return this.#reasonOf(error);
+    }
+  }
+
+  /**
+   * The same of a raw tail, of its newest object; the tag of what comes tells its format too. `unchanged` when the
+   * caller has the bytes of the object of that tag. An object that is known to be corrupt may have been replaced.
+   */
+  async fetchRawTail(
+    ref: PayloadRef,
+    signal: AbortSignal,
+    knownTag?: string,
+  ): Promise<FetchedPayload | MissReason | 'unchanged'> {
+    const { catalog } = this.#parts;
+    const corrupt = catalog.corruptObject(ref);
+    try {
+      const tag = corrupt === undefined ? knownTag : tagOf(corrupt.format, corrupt.etag);
+      const found = await this.#fetchNewest(ref, signal, tag);
+      const isUnchanged = found.state === 'there' && found.value === 'unchanged';
+      if (isUnchanged && corrupt !== undefined) return 'corrupt';
+      this.#learn(ref, found);
+      const result = this.#resultOf(ref, found);
+      if (typeof result === 'string' || found.state !== 'there') return result;
+      return { ...result, etag: tagOf(found.format, result.etag) };
     } catch (error) {
       return this.#reasonOf(error);
     }
@@ -152,6 +163,8 @@ export class ObjectTier {
    * Stores the payload, unless another object is there already, which serves as well. A corrupt
    * object that is remembered is replaced, if it is still the same.
    *
+   * Resolves to the tag of a raw tail's object, as {@link fetchRawTail} tells it, where the bucket tells it.
+   *
    * @throws StoreError `CORRUPT` when the payload fails its checksum, else what the bucket threw.
    */
   async put(
@@ -159,13 +172,13 @@ export class ObjectTier {
     payload: Uint8Array,
     following: readonly BlockKey[],
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<string | undefined> {
     const { catalog, writeFormat } = this.#parts;
     const isLegacy = writeFormat === 'v1' && this.#legacy.canHold(facts, payload);
     const objects: PayloadObjects = isLegacy ? this.#legacy : this.#frames;
     if (!isLegacy && (await this.#isStoredAsLegacy(facts, signal))) {
       catalog.confirm(facts);
-      return;
+      return undefined;
     }
     const corrupt = catalog.corruptObject(facts);
     const ifSame =
@@ -174,12 +187,13 @@ export class ObjectTier {
         : { kind: 'if-absent' as const };
     const condition = facts.kind === 'raw-tail' ? undefined : ifSame;
     const stored = { facts, payload, following };
-    const { outcome } = await objects.put(stored, { condition, signal });
+    const { outcome, etag } = await objects.put(stored, { condition, signal });
     if (outcome === 'changed') {
       // The corrupt object was replaced or deleted: what is there by now serves, else this payload.
       await objects.put(stored, { condition: { kind: 'if-absent' }, signal });
     }
     catalog.confirm(facts);
+    return etag === undefined ? undefined : tagOf(objects.format, etag);
   }
 
   /**
@@ -199,13 +213,20 @@ export class ObjectTier {
     }
   }
 
-  async #fetch(ref: PayloadRef, signal: AbortSignal): Promise<Found<FetchedPayload>> {
-    if (ref.kind !== 'raw-tail' || !(await this.#legacyNamespaces.has(ref.namespace))) {
-      return this.#ask(ref, (format) => format.fetch(ref, signal));
+  /** Where there may be one of either format both are asked for, without their bytes, before one is fetched. */
+  async #fetchNewest(
+    ref: PayloadRef,
+    signal: AbortSignal,
+    tag: string | undefined,
+  ): Promise<Found<FetchedPayload | 'unchanged'>> {
+    if (!(await this.#legacyNamespaces.has(ref.namespace))) {
+      return this.#frames.fetch(ref, signal, etagIn('v2', tag));
     }
     const newest = await this.#newest(ref, signal);
     if (newest === undefined) return absent;
-    return (newest.format === 'v1' ? this.#legacy : this.#frames).fetch(ref, signal);
+    const { format, info } = newest;
+    if (tagOf(format, info.etag) === tag) return { state: 'there', format, value: 'unchanged' };
+    return (format === 'v1' ? this.#legacy : this.#frames).fetch(ref, signal);
   }
 
   /** Of the raw tail's objects the one that was written last; of two of one moment ours. */
@@ -213,10 +234,9 @@ export class ObjectTier {
     ref: PayloadRef,
     signal: AbortSignal,
   ): Promise<{ readonly format: ObjectFormat; readonly info: ObjectInfo } | undefined> {
-    const isMixed = await this.#legacyNamespaces.has(ref.namespace);
     const [own, legacy] = await Promise.all([
       this.#frames.head(ref, signal),
-      isMixed ? this.#legacy.head(ref, signal) : undefined,
+      this.#legacy.head(ref, signal),
     ]);
     if (legacy !== undefined && legacy.modifiedMs > (own?.modifiedMs ?? -Infinity)) {
       return { format: 'v1', info: legacy };
@@ -258,6 +278,21 @@ export class ObjectTier {
     if (first.state === 'absent' || second.state === 'there') return second;
     if (second.state !== 'damaged') return first;
     return second.format === this.#parts.writeFormat ? second : first;
+  }
+
+  #resultOf<Value>(ref: PayloadRef, found: Found<Value>): Value | MissReason {
+    switch (found.state) {
+      case 'there':
+        return found.value;
+      case 'absent':
+        return this.#parts.catalog.absenceReason(ref);
+      case 'incompatible':
+        return 'incompatible';
+      case 'damaged':
+        return 'corrupt';
+      default:
+        return found satisfies never;
+    }
   }
 
   /** Tells the catalog what was found. */
@@ -303,4 +338,15 @@ export class ObjectTier {
         return 'unavailable';
     }
   }
+}
+
+/** Tags of two formats are not compared with each other. */
+function tagOf(format: ObjectFormat, etag: string): string {
+  return `${format} ${etag}`;
+}
+
+/** What the bucket calls the object of that tag, when it is of that format. */
+function etagIn(format: ObjectFormat, tag: string | undefined): string | undefined {
+  const start = tagOf(format, '');
+  return tag?.startsWith(start) === true ? tag.slice(start.length) : undefined;
 }

@@ -72,7 +72,12 @@ export interface PayloadObjects {
   readHint(ref: PayloadRef, signal: AbortSignal): Promise<Found<ChainHint>>;
   /** Asks for the object. Its bytes are not looked at. */
   head(ref: PayloadRef, signal: AbortSignal): Promise<ObjectInfo | undefined>;
-  fetch(ref: PayloadRef, signal: AbortSignal): Promise<Found<FetchedPayload>>;
+  /** `unchanged`, of a raw tail whose object has that tag: the caller has its bytes. */
+  fetch(
+    ref: PayloadRef,
+    signal: AbortSignal,
+    unlessEtag?: string,
+  ): Promise<Found<FetchedPayload | 'unchanged'>>;
   /** @throws StoreError `CORRUPT` when the payload fails its checksum. */
   put(stored: StoredPayload, options: PayloadPutOptions): Promise<PutResult>;
 }

@@ -1,34 +1,21 @@
 import { isStoreError } from '../base/errors.ts';
 import { mapBounded } from '../base/map-bounded.ts';
-import { SingleFlight } from '../base/single-flight.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
-import type {
-  Borrow,
-  LoadedBlock,
-  LoadOptions,
-  Lookup,
-  MissReason,
-  Tier,
-} from '../blocks/kv-store.ts';
+import type { Borrow, LoadedBlock, LoadOptions, Lookup, MissReason } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { PayloadFacts } from '../cache/cache-entry.ts';
-import type { LocalCache, PinnedPayload } from '../cache/local-cache.ts';
+import type { LocalCache } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { searchChain } from '../catalog/chain-search.ts';
 import type { ChainSource } from '../catalog/chain-search.ts';
 import type { Clock } from '../platform/clock.ts';
 import { Call } from './call.ts';
 import type { Counters } from './counters.ts';
+import { Flights } from './flights.ts';
+import type { Acquired } from './flights.ts';
 import type { ObjectTier } from './object-tier.ts';
 import type { FetchedPayload, PayloadRef } from './payload-objects.ts';
-
-/** A payload on loan to one caller, who unpins its extent. */
-export interface Acquired {
-  readonly facts: PayloadFacts;
-  readonly pinned: PinnedPayload;
-  readonly tier: Tier;
-}
 
 /** What a caller wants of the payloads that it loads. */
 export type LoadWish = Pick<LoadOptions, 'exact' | 'fingerprint'>;
@@ -49,10 +36,11 @@ export interface ReadPathParts {
  */
 export class ReadPath {
   readonly #parts: ReadPathParts;
-  readonly #flights = new SingleFlight<string, Acquired | MissReason>();
+  readonly #flights: Flights<MissReason>;
 
   constructor(parts: ReadPathParts) {
     this.#parts = parts;
+    this.#flights = new Flights(parts.clock);
   }
 
   /** The number of leading blocks that are stored anywhere. */
@@ -66,7 +54,7 @@ export class ReadPath {
       });
       progress = await call.race(search);
     } catch (error) {
-      reason = this.#reasonOrThrow(error, call);
+      reason = this.reasonOrThrow(error, call);
     }
     if (progress === keys.length) return { matched: progress, reason: undefined };
     const next = blockRef(namespace, keys[progress]);
@@ -90,7 +78,7 @@ export class ReadPath {
       try {
         return await call.race(this.#parts.objectTier.confirm(ref, call.signal));
       } catch (error) {
-        this.#reasonOrThrow(error, call);
+        this.reasonOrThrow(error, call);
         return false;
       }
     };
@@ -143,28 +131,39 @@ export class ReadPath {
   async acquire(ref: PayloadRef, call: Call): Promise<Acquired | MissReason> {
     const resident = this.#pinIfResident(ref);
     if (resident !== undefined) return resident;
-    const boarding = this.#flights.board(this.#flightKey(ref), (signal) =>
-      this.#bring(ref, signal),
-    );
-    const mine = boarding.result.then((brought) => {
-      if (typeof brought !== 'string') brought.pinned.extent.pin();
-      return brought;
-    });
+    const key = this.#flightKey(ref);
+    return this.#board(key, (signal) => this.#bring(ref, signal), call);
+  }
+
+  /** The same, of memory and disk alone. */
+  async acquireLocal(ref: PayloadRef, call: Call): Promise<Acquired | MissReason> {
+    const resident = this.#pinIfResident(ref);
+    if (resident !== undefined) return resident;
+    const entry = this.#parts.cache.find(ref);
+    if (entry === undefined) return 'unknown';
+    // What replaced it by now does not wait for it, and gets its own bytes.
+    const key = `local ${entry.sequence} ${idText(ref)}`;
+    const bring = async (): Promise<Acquired | MissReason> =>
+      (await this.#bringFromDisk(ref)) ?? 'unavailable';
+    return this.#board(key, bring, call);
+  }
+
+  async #board(
+    key: string,
+    start: (signal: AbortSignal) => Promise<Acquired | MissReason>,
+    call: Call,
+  ): Promise<Acquired | MissReason> {
     try {
-      return await call.race(mine);
+      return await this.#flights.board(key, start, call);
     } catch (error) {
-      // The pin that comes too late is given back.
-      void mine.then(releaseResult, () => undefined);
-      return this.#reasonOrThrow(error, call);
-    } finally {
-      boarding.leave();
+      return this.reasonOrThrow(error, call);
     }
   }
 
   /** What is on disk by now does not wait for an answer of the object store from before. */
   #flightKey(ref: PayloadRef): string {
     const from = this.#parts.cache.find(ref)?.disk === undefined ? 'object' : 'disk';
-    return `${from} ${ref.kind.charAt(0)}${ref.key}${ref.namespace}`;
+    return `${from} ${idText(ref)}`;
   }
 
   /** The payload if memory holds it. */
@@ -190,16 +189,12 @@ export class ReadPath {
     return count;
   }
 
-  /** The flight: its own pin lasts until everyone who waited has had a turn to take one. */
   async #bring(ref: PayloadRef, signal: AbortSignal): Promise<Acquired | MissReason> {
     const fromDisk = await this.#bringFromDisk(ref);
     const isLocal = typeof fromDisk === 'object';
     let result = isLocal ? fromDisk : await this.#bringFromObject(ref, signal);
     const isGone = result === 'unknown' || result === 'evicted';
     if (fromDisk === 'corrupt' && isGone) result = 'corrupt';
-    if (typeof result !== 'string') {
-      void this.#parts.clock.yield().then(() => result.pinned.extent.unpin());
-    }
     return result;
   }
 
@@ -220,9 +215,23 @@ export class ReadPath {
   }
 
   async #bringFromObject(ref: PayloadRef, signal: AbortSignal): Promise<Acquired | MissReason> {
-    const { cache, catalog, clock, objectTier, loadDeadlineMs } = this.#parts;
-    const fetched = await Call.run(clock, { signal }, loadDeadlineMs, async (call) => {
-      const fetching = objectTier.fetch(ref, call.signal);
+    const { cache, catalog, objectTier } = this.#parts;
+    const fetched = await this.untilDeadline(signal, (within) => objectTier.fetch(ref, within));
+    if (typeof fetched === 'string') return fetched;
+    const { facts, extent, payload, following } = fetched;
+    for (const key of following) catalog.hope(blockRef(ref.namespace, key));
+    cache.admit(facts, extent, payload);
+    return { facts, pinned: { extent, payload }, tier: 'object' };
+  }
+
+  /** A fetch of the object store, which has the time of a load. */
+  untilDeadline<Miss extends string>(
+    signal: AbortSignal,
+    fetch: (signal: AbortSignal) => Promise<FetchedPayload | Miss>,
+  ): Promise<FetchedPayload | Miss | 'deadline'> {
+    const { clock, loadDeadlineMs } = this.#parts;
+    return Call.run(clock, { signal }, loadDeadlineMs, async (call) => {
+      const fetching = fetch(call.signal);
       try {
         return await call.race(fetching);
       } catch (error) {
@@ -232,11 +241,6 @@ export class ReadPath {
         throw error;
       }
     });
-    if (typeof fetched === 'string') return fetched;
-    const { facts, extent, payload, following } = fetched;
-    for (const key of following) catalog.hope(blockRef(ref.namespace, key));
-    cache.admit(facts, extent, payload);
-    return { facts, pinned: { extent, payload }, tier: 'object' };
   }
 
   #isCertain(ref: PayloadRef): boolean {
@@ -276,7 +280,7 @@ export class ReadPath {
   }
 
   /** The reason for a storage fault; the caller's own abort and faults of ours are thrown on. */
-  #reasonOrThrow(error: unknown, call: Call): MissReason {
+  reasonOrThrow(error: unknown, call: Call): MissReason {
     if (!isStoreError(error)) throw error;
     if (error.code === 'ABORTED') {
       if (call.isExpired) return 'deadline';
@@ -332,10 +336,10 @@ function isKnown(fingerprint: string | undefined): boolean {
   return fingerprint !== undefined && !/^0*$/.test(fingerprint);
 }
 
-function releaseFetched(fetched: FetchedPayload | MissReason): void {
+function releaseFetched(fetched: FetchedPayload | string): void {
   if (typeof fetched !== 'string') fetched.extent.unpin();
 }
 
-function releaseResult(result: Acquired | MissReason): void {
-  if (typeof result !== 'string') result.pinned.extent.unpin();
+function idText({ kind, key, namespace }: PayloadRef): string {
+  return `${kind.charAt(0)}${key}${namespace}`;
 }

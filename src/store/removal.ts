@@ -110,6 +110,7 @@ export class Removal {
     const entry = cache.find(ref);
     if (entry !== undefined) await this.#forget(entry, call);
     await call.race(objects.delete(objectKey, { signal: call.signal }));
+    if (ref.kind === 'raw-tail') await cache.forgetFetched(ref);
     catalog.noteRemoved(ref);
   }
 

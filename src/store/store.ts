@@ -243,7 +243,7 @@ export class Store implements ServedStore {
     options?: SaveTailOptions,
   ): Promise<SaveResult> {
     checkTail({ tip, tokens: [], payload });
-    const { writePath, tails, deadlines } = this.#parts;
+    const { writePath, deadlines } = this.#parts;
     return this.#call(options, deadlines.saveMs, async (call, namespace) => {
       this.#parts.collector?.noteUse(namespace, 'raw-tail', [tip]);
       const facts = {
@@ -258,9 +258,7 @@ export class Store implements ServedStore {
       };
       const payloads = [{ facts, payload, crc: options?.crc }];
       const durable = this.#isDurable(options);
-      const result = withPayloads(await writePath.save({ payloads, chain: [], durable }, call));
-      tails.noteRawTailSaved(namespace, tip);
-      return result;
+      return withPayloads(await writePath.save({ payloads, chain: [], durable }, call));
     });
   }
 

@@ -1,4 +1,3 @@
-import { BoundedMap } from '../base/bounded-map.ts';
 import { isStoreError, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
@@ -9,21 +8,22 @@ import { tailDigest } from '../blocks/prefix.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import { parseObjectKey as parseFormatKey, tailObjectPrefix } from '../format/object-keys.ts';
 import type { ObjectInfo, ObjectStore } from '../objectstore/object-store.ts';
-import type { Clock } from '../platform/clock.ts';
 import type { Call } from './call.ts';
 import type { Counters } from './counters.ts';
+import type { Acquired } from './flights.ts';
 import type { ObjectTier } from './object-tier.ts';
 import type { PayloadRef } from './payload-objects.ts';
+import type { RawTails } from './raw-tails.ts';
 import { refusalOf } from './read-path.ts';
-import type { Acquired, LoadWish, ReadPath } from './read-path.ts';
+import type { LoadWish, ReadPath } from './read-path.ts';
 
 export interface TailsParts {
-  readonly clock: Clock;
   readonly cache: LocalCache;
   readonly objects: ObjectStore;
   readonly keyPrefix: string;
   readonly objectTier: ObjectTier;
   readonly readPath: ReadPath;
+  readonly rawTails: RawTails;
   readonly counters: Counters;
   readonly logger: Logger;
 }
@@ -34,19 +34,12 @@ interface TailCandidate {
   readonly tokens: number;
 }
 
-/** When the object under a raw tail's key was last known to be what this host has. */
-interface RawTailCheck {
-  readonly etag: string | undefined;
-  readonly checkedMs: number;
-}
-
 /**
  * Reading of tails. A bound tail names its tokens by digest, so that it can never be applied to
  * others. A raw tail is bound to its tip only, and other hosts may replace it.
  */
 export class Tails {
   readonly #parts: TailsParts;
-  readonly #rawTailChecks = new BoundedMap<string, RawTailCheck>(limits.negativeKeysMax);
 
   constructor(parts: TailsParts) {
     this.#parts = parts;
@@ -92,10 +85,9 @@ export class Tails {
     tip: BlockKey,
     call: Call,
   ): Promise<PayloadBorrow | undefined> {
-    const { readPath, counters } = this.#parts;
+    const { rawTails, counters } = this.#parts;
     const ref: PayloadRef = { namespace, kind: 'raw-tail', key: tip, parent: undefined, tokens: 0 };
-    await this.#revalidate(ref, call);
-    const found = await readPath.acquire(ref, call);
+    const found = await rawTails.acquire(ref, call);
     if (typeof found !== 'string') return this.#borrow(found);
     counters.misses[found] += 1;
     return undefined;
@@ -112,12 +104,6 @@ export class Tails {
       const removed = call.race(objects.delete(objectKey, { signal: call.signal }));
       await removed.catch((error: unknown) => this.#logLeftOver(objectKey, error));
     }
-  }
-
-  /** This host has just replaced the raw tail. */
-  noteRawTailSaved(namespace: Namespace, tip: BlockKey): void {
-    const checkedMs = this.#parts.clock.nowMs();
-    this.#rawTailChecks.set(`${tip}${namespace}`, { etag: undefined, checkedMs });
   }
 
   /** Stored tails whose tokens begin the query's, longest first. */
@@ -180,34 +166,6 @@ export class Tails {
       object: objectKey,
       reason: messageOf(error),
     });
-  }
-
-  /** Drops the local copy of a raw tail that is older than a second and differs from the bucket's. */
-  async #revalidate(ref: PayloadRef, call: Call): Promise<void> {
-    const { cache, clock } = this.#parts;
-    const entry = cache.find(ref);
-    if (entry === undefined || entry.isPending) return;
-    const check = this.#rawTailChecks.get(`${ref.key}${ref.namespace}`);
-    if (check !== undefined && clock.nowMs() - check.checkedMs < limits.rawTailFreshMs) return;
-    try {
-      const isSame = await this.#isUnchanged(ref, check, call);
-      if (!isSame && cache.find(ref) === entry && !entry.isPending) await cache.remove(entry);
-    } catch (error) {
-      // Without an answer the copy at hand is the best that is known.
-      if (!isStoreError(error) || (error.code === 'ABORTED' && !call.isExpired)) throw error;
-    }
-  }
-
-  /** Asks for the object's tag, remembers it, and compares it with the one remembered before. */
-  async #isUnchanged(
-    ref: PayloadRef,
-    check: RawTailCheck | undefined,
-    call: Call,
-  ): Promise<boolean> {
-    const { clock, objectTier } = this.#parts;
-    const etag = await call.race(objectTier.etag(ref, call.signal));
-    this.#rawTailChecks.set(`${ref.key}${ref.namespace}`, { etag, checkedMs: clock.nowMs() });
-    return etag !== undefined && check?.etag === etag;
   }
 
   #borrow(found: Acquired): PayloadBorrow {

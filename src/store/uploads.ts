@@ -18,6 +18,7 @@ import type { BucketRoom } from './bucket-room.ts';
 import { Call } from './call.ts';
 import type { Counters } from './counters.ts';
 import type { ObjectTier } from './object-tier.ts';
+import { ReplacedUploads, tipText } from './replaced-uploads.ts';
 
 /** Pending payloads of one save, in chain order, and every key that was given to it. */
 export interface UploadBatch {
@@ -47,6 +48,8 @@ interface UploadItem {
   attempt: Promise<unknown> | undefined;
   /** Ends the wait before the next attempt, while there is one. */
   wake: (() => void) | undefined;
+  /** Somebody waits for `done`. */
+  isAwaited: boolean;
 }
 
 /** Someone who waits and wants to hear of failures of attempts begun since. */
@@ -71,8 +74,9 @@ export class Uploads {
   /** The last upload of each raw tail and its end, so that the last writer is the last to arrive. */
   readonly #rawTails = new Map<
     string,
-    { readonly item: UploadItem; readonly end: Promise<void> }
+    { readonly item: UploadItem; readonly end: Promise<unknown> }
   >();
+  readonly #replaced = new ReplacedUploads();
   readonly #failureListeners = new Set<FailureListener>();
   readonly #stopped = new AbortController();
   /** Ends the waits of saves for earlier parts of theirs. */
@@ -104,6 +108,7 @@ export class Uploads {
         done: deferred<void>(),
         attempt: undefined,
         wake: undefined,
+        isAwaited: false,
       };
       // Whoever waits hears of a failure; that nobody waits is no fault.
       item.done.promise.catch(() => undefined);
@@ -143,7 +148,10 @@ export class Uploads {
     const waiting: Promise<void>[] = [];
     for (const entry of entries) {
       const item = this.#items.get(entry);
-      if (item !== undefined) waiting.push(item.done.promise);
+      if (item !== undefined) {
+        item.isAwaited = true;
+        waiting.push(item.done.promise);
+      }
       // Accepted as the store closed: it is left to whoever follows.
       else if (entry.isPending && this.#stopped.signal.aborted) {
         return Promise.reject(this.#stopped.signal.reason as StoreError);
@@ -172,16 +180,19 @@ export class Uploads {
   }
 
   /**
-   * Gives the entry up, for it is being removed; resolves when no attempt for it is under way. An
-   * attempt is not aborted: its put might still arrive after the object was deleted.
+   * Gives the entry up, for it is being removed; resolves when no attempt for it is under way, nor for a raw tail that
+   * it replaced. An attempt is not aborted: its put might still arrive after the object was deleted.
    */
   async withdraw(entry: CacheEntry): Promise<void> {
     const item = this.#items.get(entry);
     if (item === undefined) return;
     entry.isCurrent = false;
     item.wake?.();
+    const last = entry.facts.kind === 'raw-tail' ? this.#rawTails.get(tipText(entry)) : undefined;
+    last?.item.wake?.();
     // How the attempt ends is for those who wait for it.
     await item.attempt?.catch(() => undefined);
+    await last?.end;
     this.#settle(item, undefined);
   }
 
@@ -206,9 +217,11 @@ export class Uploads {
   /** Brings one payload to the bucket, however often it takes. Never rejects. */
   async #runItem(item: UploadItem): Promise<void> {
     try {
-      if (item.entry.facts.kind === 'raw-tail') await this.#inTurn(item);
-      else await this.#attemptUntilDone(item);
-      this.#settle(item, undefined);
+      const isRawTail = item.entry.facts.kind === 'raw-tail';
+      const end = isRawTail ? await this.#inTurn(item) : await this.#attemptUntilDone(item);
+      const isLeft = end === 'given up' && isRawTail && item.isAwaited;
+      if (!isLeft) this.#settle(item, undefined);
+      else if (this.#drop(item)) this.#replaced.add(item.entry, item.done);
     } catch (error) {
       this.#settle(item, error);
     }
@@ -216,41 +229,50 @@ export class Uploads {
 
   /** The item is not pending any more; with an error when it is not durable either. */
   #settle(item: UploadItem, error: unknown): void {
-    if (!this.#items.delete(item.entry)) return;
-    this.#pendingBytes -= item.entry.facts.length;
-    if (error === undefined) item.done.resolve();
-    else item.done.reject(error);
+    if (!this.#drop(item)) return;
+    const isRawTail = item.entry.facts.kind === 'raw-tail';
+    const before = isRawTail ? this.#replaced.take(item.entry) : [];
+    for (const done of [item.done, ...before]) {
+      if (error === undefined) done.resolve();
+      else done.reject(error);
+    }
   }
 
-  async #inTurn(item: UploadItem): Promise<void> {
-    const { namespace, key } = item.entry.facts;
-    const id = `${key}${namespace}`;
+  /** False when it was dropped before. */
+  #drop({ entry }: UploadItem): boolean {
+    if (!this.#items.delete(entry)) return false;
+    this.#pendingBytes -= entry.facts.length;
+    return true;
+  }
+
+  async #inTurn(item: UploadItem): Promise<AttemptsEnd> {
+    const id = tipText(item.entry);
     const before = this.#rawTails.get(id);
     // It has been replaced: it need not wait for another attempt.
     before?.item.wake?.();
     const turn = (before?.end ?? Promise.resolve()).then(() => this.#attemptUntilDone(item));
     const own = { item, end: turn.catch(() => undefined) };
     this.#rawTails.set(id, own);
-    await turn.finally(() => {
+    return turn.finally(() => {
       if (this.#rawTails.get(id) === own) this.#rawTails.delete(id);
     });
   }
 
-  async #attemptUntilDone(item: UploadItem): Promise<void> {
+  async #attemptUntilDone(item: UploadItem): Promise<AttemptsEnd> {
     const isSmall = item.entry.facts.length <= limits.smallUploadBytesMax;
     const requests = isSmall ? this.#smallRequests : this.#requests;
     for (let failures = 0; ;) {
       if (item.entry.isLost) throw lostError(item.entry);
       // A payload that was replaced or removed meanwhile has nothing to bring any more.
-      if (!item.entry.isCurrent) return;
+      if (!item.entry.isCurrent) return 'given up';
       this.#stopped.signal.throwIfAborted();
-      const error = await requests.run(() => {
+      const end = await requests.run(() => {
         const attempt = this.#attempt(item);
         item.attempt = attempt;
         return attempt;
       });
       item.attempt = undefined;
-      if (error === undefined && !item.entry.isLost) return;
+      if (!isStoreError(end) && !item.entry.isLost) return end;
       if (!item.entry.isCurrent) continue;
       this.#stopped.signal.throwIfAborted();
       failures += 1;
@@ -258,20 +280,22 @@ export class Uploads {
     }
   }
 
-  /** One attempt; resolves to the failure that another attempt may mend. */
-  async #attempt(item: UploadItem): Promise<StoreError | undefined> {
-    const { cache } = this.#parts;
+  /** One attempt; resolves to the failure that another attempt may mend, if it fails. */
+  async #attempt(item: UploadItem): Promise<StoreError | AttemptsEnd> {
+    const { cache, platform } = this.#parts;
     const { entry } = item;
-    if (!entry.isCurrent) return undefined;
+    if (!entry.isCurrent) return 'given up';
     this.#attempts += 1;
     const number = this.#attempts;
     let pinned: PinnedPayload | undefined;
     try {
       pinned = await this.#pin(entry);
       // Without a payload it was removed or lost; the caller looks at the entry.
-      if (pinned === undefined) return undefined;
-      await this.#put(item, pinned.payload);
-      if (entry.isCurrent) await cache.markUploaded(entry);
+      if (pinned === undefined) return 'given up';
+      const etag = await this.#put(item, pinned.payload);
+      const checkedMs = platform.clock.nowMs();
+      const object = entry.facts.kind === 'raw-tail' ? { etag, checkedMs } : undefined;
+      if (entry.isCurrent) await cache.markUploaded(entry, object);
     } catch (error) {
       if (!isStoreError(error)) throw error;
       if (entry.isCurrent) this.#report(item, number, error);
@@ -279,7 +303,7 @@ export class Uploads {
     } finally {
       pinned?.extent.unpin();
     }
-    return undefined;
+    return 'brought';
   }
 
   /** The payload; undefined when its bytes are damaged and it is lost, or it was removed. */
@@ -290,17 +314,17 @@ export class Uploads {
     return cache.readFromDisk(entry);
   }
 
-  /** One put, which ends when the store stops or it takes too long. */
-  async #put(item: UploadItem, payload: Uint8Array): Promise<void> {
+  /** One put, which ends when the store stops or it takes too long. Resolves as {@link ObjectTier.put}. */
+  async #put(item: UploadItem, payload: Uint8Array): Promise<string | undefined> {
     const { objectTier, platform, room } = this.#parts;
     const { facts } = item.entry;
     const { signal } = this.#stopped;
-    await Call.run(platform.clock, { signal }, limits.uploadAttemptMs, async (call) => {
+    return Call.run(platform.clock, { signal }, limits.uploadAttemptMs, async (call) => {
       const reserved = await room?.reserve(storedBytesMax(payload.length), call.signal);
       // Asked for behind the wait, in which some of them may have been removed.
       const following = this.#followingOf(item);
       const put = objectTier.put(facts, payload, following, call.signal);
-      await call.race(reserved === undefined ? put : reserved.during(put));
+      return call.race(reserved === undefined ? put : reserved.during(put));
     });
   }
 
@@ -360,6 +384,9 @@ export class Uploads {
     for (const { wake } of this.#items.values()) wake?.();
   }
 }
+
+/** `given up`: the payload was replaced or removed. */
+type AttemptsEnd = 'brought' | 'given up';
 
 function lostError({ facts }: CacheEntry): StoreError {
   return new StoreError('CORRUPT', `pending payload ${facts.key} is damaged on disk`);

@@ -1,6 +1,7 @@
 import { crc32c } from '../base/crc32c.ts';
 import { isStoreError, StoreError } from '../base/errors.ts';
 import { mapBounded } from '../base/map-bounded.ts';
+import { Turns } from '../base/turns.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import type { SaveResult } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
@@ -95,6 +96,8 @@ export class WritePath {
   /** Payloads being accepted by some call: a second save of the same one waits for it. */
   readonly #accepting = new Map<string, Promise<unknown>>();
   #acceptingBytes = 0;
+  /** Of raw tails that are written to the bucket as they are saved. */
+  readonly #turns = new Turns<string>();
 
   constructor(parts: WritePathParts) {
     this.#parts = parts;
@@ -296,13 +299,28 @@ export class WritePath {
       const reserved = await room?.reserve(storedBytesMax(payload.length), call.signal);
       // Asked for behind the wait, in which some of them may have been removed.
       const following = this.#followingOf(one, request.chain);
-      const writing = objectTier.put(facts, payload, following, call.signal);
-      await call.race(reserved === undefined ? writing : reserved.during(writing));
+      const write = async (): Promise<unknown> => {
+        const writing = objectTier.put(facts, payload, following, call.signal);
+        return reserved === undefined ? writing : reserved.during(writing);
+      };
+      await call.race(facts.kind === 'raw-tail' ? this.#replace(facts, write) : write());
     };
     const isHead = (index: number): boolean => index % (limits.followingKeysMax + 1) === 0;
     const rest = accepted.filter((_, index) => !isHead(index)).reverse();
     await mapBounded(rest, limits.uploadsInFlightMax, put);
     for (const head of accepted.filter((_, index) => isHead(index)).reverse()) await put(head);
+  }
+
+  /** Writes a raw tail when those that were saved before are written, or never will be. */
+  #replace(facts: PayloadFacts, write: () => Promise<unknown>): Promise<unknown> {
+    return this.#turns.run(idOf(facts), async () => {
+      try {
+        return await write();
+      } finally {
+        // A put that failed may have happened.
+        await this.#parts.cache.forgetFetched(facts);
+      }
+    });
   }
 
   /** The keys after the block's, as far as each is in the bucket now. */

@@ -88,7 +88,8 @@ export class SimNetwork implements ObjectStore {
       key,
       signal: options.signal,
       arrive: async () => {
-        const body = await this.#parts.bucket.store.get(key);
+        const { unlessEtag } = options;
+        const body = await this.#parts.bucket.store.get(key, { unlessEtag });
         // As S3 does, whatever becomes of the bytes on their way.
         return body && { ...body, md5: md5Hex(body.bytes) };
       },
@@ -233,7 +234,7 @@ export class SimNetwork implements ObjectStore {
     options: GetOptions,
     fault: NetworkFault | undefined,
   ): ObjectBody | undefined {
-    if (body === undefined) return undefined;
+    if (body === undefined || body.isUnchanged === true) return body;
     const isTruncated = fault?.kind === 'truncated body' && body.bytes.length > 0;
     const whole = isTruncated ? Math.floor(fault.at * body.bytes.length) : body.bytes.length;
     const { offset, length } = cutRange(options.range, whole);

@@ -56,6 +56,9 @@ export class UploadRig {
   decodeGate: Promise<void> | undefined;
   inFlight = 0;
   inFlightMost = 0;
+  /** Set: reads of files wait for it, or writes. */
+  readGate: Promise<void> | undefined;
+  writeGate: Promise<void> | undefined;
   /** True: every read of a file fails. */
   isUnreadable = false;
   readonly catalog = new Catalog(this.clock, real.random);
@@ -92,8 +95,11 @@ export class UploadRig {
   static async open(directory: string): Promise<UploadRig> {
     await real.files.makeDirectory(directory);
     let rig: UploadRig | undefined = undefined;
-    const files = hookedFiles(real.files, (call) => {
-      if (call === 'read' && rig?.isUnreadable) throw systemError('EIO');
+    const files = hookedFiles(real.files, async (call) => {
+      if (call === 'write') await rig?.writeGate;
+      if (call !== 'read') return;
+      await rig?.readGate;
+      if (rig?.isUnreadable === true) throw systemError('EIO');
     });
     const index = new EntryIndex();
     const storeDigest = new Uint8Array(32);

@@ -1,7 +1,7 @@
 import type { HttpBodyPlan, HttpHead } from '../../platform/http.ts';
 import { assertDefined } from '../../base/assert.ts';
 import { StoreError } from '../../base/errors.ts';
-import { memoryForBody } from '../call-arguments.ts';
+import { memoryForBody, unchangedBody } from '../call-arguments.ts';
 import { objectLimits } from '../object-limits.ts';
 import type { ByteRange, GetOptions, ObjectBody, ObjectInfo, ObjectKey } from '../object-store.ts';
 import { runPartLanes } from './part-lanes.ts';
@@ -76,13 +76,17 @@ export class S3Download {
 
   async #getWhole(request: DownloadRequest): Promise<ObjectBody | undefined> {
     const { key, signal } = request;
+    const { unlessEtag } = request.options;
     let landing: Landing | undefined;
     const response = await this.#connection.send({
       what: `get of ${key}`,
       method: 'GET',
       ...{ key, signal },
-      headers: { 'x-amz-checksum-mode': 'ENABLED' },
-      answers: [404],
+      headers: {
+        'x-amz-checksum-mode': 'ENABLED',
+        ...(unlessEtag === undefined ? {} : { 'if-none-match': `"${unlessEtag}"` }),
+      },
+      answers: unlessEtag === undefined ? [404] : [304, 404],
       receive: (head) => {
         landing = this.#landWhole(request, head);
         const { bytes, landed } = landing;
@@ -91,6 +95,7 @@ export class S3Download {
       deadlineMs: exchangeMs(this.#sizes.parallelBytesMin),
     });
     if (response.status === 404) return undefined;
+    if (response.status === 304 && unlessEtag !== undefined) return unchangedBody(key, unlessEtag);
     const landed = assertDefined(landing, 'the landing of a body');
     const { info, bytes, md5 } = landed;
     if (landed.landed < bytes.length) await this.#getRest(landed, signal);

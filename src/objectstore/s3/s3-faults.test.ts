@@ -131,7 +131,7 @@ describe('a put to an S3 server that fails', () => {
     const call = store.put(key, [body]);
     assert.match((await failure(call)).message, /BadDigest/);
     assert.equal(await store.head(key), undefined);
-    assert.deepEqual(await store.put(key, [body]), { outcome: 'stored' });
+    assert.equal((await store.put(key, [body])).outcome, 'stored');
   });
 });
 
@@ -142,7 +142,7 @@ describe('a put in parts', () => {
 
   it('makes one object with the checksum of all of it, and comes back in parts', async () => {
     const one = await open({ settings, server });
-    assert.deepEqual(await one.store.put(key, [large]), { outcome: 'stored' });
+    assert.equal((await one.store.put(key, [large])).outcome, 'stored');
     assert.equal(one.server.bucket.uploads.size, 0);
     assert.equal(one.server.requests.filter(({ method }) => method === 'PUT').length, 5);
     assert.notEqual(one.server.bucket.objects.get(key)?.checksum, undefined);

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { StoreError } from '../../base/errors.ts';
-import { requireKey, requireListArguments, requireRange } from '../call-arguments.ts';
+import { requireKey, requireGetOptions, requireListArguments } from '../call-arguments.ts';
 import { CallGate } from '../call-gate.ts';
 import type { Call } from '../call-gate.ts';
 import { parseObjectKey } from '../object-key.ts';
@@ -76,13 +76,13 @@ export class S3ObjectStore implements ObjectStore {
   put(key: ObjectKey, parts: readonly Uint8Array[], options: PutOptions = {}): Promise<PutResult> {
     return this.#run('put', key, options, async (call, signal, whole) => {
       const { condition } = options;
-      return { outcome: await this.#put.put({ key: whole, parts, condition, call, signal }) };
+      return this.#put.put({ key: whole, parts, condition, call, signal });
     });
   }
 
   get(key: ObjectKey, options: GetOptions = {}): Promise<ObjectBody | undefined> {
     return this.#run('get', key, options, async (call, signal, whole) => {
-      requireRange(options.range);
+      requireGetOptions(options);
       // From the first byte on the caller's memory is written to; the request ends with the signal.
       const body = await call.hold(() => this.#download.get({ key: whole, options, signal }));
       return body === undefined ? undefined : { ...body, info: { ...body.info, key } };

@@ -3,7 +3,7 @@ import type { ObjectInfo, ObjectKey, PutCondition, PutResult } from '../object-s
 import { crcHeader, crcOfParts, crcText, requireStoredCrc } from './s3-checksum.ts';
 import type { S3Connection, S3Response } from './s3-connection.ts';
 import { refusalOf } from './s3-failure.ts';
-import { bodyLength, infoOfHead } from './s3-object-facts.ts';
+import { bodyLength, infoOfHead, plainEtag } from './s3-object-facts.ts';
 import { uploadInParts } from './s3-upload.ts';
 
 export interface PutSizes {
@@ -43,15 +43,18 @@ export class S3Put {
     this.#sizes = sizes;
   }
 
-  async put(request: PutRequest): Promise<Outcome> {
+  async put(request: PutRequest): Promise<PutResult> {
     const byteLength = request.parts.reduce((sum, part) => sum + part.length, 0);
     if (byteLength > this.#sizes.multipartBytesMin) return this.#putInParts(request);
     for (;;) {
       if (!this.#hasConditions && !(await this.#mayPut(request))) {
-        return refusedOutcome(request.condition);
+        return { outcome: refusedOutcome(request.condition) };
       }
       const response = await this.#putWhole(request);
-      if (response.status !== 501) return this.#outcomeOf(request, response);
+      if (response.status !== 501) {
+        const outcome = await this.#outcomeOf(request, response);
+        return outcome === 'stored' ? storedAs(request, response.headers['etag']) : { outcome };
+      }
       this.#unlearn(request, response);
       request.call.check();
     }
@@ -96,17 +99,19 @@ export class S3Put {
     return 'stored';
   }
 
-  async #putInParts(request: PutRequest): Promise<Outcome> {
+  async #putInParts(request: PutRequest): Promise<PutResult> {
     const { key, parts, condition, call, signal } = request;
     // Some servers look at no condition when parts become an object, so the bytes are saved here.
-    if (condition !== undefined && !(await this.#mayPut(request))) return refusedOutcome(condition);
-    const status = await uploadInParts(this.#connection, {
+    if (condition !== undefined && !(await this.#mayPut(request))) {
+      return { outcome: refusedOutcome(condition) };
+    }
+    const { status, etag } = await uploadInParts(this.#connection, {
       ...{ key, parts, call, signal },
       partBytes: this.#sizes.partBytes,
       hasChecksums: this.#hasChecksums,
       headers: this.#hasConditions ? conditionHeaders(condition, this.#etagForm ?? 'quoted') : {},
     });
-    return status === 200 ? 'stored' : refusedOutcome(condition);
+    return status === 200 ? storedAs(request, etag) : { outcome: refusedOutcome(condition) };
   }
 
   /** Whether the condition holds now. Another put may come between this look and ours. */
@@ -136,6 +141,12 @@ export class S3Put {
       throw refusalOf(`put of ${key}`, failure, response);
     }
   }
+}
+
+/** The tag as every get tells it, of a put without a condition: another is not asked for it. */
+function storedAs({ condition }: PutRequest, etag: string | undefined): PutResult {
+  const isTold = condition === undefined && etag !== undefined && etag !== '';
+  return isTold ? { outcome: 'stored', etag: plainEtag(etag) } : { outcome: 'stored' };
 }
 
 function conditionHeaders(

@@ -31,7 +31,7 @@ async function open(options?: OpenedS3Options): Promise<OpenedS3> {
 /** Puts and gets an object, and how many requests that took. */
 async function roundTrip({ store, server }: OpenedS3): Promise<number> {
   const before = server.requests.length;
-  assert.deepEqual(await store.put(key, [bytesOf('bytes')]), { outcome: 'stored' });
+  assert.equal((await store.put(key, [bytesOf('bytes')])).outcome, 'stored');
   assert.deepEqual((await store.get(key))?.bytes, bytesOf('bytes'));
   return server.requests.length - before;
 }
@@ -201,7 +201,7 @@ describe('an S3 server with less than AWS has', () => {
       const before = one.server.requests.length;
       const condition = { kind: 'if-match', etag } as const;
       const result = await one.store.put(key, [bytesOf(text)], { condition });
-      assert.deepEqual(result, { outcome: 'stored' });
+      assert.equal(result.outcome, 'stored');
       assert.equal(one.server.requests.length - before, requests);
     }
   });

@@ -22,6 +22,12 @@ export interface UploadRequest {
   readonly signal: AbortSignal;
 }
 
+/** The last step of an upload: 200, 404 or 412, and the tag of the object where the server tells it. */
+export interface CompletedUpload {
+  readonly status: number;
+  readonly etag?: string | undefined;
+}
+
 /** A part that the server has. */
 interface UploadedPart {
   readonly number: number;
@@ -36,14 +42,13 @@ interface PartOfBody {
 }
 
 /**
- * Puts a long body in parts, side by side, which become the object in one last step. The status of
- * that step: 200, 404 or 412. Parts of an upload that fails are removed; those of a process that
+ * Puts a long body in parts, side by side, which become the object in one last step. Parts of an upload that fails are removed; those of a process that
  * dies stay, unseen and billed, until a rule of the bucket removes them.
  */
 export async function uploadInParts(
   connection: S3Connection,
   request: UploadRequest,
-): Promise<number> {
+): Promise<CompletedUpload> {
   const { key, signal, call } = request;
   const uploadId = await begin(connection, request);
   try {
@@ -102,7 +107,7 @@ async function complete(
   { key, signal, headers, hasChecksums }: UploadRequest,
   uploadId: string,
   parts: readonly UploadedPart[],
-): Promise<number> {
+): Promise<CompletedUpload> {
   const what = `put of ${key}: complete`;
   const crc = parts.reduce((sum, part) => crc32cCombine(sum, part.crc, part.byteLength), 0);
   const checksum = { [crcHeader]: crcText(crc), 'x-amz-checksum-type': 'FULL_OBJECT' };
@@ -114,12 +119,14 @@ async function complete(
     answers: [404, 412],
   });
   if (response.status === 404) requireMissingObject(what, response);
-  if (response.status !== 200) return response.status;
+  if (response.status !== 200) return { status: response.status };
   // The status was sent before the work was done; the body says what became of it.
   const result = parseXml(response.body, what);
-  if (result.name === 'CompleteMultipartUploadResult') return 200;
+  if (result.name === 'CompleteMultipartUploadResult') {
+    return { status: 200, etag: childText(result, 'ETag') };
+  }
   const failure = failureOf(response, response.body);
-  if (failure.code === 'PreconditionFailed') return 412;
+  if (failure.code === 'PreconditionFailed') return { status: 412 };
   throw refusalOf(what, { ...failure, status: 500 }, response);
 }
 

@@ -261,6 +261,7 @@ function readAnswer(object: StoredObject | undefined, { method, key, headers }: 
     throw new S3ServerError(412, 'PreconditionFailed', 'a condition did not hold');
   }
   const facts = { etag, 'last-modified': modified.toUTCString(), 'accept-ranges': 'bytes' };
+  if (headers['if-none-match'] === etag) return { status: 304, headers: facts };
   const range = headers['range'];
   if (method === 'HEAD' || range === undefined) {
     const isWanted = headers['x-amz-checksum-mode'] === 'ENABLED' && checksum !== undefined;
