@@ -247,7 +247,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     seed: 5,
     changes: [
       {
-        file: 'src/store/read-path.ts',
+        file: 'src/store/flights.ts',
         from: "if (typeof brought !== 'string') brought.pinned.extent.pin();",
         to: '',
       },
