@@ -23,6 +23,7 @@ import { assembleStore } from './store/assemble-store.ts';
 import type { BackgroundTask } from './store/background-task.ts';
 import { IdleMemory } from './store/idle-memory.ts';
 import { beginAfter } from './store/later-task.ts';
+import type { Beginnings } from './store/later-task.ts';
 import { Rehearsal } from './store/rehearsal.ts';
 import { WorkerTranscoder } from './store/transcoder.ts';
 
@@ -116,8 +117,8 @@ export interface ServedStoreOptions extends OpenOptions {
   readonly drainMs: number;
   /** Ends that time early. */
   readonly drainSignal?: AbortSignal | undefined;
-  /** When begins what only makes the first calls faster; at once when absent. */
-  readonly begin?: Promise<void> | undefined;
+  /** When begins what only makes calls faster; at once when absent. */
+  readonly begin?: Beginnings | undefined;
   /** Put around the object store. */
   readonly wrapObjects?: ((objects: ObjectStore) => ObjectStore) | undefined;
   /** Where its memory lies for clients on this host; nowhere when absent. */
@@ -170,7 +171,7 @@ async function openResolved(
   const { drainMs, drainSignal, sharedDirectory, begin } = options;
   const drain = { drainMs, drainSignal };
   const settings = { ...config, ...drain, cacheDirectory, prefaultBytes, sharedDirectory };
-  const rehearsal = beginAfter(begin, () => {
+  const rehearsal = beginAfter(begin?.rest, () => {
     transcoder.warmUp();
     // Loads the native code now: the first read from disk would wait 4 ms for it.
     crc32c(new Uint8Array(4096));

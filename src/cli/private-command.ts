@@ -161,11 +161,12 @@ async function serve(parts: PrivateParts): Promise<void> {
 function openStoreOf(parts: PrivateParts): Promise<ServedStore> {
   const { platform, events, config, doors, memory, hurry, isReady, daemonUrl } = parts;
   if (daemonUrl !== undefined) return openRelayed(daemonUrl, parts);
+  const ready = isReady.promise;
+  // What compiles code waits for the owner's first calls.
+  const rest = ready.then(() => firstRest({ clock: platform.clock, processorMs }));
   return openServedStore(config, platform, {
     ...{ logger: events, drainMs: doors.drainMs, drainSignal: hurry.signal },
-    ...{ sharedDirectory: memory.directory, hasProcess: true },
-    // What compiles code and touches memory waits for the owner's first calls.
-    begin: isReady.promise.then(() => firstRest({ clock: platform.clock, processorMs })),
+    ...{ sharedDirectory: memory.directory, hasProcess: true, begin: { ready, rest } },
   });
 }
 

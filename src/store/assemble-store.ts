@@ -21,6 +21,7 @@ import { Counters } from './counters.ts';
 import { KnownSharing } from './known-sharing.ts';
 import type { ReadLegacy } from './legacy-namespaces.ts';
 import { beginAfter } from './later-task.ts';
+import type { Beginnings } from './later-task.ts';
 import { openLocalTiers } from './local-tiers.ts';
 import type { LocalTiers } from './local-tiers.ts';
 import { ObjectTier } from './object-tier.ts';
@@ -78,8 +79,8 @@ export interface StoreFoundation {
   readonly ledger?: RequestLedger | undefined;
   readonly transcoder: Transcoder;
   readonly settings: StoreSettings;
-  /** When the memory tier is touched ahead of need, unless another thread does that; at once when absent. */
-  readonly begin?: Promise<void> | undefined;
+  /** When memory is made ahead of need; at once when absent. */
+  readonly begin?: Beginnings | undefined;
   /** What else runs beside the store, and is stopped when it closes. */
   readonly background?: readonly BackgroundTask[] | undefined;
 }
@@ -166,7 +167,7 @@ function boundOf(bytes: number | false): number | undefined {
   return bytes === false ? undefined : bytes;
 }
 
-/** Another thread takes time from nobody who waits for this one, and the first load may be a moment away. */
+/** The first load may be a moment away; but this thread has its calls to do then. */
 function beginPrefault(
   { platform, settings, begin }: StoreFoundation,
   memory: SlabMemoryTier,
@@ -174,8 +175,9 @@ function beginPrefault(
   const { prefaultBytes = 0, sharedDirectory } = settings;
   // Memory of shared files is dearer than that of the process, and a daemon has time between calls.
   const isKeptUp = sharedDirectory !== undefined;
-  const when = memory.source.isTakenLater ? undefined : begin;
-  return beginAfter(when, () => new Prefault(memory, platform.clock, prefaultBytes, isKeptUp));
+  const when = memory.source.isTakenLater ? begin?.ready : begin?.rest;
+  const upkeep = { isKeptUp, rest: begin?.rest };
+  return beginAfter(when, () => new Prefault(memory, platform.clock, prefaultBytes, upkeep));
 }
 
 /** For clients on this host, which then ask for no key that it knows. */

@@ -1,5 +1,13 @@
 import type { BackgroundTask } from './background-task.ts';
 
+/** When a store begins what it can be opened without. */
+export interface Beginnings {
+  /** It may be called from now on: what the first calls need. */
+  readonly ready: Promise<void>;
+  /** The process has come to rest for the first time: what only makes later calls faster. */
+  readonly rest: Promise<void>;
+}
+
 /**
  * A task that begins when the promise resolves: what makes later calls faster must not make the start
  * of a process slower that somebody waits for. Stopped before, it never begins.

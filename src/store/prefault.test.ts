@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ManualClock } from '../../test/support/manual-clock.ts';
+import { deferred } from '../base/deferred.ts';
 import { limits } from '../blocks/limits.ts';
 import { noReaders } from '../cache/outside-readers.ts';
 import { processMemory } from '../platform/payload-memory.ts';
@@ -54,7 +55,7 @@ describe('memory made ahead of need', () => {
   it('is made again behind what is taken, when that has rested', async () => {
     const clock = new ManualClock();
     const tier = new SlabMemoryTier(64 * unit);
-    const prefault = new Prefault(tier, clock, 8 * unit, true);
+    const prefault = new Prefault(tier, clock, 8 * unit, { isKeptUp: true });
     await turns(clock);
     assert.equal(tier.usage.slabBytes, 8 * unit);
     allocate(tier, 6);
@@ -69,7 +70,7 @@ describe('memory made ahead of need', () => {
   it('is made again at once by another thread, when half of it is taken', async () => {
     const clock = new ManualClock();
     const { tier, give, asked } = tierOfAnotherThread(64);
-    const prefault = new Prefault(tier, clock, 8 * unit, true);
+    const prefault = new Prefault(tier, clock, 8 * unit, { isKeptUp: true });
     await settle(clock, give);
     assert.deepEqual([tier.source.aheadBytes, asked()], [8 * unit, 2]);
     allocate(tier, 1);
@@ -84,10 +85,34 @@ describe('memory made ahead of need', () => {
     await prefault.stop();
   });
 
+  it('is made again by another thread only later, until the process has come to rest', async () => {
+    const clock = new ManualClock();
+    const { tier, give, asked } = tierOfAnotherThread(64);
+    const rest = deferred<void>();
+    const prefault = new Prefault(tier, clock, 8 * unit, { isKeptUp: true, rest: rest.promise });
+    await settle(clock, give);
+    assert.equal(asked(), 2);
+    allocate(tier, 10);
+    await turns(clock);
+    assert.equal(asked(), 2, 'the first load is under way');
+    clock.advance(100);
+    await settle(clock, give);
+    assert.ok(asked() > 2);
+    assert.equal(tier.source.aheadBytes, 8 * unit);
+    rest.resolve();
+    await turns(clock);
+    const before = asked();
+    allocate(tier, 5);
+    await turns(clock);
+    assert.equal(asked(), before + 1);
+    await settle(clock, give);
+    await prefault.stop();
+  });
+
   it('never exceeds the budget', async () => {
     const clock = new ManualClock();
     const tier = new SlabMemoryTier(64 * unit);
-    const prefault = new Prefault(tier, clock, 8 * unit, true);
+    const prefault = new Prefault(tier, clock, 8 * unit, { isKeptUp: true });
     for (let i = 0; i < 16; i += 1) {
       allocate(tier, 4);
       clock.advance(100);
@@ -101,7 +126,7 @@ describe('memory made ahead of need', () => {
   it('is not made any more when other lengths are needed', async () => {
     const clock = new ManualClock();
     const tier = new SlabMemoryTier(64 * unit);
-    const prefault = new Prefault(tier, clock, 8 * unit, true);
+    const prefault = new Prefault(tier, clock, 8 * unit, { isKeptUp: true });
     await turns(clock);
     // One of two pieces makes room for it.
     assert.ok(tier.allocate(58 * unit) !== undefined);
@@ -115,7 +140,7 @@ describe('memory made ahead of need', () => {
   it('is made once where it is not kept up', async () => {
     const clock = new ManualClock();
     const tier = new SlabMemoryTier(64 * unit);
-    const prefault = new Prefault(tier, clock, 8 * unit, false);
+    const prefault = new Prefault(tier, clock, 8 * unit, { isKeptUp: false });
     await turns(clock);
     allocate(tier, 6);
     assert.equal(clock.waiting, 0);
@@ -126,7 +151,7 @@ describe('memory made ahead of need', () => {
   it('ends when the store does', async () => {
     const clock = new ManualClock();
     const tier = new SlabMemoryTier(64 * unit);
-    const prefault = new Prefault(tier, clock, 8 * unit, true);
+    const prefault = new Prefault(tier, clock, 8 * unit, { isKeptUp: true });
     await turns(clock);
     allocate(tier, 1);
     await prefault.stop();

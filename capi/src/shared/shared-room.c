@@ -9,7 +9,16 @@
 #include <time.h>
 #include <unistd.h>
 
-void wmbt_room_meet(const uint8_t *memory, size_t length) {
+/* Of Linux 5.14; older headers do not have it. */
+#if defined(__linux__) && !defined(MADV_POPULATE_WRITE)
+#define MADV_POPULATE_WRITE 23
+#endif
+
+void wmbt_room_meet(uint8_t *memory, size_t length) {
+#if defined(MADV_POPULATE_WRITE)
+  /* Takes half as long as a fault for each page. An older system does not know it. */
+  if (madvise(memory, length, MADV_POPULATE_WRITE) == 0) return;
+#endif
   const size_t page = (size_t)sysconf(_SC_PAGESIZE);
   for (size_t at = 0; at < length; at += page) (void)*(const volatile uint8_t *)(memory + at);
 }

@@ -23,10 +23,10 @@
 int wmbt_room_reserve(int fd, off_t start, off_t length);
 
 /*
- * Has the mapping meet every page of a range that was reserved, so that whoever writes there later meets none. Nobody
- * writes there meanwhile. Of huge pages one fault is for sixteen short ones; others are zeroed only now.
+ * Has the mapping, which may be written, meet every page of a range that was reserved, so that whoever writes there later
+ * meets none. Nobody writes there meanwhile, and what is there stays. Short pages are zeroed only now.
  */
-void wmbt_room_meet(const uint8_t *memory, size_t length);
+void wmbt_room_meet(uint8_t *memory, size_t length);
 
 /*
  * The file from its beginning, shared with whoever maps it, at an address that lets huge pages of it be mapped as such.
