@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "../src/crc32c.h"
+#include "decode.h"
 #include "index.h"
 #include "kernels.h"
 #include "known-file.h"
@@ -15,7 +16,7 @@
 #include "system.h"
 
 /* Changes with the functions below: src/platform/native.ts loads no other. */
-enum { interface_version = 14 };
+enum { interface_version = 15 };
 
 struct function {
   const char *name;
@@ -27,6 +28,8 @@ static const struct function functions[] = {
     {"copy", wmbt_node_copy},
     {"acknowledge", wmbt_node_acknowledge},
     {"mergePlanes", wmbt_node_merge_planes},
+    {"decode", wmbt_node_decode},
+    {"decodeLater", wmbt_node_decode_later},
     {"chainKeys", wmbt_node_chain_keys},
     {"carryOut", wmbt_node_carry_out},
     {"lock", wmbt_node_lock},

@@ -11,6 +11,23 @@ export interface NativeKernels {
    */
   mergePlanes(target: Uint8Array, lows: Uint8Array, highs: Uint8Array): void;
   /**
+   * Fills `target` with what a frame of zstd holds, by the zstd of the system; or with values of two bytes if it `hasPlanes`, all
+   * low bytes and then all high ones, of which `lows` are the low ones where it is not empty. Gives the CRC32C of `target`;
+   * undefined when nothing was done, for want of such a library or of memory. The frame was checked by `checkZstdFrame`.
+   *
+   * @throws Error saying what is wrong with the frame; what `target` holds is undefined then.
+   */
+  decode(
+    target: Uint8Array,
+    frame: Uint8Array,
+    lows: Uint8Array,
+    hasPlanes: boolean,
+  ): number | undefined;
+  /** The same on a thread of the system's. What it reads stays as it is meanwhile. */
+  decodeLater(
+    ...payload: Parameters<NativeKernels['decode']>
+  ): Promise<number | undefined> | undefined;
+  /**
    * Fills `keys` with digests of 64 ASCII characters: each is the BLAKE3 digest of the 64 characters
    * before it, of which `tip` holds the first, and of the next `blockTokens` tokens.
    */

@@ -101,7 +101,7 @@ export async function decodePayloadLater(
 }
 
 /** What of a payload is under its codec: all of it, or the high bytes. */
-function packedOf(payload: StoredPayload, target: Uint8Array): StoredPayload {
+export function packedOf(payload: StoredPayload, target: Uint8Array): StoredPayload {
   const { filter, rawLength, stored } = payload;
   assert(target.length === rawLength, `target of ${target.length} bytes for ${rawLength}`);
   if (filter !== 'split2') return payload;

@@ -69,8 +69,12 @@ export async function decompressFrameLater(
   }
 }
 
-/** What may be handed to a decompressor. */
-function checkedFrame(frame: Uint8Array, byteLength: number): Uint8Array {
+/**
+ * What may be handed to a decompressor: a frame that states its size.
+ *
+ * @throws StoreError `CORRUPT` when it is not exactly one frame that can hold that many bytes.
+ */
+export function checkedFrame(frame: Uint8Array, byteLength: number): Uint8Array {
   assert(byteLength <= limits.payloadBytesMax, `decompressing to ${byteLength} bytes`);
   checkZstdFrame(frame, byteLength);
   return withContentSize(frame, byteLength);
@@ -81,7 +85,8 @@ function ofLength(content: Uint8Array, byteLength: number): Uint8Array {
   throw new StoreError('CORRUPT', `zstd frame held ${content.length} of ${byteLength} bytes`);
 }
 
-function corrupt(frame: Uint8Array, cause: unknown): unknown {
+/** What is thrown when a decompressor threw that. */
+export function corrupt(frame: Uint8Array, cause: unknown): unknown {
   if (cause instanceof AssertionError || isStoreError(cause)) return cause;
   const message = `zstd frame of ${frame.length} bytes does not decode: ${messageOf(cause)}`;
   return new StoreError('CORRUPT', message, { cause });

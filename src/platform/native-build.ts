@@ -109,8 +109,11 @@ export function nativeModuleBuild(compiler: string): Build {
     'include',
   );
   // Node itself has the functions of Node-API: they are found when the module is loaded.
+  // Older versions of glibc have dlopen in a library of its own.
   const shared =
-    process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared'];
+    process.platform === 'darwin'
+      ? ['-bundle', '-undefined', 'dynamic_lookup']
+      : ['-shared', '-ldl'];
   return {
     compiler,
     // A function that nobody declared would be missed by whoever calls it first.

@@ -39,7 +39,7 @@ export type NativeChoice =
   { readonly code: NativeCode } | { readonly code: undefined; readonly reason: string };
 
 /** The version of the functions above that this program knows; capi/node/module.c has the same. */
-const interfaceVersion = 14;
+const interfaceVersion = 15;
 
 /** The package's own folder: three above this file's, in a clone and where it is installed. */
 export const packageRoot = fileURLToPath(new URL('../../..', import.meta.url));

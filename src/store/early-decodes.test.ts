@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { withoutNative } from '../../test/support/c-compiler.ts';
 import { headerOf } from '../../test/support/encoded-frames.ts';
 import { inSharedMemory, smoothPayload } from '../../test/support/payloads.ts';
+import { builtKernels, withoutSystemZstd } from '../../test/support/system-zstd.ts';
 import { crc32c } from '../base/crc32c.ts';
 import { deferred } from '../base/deferred.ts';
 import { isStoreError } from '../base/errors.ts';
+import { useNativeKernels } from '../base/native-kernels.ts';
 import { limits } from '../blocks/limits.ts';
 import { boundCrc } from '../format/frame.ts';
 import { loadZstd } from '../format/zstd.ts';
@@ -72,31 +75,71 @@ function isCorrupt(error: unknown): boolean {
   return isStoreError(error, 'CORRUPT');
 }
 
-describe('what is decoded before a worker is there', () => {
-  const payloads = {
-    'values with smooth high bytes': smoothPayload('smooth', 700 * kib),
-    'an odd number of such bytes': smoothPayload('odd', 300 * kib + 1),
-    text: text(60_000),
-  };
-  for (const [what, payload] of Object.entries(payloads)) {
-    it(`is what was encoded: ${what}`, async () => {
-      const task = taskOf(payload);
-      assert.ok(task.stored.length >= 64 * kib, 'a thread decompresses it');
-      await new EarlyDecodes().decode(task, zstd);
-      assert.deepEqual(new Uint8Array(task.target), payload);
+const ways = {
+  'another zstd': { skip: false, kernels: () => undefined, by: () => zstd },
+  'the zstd of the system': {
+    skip: withoutSystemZstd(),
+    kernels: builtKernels,
+    by: () => assert.fail('another one is asked'),
+  },
+} as const;
+
+for (const [name, { skip, kernels, by }] of Object.entries(ways)) {
+  describe(`what ${name} decodes before a worker is there`, { skip }, () => {
+    before(() => useNativeKernels(kernels()));
+    after(() => useNativeKernels(undefined));
+    const payloads = {
+      'values with smooth high bytes': smoothPayload('smooth', 700 * kib),
+      'an odd number of such bytes': smoothPayload('odd', 300 * kib + 1),
+      text: text(60_000),
+    };
+    for (const [what, payload] of Object.entries(payloads)) {
+      it(`is what was encoded: ${what}`, async () => {
+        const task = taskOf(payload);
+        assert.ok(task.stored.length >= 64 * kib, 'a thread decompresses it');
+        await new EarlyDecodes().decode(task, by);
+        assert.deepEqual(new Uint8Array(task.target), payload);
+      });
+    }
+
+    it('is CORRUPT when anything of it is damaged', async () => {
+      const decodes = new EarlyDecodes();
+      const payload = smoothPayload('damaged', 300 * kib);
+      const whole = taskOf(payload);
+      const { stored, header } = whole;
+      for (let at = 0; at < stored.length; at += 20_011) {
+        const damaged = new Uint8Array(stored);
+        damaged[at] ^= 1 << (at % 8);
+        await assert.rejects(decodes.decode({ ...whole, stored: damaged }, by), isCorrupt);
+        // The checksum of what is stored may hold all the same.
+        await assert.rejects(decodes.decode(withStored(whole, damaged), by), isCorrupt);
+      }
+      const cut = withStored(whole, stored.subarray(0, stored.length - 1));
+      await assert.rejects(decodes.decode(cut, by), isCorrupt);
+      const other = { ...whole, header: { ...header, rawCrc: header.rawCrc ^ 1 } };
+      await assert.rejects(decodes.decode(other, by), isCorrupt);
+      for (const rawLength of [header.rawLength - 2, header.rawLength + 2]) {
+        const target = new Uint8Array(new SharedArrayBuffer(rawLength));
+        const task = { header: { ...header, rawLength }, stored, target };
+        await assert.rejects(decodes.decode(task, by), isCorrupt);
+      }
     });
-  }
+  });
+}
+
+describe('what is decoded before a worker is there', () => {
+  afterEach(() => useNativeKernels(undefined));
 
   it('is decompressed by three threads at most, and what is short here', async () => {
     const { held, here, ends } = heldZstd();
     const decodes = new EarlyDecodes();
     const long = smoothPayload('long', 200 * kib);
     const tasks = Array.from({ length: 7 }, () => taskOf(long));
-    const decoding = Promise.all(tasks.map((task) => decodes.decode(task, held)));
+    const decoding = Promise.all(tasks.map((task) => decodes.decode(task, () => held)));
     await turn();
     assert.deepEqual([ends.length, here()], [3, 0]);
     const short = taskOf(smoothPayload('short', 40 * kib));
-    await decodes.decode(short, held);
+    await decodes.decode(short, () => held);
     assert.deepEqual([ends.length, here()], [3, 1]);
     for (let next = 0; next < 7; next += 1) {
       ends[next]();
@@ -112,35 +155,50 @@ describe('what is decoded before a worker is there', () => {
     const decodes = new EarlyDecodes();
     const task = taskOf(smoothPayload('waiting', 150 * kib));
     const waiting = Array.from({ length: limits.workerTasksMax + 3 }, () =>
-      decodes.decode(task, held),
+      decodes.decode(task, () => held),
     );
-    await assert.rejects(decodes.decode(task, held), (error) => isStoreError(error, 'BUSY'));
+    await assert.rejects(
+      decodes.decode(task, () => held),
+      (error) => isStoreError(error, 'BUSY'),
+    );
     for (let at = 0; at < waiting.length; at += 1) {
       ends[at]();
       await waiting[at];
     }
   });
 
-  it('is CORRUPT when anything of it is damaged', async () => {
-    const decodes = new EarlyDecodes();
-    const payload = smoothPayload('damaged', 300 * kib);
-    const whole = taskOf(payload);
-    const { stored, header } = whole;
-    for (let at = 0; at < stored.length; at += 20_011) {
-      const damaged = new Uint8Array(stored);
-      damaged[at] ^= 1 << (at % 8);
-      await assert.rejects(decodes.decode({ ...whole, stored: damaged }, zstd), isCorrupt);
-      // The checksum of what is stored may hold all the same.
-      await assert.rejects(decodes.decode(withStored(whole, damaged), zstd), isCorrupt);
-    }
-    const cut = withStored(whole, stored.subarray(0, stored.length - 1));
-    await assert.rejects(decodes.decode(cut, zstd), isCorrupt);
-    const other = { ...whole, header: { ...header, rawCrc: header.rawCrc ^ 1 } };
-    await assert.rejects(decodes.decode(other, zstd), isCorrupt);
-    for (const rawLength of [header.rawLength - 2, header.rawLength + 2]) {
-      const target = new Uint8Array(new SharedArrayBuffer(rawLength));
-      const task = { header: { ...header, rawLength }, stored, target };
-      await assert.rejects(decodes.decode(task, zstd), isCorrupt);
+  it(
+    'is not tried again with the zstd of the system once there is none',
+    { skip: withoutNative() },
+    async () => {
+      const { held, here, ends } = heldZstd();
+      let asked = 0;
+      const decodeLater = (): Promise<undefined> => {
+        asked += 1;
+        return Promise.resolve(undefined);
+      };
+      useNativeKernels({ ...builtKernels(), decodeLater });
+      const decodes = new EarlyDecodes();
+      const long = taskOf(smoothPayload('long', 200 * kib));
+      const decoding = [1, 2].map(() => decodes.decode(long, () => held));
+      await turn();
+      assert.deepEqual([asked, ends.length], [2, 2]);
+      decoding.push(decodes.decode(long, () => held));
+      await turn();
+      assert.deepEqual([asked, ends.length], [2, 3]);
+      for (const end of ends) end();
+      assert.deepEqual(await Promise.all(decoding), [true, true, true]);
+      const short = taskOf(smoothPayload('short', 40 * kib));
+      assert.equal(await decodes.decode(short, () => held), true);
+      assert.equal(here(), 1);
+    },
+  );
+
+  it('is left alone where there is no zstd at all', async () => {
+    for (const byteLength of [40 * kib, 200 * kib]) {
+      const task = taskOf(smoothPayload('left', byteLength));
+      assert.equal(await new EarlyDecodes().decode(task, () => undefined), false);
+      assert.ok(task.target.every((byte) => byte === 0));
     }
   });
 });

@@ -5,6 +5,8 @@ import { limits } from '../blocks/limits.ts';
 import { boundCrc } from '../format/frame.ts';
 import type { FrameHeader } from '../format/frame.ts';
 import { decodePayloadInto, decodePayloadLater } from '../format/payload-codec.ts';
+import type { StoredPayload } from '../format/payload-codec.ts';
+import { decodeBySystem, decodeBySystemLater } from '../format/system-decode.ts';
 import type { Zstd } from '../format/zstd.ts';
 
 /** Stored bytes of a frame to check, and to decode into `target` unless they are raw. */
@@ -26,24 +28,64 @@ const threadsMax = 3;
 
 /**
  * Decodes before a worker has started, which takes longer than all that the first prompt needs takes to decode
- * (docs/decisions/0121): threads of the system's decompress, which start at once, and this one does the rest.
+ * (docs/decisions/0121): threads of the system's decompress, which start at once, and this one does the rest. The zstd of the
+ * system needs no start either, and leaves less of a rest (docs/decisions/0124); another one does it where that is missing.
  */
 export class EarlyDecodes {
   readonly #threads = new Semaphore(threadsMax);
+  /** False when it has turned out that there is none that can be used. */
+  #mayHaveSystemZstd = true;
 
-  /** Rejects as `Transcoder.decode`. */
-  async decode(task: EarlyDecode, zstd: Zstd): Promise<void> {
+  /** False when there is no zstd at all, and nothing was done. Rejects as `Transcoder.decode`. */
+  async decode(task: EarlyDecode, zstd: () => Zstd | undefined): Promise<boolean> {
     const { header, stored, target } = task;
-    if (stored.length < laterBytesMin) return decodeNow(task, () => zstd);
-    if (this.#threads.waiting >= limits.workerTasksMax) {
+    const isShort = stored.length < laterBytesMin;
+    if (!isShort && this.#threads.waiting >= limits.workerTasksMax) {
       const message = `${limits.workerTasksMax} payloads wait to be decoded already`;
       throw new StoreError('BUSY', message);
     }
     checkStored(task);
     const { codec, filter, rawLength } = header;
     const payload = { codec, filter, stored, rawLength };
-    await this.#threads.run(() => decodePayloadLater(payload, target, zstd));
-    checkRaw(header, crc32c(target));
+    const crc = isShort
+      ? this.#decodeHere(payload, target, zstd)
+      : await this.#threads.run(() => this.#decodeLater(payload, target, zstd));
+    if (crc === undefined) return false;
+    checkRaw(header, crc);
+    return true;
+  }
+
+  /** The CRC32C of the payload; undefined when there is no zstd. */
+  #decodeHere(
+    payload: StoredPayload,
+    target: Uint8Array,
+    zstd: () => Zstd | undefined,
+  ): number | undefined {
+    const crc = this.#mayHaveSystemZstd ? decodeBySystem(payload, target) : undefined;
+    if (crc !== undefined) return crc;
+    const other = this.#other(zstd);
+    if (other === undefined) return undefined;
+    decodePayloadInto(payload, target, other);
+    return crc32c(target);
+  }
+
+  /** The same, by a thread of the system's. */
+  async #decodeLater(
+    payload: StoredPayload,
+    target: Uint8Array,
+    zstd: () => Zstd | undefined,
+  ): Promise<number | undefined> {
+    const crc = this.#mayHaveSystemZstd ? await decodeBySystemLater(payload, target) : undefined;
+    if (crc !== undefined) return crc;
+    const other = this.#other(zstd);
+    if (other === undefined) return undefined;
+    await decodePayloadLater(payload, target, other);
+    return crc32c(target);
+  }
+
+  #other(zstd: () => Zstd | undefined): Zstd | undefined {
+    this.#mayHaveSystemZstd = false;
+    return zstd();
   }
 }
 

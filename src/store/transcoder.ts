@@ -105,11 +105,11 @@ export class WorkerTranscoder implements Transcoder {
     if (task.target === undefined && task.stored.length <= inPlaceBytesMax()) {
       return decodeNow(task, neverNeeded);
     }
-    const zstd = this.#isFasterHere(task) ? this.#zstdHere() : undefined;
-    if (zstd !== undefined) {
-      return task.target === undefined
-        ? decodeNow(task, neverNeeded)
-        : this.#earlyDecodes.decode({ ...task, target: task.target }, zstd);
+    const { target } = task;
+    if (this.#isFasterHere(task)) {
+      if (target === undefined) return decodeNow(task, neverNeeded);
+      const zstd = (): Zstd | undefined => this.#zstdHere();
+      if (await this.#earlyDecodes.decode({ ...task, target }, zstd)) return;
     }
     await this.#pool.run<TranscodeTask, undefined>({ kind: 'decode', ...task });
   }

@@ -124,4 +124,5 @@ export const ofCAlone: readonly string[] = flatten({
   'node/arguments.h': ['wmbt_arguments_max'],
   'node/steps.c': ['lists_max', 'program_bytes_max', 'vectors_per_write_max'],
   'node/system.c': ['SOCK_CLOEXEC'],
+  'node/system-zstd.c': ['oldest_version', 'next_major_version', 'kept_max'],
 });
