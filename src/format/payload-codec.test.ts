@@ -11,6 +11,7 @@ import { syntheticKv } from '../../test/golden/synthetic-kv.ts';
 import { decodePayloadInto, encodePayload, shuffle2, unshuffle2Into } from './payload-codec.ts';
 import type { EncodedPayload, StoredPayload } from './payload-codec.ts';
 import { loadZstd } from './zstd.ts';
+import type { Zstd } from './zstd.ts';
 
 const zstd = loadZstd();
 const level1 = { compress: true, level: 1 } as const;
@@ -122,6 +123,30 @@ describe('encodePayload()', () => {
       assert.equal(encoded.stored, payload);
     }
     assert.equal(encodePayload(new Uint8Array(128), level1, zstd).codec, 'zstd');
+  });
+
+  it('compresses a short payload once for each way, and stores the best of them', () => {
+    const calls: number[] = [];
+    const counting: Zstd = {
+      ...zstd,
+      compress: (input, level) => {
+        calls.push(input.length);
+        return zstd.compress(input, level);
+      },
+    };
+    const text = Uint8Array.from(Buffer.from('the quick brown wombat digs. '.repeat(140)));
+    for (const payload of [text, syntheticKv('bf16', 4096), new Uint8Array(4096)]) {
+      calls.length = 0;
+      const encoded = encodePayload(payload, level1, counting);
+      assert.equal(encoded.codec, 'zstd');
+      assert.deepEqual(decoded(encoded, payload.length), payload);
+      const { length } = payload;
+      assert.deepEqual(
+        [...calls].sort((a, b) => a - b),
+        [length - (length >>> 1), length, length],
+      );
+      assert.ok(encoded.stored.length <= 1.01 * zstd.compress(payload, 1).length);
+    }
   });
 
   it('stores raw when the sample gains but the whole does not, or the sample does not', () => {

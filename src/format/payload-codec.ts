@@ -63,10 +63,11 @@ export function encodePayload(
   if (!options.compress || payload.length < compressBytesMin) return raw;
   const compress: Compress = (input) => zstd.compress(input, options.level);
   const sample = sampleOf(payload);
-  const trial = tryFilters(sample, sample === payload, compress);
+  const isWhole = sample === payload;
+  const trial = isWhole ? tryWhole(payload, compress) : trySample(sample, compress);
   if (!pays(trial.length, sample.length)) return raw;
   const { filter } = trial;
-  const stored = compressFiltered(payload, filter, compress);
+  const stored = trial.stored?.() ?? compressFiltered(payload, filter, compress);
   return pays(stored.length, payload.length) ? { codec: 'zstd', filter, stored } : raw;
 }
 
@@ -174,28 +175,85 @@ function mergePlanesInto(lows: Uint8Array, highs: Uint8Array, target: Uint8Array
   if (highs.length > count) target[target.length - 1] = highs[count];
 }
 
+/** The best way that a trial found, and how long what it compressed is by that. */
+interface Trial {
+  readonly filter: Filter;
+  readonly length: number;
+  /** What a trial of the whole payload has made already. */
+  readonly stored?: () => Uint8Array;
+}
+
 /**
- * Compresses the sample every way and tells the best, by its length. Of a mere sample the planes go
- * apart: zstd codes up to 128 KiB by one table, and low and high bytes, which would share one in
- * something so short, do not in most of a long payload. Together such a sample shows no gain over
- * plain where the whole has.
+ * Of a mere sample the planes go apart: zstd codes up to 128 KiB by one table, and low and high bytes, which would
+ * share one in something so short, do not in most of a long payload. Together such a sample shows no gain over plain
+ * where the whole has.
  */
-function tryFilters(
-  sample: Uint8Array,
-  isWhole: boolean,
-  compress: Compress,
-): { readonly filter: Filter; readonly length: number } {
+function trySample(sample: Uint8Array, compress: Compress): Trial {
   const plain = compress(sample).length;
-  const shuffled = shuffle2(sample);
-  const count = shuffled.length >>> 1;
-  const low = compress(shuffled.subarray(0, count)).length;
-  const high = compress(shuffled.subarray(count)).length;
-  const together = isWhole ? compress(shuffled).length : low + high;
-  if (plain <= together && plain <= count + high) return { filter: 'none', length: plain };
+  const { lows, highs } = planesOf(sample);
+  const high = compress(highs).length;
+  const lengths = { plain, together: compress(lows).length + high, split: lows.length + high };
+  const filter = bestFilter(lengths);
+  return { filter, length: lengthBy(filter, lengths) };
+}
+
+/** A short payload is compressed whole, every way, and not once more by the best one. */
+function tryWhole(payload: Uint8Array, compress: Compress): Trial {
+  const plain = compress(payload);
+  const { shuffled, lows, highs } = planesOf(payload);
+  const high = compress(highs);
+  const together = compress(shuffled);
+  const lengths = {
+    plain: plain.length,
+    together: together.length,
+    split: lows.length + high.length,
+  };
+  const filter = bestFilter(lengths);
+  const stored = {
+    none: () => plain,
+    shuffle2: () => together,
+    split2: () => concatBytes([lows, high]),
+  };
+  return { filter, length: lengthBy(filter, lengths), stored: stored[filter] };
+}
+
+interface TrialLengths {
+  readonly plain: number;
+  readonly together: number;
+  readonly split: number;
+}
+
+function bestFilter({ plain, together, split }: TrialLengths): Filter {
+  if (plain <= together && plain <= split) return 'none';
   // Low bytes that hardly compress are not worth decompressing: half the work, the same size.
-  const isLowNoise = count + high <= together * (1 + splitLossMax);
-  if (isLowNoise) return { filter: 'split2', length: count + high };
-  return { filter: 'shuffle2', length: together };
+  return split <= together * (1 + splitLossMax) ? 'split2' : 'shuffle2';
+}
+
+function lengthBy(filter: Filter, { plain, together, split }: TrialLengths): number {
+  switch (filter) {
+    case 'none':
+      return plain;
+    case 'shuffle2':
+      return together;
+    case 'split2':
+      return split;
+    default:
+      return filter satisfies never;
+  }
+}
+
+interface Planes {
+  /** Both, one behind the other. */
+  readonly shuffled: Uint8Array;
+  readonly lows: Uint8Array;
+  /** With the odd last byte. */
+  readonly highs: Uint8Array;
+}
+
+function planesOf(payload: Uint8Array): Planes {
+  const shuffled = shuffle2(payload);
+  const count = payload.length >>> 1;
+  return { shuffled, lows: shuffled.subarray(0, count), highs: shuffled.subarray(count) };
 }
 
 function compressFiltered(payload: Uint8Array, filter: Filter, compress: Compress): Uint8Array {
@@ -205,9 +263,8 @@ function compressFiltered(payload: Uint8Array, filter: Filter, compress: Compres
     case 'shuffle2':
       return compress(shuffle2(payload));
     case 'split2': {
-      const shuffled = shuffle2(payload);
-      const lows = payload.length >>> 1;
-      return concatBytes([shuffled.subarray(0, lows), compress(shuffled.subarray(lows))]);
+      const { lows, highs } = planesOf(payload);
+      return concatBytes([lows, compress(highs)]);
     }
     default:
       return filter satisfies never;
