@@ -178,7 +178,7 @@ async function openResolved(
     return new Rehearsal(platform, transcoder, logger);
   });
   const background: BackgroundTask[] = [rehearsal];
-  if (options.hasProcess === true) background.push(idleMemory(platform, pool));
+  if (options.hasProcess === true) background.push(idleMemory(platform, transcoder));
   try {
     return await assembleStore({
       ...{ platform, logger, objects, ledger, transcoder, settings, background, begin },
@@ -191,11 +191,11 @@ async function openResolved(
   }
 }
 
-function idleMemory({ clock }: Platform, pool: WorkerPool): IdleMemory {
+function idleMemory({ clock }: Platform, transcoder: WorkerTranscoder): IdleMemory {
   return new IdleMemory({
     ...{ clock, processorMs, trim: () => nativeCodeInUse()?.trimHeap() },
     collect: () => {
-      pool.rest();
+      transcoder.rest();
       collectGarbage();
     },
   });

@@ -4,14 +4,14 @@ import { assert } from './assert.ts';
  * Memory that is used again: the first touch of fresh pages costs several times what a copy does.
  * The one given back last is taken first, and at most `bytesMax` are kept.
  */
-export class BufferPool {
+export class BufferPool<Memory extends Uint8Array = Uint8Array> {
   readonly #bytesMax: number;
-  readonly #make: (length: number) => Uint8Array;
-  readonly #free: Uint8Array[] = [];
+  readonly #make: (length: number) => Memory;
+  readonly #free: Memory[] = [];
   #bytes = 0;
 
   /** `make` gives fresh memory of that length, or throws what {@link take} throws then. */
-  constructor(bytesMax: number, make = (length: number): Uint8Array => new Uint8Array(length)) {
+  constructor(bytesMax: number, make: (length: number) => Memory) {
     this.#bytesMax = bytesMax;
     this.#make = make;
   }
@@ -22,7 +22,7 @@ export class BufferPool {
   }
 
   /** Memory of at least so many bytes, and not much more; what it holds is anything. */
-  take(byteLength: number): Uint8Array {
+  take(byteLength: number): Memory {
     if (byteLength < pooledBytesMin) return this.#make(byteLength);
     for (let index = this.#free.length - 1; index >= 0; index -= 1) {
       const { length } = this.#free[index];
@@ -35,7 +35,7 @@ export class BufferPool {
   }
 
   /** Takes back what {@link take} gave. Nobody may use it any more. */
-  give(memory: Uint8Array): void {
+  give(memory: Memory): void {
     if (memory.length < pooledBytesMin || memory.length > this.#bytesMax) return;
     while (this.#bytes + memory.length > this.#bytesMax) {
       this.#bytes -= this.#free.shift()?.length ?? this.#bytes;

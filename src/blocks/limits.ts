@@ -303,6 +303,12 @@ export const limits = {
   /** Payloads up to here are encoded together by one worker, so many at most (docs/decisions/0096). */
   shortEncodeBytesMax: 16 * kib,
   shortEncodesTogetherMax: 16,
+  /**
+   * Longer payloads, up to here, are encoded into memory that is used again, of which so much is kept (docs/decisions/0117):
+   * what the uploads in flight have of blocks of 4 MiB.
+   */
+  encodedInPlaceBytesMax: 16 * mib,
+  encodedKeptBytes: 16 * mib,
   /** Tasks queued for them. */
   workerTasksMax: 1024,
   /**

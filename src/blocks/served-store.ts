@@ -111,14 +111,21 @@ export interface SaveWantedOptions extends SaveOptions {
   readonly following?: readonly BlockKey[] | undefined;
   /** The same for all parts of a save that comes in several calls, from its last blocks to its first. */
   readonly order?: UploadOrder | undefined;
+  /** How many blocks of the same save before these are new too: every 64th of them all goes after the rest. */
+  readonly newBefore?: number | undefined;
 }
 
 /**
- * In which order the parts of one save go to the object store: each after the one before it, so that
- * no other host sees the save from its first block before it is whole. Not for a durable save: its parts
- * wait for their uploads themselves.
+ * In which order the parts of one save go to the object store, so that no other host sees the save from its first
+ * block before it is whole. Parts that nobody waits for go one after another. Those of a durable save go side by side
+ * (docs/decisions/0117), and every 64th block of a part after all of the parts before it; the part's call returns
+ * when it is accepted, and whoever made the order waits for `durable`.
  */
 export interface UploadOrder {
   /** The next part is not begun before. Whoever makes the order puts in what the first waits for. */
   after: Promise<unknown>;
+  /** Of a durable save: every 64th block of the next part is not begun before. */
+  uploaded?: Promise<unknown> | undefined;
+  /** Of a durable save: when the parts so far are durable. Rejects as a durable save does. */
+  durable?: Promise<unknown> | undefined;
 }

@@ -4,6 +4,7 @@ import { deferred } from '../base/deferred.ts';
 import { isStoreError, StoreError } from '../base/errors.ts';
 import type { SaveOptions, SaveResult } from '../blocks/kv-store.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import type { UploadOrder } from '../blocks/served-store.ts';
 import type { BulkAttributes, BulkHead, BulkRecord } from '../protocol/http1-bulk.ts';
 import type { BulkPlaces } from '../protocol/http1-sink.ts';
 import { Call } from '../store/call.ts';
@@ -120,27 +121,26 @@ class HttpSave implements BulkReader {
     const { records, groups, leftOut } = plan;
     const options = { ...plan.options, signal: call.signal };
     // In several parts: there is room for all of them, or nothing is stored.
+    let isNew = records.map(({ isLeftOut }): boolean => !isLeftOut);
     if (groups.length > 1) {
       const lengths = records.map(({ isLeftOut, byteLength }) => (isLeftOut ? 0 : byteLength));
       const keys = records.map(({ key }) => key);
       const { namespace, signal, deadlineMs } = options;
-      await store.wants(keys, { namespace, signal, deadlineMs, lengths });
+      isNew = [...(await store.wants(keys, { namespace, signal, deadlineMs, lengths }))];
     }
     // Uploads of the first groups would take the time of those that are still to come.
     const ended = deferred<void>();
     try {
-      const grouped = {
-        blocks: records,
-        parent: options.parent,
-        options,
-        order: { after: ended.promise },
-      };
+      const order: UploadOrder = { after: ended.promise };
+      const { parent } = options;
+      const grouped = { blocks: records, parent, options, order, isNew };
       const result = await saveGroups(this.#parts, grouped, {
         nextGroup: () => call.race(payloads.nextGroup()),
         stored: (received) => payloads.stored(received),
       });
       if (result === 'payload-needed')
         throw new PayloadsGone('payloads that were left out are gone');
+      await call.race(Promise.resolve(order.durable));
       if (options.durable === true && leftOut > 0) await this.#flushPending(options);
       metrics.leftOut += leftOut;
       return result;

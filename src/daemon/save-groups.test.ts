@@ -8,6 +8,7 @@ import { nodePlatform } from '../platform/node-platform.ts';
 import type { KvStoreHarness, World } from '../../test/conformance/kv-store-harness.ts';
 import { chainOf } from '../../test/support/chains.ts';
 import { daemonHarness } from '../../test/support/daemon-world.ts';
+import { eventually } from '../../test/support/waiting.ts';
 
 const mib = 1024 * 1024;
 const openBucket = (directory: string): ObjectStore =>
@@ -69,6 +70,71 @@ describe('a save of several groups', () => {
         await store.close();
       }, harness));
   }
+
+  for (const [door, harness] of Object.entries(harnesses)) {
+    it(`that is durable has its groups uploaded side by side, and fails when one cannot be (${door})`, () =>
+      inWorld(async (world) => {
+        const store = await world.open('a');
+        const chain = chainOf('groups/durable', 40, mib);
+        await world.faults.setMode('refuse-puts');
+        const refused = store.save(chain.blocks, { durable: true });
+        await assert.rejects(refused, { code: 'UNAVAILABLE' });
+        // Accepted as a whole, though the first group cannot be uploaded.
+        assert.equal((await store.stats()).pending, 40);
+        await world.faults.setMode('none');
+        const again = await store.save(chain.blocks, { durable: true });
+        assert.deepEqual(again, { saved: 0, known: 40, savedBytes: 0 });
+        assert.equal((await store.stats()).pending, 0);
+        await store.close();
+      }, harness));
+
+    it(`that is durable adds to what is stored all of it or nothing (${door})`, () =>
+      inWorld(async (world) => {
+        const store = await world.open('a');
+        const other = await world.open('b');
+        const chain = chainOf('groups/durable, begun', 40, mib);
+        // More than a group, so that none of the first one is new.
+        const known = 18;
+        await store.save(chain.blocks.slice(0, known), { durable: true });
+        const saving = store.save(chain.blocks, { durable: true });
+        const counts = await countsWhile(other, chain.keys, saving);
+        assert.ok(
+          [...counts].every((count) => count <= known || count === 40),
+          [...counts].join(),
+        );
+        assert.equal((await saving).saved, 40 - known);
+        await store.close();
+        await other.close();
+      }, harness));
+
+    it(`that is durable goes to the object store whole or not at all from its first block (${door})`, () =>
+      inWorld(async (world) => {
+        const store = await world.open('a');
+        const other = await world.open('b');
+        const chain = chainOf('groups/durable, other host', 40, mib);
+        const saving = store.save(chain.blocks, { durable: true });
+        const counts = await countsWhile(other, chain.keys, saving);
+        assert.ok(
+          [...counts].every((count) => count === 0 || count === 40),
+          [...counts].join(),
+        );
+        await eventually('the other host finds it', async () => {
+          return (await other.lookup(chain.keys)).matched === 40;
+        });
+        await store.close();
+        await other.close();
+      }, harness));
+  }
+
+  it('that is durable needs room for its groups one after the other only', () =>
+    inWorld(async (world) => {
+      const store = await world.open('a', { backlogBytes: 20 * mib });
+      const chain = chainOf('groups/durable, little room', 40, mib);
+      const result = await store.save(chain.blocks, { durable: true });
+      assert.deepEqual(result, { saved: 40, known: 0, savedBytes: chain.byteLength });
+      assert.equal((await store.stats()).pending, 0);
+      await store.close();
+    }));
 
   it('is refused before any group is stored when there is no room for all', () =>
     inWorld(async (world) => {

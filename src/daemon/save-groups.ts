@@ -39,16 +39,20 @@ export interface GroupedSave {
   readonly blocks: readonly Omit<WantedBlock, 'payload' | 'crc'>[];
   readonly parent: BlockKey | undefined;
   readonly options: Omit<SaveOptions, 'parent'>;
+  /** When it has been saved as a durable one, `durable` of the order is what to wait for. */
   readonly order: UploadOrder;
+  /** For each block whether it will be stored, as far as is known before; does not matter for one group. */
+  readonly isNew: readonly boolean[];
 }
 
 /** Stores the batch in groups from its last block to its first; most batches are one group. */
 export async function saveGroups(
   { store, clock }: { readonly store: ServedStore; readonly clock: Clock },
-  { blocks, parent, options, order }: GroupedSave,
+  { blocks, parent, options, order, isNew }: GroupedSave,
   payloads: GroupedPayloads,
 ): Promise<SaveResult | 'payload-needed'> {
   let end = blocks.length;
+  let newBefore = isNew.reduce((count, one) => count + Number(one), 0);
   let saved = 0;
   let savedBytes = 0;
   do {
@@ -62,8 +66,10 @@ export async function saveGroups(
         const one = byIndex.get(start + at);
         return { ...block, payload: one?.payload, crc: one?.crc };
       });
+      for (let at = start; at < end; at += 1) newBefore -= Number(isNew[at]);
       const result = await store.saveWanted(part, {
         ...options,
+        newBefore,
         parent: start === 0 ? parent : blocks[start - 1].key,
         following: blocks.slice(end, end + limits.followingKeysMax).map(({ key }) => key),
         order,

@@ -3,7 +3,7 @@ import { deferred } from '../base/deferred.ts';
 import { StoreError } from '../base/errors.ts';
 import type { SaveResult } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
-import type { LentPlace } from '../blocks/served-store.ts';
+import type { LentPlace, UploadOrder } from '../blocks/served-store.ts';
 import { directChecksums } from '../platform/checksums.ts';
 import { encodeNumber } from '../protocol/read-messages.ts';
 import {
@@ -112,10 +112,13 @@ async function saveBlocks(
   const ended = deferred<void>();
   try {
     // In several parts: there is room for all of them, or nothing is stored.
-    if (save.isUnasked && keys.length > limits.turnKeysMax) await wants();
-    const order = { after: ended.promise };
-    const grouped = { ...save, options: saveOptions(save, call), order };
-    return await saveGroups(run.service, grouped, payloads);
+    const hasParts = save.isWhole || (save.isUnasked && keys.length > limits.turnKeysMax);
+    const isNew = hasParts ? await wants() : isWanted;
+    const order: UploadOrder = { after: ended.promise };
+    const grouped = { ...save, options: saveOptions(save, call), order, isNew };
+    const result = await saveGroups(run.service, grouped, payloads);
+    await call.race(Promise.resolve(order.durable));
+    return result;
   } finally {
     ended.resolve();
     payloads.close();

@@ -149,6 +149,29 @@ describe('encodePayload()', () => {
     }
   });
 
+  it('puts what is stored of a long payload where it is told to, if there is room', () => {
+    const values = noiseBytes(400_000).map((byte, at) =>
+      at % 2 === 0 ? byte & 15 : 60 + (byte >>> 6),
+    );
+    const text = Uint8Array.from(Buffer.from('the quick brown wombat digs. '.repeat(20_000)));
+    const filters = new Set<string>();
+    for (const payload of [values, text, syntheticKv('bf16', 300_001)]) {
+      const alone = encodePayload(payload, level1, zstd);
+      const room = new Uint8Array(payload.length);
+      const placed = encodePayload(payload, level1, zstd, room);
+      assert.equal(placed.stored.buffer, room.buffer);
+      assert.equal(placed.stored.byteOffset, 0);
+      assert.deepEqual(placed, { ...alone, stored: placed.stored });
+      assert.ok(Buffer.from(placed.stored).equals(Buffer.from(alone.stored)));
+      const tooShort = new Uint8Array(alone.stored.length - 1);
+      const elsewhere = encodePayload(payload, level1, zstd, tooShort);
+      assert.notEqual(elsewhere.stored.buffer, tooShort.buffer);
+      assert.ok(Buffer.from(elsewhere.stored).equals(Buffer.from(alone.stored)));
+      filters.add(placed.filter);
+    }
+    assert.deepEqual([...filters].sort(), ['none', 'shuffle2', 'split2']);
+  });
+
   it('stores raw when the sample gains but the whole does not, or the sample does not', () => {
     const slice = 64 * 1024;
     const compressible = noiseBytes(20 * slice);

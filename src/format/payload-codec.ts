@@ -17,7 +17,7 @@ export interface EncodeOptions {
 export interface EncodedPayload {
   readonly codec: Codec;
   readonly filter: Filter;
-  /** The payload itself, not a copy, when the codec is `raw`; else new memory. */
+  /** The payload itself, not a copy, when the codec is `raw`; else new memory, or that which was given for it. */
   readonly stored: Uint8Array;
 }
 
@@ -26,7 +26,8 @@ export interface StoredPayload extends EncodedPayload {
   readonly rawLength: number;
 }
 
-type Compress = (input: Uint8Array) => Uint8Array;
+/** Compresses to the beginning of `target`, where there is one and it has room; else to new memory. */
+type Compress = (input: Uint8Array, target?: Uint8Array) => Uint8Array;
 
 /** Below this a frame's own bytes eat the gain. */
 const compressBytesMin = 128;
@@ -46,7 +47,8 @@ const sampleSlices = 3;
 
 /**
  * Compresses the payload if that pays, by trial: a sample is compressed plain and shuffled, the
- * better way is used for the whole, and both sample and whole must gain 5 %. Blocks its thread.
+ * better way is used for the whole, and both sample and whole must gain 5 %. Blocks its thread. What is
+ * stored of a long payload lies at the beginning of `target`, where that is given and has room.
  *
  * @example
  * ```ts
@@ -58,16 +60,17 @@ export function encodePayload(
   payload: Uint8Array,
   options: EncodeOptions,
   zstd: Zstd,
+  target?: Uint8Array,
 ): EncodedPayload {
   const raw: EncodedPayload = { codec: 'raw', filter: 'none', stored: payload };
   if (!options.compress || payload.length < compressBytesMin) return raw;
-  const compress: Compress = (input) => zstd.compress(input, options.level);
+  const compress: Compress = (input, place) => zstd.compress(input, options.level, place);
   const sample = sampleOf(payload);
   const isWhole = sample === payload;
   const trial = isWhole ? tryWhole(payload, compress) : trySample(sample, compress);
   if (!pays(trial.length, sample.length)) return raw;
   const { filter } = trial;
-  const stored = trial.stored?.() ?? compressFiltered(payload, filter, compress);
+  const stored = trial.stored?.() ?? compressFiltered(payload, { filter, target }, compress);
   return pays(stored.length, payload.length) ? { codec: 'zstd', filter, stored } : raw;
 }
 
@@ -256,15 +259,23 @@ function planesOf(payload: Uint8Array): Planes {
   return { shuffled, lows: shuffled.subarray(0, count), highs: shuffled.subarray(count) };
 }
 
-function compressFiltered(payload: Uint8Array, filter: Filter, compress: Compress): Uint8Array {
+function compressFiltered(
+  payload: Uint8Array,
+  { filter, target }: { readonly filter: Filter; readonly target: Uint8Array | undefined },
+  compress: Compress,
+): Uint8Array {
   switch (filter) {
     case 'none':
-      return compress(payload);
+      return compress(payload, target);
     case 'shuffle2':
-      return compress(shuffle2(payload));
+      return compress(shuffle2(payload), target);
     case 'split2': {
       const { lows, highs } = planesOf(payload);
-      return concatBytes([lows, compress(highs)]);
+      const packed = compress(highs, target?.subarray(lows.length));
+      if (target === undefined || packed.buffer !== target.buffer)
+        return concatBytes([lows, packed]);
+      target.set(lows);
+      return target.subarray(0, lows.length + packed.length);
     }
     default:
       return filter satisfies never;

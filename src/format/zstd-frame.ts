@@ -59,13 +59,25 @@ export function zstdFrameFault(frame: Uint8Array, expectedBytes: number): string
 
 /**
  * The same frame, stating its content size: decompressors then refuse to write past it and take no
- * window beyond it. The frame itself when it already states one, else a copy that is 4 bytes longer.
+ * window beyond it. The frame itself when it already states one, else a copy that is 4 bytes longer. A
+ * `target` is what it is copied to in any case, if it has room for it.
  */
-export function withContentSize(frame: Uint8Array, contentBytes: number): Uint8Array {
+export function withContentSize(
+  frame: Uint8Array,
+  contentBytes: number,
+  target?: Uint8Array,
+): Uint8Array {
   const header = readHeader(frame);
   assert(typeof header !== 'string', 'zstd frame checked or just made');
-  if (header.contentSize !== undefined) return frame;
-  const stated = new Uint8Array(frame.length + 4);
+  const isStated = header.contentSize !== undefined;
+  const length = isStated ? frame.length : frame.length + 4;
+  const place = target !== undefined && target.length >= length ? target : undefined;
+  if (isStated && place === undefined) return frame;
+  const stated = place?.subarray(0, length) ?? new Uint8Array(length);
+  if (isStated) {
+    stated.set(frame);
+    return stated;
+  }
   stated.set(frame.subarray(0, header.byteLength));
   stated[descriptorAt] |= fourByteSizeFlag;
   viewOf(stated).setUint32(header.byteLength, contentBytes, true);

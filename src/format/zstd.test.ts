@@ -30,6 +30,21 @@ describe('the zstd that was loaded', () => {
     }
   });
 
+  it('puts the frame at the beginning of what it is given, where that has room', () => {
+    const alone = zstd.compress(text, 1);
+    const room = new Uint8Array(alone.length + 10).fill(7);
+    const placed = zstd.compress(text, 1, room);
+    assert.equal(placed.buffer, room.buffer);
+    assert.ok(Buffer.from(placed).equals(alone));
+    assert.deepEqual(
+      [...room.subarray(alone.length)],
+      Array.from({ length: 10 }, () => 7),
+    );
+    const elsewhere = zstd.compress(text, 1, room.subarray(11));
+    assert.notEqual(elsewhere.buffer, room.buffer);
+    assert.ok(Buffer.from(elsewhere).equals(alone));
+  });
+
   it('refuses a level that is none', () => {
     for (const level of [0, 23, 1.5, NaN]) {
       assert.throws(() => zstd.compress(text, level), { name: 'AssertionError' });

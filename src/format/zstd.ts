@@ -13,9 +13,9 @@ import { checkZstdFrame, withContentSize } from './zstd-frame.ts';
 export interface Zstd {
   /**
    * One frame that states its content size, alone in its buffer, so that it goes between threads
-   * as it is. Levels go from 1 to 22.
+   * as it is; or at the beginning of `target`, where it fits there. Levels go from 1 to 22.
    */
-  compress(input: Uint8Array, level: number): Uint8Array;
+  compress(input: Uint8Array, level: number, target?: Uint8Array): Uint8Array;
   /**
    * The content of a frame that states `byteLength` as its size. Implementors throw for anything
    * else and never take more memory than that for the output. Callers use {@link decompressFrame}.
@@ -125,14 +125,14 @@ function nodeZstd(zlib: NodeZlib): Zstd {
   // 0.688, three times as fast; f16 is as before (payload-codec.bench.ts, Node 22 against Node 20).
   const fastest = { [ZSTD_c_compressionLevel]: 1, [ZSTD_c_hashLog]: 6, [ZSTD_c_minMatch]: 7 };
   return {
-    compress(input, level) {
+    compress(input, level, target) {
       assertLevel(level);
       const params = level === 1 ? fastest : { [ZSTD_c_compressionLevel]: level };
       const frame = zlib.zstdCompressSync(input, {
         params,
         chunkSize: compressBound(input.length),
       });
-      return aloneInBuffer(withContentSize(frame, input.length));
+      return placed(frame, input.length, target);
     },
     decompress: (input, byteLength) =>
       plain(zlib.zstdDecompressSync(input, decompressionOf(byteLength))),
@@ -193,16 +193,26 @@ function isZstdPackage(module: unknown): module is ZstdPackage {
 function packagedZstd({ Encoder, Decoder }: ZstdPackage): Zstd {
   const decoder = new Decoder();
   return {
-    compress(input, level) {
+    compress(input, level, target) {
       assertLevel(level);
       // A new encoder costs 1 us. Its frames do not state their size; we know it.
-      const frame = new Encoder(level).encodeSync(bufferOf(input));
-      return aloneInBuffer(withContentSize(frame, input.length));
+      return placed(new Encoder(level).encodeSync(bufferOf(input)), input.length, target);
     },
     // Given a stated size it allocates exactly that and fails when the blocks make more.
     decompress: (input) => plain(decoder.decodeSync(bufferOf(input))),
     decompressLater: async (input) => plain(await decoder.decode(bufferOf(input))),
   };
+}
+
+/** The frame, stating its size: at the beginning of the target where there is room, else alone in its buffer. */
+function placed(
+  frame: Uint8Array,
+  contentBytes: number,
+  target: Uint8Array | undefined,
+): Uint8Array {
+  return target === undefined
+    ? aloneInBuffer(withContentSize(frame, contentBytes))
+    : withContentSize(frame, contentBytes, target);
 }
 
 function assertLevel(level: number): void {

@@ -19,14 +19,16 @@ export interface EncodedPayload {
   /** The stored bytes; undefined when they are the payload itself. */
   readonly stored: Uint8Array | undefined;
   readonly crcOfStored: number;
+  /** Gives the memory of what is stored back, once nobody reads it any more; absent where it is nobody else's. */
+  readonly release?: (() => void) | undefined;
 }
 
-/** The encode half, as it runs in a worker. */
-export function encodeNow(task: EncodeTask, zstd: () => Zstd): EncodedPayload {
+/** The encode half, as it runs in a worker; with a `target` as {@link encodePayload}. */
+export function encodeNow(task: EncodeTask, zstd: () => Zstd, target?: Uint8Array): EncodedPayload {
   const { payload, compress, level } = task;
   const actual = requireCrc(task);
   if (!compress) return { codec: 'raw', filter: 'none', stored: undefined, crcOfStored: actual };
-  const { codec, filter, stored } = encodePayload(payload, { compress, level }, zstd());
+  const { codec, filter, stored } = encodePayload(payload, { compress, level }, zstd(), target);
   if (codec === 'raw') return { codec, filter, stored: undefined, crcOfStored: actual };
   return { codec, filter, stored, crcOfStored: crc32c(stored) };
 }

@@ -89,9 +89,13 @@ export class FrameObjects implements PayloadObjects {
     const { objects, transcoder, compression } = this.#parts;
     const { facts, payload } = stored;
     const encoded = await transcoder.encode({ payload, crc: facts.crc, ...compression });
-    const bytes = encoded.stored ?? payload;
-    const header = encodeFrameHeader(this.#headerOf(stored, encoded, bytes.length));
-    return objects.put(this.objectKey(facts), [header, bytes], options);
+    try {
+      const bytes = encoded.stored ?? payload;
+      const header = encodeFrameHeader(this.#headerOf(stored, encoded, bytes.length));
+      return await objects.put(this.objectKey(facts), [header, bytes], options);
+    } finally {
+      encoded.release?.();
+    }
   }
 
   #named({ info }: ObjectBody): { readonly format: 'v2'; readonly etag: string } {

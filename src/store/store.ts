@@ -175,7 +175,8 @@ export class Store implements ServedStore {
       }));
       const whole = [...chain, ...(options?.following ?? [])];
       const durable = this.#isDurable(options);
-      return writePath.save({ payloads, chain: whole, durable, order: options?.order }, call);
+      const { order, newBefore } = options ?? {};
+      return writePath.save({ payloads, chain: whole, durable, order, newBefore }, call);
     });
   }
 

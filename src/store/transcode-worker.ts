@@ -3,8 +3,8 @@ import type { Zstd } from '../format/zstd.ts';
 import { useNativeKernels } from '../base/native-kernels.ts';
 import { nativeCode } from '../platform/native.ts';
 import { endThread, serveTasks } from '../platform/worker-pool.ts';
-import { encodeNow } from './encode-now.ts';
-import type { EncodedPayload } from './encode-now.ts';
+import { encodeLong } from './long-encodes.ts';
+import type { LongEncoded } from './long-encodes.ts';
 import { encodeTogether } from './short-encodes.ts';
 import type { EncodedTogether } from './short-encodes.ts';
 import { decodeNow } from './early-decodes.ts';
@@ -31,16 +31,12 @@ function zstd(): Zstd {
   }
 }
 
-type TranscodeResult = EncodedPayload | EncodedTogether | Uint8Array | number | undefined;
+type TranscodeResult = LongEncoded | EncodedTogether | Uint8Array | number | undefined;
 
 serveTasks<TranscodeTask, TranscodeResult>((task) => {
   switch (task.kind) {
-    case 'encode': {
-      const result = encodeNow(task, zstd);
-      const { stored } = result;
-      if (stored === undefined || !(stored.buffer instanceof ArrayBuffer)) return result;
-      return { result, transfer: [stored.buffer] };
-    }
+    case 'encode':
+      return encodeLong(task, zstd);
     case 'encode-together': {
       const result = encodeTogether(task.tasks, zstd);
       return { result, transfer: [result.bytes.buffer] };

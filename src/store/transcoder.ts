@@ -13,6 +13,8 @@ import { decodeNow, EarlyDecodes } from './early-decodes.ts';
 import type { DecodeTask } from './early-decodes.ts';
 import { encodeNow, requireCrc } from './encode-now.ts';
 import type { EncodedPayload, EncodeTask } from './encode-now.ts';
+import { LongEncodes } from './long-encodes.ts';
+import type { LongEncoded, LongEncodeTask } from './long-encodes.ts';
 import { ShortEncodes } from './short-encodes.ts';
 import type { EncodedTogether } from './short-encodes.ts';
 
@@ -30,6 +32,7 @@ export interface LegacyDecodeTask {
  * Rejects with `CORRUPT` when bytes do not match their checksum or do not decode.
  */
 export interface Transcoder {
+  /** What it resolves to may have memory to be released. */
   encode(task: EncodeTask): Promise<EncodedPayload>;
   decode(task: DecodeTask): Promise<void>;
   /** The body of a v1 object for the payload; undefined when it is the payload itself. */
@@ -52,7 +55,7 @@ export function borrowed(transcoder: Transcoder): Transcoder {
 
 /** What a worker is sent. */
 export type TranscodeTask =
-  | ({ readonly kind: 'encode' } & EncodeTask)
+  | ({ readonly kind: 'encode' } & LongEncodeTask)
   | { readonly kind: 'encode-together'; readonly tasks: readonly EncodeTask[] }
   | ({ readonly kind: 'decode' } & DecodeTask)
   | ({ readonly kind: 'encode-legacy' } & EncodeTask)
@@ -67,6 +70,7 @@ export class WorkerTranscoder implements Transcoder {
   readonly #pool: WorkerPool;
   readonly #workers: number;
   readonly #shortEncodes: ShortEncodes;
+  readonly #longEncodes: LongEncodes;
   readonly #earlyDecodes = new EarlyDecodes();
   /** That of this thread; `none`: it could not be loaded. */
   #zstd: Zstd | 'none' | undefined;
@@ -80,6 +84,10 @@ export class WorkerTranscoder implements Transcoder {
       here: (task) => this.#encodeHere(task),
       inWorker: (tasks) =>
         this.#pool.run<TranscodeTask, EncodedTogether>({ kind: 'encode-together', tasks }),
+    });
+    this.#longEncodes = new LongEncodes((task) => {
+      const transfer = task.target === undefined ? [] : [task.target.buffer];
+      return this.#pool.run<TranscodeTask, LongEncoded>({ kind: 'encode', ...task }, transfer);
     });
   }
 
@@ -96,8 +104,7 @@ export class WorkerTranscoder implements Transcoder {
     const { length } = task.payload;
     if (!task.compress && length <= inPlaceBytesMax()) return encodeNow(task, neverNeeded);
     const isShort = length <= limits.shortEncodeBytesMax && !this.#isClosed;
-    if (isShort) return this.#shortEncodes.encode(task);
-    return this.#pool.run<TranscodeTask, EncodedPayload>({ kind: 'encode', ...task });
+    return isShort ? this.#shortEncodes.encode(task) : this.#longEncodes.encode(task);
   }
 
   async decode(task: DecodeTask): Promise<void> {
@@ -122,6 +129,12 @@ export class WorkerTranscoder implements Transcoder {
   async decodeLegacy(task: LegacyDecodeTask): Promise<number> {
     assertShared(task.target);
     return this.#pool.run<TranscodeTask, number>({ kind: 'decode-legacy', ...task });
+  }
+
+  /** There will be nothing to do for a while: what is kept for the next payloads is given up. */
+  rest(): void {
+    this.#longEncodes.rest();
+    this.#pool.rest();
   }
 
   close(): Promise<void> {

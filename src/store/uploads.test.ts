@@ -84,6 +84,48 @@ describe('the order of uploads', () => {
     await rig.close();
   });
 
+  it('lets parts of a save that is awaited go side by side, and every 64th of all after the rest', async () => {
+    const rig = await openRig();
+    const chain = chainOf('parts', 140, 50);
+    const order = { after: new Promise(() => undefined) };
+    rig.gate = deferred<void>();
+    await rig.savePart(chain, { start: 100, end: 140 }, order);
+    await rig.underWay(limits.smallUploadsInFlightMax);
+    await rig.savePart(chain, { start: 40, end: 100 }, order);
+    await rig.savePart(chain, { start: 0, end: 40 }, order);
+    rig.gate.resolve();
+    await rig.finish();
+    const places = placesOf(rig, chain);
+    assert.equal(places.length, 140);
+    assert.deepEqual(places.slice(-2), [64, 0]);
+    // Nothing in its own part is left to wait for, and nothing behind it.
+    assert.ok(places.indexOf(128) < places.indexOf(64));
+    for (const place of [0, 64, 128]) {
+      const put = rig.puts.find(({ header }) => header.key === chain.keys[place]);
+      assert.deepEqual(put?.header.following, chain.keys.slice(place + 1, place + 64));
+    }
+    await rig.close();
+  });
+
+  it('begins a part that is awaited while uploads of the part before are stuck, but for its first block', async () => {
+    const rig = await openRig();
+    const chain = chainOf('stuck part', 20, 50);
+    const order = { after: new Promise(() => undefined) };
+    const last = chain.keys[19];
+    rig.faults = ({ verb, key }) =>
+      verb === 'put' && key.endsWith(last) ? { kind: 'fail-before' } : undefined;
+    await rig.savePart(chain, { start: 10, end: 20 }, order);
+    await rig.rest(1);
+    await rig.savePart(chain, { start: 0, end: 10 }, order);
+    await eventually('all but two are stored', async () => rig.stored.size === 18);
+    await rig.settle();
+    assert.ok(!rig.stored.has(chain.keys[0]));
+    rig.faults = () => undefined;
+    await rig.finish();
+    assert.deepEqual(placesOf(rig, chain).slice(-2), [19, 0]);
+    await rig.close();
+  });
+
   it('sends no head while one of the rest is not there', async () => {
     const rig = await openRig();
     const chain = chainOf('stubborn', 70, 50);

@@ -26,6 +26,10 @@ export interface UploadBatch {
   readonly chain: readonly BlockKey[];
   /** Of a save that comes in parts; this is the next of them. */
   readonly order?: UploadOrder | undefined;
+  /** Payloads of the same save before these: every 64th of them all goes after the rest. */
+  readonly countBefore?: number | undefined;
+  /** Somebody waits for them: they do not wait for earlier parts, but for every 64th. */
+  readonly isAwaited?: boolean | undefined;
 }
 
 export interface UploadsParts {
@@ -62,7 +66,7 @@ interface FailureListener {
  * Brings pending payloads to the object store in the background and keeps at it until they are
  * there. Every 64th new block of a save, its first included, goes after the rest, from the last to
  * the first: so the keys that its header lists are in the bucket by then, and no other host sees a
- * save from its beginning before it is whole.
+ * save from its beginning before it is whole. That holds for a save that comes in parts, too.
  */
 export class Uploads {
   readonly #parts: UploadsParts;
@@ -118,10 +122,12 @@ export class Uploads {
       this.#items.set(item.entry, item);
       this.#pendingBytes += item.entry.facts.length;
     }
-    const run = (): Promise<void> => this.#batches.run(() => this.#runBatch(items));
-    const { order } = batch;
+    const { order, countBefore = 0, isAwaited = false } = batch;
+    const run = (before?: Promise<unknown>): Promise<void> =>
+      this.#batches.run(() => this.#runBatch(items, countBefore, before));
     if (order === undefined) void run();
-    else order.after = this.#untilStopped(order.after).then(run);
+    else if (isAwaited) order.uploaded = run(order.uploaded);
+    else order.after = this.#untilStopped(order.after).then(() => run());
   }
 
   /**
@@ -205,12 +211,19 @@ export class Uploads {
     await Promise.all(ending);
   }
 
-  async #runBatch(items: readonly UploadItem[]): Promise<void> {
-    const isHead = (index: number): boolean => index % (limits.followingKeysMax + 1) === 0;
+  /** Items whose place in their save begins at `countBefore`; `before` is the upload of all parts behind them. */
+  async #runBatch(
+    items: readonly UploadItem[],
+    countBefore: number,
+    before: Promise<unknown> | undefined,
+  ): Promise<void> {
+    const isHead = (index: number): boolean =>
+      (countBefore + index) % (limits.followingKeysMax + 1) === 0;
     const lastFirst = [...items.entries()].reverse();
     const rest = lastFirst.filter(([index]) => !isHead(index));
     const heads = lastFirst.filter(([index]) => isHead(index));
     await Promise.all(rest.map(([, item]) => this.#runItem(item)));
+    await before;
     for (const [, item] of heads) await this.#runItem(item);
   }
 

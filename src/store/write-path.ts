@@ -34,6 +34,8 @@ export interface SaveRequest {
   readonly durable: boolean;
   /** Of a save that comes in parts. */
   readonly order?: UploadOrder | undefined;
+  /** Payloads of its other parts that come before these. */
+  readonly newBefore?: number | undefined;
   /** It was accepted already, elsewhere: how much waits for upload does not matter. */
   readonly isPromised?: boolean | undefined;
 }
@@ -107,6 +109,7 @@ export class WritePath {
   async save(request: SaveRequest, call: Call): Promise<SaveResult | 'payload-needed'> {
     const { counters, cache } = this.#parts;
     let candidates: readonly Candidate[];
+    await this.#awaitRoom(request, call);
     do {
       await this.#awaitTwins(request.payloads, call);
       candidates = await this.#dropKnown(request.payloads, call);
@@ -234,6 +237,13 @@ export class WritePath {
     );
   }
 
+  /** A durable save needs room for what of it is under way, and not for all of its parts at once. */
+  async #awaitRoom({ payloads, durable, order }: SaveRequest, call: Call): Promise<void> {
+    if (!durable || order?.durable === undefined) return;
+    const bytes = payloads.reduce((sum, { payload }) => sum + (payload?.length ?? 0), 0);
+    if (!this.hasRoomFor(bytes, payloads.length)) await call.race(order.durable);
+  }
+
   #checkRoom(fresh: readonly SizedPayload[], savedBytes: number): void {
     const { uploads, counters, backlogBytesMax, payloadBytesMax = Infinity } = this.#parts;
     const most = Math.min(backlogBytesMax, limits.payloadBytesMax, payloadBytesMax);
@@ -276,18 +286,25 @@ export class WritePath {
       const entry = this.#parts.cache.find(facts);
       if (entry?.isPending === true) entries.push(entry);
     }
-    await call.race(uploads.whenDurable(entries));
+    const whenDurable = uploads.whenDurable(entries);
+    const { order } = request;
+    if (order === undefined) {
+      await call.race(whenDurable);
+      return;
+    }
+    order.durable = Promise.all([order.durable, whenDurable]);
+    // Whoever made the order waits for it, after the last part.
+    order.durable.catch(() => undefined);
   }
 
   async #acceptFresh(
-    { chain, order, durable }: SaveRequest,
+    { chain, order, durable, newBefore }: SaveRequest,
     fresh: readonly Fresh[],
   ): Promise<void> {
     if (fresh.length === 0) return;
     const { cache, uploads } = this.#parts;
     const entries = await cache.accept(await this.#withChecksums(fresh), chain);
-    // A durable part waits for its own uploads.
-    uploads.enqueue({ entries, chain, order: durable ? undefined : order });
+    uploads.enqueue({ entries, chain, order, countBefore: newBefore, isAwaited: durable });
   }
 
   /** Without a disk tier nothing can be accepted: the save returns when the payloads are durable. */

@@ -117,7 +117,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     changes: [
       {
         file: 'src/store/uploads.ts',
-        from: 'await Promise.all(rest.map(([, item]) => this.#runItem(item)));\n    for (const [, item] of heads) await this.#runItem(item);',
+        from: 'await Promise.all(rest.map(([, item]) => this.#runItem(item)));\n    await before;\n    for (const [, item] of heads) await this.#runItem(item);',
         to: 'for (const [, item] of heads) await this.#runItem(item);\n    await Promise.all(rest.map(([, item]) => this.#runItem(item)));',
       },
     ],

@@ -4,6 +4,7 @@ import type { Deferred } from '../../src/base/deferred.ts';
 import { silentLogger } from '../../src/base/logger.ts';
 import type { BlockKey } from '../../src/blocks/block-key.ts';
 import { limits } from '../../src/blocks/limits.ts';
+import type { UploadOrder } from '../../src/blocks/served-store.ts';
 import type { CacheEntry } from '../../src/cache/cache-entry.ts';
 import { DiskTier } from '../../src/cache/disk-tier.ts';
 import { EntryIndex } from '../../src/cache/entry-index.ts';
@@ -117,6 +118,21 @@ export class UploadRig {
     });
     const entries = await this.cache.accept(payloads, chain.keys);
     this.uploads.enqueue({ entries, chain: chain.keys });
+    return entries;
+  }
+
+  /** Accepts the blocks from `start` up to `end`, as a part of a save of the whole chain that somebody waits for. */
+  async savePart(
+    chain: Chain,
+    { start, end }: { readonly start: number; readonly end: number },
+    order: UploadOrder,
+  ): Promise<readonly CacheEntry[]> {
+    const payloads = chain.blocks.slice(start, end).map(({ key, payload }, saveIndex) => ({
+      ...{ facts: { ...factsOf('', payload), key }, payload, saveIndex },
+    }));
+    const keys = chain.keys.slice(start);
+    const entries = await this.cache.accept(payloads, keys);
+    this.uploads.enqueue({ entries, chain: keys, order, countBefore: start, isAwaited: true });
     return entries;
   }
 

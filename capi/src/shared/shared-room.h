@@ -23,8 +23,8 @@
 int wmbt_room_reserve(int fd, off_t start, off_t length);
 
 /*
- * Has the mapping, which may be written, meet every page of a range that was reserved, so that whoever writes there later
- * meets none. Nobody writes there meanwhile, and what is there stays. Short pages are zeroed only now.
+ * Has the mapping, which may be written, meet every page of a range that was reserved, so that whoever writes there
+ * later meets none. Nobody writes there meanwhile, and what is there stays. Short pages are zeroed only now.
  */
 void wmbt_room_meet(uint8_t *memory, size_t length);
 
