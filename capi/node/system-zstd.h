@@ -17,9 +17,9 @@ enum wmbt_unpacking {
 };
 
 /*
- * Fills the target with the content of one frame, whose magic number and blocks were looked at (src/format/zstd-frame.ts). Never
- * writes beyond the target, whatever the frame says; of one that is damaged some of the target is written, and `fault` says
- * why in words that stay. Any thread.
+ * Fills the target with the content of one frame, whose magic number and blocks were looked at
+ * (src/format/zstd-frame.ts). Never writes beyond the target, whatever the frame says; of one that is damaged some of
+ * the target is written, and `fault` says why in words that stay. Any thread.
  */
 enum wmbt_unpacking wmbt_system_unpack(uint8_t *target, size_t target_bytes, const uint8_t *frame, size_t frame_bytes,
                                        const char **fault);

@@ -19,6 +19,7 @@ import { Call } from './call.ts';
 import type { Counters } from './counters.ts';
 import type { ObjectTier } from './object-tier.ts';
 import { ReplacedUploads, tipText } from './replaced-uploads.ts';
+import { UploadFailures } from './upload-failures.ts';
 
 /** Pending payloads of one save, in chain order, and every key that was given to it. */
 export interface UploadBatch {
@@ -56,12 +57,6 @@ interface UploadItem {
   isAwaited: boolean;
 }
 
-/** Someone who waits and wants to hear of failures of attempts begun since. */
-interface FailureListener {
-  readonly firstAttempt: number;
-  readonly onFailure: (error: StoreError) => void;
-}
-
 /**
  * Brings pending payloads to the object store in the background and keeps at it until they are
  * there. Every 64th new block of a save, its first included, goes after the rest, from the last to
@@ -81,13 +76,11 @@ export class Uploads {
     { readonly item: UploadItem; readonly end: Promise<unknown> }
   >();
   readonly #replaced = new ReplacedUploads();
-  readonly #failureListeners = new Set<FailureListener>();
+  readonly #failures = new UploadFailures();
   readonly #stopped = new AbortController();
   /** Ends the waits of saves for earlier parts of theirs. */
   readonly #endings = new Set<() => void>();
   #pendingBytes = 0;
-  /** Attempts begun so far; numbers them. */
-  #attempts = 0;
 
   constructor(parts: UploadsParts) {
     this.#parts = parts;
@@ -164,20 +157,9 @@ export class Uploads {
       }
     }
     if (waiting.length === 0) return Promise.resolve();
-    const failure = deferred<never>();
-    failure.promise.catch(() => undefined);
-    const listener: FailureListener = {
-      firstAttempt: this.#attempts + 1,
-      onFailure: (error) => failure.reject(error),
-    };
-    this.#failureListeners.add(listener);
+    const settled = this.#failures.orFailure(Promise.all(waiting));
     this.#retryNow();
-    const settled = Promise.race([Promise.all(waiting), failure.promise]);
-    return settled
-      .then(() => undefined)
-      .finally(() => {
-        this.#failureListeners.delete(listener);
-      });
+    return settled;
   }
 
   /** Resolves when everything pending now is durable, by the rules of {@link whenDurable}. */
@@ -298,8 +280,7 @@ export class Uploads {
     const { cache, platform } = this.#parts;
     const { entry } = item;
     if (!entry.isCurrent) return 'given up';
-    this.#attempts += 1;
-    const number = this.#attempts;
+    const number = this.#failures.begin();
     let pinned: PinnedPayload | undefined;
     try {
       pinned = await this.#pin(entry);
@@ -368,9 +349,7 @@ export class Uploads {
     });
     const message = `upload of ${item.entry.facts.key} failed: ${error.message}; it stays pending`;
     const failure = new StoreError('UNAVAILABLE', message, { cause: error });
-    for (const { firstAttempt, onFailure } of this.#failureListeners) {
-      if (number >= firstAttempt) onFailure(failure);
-    }
+    this.#failures.tell(number, failure);
   }
 
   async #waitBeforeRetry(item: UploadItem, failures: number): Promise<void> {
