@@ -29,6 +29,8 @@ export interface TakenIn extends NewPayload {
   readonly saveIndex: number;
   /** False: the object store has it. */
   readonly isPending: boolean;
+  /** That the dead store gave it; absent where none did. */
+  readonly sequence?: number | undefined;
 }
 
 const indexNotWritten = 'disk tier: an index file could not be written; a scan serves as well';
@@ -145,7 +147,7 @@ export class DiskTier {
 
   /**
    * Writes payloads of one save, in chain order, that a dead store accepted elsewhere: from then on they
-   * are as if they had been found in the log. Of what was found under their names they are newer.
+   * are as if they had been found in the log. Nothing newer was found under their names.
    */
   async takeIn(payloads: readonly TakenIn[], save: RecoveredSave): Promise<void> {
     const taken = this.recovered

@@ -290,8 +290,14 @@ export class LocalCache {
     if (present !== undefined) this.#admissions?.noteReplaced(present);
     this.#keep(entry, extent, payload);
     // What neither tier takes is not remembered: the entry would hide the next copy that comes.
-    if (this.#admissions?.add(entry, extent, payload) !== true) this.#dropIfGone(entry);
+    const goesToDisk = this.#goesToDisk(facts) && this.#admissions?.add(entry, extent, payload);
+    if (goesToDisk !== true) this.#dropIfGone(entry);
     return entry;
+  }
+
+  /** In the log a raw tail that was fetched would count as newer than one that a dead store left in memory. */
+  #goesToDisk({ kind }: PayloadFacts): boolean {
+    return kind !== 'raw-tail' || this.#disk?.recovered.areLeft !== true;
   }
 
   /** The object store confirmed the payload: it may be evicted from now on. */

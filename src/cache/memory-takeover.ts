@@ -75,11 +75,12 @@ export class MemoryTakeover {
   }
 
   async #takeOrLeave(linkName: string): Promise<void> {
-    const { logger, place } = this.#parts;
+    const { logger, place, tier } = this.#parts;
     try {
       await this.#take(linkName);
     } catch (error) {
       if (!isStoreError(error) && systemErrorCode(error) === undefined) throw error;
+      tier.recovered.leave();
       logger.error(
         'memory takeover: payloads of a dead store stay in memory for the next process',
         {
@@ -236,7 +237,8 @@ export class MemoryTakeover {
       if (payload === undefined) continue;
       const isPending = !left.place.isConfirmed;
       const saveIndex = left.record.saveIndex - start;
-      chunk.unshift({ facts: factsOf(left.record), payload, saveIndex, isPending });
+      const { sequence } = left.record;
+      chunk.unshift({ facts: factsOf(left.record), payload, saveIndex, isPending, sequence });
       bytes += payload.length;
       if (bytes < copiedBytesMax) continue;
       await tier.takeIn(chunk, save);

@@ -16,12 +16,16 @@ export interface RecoveredSave {
   readonly chain: readonly BlockKey[];
 }
 
+/** No process gives so many sequence numbers. */
+const sequencesOfProcess = 2 ** 32;
+
 /** What earlier processes left pending in a directory, and the numbers that they had come to. */
 export class RecoveredEntries {
   readonly #chains: Map<number, readonly BlockKey[]>;
   #lastSequence: number;
   #lastSaveId: number;
   #entries: CacheEntry[] = [];
+  #areLeft = false;
 
   constructor({ chains, lastSequence, lastSaveId }: RecoveredLog) {
     this.#chains = new Map(chains);
@@ -54,19 +58,37 @@ export class RecoveredEntries {
     return { saveId: this.#lastSaveId, chain };
   }
 
-  /** Entries of payloads of the save, newer than all before; each with its index among the save's keys. */
+  /** True when what a dead process accepted stays elsewhere, for the next owner of the directory. */
+  get areLeft(): boolean {
+    return this.#areLeft;
+  }
+
+  /**
+   * Notes that some stay so. What comes is numbered above them: then of two raw tails under one tip the next owner
+   * knows the newer.
+   */
+  leave(): void {
+    this.#areLeft = true;
+    this.#lastSequence += sequencesOfProcess;
+  }
+
+  /**
+   * Entries of payloads of the save, each with its index among the save's keys. One without a sequence number is newer
+   * than all before.
+   */
   entriesOf(
     payloads: readonly {
       readonly facts: PayloadFacts;
       readonly saveIndex: number;
       readonly isPending: boolean;
+      readonly sequence?: number | undefined;
     }[],
     { saveId, chain }: RecoveredSave,
   ): readonly CacheEntry[] {
     this.#chains.set(saveId, chain);
-    return payloads.map(({ facts, saveIndex, isPending }) => {
-      this.#lastSequence += 1;
-      const sequence = this.#lastSequence;
+    return payloads.map(({ facts, saveIndex, isPending, ...payload }) => {
+      const sequence = payload.sequence ?? this.#lastSequence + 1;
+      this.#lastSequence = Math.max(this.#lastSequence, sequence);
       return new CacheEntry(facts, { sequence, saveId, saveIndex, isPending });
     });
   }

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { withoutNative } from '../../test/support/c-compiler.ts';
 import { factsOf, keyOf, tenant } from '../../test/support/cached-payloads.ts';
+import { systemError } from '../../test/support/hooked-files.ts';
 import { flip, LivesOfTiers } from '../../test/support/lives-of-tiers.ts';
+import type { Life } from '../../test/support/lives-of-tiers.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { randomPayload } from '../../test/support/payloads.ts';
 import { eventually } from '../../test/support/waiting.ts';
@@ -141,6 +143,62 @@ describe('local tiers that accept in memory', { skip: withoutNative() }, () => {
     assert.deepEqual(Buffer.from(pinned?.payload ?? []), Buffer.from(randomPayload('new/0', 5000)));
     assert.equal([...next.cache.tailsOf(tenant, tip)].length, 1);
     assert.equal(next.cache.takePending().length, 2);
+  });
+
+  describe('when the disk refuses to take over what the first life left', () => {
+    const rawTail = { kind: 'raw-tail' as const, key: keyOf('tip') };
+
+    /** A life that died, and one that has not what is left of it. */
+    async function openBehind(): Promise<Life> {
+      const first = await tiers.open();
+      await tiers.save(first, 'a');
+      for (const name of ['older', 'old'])
+        await tiers.save(first, name, { count: 1, facts: rawTail });
+      await tiers.die(first);
+      let isFull = true;
+      const second = await tiers.open(true, undefined, (call, path) => {
+        if (isFull && call === 'write' && path.endsWith('.log')) throw systemError('ENOSPC');
+      });
+      isFull = false;
+      assert.ok(!tiers.hasBlock(second, 'a/0'), 'it stays in memory');
+      return second;
+    }
+
+    /** The next life has all of it, and that raw tail. */
+    async function assertNext(name: string): Promise<void> {
+      const third = await tiers.open();
+      await tiers.assertPending(third, 'a');
+      const entry = third.cache.find({ namespace: tenant, ...rawTail });
+      assert.ok(entry?.isPending);
+      const pinned = await third.cache.readFromDisk(entry);
+      assert.deepEqual(pinned?.payload, randomPayload(`${name}/0`, 5000));
+    }
+
+    for (const isWritten of [false, true]) {
+      it(`keeps a raw tail that is saved behind that ${isWritten ? 'in the log' : 'in memory'}`, async () => {
+        const second = await openBehind();
+        await tiers.save(second, 'new', { count: 1, facts: rawTail });
+        if (isWritten) {
+          second.clock.advance(1100);
+          await eventually('it is written', () => Promise.resolve(second.cache.heldBytes === 0));
+        }
+        await tiers.die(second);
+        await assertNext('new');
+      });
+    }
+
+    it('keeps the last raw tail of it, whatever was fetched meanwhile', async () => {
+      const second = await openBehind();
+      const payload = randomPayload('fetched', 5000);
+      const extent = second.cache.allocate(payload.length);
+      extent.bytes.set(payload);
+      const object = { etag: 'of the bucket', checkedMs: 0 };
+      second.cache.admit(factsOf('fetched', payload, rawTail), extent, extent.bytes, object);
+      extent.unpin();
+      await second.cache.close();
+      await tiers.die(second);
+      await assertNext('old');
+    });
   });
 
   it('writes to the log when no save has come for a while', async () => {

@@ -19,6 +19,8 @@ import type { Platform } from '../../src/platform/platform.ts';
 import { openLocalTiers } from '../../src/store/local-tiers.ts';
 import type { LocalTiers } from '../../src/store/local-tiers.ts';
 import { factsOf, keyOf, tenant } from './cached-payloads.ts';
+import { withHookedFiles } from './hooked-files.ts';
+import type { FileHook } from './hooked-files.ts';
 import { ManualClock } from './manual-clock.ts';
 import { randomPayload } from './payloads.ts';
 import { makeTemporaryDirectory } from './temporary-directory.ts';
@@ -71,9 +73,14 @@ export class LivesOfTiers {
     return isNative ? { ...common, sharedMemory } : common;
   }
 
-  async open(isNative = true, of: StoreIdentity = identity): Promise<Life> {
+  /** `hook`: what happens before each call of its files. */
+  async open(
+    isNative = true,
+    of: StoreIdentity = identity,
+    hook: FileHook = () => undefined,
+  ): Promise<Life> {
     const clock = new ManualClock();
-    const platform = this.platformOf(isNative, clock);
+    const platform = withHookedFiles(this.platformOf(isNative, clock), hook);
     const tell = (event: string): void => void this.lines.push(event);
     const logger = { ...silentLogger, info: tell, error: tell };
     const sharedDirectory = await newSharedDirectory(platform);
