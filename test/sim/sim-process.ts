@@ -31,6 +31,8 @@ export class SimProcess implements ProcessDoor {
   readonly platform: Platform;
   readonly files: SimFiles;
   readonly endpoints: SimEndpoints;
+  /** Where its store accepts in memory, if it does. */
+  sharedDirectory: string | undefined;
   /** How many activities of a kind are under way, for whoever counts what a kill interrupts. */
   readonly activity = new Map<Activity, number>();
   readonly #parts: SimWorldParts;

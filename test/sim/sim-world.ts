@@ -324,6 +324,7 @@ export class SimWorld {
     const { platform } = process;
     const opening = async (): Promise<KvStore> => {
       const sharedDirectory = profile.sharesMemory ? await newSharedDirectory(platform) : undefined;
+      process.sharedDirectory = sharedDirectory;
       const store = await assembleStore({
         platform,
         logger: silentLogger,
