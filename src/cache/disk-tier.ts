@@ -9,7 +9,7 @@ import type { PayloadFacts, PayloadId } from './cache-entry.ts';
 import { DiskLog } from './disk-log.ts';
 import type { DiskLocation, DiskLogOptions, LogAppend } from './disk-log.ts';
 import type { EntryIndex } from './entry-index.ts';
-import { factsOf, recordOf, saveRecord } from './entry-records.ts';
+import { factsOf, payloadRecords, recordOf, saveRecord, uploadedRecord } from './entry-records.ts';
 import { encodeKeys, headerLength, recordLength } from './log-record.ts';
 import { isDamage } from './log-recovery.ts';
 import type { RecoveredLog, RecoveredPayload } from './log-recovery.ts';
@@ -172,9 +172,8 @@ export class DiskTier {
     const first = payloads[0].entry;
     const keys = encodeKeys(chain);
     const batch: LogAppend[] = [{ record: saveRecord(first, keys), payload: keys }];
-    for (const { entry, payload } of payloads) {
+    for (const { entry, payload } of payloads)
       batch.push({ record: recordOf('payload', entry), payload });
-    }
     await this.#append(batch, (locations) => {
       payloads.forEach(({ entry }, index) => {
         // It was in memory already, and may have been replaced or removed meanwhile.
@@ -190,7 +189,7 @@ export class DiskTier {
   async writeDurable(entry: CacheEntry, payload: Uint8Array): Promise<void> {
     if (!entry.isCurrent || entry.disk !== undefined) return;
     try {
-      await this.#append([{ record: recordOf('payload', entry), payload }], ([location]) => {
+      await this.#append(payloadRecords(entry, payload), ([location]) => {
         if (entry.isCurrent) this.#place(entry, location);
       });
     } catch (error) {
@@ -253,10 +252,11 @@ export class DiskTier {
   }
 
   #showRecovered(payloads: readonly RecoveredPayload[]): void {
-    for (const { record, segment, offset, isPending } of payloads) {
+    for (const { record, segment, offset, isPending, etag } of payloads) {
       const { sequence, saveId, saveIndex } = record;
       const facts = factsOf(record);
       const entry = new CacheEntry(facts, { sequence, saveId, saveIndex, isPending });
+      entry.etag = etag;
       this.#index.put(entry);
       this.#place(entry, { segment, offset, length: facts.length, crc: facts.crc });
       if (isPending) this.recovered.add(entry);
@@ -273,9 +273,10 @@ export class DiskTier {
   }
 
   async #note(type: 'uploaded' | 'removed', entry: CacheEntry): Promise<void> {
-    const record = { ...recordOf(type, entry), payloadLength: 0, payloadCrc: 0 };
+    const note = { ...recordOf('removed', entry), payloadLength: 0, payloadCrc: 0 };
+    const removed = { record: note, payload: new Uint8Array(0) };
     try {
-      await this.#append([{ record, payload: new Uint8Array(0) }], () => undefined);
+      await this.#append([type === 'removed' ? removed : uploadedRecord(entry)], () => undefined);
     } catch (error) {
       this.#logger.error(`disk tier: the note "${type}" could not be written`, {
         key: entry.facts.key,
@@ -361,7 +362,7 @@ export class DiskTier {
       return;
     }
     entry.uses = Math.max(0, entry.uses - 1);
-    const [location] = await this.#log.append([{ record: recordOf('payload', entry), payload }]);
+    const [location] = await this.#log.append(payloadRecords(entry, payload));
     if (entry.disk === disk) this.#place(entry, location);
   }
 

@@ -1,5 +1,6 @@
 import { crc32c } from '../base/crc32c.ts';
 import type { CacheEntry, PayloadFacts } from './cache-entry.ts';
+import type { LogAppend } from './disk-log.ts';
 import type { LogRecord, RecordType } from './log-record.ts';
 
 /**
@@ -41,6 +42,26 @@ export function recordOf(type: RecordType, entry: CacheEntry): LogRecord {
     payloadLength: facts.length,
     payloadCrc: facts.crc,
   };
+}
+
+/** Longer tags are not kept. */
+const tagBytesMax = 256;
+
+/** The record that the object store has the entry's payload, and of a raw tail the tag of its object. */
+export function uploadedRecord(entry: CacheEntry): LogAppend {
+  const tag = Buffer.from(entry.etag ?? '');
+  const payload = tag.length <= tagBytesMax ? tag : new Uint8Array(0);
+  const { length: payloadLength } = payload;
+  return {
+    record: { ...recordOf('uploaded', entry), payloadLength, payloadCrc: crc32c(payload) },
+    payload,
+  };
+}
+
+/** The entry's payload as records: itself, and the tag of its object behind it where that is known. */
+export function payloadRecords(entry: CacheEntry, payload: Uint8Array): readonly LogAppend[] {
+  const own = { record: recordOf('payload', entry), payload };
+  return entry.etag === undefined ? [own] : [own, uploadedRecord(entry)];
 }
 
 /** The record that lists the keys of the save that the entry came with. */

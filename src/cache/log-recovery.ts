@@ -23,6 +23,8 @@ export interface RecoveredPayload {
   /** First byte of the payload in the segment. */
   readonly offset: number;
   readonly isPending: boolean;
+  /** Of a raw tail: the tag of its object, where the log has it. */
+  readonly etag: string | undefined;
 }
 
 /** Bytes of a segment in which no intact record lies, or the keys of a save that fail their check. */
@@ -112,12 +114,15 @@ interface RecordSink {
   addGap(segment: LogSegment, offset: number, end: number): void;
 }
 
-type PayloadsByKind = Readonly<Record<PayloadKind, Map<BlockKey, RecoveredPayload>>>;
+/** A payload whose tag has not been read. */
+type FoundPayload = Omit<RecoveredPayload, 'etag'> & { readonly tag: PlacedBytes | undefined };
+
+type PayloadsByKind = Readonly<Record<PayloadKind, Map<BlockKey, FoundPayload>>>;
 
 /** Gathers records in the order in which they were written. */
 class Recovery implements RecordSink {
   readonly #payloads = new Map<Namespace, PayloadsByKind>();
-  readonly #saves = new Map<number, PlacedList>();
+  readonly #saves = new Map<number, PlacedBytes>();
   readonly #gaps: LogGap[] = [];
   #lastSequence = 0;
   #lastSaveId = 0;
@@ -144,16 +149,18 @@ class Recovery implements RecordSink {
     const known = payloads.get(record.key);
     if (record.type === 'payload') {
       if (known !== undefined && known.record.sequence > record.sequence) return;
-      payloads.set(record.key, { record, segment, offset, isPending: !record.isDurable });
+      const isPending = !record.isDurable;
+      payloads.set(record.key, { record, segment, offset, isPending, tag: undefined });
     } else if (record.type === 'uploaded') {
       if (known?.record.sequence !== record.sequence) return;
-      payloads.set(record.key, { ...known, isPending: false });
+      const tag = record.payloadLength === 0 ? undefined : { record, segment, offset };
+      payloads.set(record.key, { ...known, isPending: false, tag });
     } else if (known !== undefined && known.record.sequence <= record.sequence) {
       payloads.delete(record.key);
     }
   }
 
-  #payloadsOf({ namespace, kind }: LogRecord): Map<BlockKey, RecoveredPayload> {
+  #payloadsOf({ namespace, kind }: LogRecord): Map<BlockKey, FoundPayload> {
     let byKind = this.#payloads.get(namespace);
     if (byKind === undefined) {
       byKind = { block: new Map(), tail: new Map(), 'raw-tail': new Map() };
@@ -162,11 +169,23 @@ class Recovery implements RecordSink {
     return byKind[kind];
   }
 
+  /** What stands behind the header of a record; undefined, and damage, when it fails its check. */
+  async #bytesOf({ record, segment, offset }: PlacedBytes): Promise<Buffer | undefined> {
+    const bytes = Buffer.alloc(record.payloadLength);
+    const isWhole = await segment.read(bytes, offset);
+    if (isWhole && crc32c(bytes) === record.payloadCrc) return bytes;
+    this.addDamage(segment, offset, record.payloadLength);
+    return undefined;
+  }
+
   async result(): Promise<RecoveredLog> {
     const payloads: RecoveredPayload[] = [];
     for (const byKind of this.#payloads.values()) {
       for (const kind of payloadKinds) {
-        for (const payload of byKind[kind].values()) payloads.push(payload);
+        for (const { tag, ...payload } of byKind[kind].values()) {
+          const etag = tag && (await this.#bytesOf(tag))?.toString();
+          payloads.push({ ...payload, etag });
+        }
       }
     }
     const pendingSaves = new Set(payloads.filter((p) => p.isPending).map((p) => p.record.saveId));
@@ -174,9 +193,8 @@ class Recovery implements RecordSink {
     for (const [saveId, list] of this.#saves) {
       // Of what is durable the list is of no use any more, and is not read.
       if (!pendingSaves.has(saveId)) continue;
-      const keys = await readKeys(list);
-      if (keys !== undefined) chains.set(saveId, keys);
-      else this.addDamage(list.segment, list.offset, list.record.payloadLength);
+      const keys = await this.#bytesOf(list);
+      if (keys !== undefined) chains.set(saveId, decodeKeys(keys));
     }
     return {
       payloads,
@@ -210,22 +228,11 @@ async function scanSegment(segment: LogSegment, found: RecordSink): Promise<void
   found.addGap(segment, Math.min(intactEnd, segment.byteLength), segment.byteLength);
 }
 
-/** The list of keys of a save, and where it lies. */
-interface PlacedList {
+/** The list of keys of a save, or the tag of a raw tail's object, and where it lies. */
+interface PlacedBytes {
   readonly record: LogRecord;
   readonly segment: LogSegment;
   readonly offset: number;
-}
-
-/** The keys of the list, or undefined when it is damaged. */
-async function readKeys({
-  record,
-  segment,
-  offset,
-}: PlacedList): Promise<readonly BlockKey[] | undefined> {
-  const bytes = new Uint8Array(record.payloadLength);
-  const isWhole = await segment.read(bytes, offset);
-  return isWhole && crc32c(bytes) === record.payloadCrc ? decodeKeys(bytes) : undefined;
 }
 
 /** The part of the segment that was read last. */

@@ -28,6 +28,8 @@ interface Region {
   readonly corrupt: 0 | 1;
   /** Of the keys of a save: which. */
   readonly saveId?: number;
+  /** Of the tag of a raw tail's object: the sequence number of the raw tail. */
+  readonly tagOf?: number;
 }
 
 /** A host with a log that holds a record of every type and kind, closed. */
@@ -35,6 +37,8 @@ class LoggedWorld {
   readonly world: SimWorld = historyWorld(1);
   /** The save of each payload that waits for upload, by the records that {@link regions} walks. */
   readonly #pendingOf = new Map<string, number>();
+  /** The sequence number of the last raw tail that has a tag. */
+  #lastTag: number | undefined;
   readonly #bytes = new Map<string, Uint8Array>();
 
   payload(name: string): Uint8Array {
@@ -126,12 +130,17 @@ class LoggedWorld {
   /** Every byte of the log by its job, found by walking it. */
   regions(): Region[] {
     const regions = this.segments().flatMap(({ name, file }) => this.#regionsOf(name, file));
-    // Of a save that is durable the list of keys is of no use any more, and is not read.
-    return regions.map((region) =>
-      region.saveId === undefined || this.#pendingSaves.has(region.saveId)
+    // Of a save that is durable the list of keys is of no use any more, and is not read; nor is the tag of a raw tail
+    // that was replaced.
+    return regions.map((region) => {
+      const { saveId, tagOf } = region;
+      if (tagOf !== undefined && tagOf !== this.#lastTag) {
+        return { ...region, damagedRecords: 0, job: 'tag out of use' };
+      }
+      return saveId === undefined || this.#pendingSaves.has(saveId)
         ? region
-        : { ...region, damagedRecords: 0, job: 'keys of a durable save' },
-    );
+        : { ...region, damagedRecords: 0, job: 'keys of a durable save' };
+    });
   }
 
   /** Takes note of which saves still wait for upload after the record. */
@@ -167,10 +176,13 @@ class LoggedWorld {
         regions.push({ ...one, start: payload, end, job: 'keys of a save', saveId });
       } else if (type === 'payload') {
         const bytes = file.bytes.slice(payload, end);
-        // Where the bucket answers, a raw tail comes from there: another host may have replaced it.
-        const isUsed = ['block', 'last', 'tail'].some((one) => sameBytes(bytes, this.payload(one)));
+        const used = ['block', 'last', 'tail', 'raw tail'];
+        const isUsed = used.some((one) => sameBytes(bytes, this.payload(one)));
         const job = `${isUsed ? 'payload' : 'payload out of use'}: ${record.kind}`;
         regions.push({ ...none, corrupt: isUsed ? 1 : 0, start: payload, end, job });
+      } else if (payloadLength > 0) {
+        this.#lastTag = record.sequence;
+        regions.push({ ...one, start: payload, end, job: 'tag', tagOf: record.sequence });
       }
       regions.push({ ...none, start: end, end: next, job: 'padding' });
       offset = next;
@@ -213,7 +225,9 @@ describe('corruption of the log', () => {
     for (const job of ['save', 'payload', 'uploaded', 'removed']) {
       assert.ok((counts.get(`header: ${job}`) ?? 0) >= 150, job);
     }
-    for (const kind of ['block', 'tail']) assert.ok(counts.has(`payload: ${kind}`), kind);
+    for (const kind of ['block', 'tail', 'raw-tail'])
+      assert.ok(counts.has(`payload: ${kind}`), kind);
+    assert.ok(counts.has('tag'), 'the tag of an object');
   });
 
   it('by a cut at any length is a torn end: nothing is wrong, and nothing is counted', async () => {

@@ -217,6 +217,31 @@ for (const sharesMemory of [false, true]) {
       assert.deepEqual([bucket.calls.get - later, bucket.calls.head - head], [1, 0]);
     });
 
+    it('that lie on disk when the next process begins are revalidated so too', async () => {
+      await saveDurably(store, first);
+      await store.close();
+      store = await open('host');
+      const { get, head } = bucket.calls;
+      const before = bucket.readBytes;
+      await assertRawTail(store, tip, first);
+      assert.deepEqual([bucket.calls.get - get, bucket.calls.head - head], [1, 0]);
+      assert.equal(bucket.readBytes, before);
+      await store.close();
+      await onFreshHost(world, 'other', (other) => saveDurably(other, second));
+      // What is fetched is written to disk as the store closes.
+      store = await open('host');
+      await assertRawTail(store, tip, second);
+      await store.close();
+      store = await open('host');
+      const fetched = bucket.readBytes;
+      await assertRawTail(store, tip, second);
+      assert.equal(bucket.readBytes, fetched);
+      await store.close();
+      await onFreshHost(world, 'other', (other) => saveDurably(other, third));
+      store = await open('host');
+      await assertRawTail(store, tip, third);
+    });
+
     // A long payload is copied into shared memory in turns, a short one at once.
     it('that are saved at once show in the order in which the next process finds them', async () => {
       await world.faults.setMode('unavailable');
