@@ -20,6 +20,7 @@ export const longestFiles: readonly string[] = [
   'test/capi/store/c-store-embedded.slow.test.ts',
   'test/capi/store/c-store-shm.slow.test.ts',
   'test/crash/daemon-kills.slow.test.ts',
+  'test/capi/package.slow.test.ts',
   'src/daemon/daemon-shared.slow.test.ts',
   'test/crash/memory-corruption.slow.test.ts',
   'test/sim/crash-states-directory.slow.test.ts',

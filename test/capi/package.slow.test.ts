@@ -138,6 +138,7 @@ describe('libwombatkv in the package', { skip: withoutTestCompiler() || missing(
     const install = 'npm install --offline --no-audit --no-fund --ignore-scripts';
     await shell(`${install} ../wombatkv-*.tgz`, project);
     library = join(project, 'node_modules/wombatkv/build/native', platform, 'libwombatkv');
+    cpSync(example, join(project, 'engine.c'));
   });
   after(() => folder.remove());
 
@@ -156,8 +157,7 @@ describe('libwombatkv in the package', { skip: withoutTestCompiler() || missing(
   it('is compiled with by what c-flags prints', { timeout }, async () => {
     const [prefix] = await shell('npx --offline wombatkv c-flags --prefix', project);
     assert.equal(prefix, library);
-    const line = `eval cc '${example}' "$(npx --offline wombatkv c-flags)" -o quickstart`;
-    await shell(line, project);
+    await shell('eval cc engine.c "$(npx --offline wombatkv c-flags)" -o quickstart', project);
     forget();
     await remembers(0, './quickstart', project);
     await remembers(3, './quickstart', project);
@@ -166,7 +166,7 @@ describe('libwombatkv in the package', { skip: withoutTestCompiler() || missing(
   it('is compiled with by pkg-config', { skip: missing('pkg-config'), timeout }, async () => {
     const path = 'PKG_CONFIG_PATH="$(npx --offline wombatkv c-flags --prefix)/lib/pkgconfig"';
     const flags = `$(${path} pkg-config --cflags --libs wombatkv)`;
-    await shell(`eval cc '${example}' "${flags}" -o by-pkg-config`, project);
+    await shell(`eval cc engine.c "${flags}" -o by-pkg-config`, project);
     forget();
     await remembers(0, `LD_LIBRARY_PATH="${library}/lib" ./by-pkg-config`, project);
   });
@@ -198,7 +198,7 @@ describe('libwombatkv in the package', { skip: withoutTestCompiler() || missing(
       const there = library.replace(project, moved);
       forget();
       await remembers(0, `LD_LIBRARY_PATH="${there}/lib" ./quickstart`, moved);
-      await shell(`eval cc '${example}' "$(npx --offline wombatkv c-flags)" -o built-there`, moved);
+      await shell('eval cc engine.c "$(npx --offline wombatkv c-flags)" -o built-there', moved);
       await remembers(3, './built-there', moved);
       cpSync(there, join(folder.path, 'alone'), { recursive: true });
     } finally {
@@ -232,7 +232,7 @@ describe('libwombatkv in the package', { skip: withoutTestCompiler() || missing(
     assert.match(noCompiler.notes, why);
 
     await shell('npx --offline wombatkv build-native', project);
-    await shell(`eval cc '${example}' "$(npx --offline wombatkv c-flags)" -o built-here`, project);
+    await shell('eval cc engine.c "$(npx --offline wombatkv c-flags)" -o built-here', project);
     forget();
     await remembers(0, './built-here', project);
     const built = readdirSync(join(project, 'node_modules/wombatkv/build/native', platform)).sort();
@@ -248,7 +248,7 @@ describe('libwombatkv in the package', { skip: withoutTestCompiler() || missing(
     rmSync(join(project, 'node_modules'), { recursive: true });
     rmSync(join(folder.path, 'clone'), { recursive: true });
     const flags = `-I"${prefix}/include" -L"${prefix}/lib" -lwombatkv`;
-    await shell(`cc '${example}' ${flags} -o installed`, project);
+    await shell(`cc engine.c ${flags} -o installed`, project);
     forget();
     await remembers(0, `LD_LIBRARY_PATH="${prefix}/lib" ./installed`, project);
   });
