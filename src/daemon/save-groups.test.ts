@@ -11,6 +11,8 @@ import { daemonHarness } from '../../test/support/daemon-world.ts';
 import { eventually } from '../../test/support/waiting.ts';
 
 const mib = 1024 * 1024;
+/** A machine that does other things too may take longer than usual deadlines for 40 MiB. */
+const patient = { durable: true, deadlineMs: 60_000 };
 const openBucket = (directory: string): ObjectStore =>
   openObjectStore(`file://${directory}`, nodePlatform());
 const harnesses = {
@@ -77,12 +79,12 @@ describe('a save of several groups', () => {
         const store = await world.open('a');
         const chain = chainOf('groups/durable', 40, mib);
         await world.faults.setMode('refuse-puts');
-        const refused = store.save(chain.blocks, { durable: true });
+        const refused = store.save(chain.blocks, patient);
         await assert.rejects(refused, { code: 'UNAVAILABLE' });
         // Accepted as a whole, though the first group cannot be uploaded.
         assert.equal((await store.stats()).pending, 40);
         await world.faults.setMode('none');
-        const again = await store.save(chain.blocks, { durable: true });
+        const again = await store.save(chain.blocks, patient);
         assert.deepEqual(again, { saved: 0, known: 40, savedBytes: 0 });
         assert.equal((await store.stats()).pending, 0);
         await store.close();
@@ -95,8 +97,8 @@ describe('a save of several groups', () => {
         const chain = chainOf('groups/durable, begun', 40, mib);
         // More than a group, so that none of the first one is new.
         const known = 18;
-        await store.save(chain.blocks.slice(0, known), { durable: true });
-        const saving = store.save(chain.blocks, { durable: true });
+        await store.save(chain.blocks.slice(0, known), patient);
+        const saving = store.save(chain.blocks, patient);
         const counts = await countsWhile(other, chain.keys, saving);
         assert.ok(
           [...counts].every((count) => count <= known || count === 40),
@@ -112,7 +114,7 @@ describe('a save of several groups', () => {
         const store = await world.open('a');
         const other = await world.open('b');
         const chain = chainOf('groups/durable, other host', 40, mib);
-        const saving = store.save(chain.blocks, { durable: true });
+        const saving = store.save(chain.blocks, patient);
         const counts = await countsWhile(other, chain.keys, saving);
         assert.ok(
           [...counts].every((count) => count === 0 || count === 40),
@@ -130,7 +132,7 @@ describe('a save of several groups', () => {
     inWorld(async (world) => {
       const store = await world.open('a', { backlogBytes: 20 * mib });
       const chain = chainOf('groups/durable, little room', 40, mib);
-      const result = await store.save(chain.blocks, { durable: true });
+      const result = await store.save(chain.blocks, patient);
       assert.deepEqual(result, { saved: 40, known: 0, savedBytes: chain.byteLength });
       assert.equal((await store.stats()).pending, 0);
       await store.close();
