@@ -25,6 +25,11 @@ export interface PayloadFacts extends PayloadId {
   readonly crc: number;
 }
 
+/** Names a payload among all others. */
+export function idText({ kind, key, namespace }: PayloadId): string {
+  return `${kind.charAt(0)}${key}${namespace}`;
+}
+
 /** What is known of the object that holds a raw tail, and when that was so. */
 export interface RawTailObject {
   readonly etag: string | undefined;

@@ -10,7 +10,7 @@ import type { Clock } from '../platform/clock.ts';
 import { needMemory, processMemory } from '../platform/payload-memory.ts';
 import type { PayloadMemory } from '../platform/payload-memory.ts';
 import { Admissions } from './admissions.ts';
-import { CacheEntry } from './cache-entry.ts';
+import { CacheEntry, idText } from './cache-entry.ts';
 import type { PayloadFacts, PayloadId, RawTailObject } from './cache-entry.ts';
 import type { CommitRing } from './commit-ring.ts';
 import type { DiskTier, NewPayload } from './disk-tier.ts';
@@ -224,7 +224,7 @@ export class LocalCache {
       );
     const { facts: rawTail } = payloads.find(({ facts }) => facts.kind === 'raw-tail') ?? {};
     if (rawTail === undefined) return accept();
-    return this.#turns.run(`${rawTail.key}${rawTail.namespace}`, accept);
+    return this.#turns.run(idText(rawTail), accept);
   }
 
   async #acceptNow(

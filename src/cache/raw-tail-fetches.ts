@@ -1,3 +1,4 @@
+import { idText } from './cache-entry.ts';
 import type { PayloadId } from './cache-entry.ts';
 
 /** A raw tail that is being fetched from the object store. */
@@ -28,33 +29,29 @@ export class RawTailFetches {
 
   /** The fetch that one who asks now may share; a new one when there is none. */
   begin(id: PayloadId, nowMs: number): RawTailFetch {
-    const text = textOf(id);
-    const under = this.#last.get(text);
+    const tip = idText(id);
+    const under = this.#last.get(tip);
     if (under !== undefined && nowMs - under.beganMs < this.#freshMs) return under;
     // An answer that comes later, of a request that was sent earlier, is older.
     if (under !== undefined) under.isOvertaken = true;
     this.#begun += 1;
     const fetch = { number: this.#begun, beganMs: nowMs, isOvertaken: false };
-    this.#last.set(text, fetch);
+    this.#last.set(tip, fetch);
     return fetch;
   }
 
   /** It has ended, and what it brought is kept or is not. */
   end(id: PayloadId, fetch: RawTailFetch): void {
-    const text = textOf(id);
-    if (this.#last.get(text) === fetch) this.#last.delete(text);
+    const tip = idText(id);
+    if (this.#last.get(tip) === fetch) this.#last.delete(tip);
   }
 
   /** Something newer came under the tip, or what was there was removed. */
   overtake(id: PayloadId): void {
-    const text = textOf(id);
-    const under = this.#last.get(text);
+    const tip = idText(id);
+    const under = this.#last.get(tip);
     if (under === undefined) return;
     under.isOvertaken = true;
-    this.#last.delete(text);
+    this.#last.delete(tip);
   }
-}
-
-function textOf({ key, namespace }: PayloadId): string {
-  return `${key}${namespace}`;
 }

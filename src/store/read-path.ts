@@ -4,6 +4,7 @@ import type { BlockKey } from '../blocks/block-key.ts';
 import type { Borrow, LoadedBlock, LoadOptions, Lookup, MissReason } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
+import { idText } from '../cache/cache-entry.ts';
 import type { PayloadFacts } from '../cache/cache-entry.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
@@ -338,8 +339,4 @@ function isKnown(fingerprint: string | undefined): boolean {
 
 function releaseFetched(fetched: FetchedPayload | string): void {
   if (typeof fetched !== 'string') fetched.extent.unpin();
-}
-
-function idText({ kind, key, namespace }: PayloadRef): string {
-  return `${kind.charAt(0)}${key}${namespace}`;
 }

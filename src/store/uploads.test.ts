@@ -515,6 +515,26 @@ describe('Uploads.withdraw()', () => {
     await rig.close();
   });
 
+  it('ends the wait for a raw tail whose attempt fails as it is given up', async () => {
+    const rig = await openRig();
+    rig.gate = deferred();
+    // Done by the bucket, but the reply is lost.
+    rig.faults = ({ verb }) => (verb === 'put' ? { kind: 'fail-after' } : undefined);
+    const entry = await rig.saveRawTail('tip', 'only');
+    await rig.underWay(1);
+    let isOver = false;
+    const waiting = rig.uploads.whenDurable([entry]).then(() => {
+      isOver = true;
+    });
+    const withdrawing = rig.uploads.withdraw(entry);
+    rig.gate.resolve();
+    await withdrawing;
+    await rig.settle();
+    assert.equal(isOver, true, 'nothing will ever be brought for it');
+    await waiting;
+    await rig.close();
+  });
+
   it('does not mind what is not pending, or withdrawn already', async () => {
     const rig = await openRig();
     const [entry] = await rig.save(chainOf('done', 1, 50));

@@ -9,6 +9,7 @@ import { Semaphore } from '../base/semaphore.ts';
 import type { BlockKey } from '../blocks/block-key.ts';
 import { limits } from '../blocks/limits.ts';
 import type { UploadOrder } from '../blocks/served-store.ts';
+import { idText } from '../cache/cache-entry.ts';
 import type { CacheEntry } from '../cache/cache-entry.ts';
 import type { LocalCache, PinnedPayload } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
@@ -18,7 +19,7 @@ import type { BucketRoom } from './bucket-room.ts';
 import { Call } from './call.ts';
 import type { Counters } from './counters.ts';
 import type { ObjectTier } from './object-tier.ts';
-import { ReplacedUploads, tipText } from './replaced-uploads.ts';
+import { ReplacedUploads } from './replaced-uploads.ts';
 import { UploadFailures } from './upload-failures.ts';
 
 /** Pending payloads of one save, in chain order, and every key that was given to it. */
@@ -176,12 +177,15 @@ export class Uploads {
     if (item === undefined) return;
     entry.isCurrent = false;
     item.wake?.();
-    const last = entry.facts.kind === 'raw-tail' ? this.#rawTails.get(tipText(entry)) : undefined;
+    const { facts } = entry;
+    const last = facts.kind === 'raw-tail' ? this.#rawTails.get(idText(facts)) : undefined;
     last?.item.wake?.();
     // How the attempt ends is for those who wait for it.
     await item.attempt?.catch(() => undefined);
     await last?.end;
     this.#settle(item, undefined);
+    // Nothing comes behind that they could be durable with.
+    for (const done of this.#replaced.take(facts)) done.resolve();
   }
 
   /** Ends all attempts and resolves when none runs. What is pending stays on disk. */
@@ -211,12 +215,16 @@ export class Uploads {
 
   /** Brings one payload to the bucket, however often it takes. Never rejects. */
   async #runItem(item: UploadItem): Promise<void> {
+    if (item.entry.facts.kind === 'raw-tail') await this.#inTurn(item);
+    else await this.#bring(item);
+  }
+
+  async #bring(item: UploadItem): Promise<void> {
     try {
-      const isRawTail = item.entry.facts.kind === 'raw-tail';
-      const end = isRawTail ? await this.#inTurn(item) : await this.#attemptUntilDone(item);
-      const isLeft = end === 'given up' && isRawTail && item.isAwaited;
+      const end = await this.#attemptUntilDone(item);
+      const isLeft = end === 'given up' && item.entry.facts.kind === 'raw-tail' && item.isAwaited;
       if (!isLeft) this.#settle(item, undefined);
-      else if (this.#drop(item)) this.#replaced.add(item.entry, item.done);
+      else if (this.#drop(item)) this.#replaced.add(item.entry.facts, item.done);
     } catch (error) {
       this.#settle(item, error);
     }
@@ -226,7 +234,7 @@ export class Uploads {
   #settle(item: UploadItem, error: unknown): void {
     if (!this.#drop(item)) return;
     const isRawTail = item.entry.facts.kind === 'raw-tail';
-    const before = isRawTail ? this.#replaced.take(item.entry) : [];
+    const before = isRawTail ? this.#replaced.take(item.entry.facts) : [];
     for (const done of [item.done, ...before]) {
       if (error === undefined) done.resolve();
       else done.reject(error);
@@ -240,17 +248,17 @@ export class Uploads {
     return true;
   }
 
-  async #inTurn(item: UploadItem): Promise<AttemptsEnd> {
-    const id = tipText(item.entry);
+  /** The next one under the tip begins when it is known of this one what becomes of those who wait for it. */
+  async #inTurn(item: UploadItem): Promise<void> {
+    const id = idText(item.entry.facts);
     const before = this.#rawTails.get(id);
     // It has been replaced: it need not wait for another attempt.
     before?.item.wake?.();
-    const turn = (before?.end ?? Promise.resolve()).then(() => this.#attemptUntilDone(item));
-    const own = { item, end: turn.catch(() => undefined) };
+    const end = (before?.end ?? Promise.resolve()).then(() => this.#bring(item));
+    const own = { item, end };
     this.#rawTails.set(id, own);
-    return turn.finally(() => {
-      if (this.#rawTails.get(id) === own) this.#rawTails.delete(id);
-    });
+    await end;
+    if (this.#rawTails.get(id) === own) this.#rawTails.delete(id);
   }
 
   async #attemptUntilDone(item: UploadItem): Promise<AttemptsEnd> {

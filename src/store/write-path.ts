@@ -7,6 +7,7 @@ import type { SaveResult } from '../blocks/kv-store.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Namespace } from '../blocks/namespace.ts';
 import type { UploadOrder } from '../blocks/served-store.ts';
+import { idText } from '../cache/cache-entry.ts';
 import type { CacheEntry, PayloadFacts } from '../cache/cache-entry.ts';
 import type { LocalCache } from '../cache/local-cache.ts';
 import type { Catalog } from '../catalog/catalog.ts';
@@ -174,7 +175,7 @@ export class WritePath {
 
   /** The acceptance of the same payload by another call. A raw tail replaces whatever is there. */
   #twinOf(facts: PayloadToSave['facts']): Promise<unknown> | undefined {
-    return facts.kind === 'raw-tail' ? undefined : this.#accepting.get(idOf(facts));
+    return facts.kind === 'raw-tail' ? undefined : this.#accepting.get(idText(facts));
   }
 
   /**
@@ -193,7 +194,7 @@ export class WritePath {
   ): Promise<readonly Candidate[]> {
     const candidates: Candidate[] = [];
     payloads.forEach((one, saveIndex) => {
-      const id = idOf(one.facts);
+      const id = idText(one.facts);
       if (seen.has(id) || this.#isStored(one.facts)) return;
       seen.add(id);
       candidates.push({ ...one, saveIndex });
@@ -271,12 +272,12 @@ export class WritePath {
     const { uploads } = this.#parts;
     const accepting = this.#acceptFresh(request, fresh);
     this.#acceptingBytes += savedBytes;
-    for (const { facts } of fresh) this.#accepting.set(idOf(facts), accepting);
+    for (const { facts } of fresh) this.#accepting.set(idText(facts), accepting);
     void accepting
       .catch(() => undefined)
       .then(() => {
         this.#acceptingBytes -= savedBytes;
-        for (const { facts } of fresh) this.#accepting.delete(idOf(facts));
+        for (const { facts } of fresh) this.#accepting.delete(idText(facts));
       });
     // Not raced: the log reads the caller's memory until the write has ended.
     await accepting;
@@ -330,7 +331,7 @@ export class WritePath {
 
   /** Writes a raw tail when those that were saved before are written, or never will be. */
   #replace(facts: PayloadFacts, write: () => Promise<unknown>): Promise<unknown> {
-    return this.#turns.run(idOf(facts), async () => {
+    return this.#turns.run(idText(facts), async () => {
       try {
         return await write();
       } finally {
@@ -377,8 +378,4 @@ function sumOfLengths(payloads: readonly SizedPayload[]): number {
   let sum = 0;
   for (const { length } of payloads) sum += length;
   return sum;
-}
-
-function idOf(facts: PayloadToSave['facts']): string {
-  return `${facts.kind.charAt(0)}${facts.key}${facts.namespace}`;
 }
