@@ -9,7 +9,7 @@ import type { PayloadFacts, PayloadId } from './cache-entry.ts';
 import { DiskLog } from './disk-log.ts';
 import type { DiskLocation, DiskLogOptions, LogAppend } from './disk-log.ts';
 import type { EntryIndex } from './entry-index.ts';
-import { factsOf, payloadRecords, recordOf, saveRecord, uploadedRecord } from './entry-records.ts';
+import { factsOf, noteRecord, payloadRecords, recordOf, saveRecord } from './entry-records.ts';
 import { encodeKeys, headerLength, recordLength } from './log-record.ts';
 import { isDamage } from './log-recovery.ts';
 import type { RecoveredLog, RecoveredPayload } from './log-recovery.ts';
@@ -172,8 +172,9 @@ export class DiskTier {
     const first = payloads[0].entry;
     const keys = encodeKeys(chain);
     const batch: LogAppend[] = [{ record: saveRecord(first, keys), payload: keys }];
-    for (const { entry, payload } of payloads)
+    for (const { entry, payload } of payloads) {
       batch.push({ record: recordOf('payload', entry), payload });
+    }
     await this.#append(batch, (locations) => {
       payloads.forEach(({ entry }, index) => {
         // It was in memory already, and may have been replaced or removed meanwhile.
@@ -273,10 +274,8 @@ export class DiskTier {
   }
 
   async #note(type: 'uploaded' | 'removed', entry: CacheEntry): Promise<void> {
-    const note = { ...recordOf('removed', entry), payloadLength: 0, payloadCrc: 0 };
-    const removed = { record: note, payload: new Uint8Array(0) };
     try {
-      await this.#append([type === 'removed' ? removed : uploadedRecord(entry)], () => undefined);
+      await this.#append([noteRecord(type, entry)], () => undefined);
     } catch (error) {
       this.#logger.error(`disk tier: the note "${type}" could not be written`, {
         key: entry.facts.key,

@@ -47,13 +47,13 @@ export function recordOf(type: RecordType, entry: CacheEntry): LogRecord {
 /** Longer tags are not kept. */
 const tagBytesMax = 256;
 
-/** The record that the object store has the entry's payload, and of a raw tail the tag of its object. */
-export function uploadedRecord(entry: CacheEntry): LogAppend {
-  const tag = Buffer.from(entry.etag ?? '');
+/** The record of what became of the entry's payload; that it is uploaded tells the tag of a raw tail's object. */
+export function noteRecord(type: 'uploaded' | 'removed', entry: CacheEntry): LogAppend {
+  const tag = Buffer.from((type === 'uploaded' && entry.etag) || '');
   const payload = tag.length <= tagBytesMax ? tag : new Uint8Array(0);
   const { length: payloadLength } = payload;
   return {
-    record: { ...recordOf('uploaded', entry), payloadLength, payloadCrc: crc32c(payload) },
+    record: { ...recordOf(type, entry), payloadLength, payloadCrc: crc32c(payload) },
     payload,
   };
 }
@@ -61,7 +61,7 @@ export function uploadedRecord(entry: CacheEntry): LogAppend {
 /** The entry's payload as records: itself, and the tag of its object behind it where that is known. */
 export function payloadRecords(entry: CacheEntry, payload: Uint8Array): readonly LogAppend[] {
   const own = { record: recordOf('payload', entry), payload };
-  return entry.etag === undefined ? [own] : [own, uploadedRecord(entry)];
+  return entry.etag === undefined ? [own] : [own, noteRecord('uploaded', entry)];
 }
 
 /** The record that lists the keys of the save that the entry came with. */

@@ -1,4 +1,5 @@
 import { BufferPool } from '../base/buffer-pool.ts';
+import { isMemoryRefusal } from '../base/errors.ts';
 import { limits } from '../blocks/limits.ts';
 import type { Zstd } from '../format/zstd.ts';
 import type { TransferredResult } from '../platform/worker-pool.ts';
@@ -62,7 +63,7 @@ function takenFrom(
   try {
     return targets.take(length);
   } catch (error) {
-    if (error instanceof RangeError) return undefined;
+    if (isMemoryRefusal(error)) return undefined;
     throw error;
   }
 }
