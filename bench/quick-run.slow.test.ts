@@ -5,8 +5,8 @@ import type { TemporaryDirectory } from '../test/support/temporary-directory.ts'
 import { checkQuickRun } from './quick-run.ts';
 
 /**
- * Scenarios that need no bucket of S3, the longest first, and how many rows each of their tables has at least: peers add
- * more where they are installed. Compression, which computes KV for most of a minute, is left to who runs it.
+ * Scenarios of the store alone that need no bucket of S3, the longest first, and how many rows each of their tables has at
+ * least: peers add more where they are installed.
  */
 const scenarios: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   'between-hosts': {
@@ -17,9 +17,6 @@ const scenarios: Readonly<Record<string, Readonly<Record<string, number>>>> = {
     ...{ 'one-host': 7, 'one-host-puts-in-c': 7, 'one-host-sizes': 5, 'one-host-node': 5 },
     ...{ 'one-host-puts': 5, 'one-host-unix': 12 },
   },
-  scale: { scale: 18 },
-  'main-job': { 'main-job': 12, 'main-job-breakdown': 16, suffix: 4, save: 7, 'never-slower': 6 },
-  'engine-sequence': { 'engine-sequence-13': 48, 'engine-sequence-start': 10 },
   ...{ hashing: { hashing: 13 }, framing: { framing: 4 }, parsing: { parsing: 4 } },
   tiers: { tiers: 20 },
 };

@@ -17,11 +17,11 @@ const help = `npm test -- [options] [part of a path ...]
   --alone          a process for each file; without it, small ones share processes
   --in-memory      temporary files in memory (/dev/shm) where 2 GiB are free there
   --concurrency N  processes at a time (default: half as many again as there are processors)
-  --timeout S      seconds that a process may take (default 300; 4 times that for a slow file)
+  --timeout S      seconds that a process may take (default 600; 4 times that for a slow file)
 `;
 
 /** Longer than any quick file takes on a loaded machine with two processors. */
-const fileTimeoutSeconds = 300;
+const fileTimeoutSeconds = 600;
 
 process.exitCode = await main();
 

@@ -2,4 +2,4 @@ import { withoutNative } from '../support/c-compiler.ts';
 import { registerAbiTests } from './abi-suite.ts';
 
 if (withoutNative() === false) registerAbiTests(['shm']);
-registerAbiTests(['unix', 'tcp', 'embedded']);
+registerAbiTests(['embedded']);

@@ -12,6 +12,8 @@ export interface KvStoreHarness {
   createWorld(): Promise<World>;
   /** Cases that may run at the same time, each in its own world; 1 when absent. */
   readonly concurrency?: number | undefined;
+  /** Random sequences of operations that are tried; 20 when absent. */
+  readonly sequences?: number | undefined;
 }
 
 /** One bucket and the hosts around it. */

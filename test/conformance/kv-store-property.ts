@@ -5,8 +5,8 @@ import type { Operation } from './kv-store-operations.ts';
 import { openScene } from './kv-store-scene.ts';
 import type { KvStoreCase, KvStoreHarness } from './kv-store-harness.ts';
 
-/** Sequences of operations, their longest, and the seed that makes them the same in every run. */
-const sequences = 20;
+/** Sequences of operations unless the harness says otherwise, their longest, and the seed that makes them the same in every run. */
+const usualSequences = 20;
 const operationsMax = 60;
 const seed = 20_250_731;
 
@@ -100,7 +100,7 @@ export const propertyCases: readonly KvStoreCase[] = [
       );
       await fc.assert(property, {
         seed,
-        numRuns: sequences,
+        numRuns: harness.sequences ?? usualSequences,
         interruptAfterTimeLimit: shrinkMs,
         markInterruptAsFailure: true,
       });

@@ -25,6 +25,7 @@ import { WireDoor } from '../../src/wire/wire-link.ts';
 import type { KvStoreHarness, World, WorldStoreOptions } from '../conformance/kv-store-harness.ts';
 import { inProcessHarness } from './in-process-world.ts';
 import type { BucketOpener } from './in-process-world.ts';
+import { patience } from './patience.ts';
 import { makeTemporaryDirectory } from './temporary-directory.ts';
 import type { TemporaryDirectory } from './temporary-directory.ts';
 
@@ -94,6 +95,8 @@ export function doorHarness(
   const inner = inProcessHarness(openBucket);
   return {
     concurrency: inner.concurrency,
+    // What is behind the door tries more of them.
+    sequences: 8,
     createWorld: async () => {
       const directory = await makeTemporaryDirectory('daemon');
       return new DaemonWorld(await inner.createWorld(), directory, await doors);
@@ -150,7 +153,7 @@ class DaemonWorld implements World {
     const { url } = daemon.addresses[0];
     if (isShared) await writeFile(announcementOf(url.slice('unix:'.length)), sharedDirectory);
     const address = isShared ? url.replace('unix:', 'shm:') : url;
-    const client = await connect(address, { ...this.#doors.options, ...options });
+    const client = await connect(address, { ...patience, ...this.#doors.options, ...options });
     const served = { store, daemon, client };
     const handle = closingBoth(served);
     this.#hosts.set(handle, served);

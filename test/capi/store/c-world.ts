@@ -17,6 +17,7 @@ import type {
   WorldStoreOptions,
 } from '../../conformance/kv-store-harness.ts';
 import type { DoorKind } from '../../support/daemon-world.ts';
+import { patience } from '../../support/patience.ts';
 import { CLibrary } from './c-library.ts';
 import { CStore } from './c-store.ts';
 import type { Answer, Created, Order, Place } from './world-host.ts';
@@ -87,6 +88,7 @@ export function cHarness(
   return {
     // Each waiting call keeps a thread of the pool, of which there are few.
     concurrency: 1,
+    sequences: 8,
     createWorld: async () => {
       host ??= HostProcess.start(door === 'embedded' ? 'shm' : door);
       const process = await host;
@@ -162,7 +164,7 @@ class CWorld implements World {
   }
 
   async #connect({ url, directory, prefix }: Place, options: WorldStoreOptions): Promise<CStore> {
-    const { lookupDeadlineMs, loadDeadlineMs } = options;
+    const { lookupDeadlineMs, loadDeadlineMs } = { ...patience, ...options };
     const settings = [`WMBT_KV_RUNTIME_DIR=${directory}`];
     if (lookupDeadlineMs !== undefined) {
       settings.push(`WMBT_KV_LOOKUP_DEADLINE_MS=${lookupDeadlineMs}`);

@@ -1,0 +1,3 @@
+import { registerAbiTests } from './abi-suite.ts';
+
+registerAbiTests(['unix', 'tcp']);
