@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { chainOf } from '../test/support/chains.ts';
+import { patience } from '../test/support/patience.ts';
 import { blockObjects } from '../test/support/stored-objects.ts';
 import { makeTemporaryDirectory } from '../test/support/temporary-directory.ts';
 import { eventually } from '../test/support/waiting.ts';
@@ -24,7 +25,7 @@ test('a miss tells what was dropped for lack of room from what never was', async
   await writer.close();
   const store = await openStore({
     ...{ objectStore, cacheDirectory: `${directory.path}/cache` },
-    ...{ memoryBytes: 4 * mib, diskBytes: 8 * mib },
+    ...{ memoryBytes: 4 * mib, diskBytes: 8 * mib, ...patience },
   });
   const bucket = openObjectStore(objectStore, nodePlatform());
   try {

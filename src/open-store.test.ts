@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { readdir, writeFile } from 'node:fs/promises';
 import { after, describe, it } from 'node:test';
 import { chainOf } from '../test/support/chains.ts';
+import { patience } from '../test/support/patience.ts';
 import { makeTemporaryDirectory } from '../test/support/temporary-directory.ts';
 import { isStoreError } from './base/errors.ts';
 import type { LogFields, Logger } from './base/logger.ts';
@@ -30,6 +31,7 @@ function freshConfig(changes: StoreConfig = {}): StoreConfig {
     cacheDirectory: `${path}/cache`,
     memoryBytes: 8 * 1024 ** 2,
     diskBytes: 64 * 1024 ** 2,
+    ...patience,
     ...changes,
   };
 }

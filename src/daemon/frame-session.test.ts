@@ -22,6 +22,7 @@ import { decodeFailure, encodeHello, features } from '../protocol/session-messag
 import { encodeSaveCall } from '../protocol/write-messages.ts';
 import { assembleStore } from '../store/assemble-store.ts';
 import { chainOf } from '../../test/support/chains.ts';
+import { patience } from '../../test/support/patience.ts';
 import { rawTranscoder } from '../../test/support/raw-transcoder.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import { eventually } from '../../test/support/waiting.ts';
@@ -125,7 +126,7 @@ class RawPeer {
 
   async ended(): Promise<void> {
     if (!this.socket.closed)
-      await once(this.socket, 'close', { signal: AbortSignal.timeout(8000) });
+      await once(this.socket, 'close', { signal: AbortSignal.timeout(20_000) });
   }
 }
 
@@ -169,7 +170,7 @@ const notice = (id: number, index: number, length: number): readonly Uint8Array[
 
 /** The daemon still serves others. */
 async function assertServes({ url }: Rig): Promise<void> {
-  const client = await connect(url);
+  const client = await connect(url, patience);
   assert.equal((await client.lookup(chain.keys)).matched, 0);
   await client.close();
 }
@@ -349,7 +350,7 @@ describe('a client of a daemon', () => {
     const rig = await open({ token: 's3cret' });
     await assert.rejects(connect(rig.url), { code: 'INVALID', message: /token/ });
     await assert.rejects(connect(rig.url, { token: 's3creT' }), { code: 'INVALID' });
-    const client = await connect(rig.url, { token: 's3cret' });
+    const client = await connect(rig.url, { token: 's3cret', ...patience });
     assert.equal((await client.lookup(chain.keys)).matched, 0);
     await client.close();
   });

@@ -82,7 +82,7 @@ describe('LimitedObjectStore', () => {
     const second = store.head(key, { signal: controller.signal });
     const third = store.head(key);
     controller.abort();
-    await inTime(1000, 'second', rejectsWith('ABORTED', second));
+    await inTime(5000, 'second', rejectsWith('ABORTED', second));
     assert.equal(store.waiting, 1);
     letGo();
     await first;
@@ -100,7 +100,7 @@ describe('LimitedObjectStore', () => {
     const closed = store.close();
     await second;
     letGo();
-    await inTime(1000, 'close', Promise.all([first, closed]));
+    await inTime(5000, 'close', Promise.all([first, closed]));
   });
 
   it('spreads the bytes of bodies over time', async () => {

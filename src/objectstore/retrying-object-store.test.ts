@@ -142,7 +142,7 @@ describe('RetryingObjectStore', () => {
   it('does not wait for a moment that lies behind the deadline of the call', async () => {
     const { store, asked } = refusing([refusal('throttled', 3_600_000)]);
     const retrying = new RetryingObjectStore(store, platform);
-    await inTime(1000, 'head', rejectsWith('UNAVAILABLE', retrying.head(key)));
+    await inTime(5000, 'head', rejectsWith('UNAVAILABLE', retrying.head(key)));
     assert.equal(asked(), 1);
   });
 
@@ -166,7 +166,7 @@ describe('RetryingObjectStore', () => {
     for (const inner of [hanging, refusing([refusal('transient')]).store]) {
       const retrying = new RetryingObjectStore(inner, platform, slow);
       const call = retrying.head(key, { signal: AbortSignal.timeout(30) });
-      await inTime(2000, 'head', rejectsWith('ABORTED', call));
+      await inTime(5000, 'head', rejectsWith('ABORTED', call));
     }
   });
 
@@ -176,7 +176,7 @@ describe('RetryingObjectStore', () => {
     const retrying = new RetryingObjectStore(store, platform, slow);
     const ended = rejectsWith('CLOSED', retrying.head(key));
     await settle();
-    await inTime(2000, 'close', retrying.close());
+    await inTime(5000, 'close', retrying.close());
     await ended;
   });
 

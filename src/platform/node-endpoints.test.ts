@@ -10,7 +10,7 @@ import { inTime } from '../../test/conformance/object-store-harness.ts';
 import { makeTemporaryDirectory } from '../../test/support/temporary-directory.ts';
 import { nodeEndpoints } from './node-endpoints.ts';
 
-const timeoutMs = 1000;
+const timeoutMs = 20_000;
 const directory = await makeTemporaryDirectory('endpoints');
 const children: ChildProcess[] = [];
 let names = 0;

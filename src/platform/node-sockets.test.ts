@@ -142,7 +142,7 @@ for (const kind of ['unix', 'tcp'] as const) {
       const { listener, client, atServer } = await open(await address());
       await listener.close();
       await assert.rejects(
-        nodeSockets.connect(listener.address, { timeoutMs: 1000 }, () => new Collector()),
+        nodeSockets.connect(listener.address, { timeoutMs: 5000 }, () => new Collector()),
       );
       client.write([new Uint8Array(100)]);
       client.end();
@@ -164,7 +164,7 @@ describe('connect()', () => {
   it('rejects with the error of the system when nobody listens', async () => {
     const path = `${(await directory()).path}/absent.sock`;
     await assert.rejects(
-      nodeSockets.connect({ kind: 'unix', path }, { timeoutMs: 1000 }, () => new Collector()),
+      nodeSockets.connect({ kind: 'unix', path }, { timeoutMs: 5000 }, () => new Collector()),
       { code: 'ENOENT' },
     );
   });

@@ -19,6 +19,7 @@ import { cachedLibrary } from '../../tools/capi-build.ts';
 import { run, warningFlags } from '../../tools/capi-compile.ts';
 import { projectRoot } from '../../tools/project.ts';
 import { EngineScene, generate, randomTokens } from '../engine/engine-scene.ts';
+import { patience } from '../support/patience.ts';
 import { runProgram, sharedFlags, testToolchain, withoutTestCompiler } from './c-program.ts';
 import { startDaemonHome } from './daemon-home.ts';
 import type { DaemonHome } from './daemon-home.ts';
@@ -100,7 +101,7 @@ describe('llama.cpp from C++', { skip: withoutLlama() }, () => {
   before(async () => {
     scene = await EngineScene.make('llama-cpp');
     home = await startDaemonHome();
-    store = await connect(`unix:${home.unix['WMBT_KV_RUNTIME_DIR']}/capi.sock`);
+    store = await connect(`unix:${home.unix['WMBT_KV_RUNTIME_DIR']}/capi.sock`, patience);
     program = await buildProgram(scene.directory.path);
   });
   after(async () => {

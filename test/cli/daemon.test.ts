@@ -6,6 +6,7 @@ import { afterEach, describe, it } from 'node:test';
 import { connect } from '../../src/client/connect.ts';
 import { openFromEnvironment } from '../../src/open-store.ts';
 import { chainOf } from '../support/chains.ts';
+import { patience, patientSettings } from '../support/patience.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import { DaemonProcess } from './daemon-process.ts';
 
@@ -44,7 +45,7 @@ async function makeHome(): Promise<Home> {
 const chain = chainOf('daemon-cli', 3, 10_000);
 
 async function assertLoads(url: string, token?: string): Promise<void> {
-  const client = await connect(url, { token });
+  const client = await connect(url, { token, ...patience });
   const borrow = await client.load(chain.keys);
   assert.deepEqual(
     borrow.blocks.map(({ payload }) => Buffer.from(payload).toString('hex')),
@@ -91,7 +92,7 @@ describe('wombatkv-daemon', () => {
     const home = await makeHome();
     const first = home.start();
     const [url] = await first.ready();
-    const client = await connect(url);
+    const client = await connect(url, patience);
     await client.save(chain.blocks);
     await first.stop('SIGKILL');
     await assert.rejects(client.lookup(chain.keys), { code: 'UNAVAILABLE' });
@@ -263,7 +264,10 @@ describe('wombatkv-daemon --http', () => {
     await assert.rejects(connect(socket), { code: 'INVALID', message: /token/ });
     await assertLoads(socket, 's3cret');
     const address = http.slice('http://'.length);
-    assert.equal(await matchedByEnvironment({ ...more, WMBT_KV_HTTP_ADDR: address }), 3);
+    assert.equal(
+      await matchedByEnvironment({ ...more, ...patientSettings, WMBT_KV_HTTP_ADDR: address }),
+      3,
+    );
     const both = { ...more, WMBT_KV_HTTP_ADDR: '127.0.0.1:1', WMBT_KV_REMOTE_PREFIX: 'absent' };
     await assert.rejects(matchedByEnvironment({ ...both, ...home.environment }), {
       code: 'UNAVAILABLE',

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Progress } from '../../src/cli/progress.ts';
 import { outputOf } from '../../src/cli/terminal.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
+import { eventually } from '../support/waiting.ts';
 
 describe('the progress of a command', () => {
   const { clock } = nodePlatform();
@@ -31,11 +32,14 @@ describe('the progress of a command', () => {
     const { progress, text } = startOn(true);
     progress.begin('Making tea');
     progress.update({ activity: 'boiling', done: 1, total: 4 });
-    await sleep(250);
+    const drawings = (): string[] => text().split('\r\u001b[K').slice(1);
+    const drawnTimes = (count: number): Promise<void> =>
+      eventually(`drawn ${count} times`, () => Promise.resolve(drawings().length >= count));
+    await drawnTimes(3);
     progress.update({ activity: 'x'.repeat(200) });
-    await sleep(150);
+    await drawnTimes(drawings().length + 1);
     progress.end('done');
-    const drawn = text().split('\r\u001b[K').slice(1);
+    const drawn = drawings();
     assert.ok(drawn.length >= 4, `${drawn.length} drawings`);
     assert.equal(drawn.at(-1), '✓ Making tea: done\n');
     assert.ok(drawn.some((line) => line.includes('boiling  ██████░░░░░░░░░░░░░░░░░░ 1 of 4')));

@@ -136,7 +136,7 @@ export function testHttp(name: string, http: Http): void {
       const { signal } = controller;
       const running = [client.send(httpRequest({ signal })), client.send(httpRequest({ signal }))];
       setTimeout(() => controller.abort(new Error('enough')), 50);
-      for (const call of running) await inTime(2000, 'abort', rejectsWith('ABORTED', call));
+      for (const call of running) await inTime(5000, 'abort', rejectsWith('ABORTED', call));
       await rejectsWith('ABORTED', client.send(httpRequest({ signal })));
     });
 

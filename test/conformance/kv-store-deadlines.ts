@@ -22,6 +22,19 @@ import {
 /** Deadline given to calls on a hanging bucket, and the time after which they count as hung. */
 const deadlineMs = 300;
 const hungMs = 5000;
+/** So often a daemon that has no processor until the deadline of a call is asked again. */
+const repeatsMax = 20;
+
+/** What the call gives that ends by its deadline: a daemon on a busy machine may not have come to answer it. */
+async function inTime<Result>(name: string, call: () => Promise<Result>): Promise<Result> {
+  for (let repeats = 0; ; repeats += 1) {
+    try {
+      return await withTimeLimit(hungMs, name, call);
+    } catch (error) {
+      if (repeats === repeatsMax || !isStoreError(error, 'UNAVAILABLE')) throw error;
+    }
+  }
+}
 
 /** A fresh host whose bucket holds the chain and hangs. */
 async function onHangingBucket(world: World, chain: ReturnType<typeof chainOf>): Promise<KvStore> {
@@ -108,10 +121,10 @@ export const deadlineCases: readonly KvStoreCase[] = [
       const chain = chainOf('hang-read', 4);
       const store = await onHangingBucket(world, chain);
       const options = { deadlineMs };
-      const lookup = await withTimeLimit(hungMs, 'lookup', () => store.lookup(chain.keys, options));
+      const lookup = await inTime('lookup', () => store.lookup(chain.keys, options));
       assert.equal(lookup.matched, 0);
       assert.equal(lookup.reason, 'deadline');
-      await withTimeLimit(hungMs, 'load', () =>
+      await inTime('load', () =>
         assertLoads(store, chain, { count: 0, reason: 'deadline' }, options),
       );
       assert.ok((await store.stats()).misses.deadline >= 1);
@@ -130,11 +143,9 @@ export const deadlineCases: readonly KvStoreCase[] = [
       const deadlines = { lookupDeadlineMs: 200, loadDeadlineMs: 400 };
       const store = await openStore(world, 'reader', deadlines);
       await world.faults.setMode('slow');
-      const lookup = await withTimeLimit(hungMs, 'lookup', () => store.lookup(chain.keys));
+      const lookup = await inTime('lookup', () => store.lookup(chain.keys));
       assert.deepEqual([lookup.matched, lookup.reason], [0, 'deadline']);
-      await withTimeLimit(hungMs, 'load', () =>
-        assertLoads(store, chain, { count: 0, reason: 'deadline' }),
-      );
+      await inTime('load', () => assertLoads(store, chain, { count: 0, reason: 'deadline' }));
       await world.faults.setMode('none');
       await store.close();
     },
@@ -201,11 +212,9 @@ export const deadlineCases: readonly KvStoreCase[] = [
       const store = await openStore(world, 'reader');
       await assertLoadsAll(store, sliceChain(chain, 0, 4));
       await world.faults.setMode('slow');
-      const lookup = await withTimeLimit(hungMs, 'lookup', () =>
-        store.lookup(chain.keys, { deadlineMs }),
-      );
+      const lookup = await inTime('lookup', () => store.lookup(chain.keys, { deadlineMs }));
       assert.ok(lookup.matched >= 4, `${lookup.matched} matched`);
-      await withTimeLimit(hungMs, 'load', () =>
+      await inTime('load', () =>
         assertLoads(store, chain, { count: 4, reason: 'deadline' }, { deadlineMs }),
       );
       await world.faults.setMode('none');

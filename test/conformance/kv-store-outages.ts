@@ -262,7 +262,7 @@ export const outageCases: readonly KvStoreCase[] = [
       await world.faults.setMode('unavailable');
       await assertTail(writer, { tip, tokens: [1, 2, 3] }, { tokens: 2, payload });
       const options = { deadlineMs: 2000 };
-      await withTimeLimit(8000, 'the tails of a fresh host', async () => {
+      await withTimeLimit(20_000, 'the tails of a fresh host', async () => {
         const query = { tip, tokens: [1, 2] };
         assert.equal(await answerOrFault(() => reader.loadTail(query, options)), undefined);
         assert.equal(await answerOrFault(() => reader.loadRawTail(tip, options)), undefined);

@@ -107,7 +107,7 @@ export const rawTailCases: readonly KvStoreCase[] = [
           assertSameBytes(bytes, version(round - 1), 'the raw tail before');
           return false;
         };
-        await eventually(`the reader sees version ${round}`, seen, 4000);
+        await eventually(`the reader sees version ${round}`, seen, 10_000);
       }
       await reader.close();
       await writer.close();
@@ -124,7 +124,7 @@ export const rawTailCases: readonly KvStoreCase[] = [
           const bytes = await readRawTail(hosts[(round + 1) % 2], tip);
           return bytes !== undefined && Buffer.compare(bytes, payload) === 0;
         };
-        await eventually(`the other host sees version ${round}`, seen, 4000);
+        await eventually(`the other host sees version ${round}`, seen, 10_000);
       }
       await Promise.all(hosts.map((host) => host.close()));
       await onFreshHost(world, 'third', (third) => assertRawTail(third, tip, version(3)));
@@ -144,7 +144,7 @@ export const rawTailCases: readonly KvStoreCase[] = [
         const bytes = await readRawTail(again, tip);
         return bytes !== undefined && Buffer.compare(bytes, version(1)) === 0;
       };
-      await eventually('the restarted host sees the new one', seen, 4000);
+      await eventually('the restarted host sees the new one', seen, 10_000);
       await again.flush();
       await again.close();
       await onFreshHost(world, 'third', (third) => assertRawTail(third, tip, version(1)));

@@ -231,7 +231,7 @@ export const tailCases: readonly KvStoreCase[] = [
         found?.release();
         return found !== undefined;
       };
-      await eventually('the reader finds the tail', seen, 4000);
+      await eventually('the reader finds the tail', seen, 10_000);
       await assertTail(reader, tail, { tokens: 8, payload: tail.payload });
       await reader.close();
       await writer.close();

@@ -45,13 +45,13 @@ class FillingClient {
   static async start(url: string, name: string): Promise<FillingClient> {
     const child = fork(childProgram, [url, name], { execArgv: ['--enable-source-maps'] });
     const client = new FillingClient(child, name);
-    await once(child, 'message', { signal: AbortSignal.timeout(20_000) });
+    await once(child, 'message', { signal: AbortSignal.timeout(60_000) });
     return client;
   }
 
   /** Until it has told that a save was accepted. */
   async hasSaved(): Promise<void> {
-    const signal = AbortSignal.timeout(20_000);
+    const signal = AbortSignal.timeout(60_000);
     while (this.accepted.length === 0) await once(this.child, 'message', { signal });
   }
 

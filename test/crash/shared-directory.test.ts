@@ -7,6 +7,7 @@ import type { KvStore } from '../../src/blocks/kv-store.ts';
 import { openStore } from '../../src/open-store.ts';
 import type { StoreConfig } from '../../src/index.ts';
 import { chainOf } from '../support/chains.ts';
+import { patience } from '../support/patience.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import { eventually } from '../support/waiting.ts';
 import { StoreProcess } from './store-process.ts';
@@ -53,6 +54,7 @@ function configOf(bucket: Bucket, cache: string): StoreConfig {
     memoryBytes: 8 * mib,
     diskBytes: 32 * mib,
     compression: 'off',
+    ...patience,
   };
 }
 

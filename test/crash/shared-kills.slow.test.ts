@@ -10,6 +10,7 @@ import { connect } from '../../src/client/connect.ts';
 import { DaemonProcess } from '../cli/daemon-process.ts';
 import { withoutNative } from '../support/c-compiler.ts';
 import { chainOf } from '../support/chains.ts';
+import { patience } from '../support/patience.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 
 const program = fileURLToPath(new URL('shared-child.js', import.meta.url));
@@ -60,7 +61,7 @@ test(
       const [unix] = await daemon.ready();
       const url = unix.replace('unix:', 'shm:');
       const memory = readFileSync(`${unix.slice('unix:'.length)}.shm`, 'utf8').trim();
-      const store = await connect(url);
+      const store = await connect(url, patience);
       for (let i = 0; i < chains; i += 1)
         await store.save(chainOf(`shared-${i}`, length, bytes).blocks);
       const alive = [await startReader(url), await startReader(url)];

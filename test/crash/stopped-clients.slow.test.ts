@@ -25,7 +25,7 @@ type Verb = Order['verb'];
 const storedChain = 'stopped/stored';
 /** Of each verb at each door. */
 const clientsPerVerb = 2;
-const waitMs = 20_000;
+const waitMs = 60_000;
 /** A call may be over before its client is stopped: so often it is made again. */
 const attemptsMax = 30;
 /** What the process may grow while clients are stopped and others are served: far less than what they asked for. */

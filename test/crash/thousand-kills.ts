@@ -10,6 +10,7 @@ import { limits } from '../../src/blocks/limits.ts';
 import { connect } from '../../src/client/connect.ts';
 import { buildKillsTest } from '../capi/c-program.ts';
 import { DaemonProcess } from '../cli/daemon-process.ts';
+import { patience } from '../support/patience.ts';
 import { seededRandom } from '../support/random.ts';
 import type { SeededRandom } from '../support/random.ts';
 
@@ -230,7 +231,7 @@ async function makeHome(): Promise<string> {
 
 /** Nothing was proved of memory that was never used anew. */
 async function assertEvicts(url: string): Promise<void> {
-  const store = await connect(url);
+  const store = await connect(url, patience);
   const { memory: tier } = await store.stats();
   await store.close();
   assert(tier.evictions > 0, 'nothing was evicted');

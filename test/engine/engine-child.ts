@@ -58,11 +58,8 @@ function openStoreOf({ store }: EngineJob): Promise<KvStore> {
   if (store === undefined) {
     return openStore({ objectStore: 'memory:', cacheDirectory: false, memoryBytes });
   }
-  const common = { cacheDirectory: store.cache, memoryBytes };
-  if (store.bucket === undefined) {
-    return openStore({ ...common, objectStore: `file://${store.objects}` });
-  }
-  // What is restored from a bucket is the question here, not how soon on a busy machine.
+  // What is restored is the question here, not how soon on a busy machine.
   const patience = { lookupDeadlineMs: 30_000, loadDeadlineMs: 30_000 };
-  return openStore({ ...common, ...patience, objectStore: store.bucket });
+  const objectStore = store.bucket ?? `file://${store.objects}`;
+  return openStore({ objectStore, cacheDirectory: store.cache, memoryBytes, ...patience });
 }

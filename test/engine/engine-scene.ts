@@ -10,6 +10,7 @@ import { openStore } from '../../src/index.ts';
 import { openLlama } from '../../src/llama.ts';
 import type { LlamaEngine, LlamaEngineOptions } from '../../src/llama.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
+import { patience } from '../support/patience.ts';
 import { seededRandom } from '../support/random.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
@@ -58,6 +59,7 @@ export class EngineScene {
     const store = await openStore({
       ...{ objectStore: 'memory:', cacheDirectory: false, compression: 'off' },
       memoryBytes: 32 * 1024 ** 2,
+      ...patience,
     });
     this.#stores.push(store);
     return store;

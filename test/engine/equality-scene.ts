@@ -9,6 +9,7 @@ import type { RandomModelName } from '../../src/engines/llama/gguf-model.ts';
 import { writeRandomModel } from '../../src/engines/llama/gguf-writer.ts';
 import { openStore } from '../../src/index.ts';
 import { nodePlatform } from '../../src/platform/node-platform.ts';
+import { patience } from '../support/patience.ts';
 import { seededRandom } from '../support/random.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
@@ -148,6 +149,7 @@ export async function withStore(
   const store = await openStore({
     objectStore: `file://${place.objects}`,
     cacheDirectory: place.cache,
+    ...patience,
   });
   try {
     await use(store);

@@ -34,6 +34,8 @@ const mib = 1024 * 1024;
 const budgetBytes = 16 * mib;
 const chain = chainOf('hostile lender', 3, 100_000);
 const deadlineMs = 250;
+/** For a save that fails before its time is over. */
+const patientMs = 20_000;
 
 /** What the daemon sends for a save: each is a frame for the call. */
 type Answer = readonly (readonly [type: FrameType, body: Uint8Array])[];
@@ -137,10 +139,14 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
   }
 
   /** The save fails, soon and with that message; the client's hazards are all free and name nothing. */
-  async function assertFails(answer: Answer, message: RegExp): Promise<void> {
+  async function assertFails(
+    answer: Answer,
+    message: RegExp,
+    saveMs: number = patientMs,
+  ): Promise<void> {
     daemon.answer = answer;
     const startMs = performance.now();
-    await assert.rejects(store.save(chain.blocks, { deadlineMs }), (error: unknown) => {
+    await assert.rejects(store.save(chain.blocks, { deadlineMs: saveMs }), (error: unknown) => {
       assert(error instanceof Error);
       assert.equal((error as Error & { code?: string }).code, 'UNAVAILABLE');
       assert.match(error.message, message);
@@ -178,7 +184,7 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
     const places = [place(), place(), place()];
     daemon.answer = [wanted, lent(...places.slice(0, 2)), lent(places[2])];
     daemon.savedBehind = 'filled';
-    assert.equal((await store.save(chain.blocks, { deadlineMs: 5000 })).saved, 3);
+    assert.equal((await store.save(chain.blocks, { deadlineMs: patientMs })).saved, 3);
     assertHazardsFree();
   });
 
@@ -194,7 +200,7 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
   it('refuses places when it has sent the payloads unasked', async () => {
     const small = chainOf('hostile lender/small', 2, 1000);
     daemon.answer = [lent(place())];
-    await assert.rejects(store.save(small.blocks, { deadlineMs }), {
+    await assert.rejects(store.save(small.blocks, { deadlineMs: patientMs }), {
       ...{ code: 'UNAVAILABLE', message: /memory for 1 payloads is lent/ },
     });
     assertHazardsFree();
@@ -219,7 +225,7 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
     const stale = good.map((one, at) =>
       at === 1 ? { ...one, salt: rigSalt + 1 } : { ...one, number: 77 },
     );
-    await assertFails([wanted, lent(...stale)], /by the deadline of 250 ms/);
+    await assertFails([wanted, lent(...stale)], /by the deadline of 250 ms/, deadlineMs);
     assert.equal(
       rig.reader.isOpen,
       false,
@@ -230,7 +236,8 @@ describe('a client whose daemon lends what it should not', { skip: withoutNative
 
   it('says of no group that it is filled behind one that is lent no more', async () => {
     const stale = { ...place(), number: 77 };
-    await assertFails([wanted, lent(stale), lent(place()), lent(place())], /by the deadline/);
+    const answer = [wanted, lent(stale), lent(place()), lent(place())];
+    await assertFails(answer, /by the deadline/, deadlineMs);
   });
 
   it('leaves the memory of a daemon where a segment is not there, and pins nothing in it', async () => {

@@ -16,6 +16,7 @@ import { assertHeld } from '../support/compressed-chains.ts';
 import { compressingDoor } from '../support/daemon-world.ts';
 import { openGuardedDaemon, urlOf } from '../support/guarded-daemon.ts';
 import type { DoorName, GuardedDaemon, GuardedOptions } from '../support/guarded-daemon.ts';
+import { patience } from '../support/patience.ts';
 import { smoothPayload } from '../support/payloads.ts';
 import { RawFrames } from '../support/raw-frames.ts';
 import { RefusingMemory } from '../support/refusing-memory.ts';
@@ -38,7 +39,11 @@ async function open(options: GuardedOptions = {}): Promise<Rig> {
 }
 
 async function join(rig: Rig, door: DoorName, options: ConnectOptions = {}): Promise<KvStore> {
-  const store = await connect(urlOf(rig, door), { wireCompression: 'off', ...options });
+  const store = await connect(urlOf(rig, door), {
+    wireCompression: 'off',
+    ...patience,
+    ...options,
+  });
   cleanUps.push(() => store.close());
   return store;
 }

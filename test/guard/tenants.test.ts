@@ -15,6 +15,7 @@ import { encodeHello } from '../../src/protocol/session-messages.ts';
 import { CertificateMaker, pemOf } from '../support/certificates.ts';
 import { openGuardedDaemon, urlOf } from '../support/guarded-daemon.ts';
 import type { DoorName, GuardedDaemon } from '../support/guarded-daemon.ts';
+import { patience } from '../support/patience.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import { attempts, deleteAll, secretChain, tailTokens } from './store-attempts.ts';
 
@@ -67,7 +68,7 @@ after(async () => {
 });
 
 function open(door: DoorName, token: string | undefined): Promise<KvStore> {
-  return connect(urlOf(rig, door), { token, tlsCaFile: caFile });
+  return connect(urlOf(rig, door), { token, tlsCaFile: caFile, ...patience });
 }
 
 /** Everything that is stored under the victim's name, as one digest. */

@@ -162,7 +162,7 @@ describe('a daemon with a certificate', () => {
     assert.match(await answer.text(), /this port speaks TLS/);
   });
 
-  it('drops a peer that says nothing, or never comes to terms', { timeout: 20_000 }, async () => {
+  it('drops a peer that says nothing, or never comes to terms', { timeout: 60_000 }, async () => {
     const { port } = new URL(urlOf(rig, 'tls'));
     const peers = [undefined, Buffer.from([0x16, 3, 1])].map(
       (first) =>
@@ -210,7 +210,7 @@ describe('a client that speaks TLS', () => {
     const startMs = performance.now();
     const https = `https://127.0.0.1:${address.port}`;
     await assert.rejects(connect(https, trusting()), { code: 'UNAVAILABLE' });
-    assert.ok(performance.now() - startMs < limits.connectMs + 2000);
+    assert.ok(performance.now() - startMs < limits.connectMs + 10_000);
     silent.close();
   });
 

@@ -14,13 +14,16 @@ import { HttpServer } from '../../src/daemon/http-server.ts';
 import { openStore } from '../../src/open-store.ts';
 import { chainOf } from '../support/chains.ts';
 import { httpPlatform } from '../support/http-world.ts';
+import { patience } from '../support/patience.ts';
 import { randomPayload } from '../support/payloads.ts';
 import { parsePrometheus } from '../support/prometheus.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
 
 const run = promisify(execFile);
-const limits = { headMs: 400, bodyMs: 400, idleMs: 700, lingerMs: 200, connectionsMax: 12 };
+const limits = { lingerMs: 200, connectionsMax: 12 };
+/** So short that a test may wait until they have passed. */
+const shortLimits = { headMs: 400, bodyMs: 400, idleMs: 700, lingerMs: 200 };
 
 let directory: TemporaryDirectory;
 let store: KvStore;
@@ -33,6 +36,7 @@ before(async () => {
   store = await openStore({
     objectStore: 'memory:',
     cacheDirectory: `${directory.path}/cache`,
+    ...patience,
   });
   server = new HttpServer({
     store: store as ServedStore,
@@ -55,9 +59,12 @@ after(async () => {
 });
 
 /** Sends raw bytes and resolves to all that comes back until the server closes. */
-function raw(pieces: readonly (string | Uint8Array)[], pauseMs = 0): Promise<string> {
+function raw(
+  pieces: readonly (string | Uint8Array)[],
+  { pauseMs = 0, to = port } = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1');
+    const socket = connect(to, '127.0.0.1');
     let text = '';
     socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
     socket.on('error', (error) => (text === '' ? reject(error) : resolve(text)));
@@ -285,7 +292,9 @@ describe('connections', () => {
 
   it('100 Continue comes when the body is wanted, and the refusal instead when it is not', async () => {
     const expect = `${head}Expect: 100-continue\r\nConnection: close\r\nContent-Length: `;
-    const wanted = await raw([`PUT ${blockPath(0)} HTTP/1.1\r\n${expect}1\r\n\r\n`, 'x'], 100);
+    const wanted = await raw([`PUT ${blockPath(0)} HTTP/1.1\r\n${expect}1\r\n\r\n`, 'x'], {
+      pauseMs: 100,
+    });
     assert.match(wanted, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 20[01]/);
     const unwanted = await raw([`PUT /nothing HTTP/1.1\r\n${expect}1\r\n\r\n`]);
     assert.match(unwanted, /^HTTP\/1\.1 404/);
@@ -294,23 +303,26 @@ describe('connections', () => {
   });
 
   it('one byte at a time is served like any other', async () => {
-    const text = await raw(
-      [...`GET /wmbt/v1/ping HTTP/1.1\r\n${head}Connection: close\r\n\r\n`],
-      1,
-    );
+    const text = await raw([...`GET /wmbt/v1/ping HTTP/1.1\r\n${head}Connection: close\r\n\r\n`], {
+      pauseMs: 1,
+    });
     assert.match(text, /^HTTP\/1\.1 200/);
   });
 
   it('slow heads and slow bodies get 408, idle connections are closed', async () => {
-    assert.match(await raw(['GET / HTTP/1.1\r\nHo']), /^HTTP\/1\.1 408/);
-    const slow = await raw([
-      `PUT ${blockPath(0)} HTTP/1.1\r\n${head}Content-Length: 100000\r\n\r\nxx`,
-    ]);
-    assert.match(slow, /^HTTP\/1\.1 408/);
-    assert.match(
-      await raw([`GET /wmbt/v1/ping HTTP/1.1\r\n${head}\r\n`]),
-      /^HTTP\/1\.1 200[^]*\r\n\r\n$/,
-    );
+    const hasty = new HttpServer({
+      ...{ store: store as ServedStore, platform: httpPlatform, limits: shortLimits },
+    });
+    try {
+      const to = (await hasty.listen({ host: '127.0.0.1', port: 0 })).port;
+      assert.match(await raw(['GET / HTTP/1.1\r\nHo'], { to }), /^HTTP\/1\.1 408/);
+      const put = `PUT ${blockPath(0)} HTTP/1.1\r\n${head}Content-Length: 100000\r\n\r\nxx`;
+      assert.match(await raw([put], { to }), /^HTTP\/1\.1 408/);
+      const ping = `GET /wmbt/v1/ping HTTP/1.1\r\n${head}\r\n`;
+      assert.match(await raw([ping], { to }), /^HTTP\/1\.1 200[^]*\r\n\r\n$/);
+    } finally {
+      await hasty.close();
+    }
   });
 
   it('more connections than the limit are told so', async () => {

@@ -5,6 +5,7 @@ import type { KvStore } from '../../src/blocks/kv-store.ts';
 import { openStore } from '../../src/open-store.ts';
 import type { StoreConfig } from '../../src/index.ts';
 import { chainOf } from '../support/chains.ts';
+import { patience } from '../support/patience.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 
 const mib = 1024 * 1024;
@@ -19,6 +20,7 @@ function configOf(name: string, host: string): StoreConfig {
     memoryBytes: 8 * mib,
     diskBytes: 64 * mib,
     objectStoreBytesMax: false,
+    ...patience,
   };
 }
 

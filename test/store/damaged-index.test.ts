@@ -7,6 +7,7 @@ import type { Daemon } from '../../src/daemon/daemon.ts';
 import { entriesStart, entryBytes } from '../../src/platform/shared-memory.ts';
 import { withoutNative } from '../support/c-compiler.ts';
 import { chainOf } from '../support/chains.ts';
+import { patience } from '../support/patience.ts';
 import { startSharedDaemon } from '../support/shared-daemon.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
@@ -24,7 +25,7 @@ describe('a client of a daemon whose shared index is damaged', { skip: withoutNa
     const shared = await startSharedDaemon(temporary.path, memoryBytes);
     ({ daemon } = shared);
     index = `${shared.memoryPath}/index`;
-    store = await connect(shared.url.replace('unix:', 'shm:'));
+    store = await connect(shared.url.replace('unix:', 'shm:'), patience);
   });
   after(async () => {
     await store.close();

@@ -15,6 +15,7 @@ import { withoutNative } from '../support/c-compiler.ts';
 import { chainOf } from '../support/chains.ts';
 import type { Chain } from '../support/chains.ts';
 import { doorOf, startDaemon } from '../support/daemon-world.ts';
+import { patience } from '../support/patience.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -49,7 +50,7 @@ describe('lookups of blocks that a daemon knows in the bucket', { skip: withoutN
   async function openStore(cacheDirectory: string, sharedDirectory?: string): Promise<ServedStore> {
     const platform = nodePlatform();
     const places = { objectStore: `file://${temporary.path}/objects`, cacheDirectory };
-    const config = resolveStoreConfig({ ...places, memoryBytes }, platform.host);
+    const config = resolveStoreConfig({ ...places, ...patience, memoryBytes }, platform.host);
     return openServedStore(config, platform, {
       ...{ logger: silentLogger, drainMs: 5000, sharedDirectory },
     });
@@ -66,8 +67,8 @@ describe('lookups of blocks that a daemon knows in the bucket', { skip: withoutN
     );
     const { url } = daemon.addresses[0];
     await writeFile(announcementOf(url.slice('unix:'.length)), memory);
-    store = await connect(url.replace('unix:', 'shm:'));
-    plain = await connect(url);
+    store = await connect(url.replace('unix:', 'shm:'), patience);
+    plain = await connect(url, patience);
   }
 
   async function stop(): Promise<void> {

@@ -9,6 +9,7 @@ import type { DaemonHome } from '../capi/daemon-home.ts';
 import { withoutNative } from '../support/c-compiler.ts';
 import { chainOf, sliceChain } from '../support/chains.ts';
 import { FrameRelay } from '../support/frame-relay.ts';
+import { patience } from '../support/patience.ts';
 import { assertThere } from '../support/ring-scenes.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
@@ -32,8 +33,8 @@ describe('a client in Node that leaves saves in a ring', { skip: withoutNative()
     path = `${run}/capi.sock`;
     await copyFile(`${daemon}.shm`, `${path}.shm`);
     relay = await FrameRelay.open({ path, daemon });
-    store = await connect(`shm:${path}`);
-    other = await connect(`unix:${daemon}`);
+    store = await connect(`shm:${path}`, patience);
+    other = await connect(`unix:${daemon}`, patience);
     await haveRing(store);
   });
   after(async () => {
@@ -186,7 +187,7 @@ describe('a client in Node that leaves saves in a ring', { skip: withoutNative()
   });
 
   it('has memory for the second save of long payloads, which it asked for with its ring', async () => {
-    const fresh = await connect(`shm:${path}`);
+    const fresh = await connect(`shm:${path}`, patience);
     try {
       const told = (): number => relay.received.get('ring-news') ?? 0;
       const before = told();
@@ -233,7 +234,7 @@ describe('a client in Node that leaves saves in a ring', { skip: withoutNative()
   });
 
   it('loses nothing that it left when it closes, in a save or behind it', async () => {
-    const client = await connect(`shm:${path}`);
+    const client = await connect(`shm:${path}`, patience);
     await haveRing(client);
     const left = chainOf('closed behind', 2);
     await client.save(left.blocks);

@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { withoutNative } from '../support/c-compiler.ts';
 import { chainOf, sliceChain } from '../support/chains.ts';
 import type { Chain } from '../support/chains.ts';
+import { patience } from '../support/patience.ts';
 import { startSharedDaemon } from '../support/shared-daemon.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
@@ -42,8 +43,8 @@ describe('saves to a daemon that shares its memory', { skip: withoutNative() }, 
   before(async () => {
     temporary = await makeTemporaryDirectory('known');
     ({ daemon, url, memoryPath } = await startSharedDaemon(temporary.path, memoryBytes));
-    store = await connect(url.replace('unix:', 'shm:'));
-    other = await connect(url);
+    store = await connect(url.replace('unix:', 'shm:'), patience);
+    other = await connect(url, patience);
   });
   after(async () => {
     await store.close();

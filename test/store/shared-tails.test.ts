@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { withoutNative } from '../support/c-compiler.ts';
 import { inProcessHarness } from '../support/in-process-world.ts';
+import { patience } from '../support/patience.ts';
 import { startSharedDaemon } from '../support/shared-daemon.ts';
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts';
 import type { TemporaryDirectory } from '../support/temporary-directory.ts';
@@ -203,8 +204,8 @@ describe('a client in Node beside its daemon', { skip: withoutNative() }, () => 
     temporary = await makeTemporaryDirectory('tails');
     const started = await startSharedDaemon(temporary.path, 64 * 1024 * 1024);
     daemon = started.daemon;
-    store = await connect(started.url.replace('unix:', 'shm:'));
-    other = await connect(started.url);
+    store = await connect(started.url.replace('unix:', 'shm:'), patience);
+    other = await connect(started.url, patience);
   });
   after(async () => {
     await store.close();

@@ -1,6 +1,7 @@
 import { connect } from '../../src/client/connect.ts';
 import { chainOf } from '../support/chains.ts';
 import { forbidCalls } from '../support/forbidden-calls.ts';
+import { patience } from '../support/patience.ts';
 
 /**
  * Looks a chain up and loads it, over and over, and ends with 0. Arguments: the address of a daemon whose memory is its
@@ -12,7 +13,7 @@ const blocks = 80;
 /** Times as many come first, until what is to be compiled and mapped is. */
 const warmUpFactor = 3;
 
-const store = await connect(url);
+const store = await connect(url, patience);
 const { keys, blocks: chain } = chainOf('silent', blocks, 4096);
 await store.save(chain);
 await store.flush();

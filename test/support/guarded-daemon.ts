@@ -23,6 +23,7 @@ import type { PayloadMemory } from '../../src/platform/payload-memory.ts';
 import type { TlsIdentity } from '../../src/platform/tls-identity.ts';
 import type { WireDoor } from '../../src/wire/wire-link.ts';
 import { assembleStore } from '../../src/store/assemble-store.ts';
+import { patience } from './patience.ts';
 import { rawTranscoder } from './raw-transcoder.ts';
 import { makeTemporaryDirectory } from './temporary-directory.ts';
 
@@ -65,7 +66,7 @@ export async function openGuardedDaemon(options: GuardedOptions = {}): Promise<G
   const { clock = machine.clock, memory = machine.memory } = options;
   const platform = { ...machine, memory };
   const cacheDirectory = `${directory.path}/cache`;
-  const config = { ...options.config, objectStore: 'memory:', cacheDirectory };
+  const config = { ...patience, ...options.config, objectStore: 'memory:', cacheDirectory };
   const store = await assembleStore({
     ...{ platform, logger, objects: new MemoryObjectStore(platform.clock) },
     ...{ transcoder: rawTranscoder, settings: resolveStoreConfig(config, platform.host) },

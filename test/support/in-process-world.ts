@@ -15,6 +15,7 @@ import type { Transcoder } from '../../src/store/transcoder.ts';
 import type { KvStoreHarness, World, WorldStoreOptions } from '../conformance/kv-store-harness.ts';
 import { killablePlatform } from './killable-platform.ts';
 import type { KillablePlatform } from './killable-platform.ts';
+import { patience } from './patience.ts';
 import { BucketSwitch, switchedBucket } from './switched-bucket.ts';
 import { makeTemporaryDirectory } from './temporary-directory.ts';
 import type { TemporaryDirectory } from './temporary-directory.ts';
@@ -83,6 +84,7 @@ class InProcessWorld implements World {
     const config = {
       objectStore: 'memory:',
       objectStoreBytesMax: false as const,
+      ...patience,
       cacheDirectory: options.diskBytes === 0 ? (false as const) : this.#hostDirectory(host),
       ...rest,
     };

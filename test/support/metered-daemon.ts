@@ -4,6 +4,7 @@ import { connect } from '../../src/client/connect.ts';
 import { DaemonProcess } from '../cli/daemon-process.ts';
 import { CertificateMaker } from './certificates.ts';
 import { chainOf } from './chains.ts';
+import { patience } from './patience.ts';
 import { makeTemporaryDirectory } from './temporary-directory.ts';
 
 /** A daemon in a process of its own with everything on that has metrics, after some calls. */
@@ -54,7 +55,7 @@ async function useStore(
   trust: { readonly token: string; readonly tlsCaFile: string },
 ): Promise<void> {
   const chain = chainOf('metered', 3, 20_000);
-  const client = await connect(url, trust);
+  const client = await connect(url, { ...trust, ...patience });
   await client.save(chain.blocks);
   (await client.load(chain.keys)).release();
   await client.lookup(chain.keys);

@@ -11,7 +11,7 @@ const lookEveryMs = 25;
 export async function eventually(
   what: string,
   check: () => Promise<boolean>,
-  withinMs = 8000,
+  withinMs = 20_000,
 ): Promise<void> {
   const end = performance.now() + withinMs;
   while (!(await check())) {

@@ -58,6 +58,17 @@ wmbt_kv_handle_t *open_handle(void) {
   exit(2);
 }
 
+void await_answer(wmbt_kv_handle_t *handle) {
+  int32_t rc = -1;
+  for (const int64_t end = now_ms() + 20000; rc != 0 && now_ms() < end;) {
+    wmbt_kv_stats_t stats = WMBT_KV_STATS_INIT;
+    wmbt_kv_borrow_t *borrow = NULL;
+    rc = wmbt_kv_stats(handle, "", NULL, &stats, &borrow);
+    wmbt_kv_release_borrow(borrow);
+  }
+  CHECK(rc == 0, "it does not come back: %d", rc);
+}
+
 void hash_of(const char *label, size_t number, char digits[65]) {
   char text[128];
   const int length = snprintf(text, sizeof text, "%s/%zu", label, number);

@@ -49,6 +49,12 @@ int64_t now_ms(void);
 /* The handle that the environment names; ends the program with a message when there is none. */
 wmbt_kv_handle_t *open_handle(void);
 
+/*
+ * Waits until the daemon answers. One that was silent is asked again for a short time only, and on a busy machine may
+ * not have had a processor since it goes on.
+ */
+void await_answer(wmbt_kv_handle_t *handle);
+
 /* A batch of blocks whose hashes and bytes follow from its label: two of one label are equal. */
 struct batch {
   size_t count;

@@ -188,6 +188,7 @@ static void daemon_stopped_and_killed(void) {
   CHECK(save(handle, tip, 4, bound.expected, bound.length, 0), "it is not known: %s", last_text());
   CHECK(load(handle, tip, is_raw, &call, &raw) == -1, "whether a raw tail is the last one nobody says");
   tell_and_wait("continue");
+  await_answer(handle);
   expect_lent(handle, tip, is_raw, &raw, "of a daemon that goes on");
   tell_and_wait("kill");
   CHECK(bound.borrow != NULL && is_whole(&bound) && raw.borrow != NULL && is_whole(&raw), "a borrow has changed");
@@ -201,6 +202,7 @@ static void daemon_stopped_and_killed(void) {
   const int64_t end = now_ms() + 1500;
   /* Its memory is looked for once a second. */
   while (now_ms() < end) check_lookup(handle, "", &(struct batch){0}, 0);
+  await_answer(handle);
   expect_lent(handle, tip, 4, &bound, "of its successor");
   expect_lent(handle, tip, is_raw, &raw, "of its successor, raw");
   forget(&bound);
