@@ -46,13 +46,11 @@ static bool may_repeat(int fd, short events, int64_t deadline_ms, struct wmbt_fa
 
 bool wmbt_connection_is_quiet(const struct wmbt_connection *connection) {
   if (!wmbt_descriptor_is_ours(&connection->made)) return false;
-  struct pollfd one = {.fd = connection->fd, .events = POLLIN};
-  return connection->start == connection->end && poll(&one, 1, 0) == 0;
+  return connection->start == connection->end && wmbt_descriptor_look(connection->fd) == 0;
 }
 
 bool wmbt_connection_has_news(const struct wmbt_connection *connection) {
-  struct pollfd one = {.fd = connection->fd, .events = POLLIN};
-  return connection->start < connection->end || poll(&one, 1, 0) != 0;
+  return connection->start < connection->end || wmbt_descriptor_look(connection->fd) != 0;
 }
 
 void wmbt_connection_free(struct wmbt_connection *connection) {

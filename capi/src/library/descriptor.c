@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +25,14 @@ bool wmbt_descriptor_is_ours(const struct wmbt_descriptor *descriptor) {
   struct stat status;
   if (descriptor->fd < 0 || fstat(descriptor->fd, &status) != 0) return false;
   return status.st_dev == descriptor->device && status.st_ino == descriptor->file;
+}
+
+int wmbt_descriptor_look(int fd) {
+  struct pollfd one = {.fd = fd, .events = POLLIN};
+  int count;
+  do count = poll(&one, 1, 0);
+  while (count < 0 && (errno == EINTR || errno == EAGAIN));
+  return count;
 }
 
 void wmbt_descriptor_close(struct wmbt_descriptor *descriptor) {

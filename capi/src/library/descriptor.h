@@ -28,6 +28,12 @@ struct wmbt_descriptor wmbt_descriptor_of(int fd);
 /* False when it was closed behind our back. */
 bool wmbt_descriptor_is_ours(const struct wmbt_descriptor *descriptor);
 
+/*
+ * Whether something is there to be read, without waiting: 0 for nothing, negative with errno. A signal of the engine's
+ * breaks that question off, too, and says nothing about what is there: it is asked again.
+ */
+int wmbt_descriptor_look(int fd);
+
 /* Closes it, and nothing else that has its number now. */
 void wmbt_descriptor_close(struct wmbt_descriptor *descriptor);
 

@@ -152,13 +152,7 @@ static bool is_listening(const char *path) {
 static bool is_there(const struct wmbt_private_store *store) {
   if (store->pid == 0) return is_listening(store->socket);
   if (!wmbt_descriptor_is_ours(&store->control)) return false;
-  struct pollfd one = {.fd = store->control.fd, .events = POLLIN};
-  int count;
-  do {
-    count = poll(&one, 1, 0);
-    /* A signal of the engine's says nothing about the process. */
-  } while (count < 0 && (errno == EINTR || errno == EAGAIN));
-  return count == 0;
+  return wmbt_descriptor_look(store->control.fd) == 0;
 }
 
 static bool start(struct wmbt_private_store *store, struct wmbt_failure *failure) {

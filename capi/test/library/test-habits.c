@@ -72,6 +72,29 @@ static void interrupted_calls(void) {
         round);
 }
 
+/*
+ * Between two payloads of a large save the library looks whether the daemon has said something. A signal that comes as
+ * it looks is no word of the daemon: whoever waits for one then waits until the deadline.
+ */
+static void interrupted_saves(void) {
+  enum { saves = 8, timer_us = 50 };
+  struct sigaction action = {.sa_handler = note_interruption}, before;
+  wmbt_kv_handle_t *handle = open_handle();
+  (void)sigaction(SIGALRM, &action, &before);
+  for (unsigned round = 0; round < saves; round += 1) {
+    char label[32];
+    (void)snprintf(label, sizeof label, "looks-%u", round);
+    struct batch batch = batch_of(label, 300, 4000);
+    set_timer(timer_us);
+    check_put(handle, "habits", &batch);
+    set_timer(0);
+    check_get(handle, "habits", &batch, 0, batch.count);
+    batch_free(&batch);
+  }
+  wmbt_kv_free(handle);
+  (void)sigaction(SIGALRM, &before, NULL);
+}
+
 /* Parts of an exit status. */
 enum { is_not_opened = 1, is_not_put = 2, is_not_got = 4, has_taken_a_number = 8 };
 
@@ -122,6 +145,7 @@ const struct test_case habit_tests[] = {
     {"an engine without standard input and output finds none of the library's descriptors in their places",
      closed_standard_descriptors},
     {"calls that a timer interrupts a thousand times a second succeed", interrupted_calls},
+    {"saves of many payloads that a timer interrupts between any two of them succeed", interrupted_saves},
     {NULL, NULL},
 };
 
