@@ -87,7 +87,8 @@
  *             after 10 s (WMBT_KV_LOAD_DEADLINE_MS), a put or a tail after 10 s, none later than
  *             WMBT_KV_REMOTE_CALL_TIMEOUT_MS (30 s); a quarter of a second is added while the answer of a daemon
  *             that is there is on its way. When the daemon is gone, calls fail within about 50 ms after the first
- *             one; the first call after it came back succeeds, without the caller's doing anything.
+ *             one; the first call after it came back succeeds, without the caller's doing anything. Over TLS, where
+ *             a process comes between, that may be a later one on a busy machine.
  * Processes   Files and sockets are closed on exec, and never get the numbers 0, 1 and 2, also where the engine has
  *             closed its standard input and output. After fork() the child may use a handle of its parent: it connects
  *             anew for itself, and borrows stay readable and unchanged until the child releases them or ends.

@@ -88,20 +88,24 @@ async function killInBuild(
     });
   });
   let [accepted, lent] = [0, 0];
+  let isCutShort = false;
   try {
-    for (; accepted < chainsMax; accepted += 1) {
+    for (; accepted < chainsMax && !isCutShort; accepted += 1) {
       const chain = chainOf(`${name}-${accepted}`, length, bytes);
       await store.save(chain.blocks);
       if (accepted % 4 !== 0) continue;
       const borrow = await store.load(chain.keys);
-      assert.equal(borrow.blocks.length, length);
+      // Of a daemon that is killed in the midst of an answer a client has its beginning.
+      isCutShort = killing !== undefined && borrow.reason === 'unavailable';
+      if (!isCutShort) assert.equal(borrow.blocks.length, length, borrow.reason);
       for (const [i, { payload }] of borrow.blocks.entries()) {
         assert.equal(Buffer.compare(payload, chain.blocks[i].payload), 0, `block ${i}`);
       }
-      if (borrow.blocks.every(({ payload }) => payload.buffer.byteLength > 1024 * 1024)) lent += 1;
+      const isLent = borrow.blocks.every(({ payload }) => payload.buffer.byteLength > 1024 * 1024);
+      if (isLent && !isCutShort) lent += 1;
       borrow.release();
     }
-    assert.fail(`no index was built anew for ${chainsMax} chains`);
+    assert.ok(isCutShort, `no index was built anew for ${chainsMax} chains`);
   } catch (error) {
     if (!isStoreError(error)) throw error;
   } finally {

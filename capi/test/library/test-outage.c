@@ -46,6 +46,8 @@ static void killed_under_load(void) {
     calls_while_away(load.handle, &batch);
     CHECK(memcmp(payloads[2], batch.payloads[2], 200000) == 0, "the borrow has changed");
     tell_and_wait("start");
+    /* A process that comes between gives the daemon less time than calls have: on a busy machine too little. */
+    if (getenv("WMBT_KV_TLS_CA_FILE") != NULL) await_answer(load.handle);
     /* The first call after it came back. */
     check_lookup(load.handle, "", &batch, 3);
     check_get(load.handle, "", &batch, 0, 3);
