@@ -5,7 +5,7 @@ import type { Operation } from './kv-store-operations.ts';
 import { openScene } from './kv-store-scene.ts';
 import type { KvStoreCase, KvStoreHarness } from './kv-store-harness.ts';
 
-/** Sequences of operations unless the harness says otherwise, their longest, and the seed that makes them the same in every run. */
+/** Sequences of operations, their longest, and the seed that makes them the same in every run. */
 const usualSequences = 20;
 const operationsMax = 60;
 const seed = 20_250_731;

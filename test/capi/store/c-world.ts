@@ -88,6 +88,7 @@ export function cHarness(
   return {
     // Each waiting call keeps a thread of the pool, of which there are few.
     concurrency: 1,
+    // What is behind the door tries more of them.
     sequences: 8,
     createWorld: async () => {
       host ??= HostProcess.start(door === 'embedded' ? 'shm' : door);
