@@ -11,7 +11,7 @@ import { connect } from '../../src/client/connect.ts';
 import type { ConnectOptions } from '../../src/client/connect.ts';
 import { operationPath } from '../../src/protocol/http1-paths.ts';
 import { encodeKeysCall } from '../../src/protocol/read-messages.ts';
-import { chainOf, chainOfPayloads } from '../support/chains.ts';
+import { chainOf, chainOfPayloads, chainOfSizes } from '../support/chains.ts';
 import { assertHeld } from '../support/compressed-chains.ts';
 import { compressingDoor } from '../support/daemon-world.ts';
 import { openGuardedDaemon, urlOf } from '../support/guarded-daemon.ts';
@@ -90,11 +90,12 @@ describe('a daemon whose system has no memory for what comes', () => {
     it(`refuses the rest of a save that it had memory for a part of (${door})`, async () => {
       const rig = await open();
       const store = await join(rig, door);
-      const bytes = 3_000_000;
-      const chain = chainOf(`part/${door}`, 16, bytes);
-      assert.ok(chain.byteLength > 2 * limits.saveGroupBytes);
-      // The second group is coming while the first one is stored.
-      rig.memory.refuseBehind(7, (byteLength) => byteLength === bytes);
+      // The last blocks come first. Those before them are longer, so that no memory of what is stored does for them again.
+      const [bytes, longerBytes] = [3_000_000, 3_200_000];
+      const sizes = Array.from({ length: 16 }, (_, index) => (index < 8 ? longerBytes : bytes));
+      const chain = chainOfSizes(`part/${door}`, sizes);
+      assert.ok(8 * bytes > limits.saveGroupBytes);
+      rig.memory.refuses = (byteLength) => byteLength === longerBytes;
       await assert.rejects(store.save(chain.blocks), isBusy);
       await assertRoomIsBack(rig);
       assert.equal((await store.lookup(chain.keys)).matched, 0);
@@ -148,7 +149,7 @@ describe('a daemon whose system has no memory for what comes', () => {
         const store = await join(rig, door, { wireCompression: 'on' });
         const payloads = [1, 2, 3].map((at) => smoothPayload(`${door}/${at}`, 400_000));
         const chain = chainOfPayloads(`compressed/${door}/${what}`, payloads);
-        rig.memory.refuseBehind(1, isMeant);
+        rig.memory.refuses = isMeant;
         await assert.rejects(store.save(chain.blocks), isBusy);
         await assertRoomIsBack(rig);
         rig.memory.recover();
